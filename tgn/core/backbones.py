@@ -1,0 +1,209 @@
+"""Image classifiers with a tap after their third stage, from timm, and their checkpoint file."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import timm
+import torch
+from pydantic import Field
+from timm.models.resnet import BasicBlock, ResNet
+from torch import Tensor, nn
+
+from tgn.core.checkpoints import load_strictly, load_weights, read_metadata, save_weights
+from tgn.core.config import Settings
+from tgn.core.errors import UserError
+
+SMALL_STEM_MAX_SIZE = 64
+
+
+class BackboneSettings(Settings):
+    """Which network, at what size, from which weights."""
+
+    arch: str = Field("tiny", description="'tiny', or any timm network with stages, e.g. resnet50")
+    weights: str | None = Field(None, description="none, 'pretrained' (timm's), or a local file")
+    size: int = Field(32, ge=16, description="side in pixels at which images are read")
+    bands: Literal[1, 3] = Field(3, description="3 for RGB, 1 for greyscale")
+
+
+@dataclass(frozen=True)
+class ClassifierFacts:
+    """What a checkpoint must say for its network to be built again."""
+
+    arch: str
+    size: int
+    bands: int
+    small_stem: bool
+    folders: tuple[str, ...]  # class folders in the order of the logits
+    mean: tuple[float, ...]  # of pixels in [0, 1], as the weights expect
+    std: tuple[float, ...]
+
+
+class Output(NamedTuple):
+    """Logits [B, C] and stage-3 features [B, D, h, w] of a batch."""
+
+    logits: Tensor
+    features: Tensor
+
+
+class TappedNet(nn.Module):
+    """A timm network that takes images_pm1 and returns logits together with stage-3 features."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, facts: ClassifierFacts) -> None:
+        super().__init__()
+        self.facts = facts
+        self.net: Any = _create(facts)
+        self.stages = len(self.net.feature_info)
+        if self.stages < 2:
+            raise UserError(f"{facts.arch} has no stages to tap; choose e.g. tiny, resnet18")
+        shape = (1, facts.bands, 1, 1)
+        self.register_buffer("mean", torch.tensor(facts.mean).view(shape), persistent=False)
+        self.register_buffer("std", torch.tensor(facts.std).view(shape), persistent=False)
+
+    @property
+    def feature_channels(self) -> int:
+        """D, channels of the tapped features."""
+        return self.net.feature_info[self.stages - 2]["num_chs"]
+
+    def forward(self, images_pm1: Tensor) -> Output:
+        """Return logits and the features after stage 3 (the last but one)."""
+        normalised = self._normalise(images_pm1)  # [B, bands, H, W]
+        last, taps = self.net.forward_intermediates(normalised, indices=[self.stages - 2])
+        return Output(self.net.forward_head(last), taps[0])  # [B, C], [B, D, H/16, W/16]
+
+    def stage_features(self, images_pm1: Tensor) -> list[Tensor]:
+        """Return the features after every stage but the last, finest first: [B, D_i, h_i, w_i]."""
+        return self.net.forward_intermediates(
+            self._normalise(images_pm1),
+            indices=list(range(self.stages - 1)),
+            intermediates_only=True,
+            stop_early=True,
+        )
+
+    def _normalise(self, images_pm1: Tensor) -> Tensor:
+        return (images_pm1 * 0.5 + 0.5 - self.mean) / self.std
+
+
+def build_backbone(settings: BackboneSettings, folders: tuple[str, ...]) -> TappedNet:
+    """Build a network for the classes in ``folders``.
+
+    Images of up to 64 px get a 3x3 stem of stride 1 without pooling where the network starts from
+    random weights (He et al. 2016, section 4.2); weights from elsewhere keep the stem they know.
+
+    Raises:
+        UserError: unknown network; weights that do not fit in any entry but the classifier's.
+    """
+    pretrained = settings.weights is not None
+    facts = ClassifierFacts(
+        arch=settings.arch,
+        size=settings.size,
+        bands=settings.bands,
+        small_stem=not pretrained and settings.size <= SMALL_STEM_MAX_SIZE,
+        folders=folders,
+        mean=(0.5,) * settings.bands,
+        std=(0.5,) * settings.bands,
+    )
+    if not pretrained:
+        return TappedNet(facts)
+    facts = ClassifierFacts(**{**asdict(facts), **_expected_statistics(settings)})
+    net = TappedNet(facts)
+    _load_all_but_classifier(net.net, _foreign_weights(settings), str(settings.weights))
+    return net
+
+
+def save_classifier(path: Path, net: TappedNet, **extra: str) -> None:
+    """Write a network and its facts as one safetensors file."""
+    metadata = {"format": "tgn-classifier-1", "facts": json.dumps(asdict(net.facts)), **extra}
+    save_weights(path, net.net.state_dict(), metadata)
+
+
+def load_classifier(path: Path) -> TappedNet:
+    """Read what :func:`save_classifier` wrote, in eval mode, without gradients.
+
+    Raises:
+        UserError: if the file is no classifier checkpoint or is incomplete.
+    """
+    metadata = read_metadata(path)
+    if metadata.get("format") != "tgn-classifier-1":
+        raise UserError(f"{path} is no classifier checkpoint of this toolkit (classify train)")
+    facts = json.loads(metadata["facts"])
+    tuples = {key: tuple(facts[key]) for key in ("folders", "mean", "std")}
+    net = TappedNet(ClassifierFacts(**{**facts, **tuples}))
+    load_strictly(net.net, load_weights(path), str(path))
+    return freeze(net)
+
+
+def freeze(net: TappedNet) -> TappedNet:
+    """Put a network into eval mode and switch its gradients off."""
+    return net.eval().requires_grad_(False)
+
+
+def _create(facts: ClassifierFacts) -> Any:
+    classes = len(facts.folders)
+    if facts.arch == "tiny":
+        net: Any = ResNet(
+            BasicBlock,  # type: ignore[arg-type]  # timm's annotation lacks the `type[...]`
+            layers=(1, 1, 1, 1),
+            channels=(32, 64, 128, 256),
+            stem_width=32,
+            num_classes=classes,
+            in_chans=facts.bands,
+        )
+    else:
+        try:
+            net = timm.create_model(facts.arch, num_classes=classes, in_chans=facts.bands)
+        except RuntimeError as error:
+            close = ", ".join(timm.list_models(f"*{facts.arch[:6]}*")[:8]) or "resnet18, resnet50"
+            raise UserError(f"unknown arch {facts.arch!r} ({error}); e.g. {close}") from None
+    if not hasattr(net, "forward_intermediates") or not hasattr(net, "feature_info"):
+        raise UserError(f"{facts.arch} gives no intermediate features; use e.g. resnet18")
+    if facts.small_stem:
+        _shrink_stem(net, facts.bands)
+    return net
+
+
+def _shrink_stem(net: Any, bands: int) -> None:
+    """Replace the stride-4 stem of a ResNet; other families keep theirs."""
+    if not isinstance(net, ResNet):
+        return
+    width = int(net.bn1.num_features)  # type: ignore[arg-type]
+    stem = nn.Conv2d(bands, width, 3, stride=1, padding=1, bias=False)
+    nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
+    net.conv1, net.maxpool = stem, nn.Identity()  # type: ignore[assignment]
+
+
+def _expected_statistics(settings: BackboneSettings) -> dict[str, tuple[float, ...]]:
+    """Return the mean and std that timm's weights of this network were trained with."""
+    if settings.arch == "tiny":
+        return {}
+    config = timm.get_pretrained_cfg(settings.arch)
+    if config is None or settings.bands != 3:
+        return {}
+    return {"mean": tuple(config.mean), "std": tuple(config.std)}
+
+
+def _foreign_weights(settings: BackboneSettings) -> dict[str, Tensor]:
+    if settings.weights != "pretrained":
+        return load_weights(Path(str(settings.weights)))
+    try:
+        net = timm.create_model(settings.arch, pretrained=True, in_chans=settings.bands)
+    except Exception as error:  # the hub client raises many kinds when there is no network
+        raise UserError(
+            f"pretrained weights of {settings.arch} could not be fetched "
+            f"({type(error).__name__}); give a local file: --set weights=/path/to/file.safetensors"
+        ) from None
+    return net.state_dict()
+
+
+def _load_all_but_classifier(net: Any, weights: dict[str, Tensor], source: str) -> None:
+    """Load every entry but the last layer's, which belongs to other classes."""
+    own = net.state_dict()
+    head = net.pretrained_cfg.get("classifier", "fc") if hasattr(net, "pretrained_cfg") else "fc"
+    is_head = {name for name in own if name.startswith(f"{head}.")}
+    body = {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
+    body = {name: value for name, value in body.items() if not name.startswith(f"{head}.")}
+    load_strictly(net, body | {name: own[name] for name in is_head}, source)

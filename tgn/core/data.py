@@ -1,0 +1,106 @@
+"""A listed set of image files as batches of bytes, cached in memory where it fits."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tgn.core.errors import DataError
+from tgn.core.images import read_resized
+from tgn.core.seeds import generator
+
+CACHE_BYTES = 2 << 30
+DECODE_THREADS = 4
+
+
+class ImageSet:
+    """Images of one size with their labels.
+
+    Args:
+        files: image files, N of them.
+        labels: class index of each file, N whole numbers.
+        size: side in pixels; every file is resized to size x size.
+        bands: 3 for RGB, 1 for greyscale.
+        cache_bytes: sets that need less are decoded once and kept; others at every use.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        labels: Sequence[int],
+        size: int,
+        bands: int = 3,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        if len(files) != len(labels):
+            raise DataError(f"{len(files)} files but {len(labels)} labels")
+        self.files = list(files)
+        self.labels = torch.tensor(list(labels), dtype=torch.int64)
+        self.size = size
+        self.bands = bands
+        self._cache: Tensor | None = None
+        self._fits = len(self.files) * bands * size * size <= cache_bytes
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def batch(self, index: Tensor) -> Tensor:
+        """Return images_u8 [B, bands, size, size] of the rows in ``index`` [B]."""
+        if self._fits:
+            if self._cache is None:
+                self._cache = self._decode(range(len(self.files)))
+            return self._cache[index]
+        return self._decode(index.tolist())
+
+    def batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (images_u8, labels) over the whole set in its order."""
+        for rows in torch.arange(len(self)).split(batch_size):
+            yield self.batch(rows), self.labels[rows]
+
+    def rows_of(self, label: int) -> Tensor:
+        """Return the row numbers of one class, [n]."""
+        return (self.labels == label).nonzero().flatten()
+
+    def _decode(self, rows: Sequence[int]) -> Tensor:
+        def read(row: int) -> np.ndarray:
+            try:
+                return read_resized(self.files[row], self.size, self.bands)
+            except (DataError, FileNotFoundError) as error:
+                raise DataError(f"{self.files[row]}: {error}; run the split again") from None
+
+        if not rows:
+            return torch.empty(0, self.bands, self.size, self.size, dtype=torch.uint8)
+        with ThreadPoolExecutor(DECODE_THREADS) as pool:
+            return torch.from_numpy(np.stack(list(pool.map(read, rows))))
+
+
+class BatchSampler:
+    """Draws the rows of training step t as a function of (seed, t) alone: resume needs no state.
+
+    Args:
+        labels: [N] class indices.
+        batch_size: rows a step, drawn with replacement across steps.
+        balanced: draw the class first, uniformly over the classes present (class-balanced
+            sampling, Kang et al. 2020, arXiv 1910.09217, eq. 1 with q = 0); else every row is
+            as likely as another.
+        seed: seed of the whole run.
+    """
+
+    def __init__(self, labels: Tensor, batch_size: int, balanced: bool, seed: int) -> None:
+        if len(labels) == 0:
+            raise DataError("no images to draw batches from; check the split")
+        self.batch_size = batch_size
+        self.seed = seed
+        counts = torch.bincount(labels)
+        weight = (
+            1.0 / counts.clamp(min=1).double() if balanced else torch.ones(len(counts)).double()
+        )
+        self._weights = weight[labels].double()
+
+    def rows(self, step: int) -> Tensor:
+        """Return the row numbers [batch_size] of one step."""
+        draw = generator(self.seed, "batch", step)
+        return torch.multinomial(self._weights, self.batch_size, replacement=True, generator=draw)

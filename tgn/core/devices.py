@@ -1,0 +1,98 @@
+"""Where the arithmetic runs: device, precision and processes, as accelerate sees them."""
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import Any, Literal
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast
+from pydantic import Field
+from torch import Tensor, nn
+
+from tgn.core.config import Settings
+
+Precision = Literal["auto", "bf16", "float32"]
+
+
+class ComputeSettings(Settings):
+    """Device and precision of a verb."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if any")
+    precision: Precision = Field("auto", description="auto: bf16 where the hardware has it")
+
+
+class Device:
+    """A thin view of :class:`accelerate.Accelerator`.
+
+    Launched by ``accelerate launch`` on P processes, each process works on its slice of every
+    global batch and gradients are averaged, so the result is that of one process.
+    """
+
+    def __init__(self, settings: ComputeSettings) -> None:
+        if settings.device == "cuda" and not torch.cuda.is_available():
+            raise ValueError("--device cuda: no CUDA device is visible; use --device cpu")
+        use_bf16 = settings.precision == "bf16" or (
+            settings.precision == "auto" and _has_fast_bf16(settings.device)
+        )
+        self.accelerator = Accelerator(
+            cpu=settings.device == "cpu", mixed_precision="bf16" if use_bf16 else "no"
+        )
+        self.precision = "bf16" if use_bf16 else "float32"
+
+    @property
+    def torch_device(self) -> torch.device:
+        """The torch device of this process."""
+        return self.accelerator.device
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and shows progress."""
+        return self.accelerator.is_main_process
+
+    @property
+    def rank(self) -> int:
+        """Number of this process among ``processes``."""
+        return self.accelerator.process_index
+
+    @property
+    def processes(self) -> int:
+        """How many processes work on the job."""
+        return self.accelerator.num_processes
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Return the precision context of forward passes."""
+        return self.accelerator.autocast()
+
+    def put(self, images: Tensor) -> Tensor:
+        """Move images to the device in channels-last layout."""
+        return images.to(self.torch_device, non_blocking=True, memory_format=torch.channels_last)
+
+    def place(self, net: nn.Module) -> Any:
+        """Move a network to the device, channels last, equal on all processes."""
+        net = net.to(self.torch_device).to(memory_format=torch.channels_last)
+        if self.processes > 1:
+            broadcast(list(net.state_dict().values()))
+        return net
+
+    def mine(self, rows: Tensor) -> Tensor:
+        """Return this process's slice of a global batch of row numbers."""
+        return rows.tensor_split(self.processes)[self.rank]
+
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Average the gradients of all processes; does nothing alone."""
+        if self.processes == 1:
+            return
+        for parameter in parameters:
+            if parameter.grad is not None:
+                parameter.grad = self.accelerator.reduce(parameter.grad, reduction="mean")
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        self.accelerator.wait_for_everyone()
+
+
+def _has_fast_bf16(device: str) -> bool:
+    if device != "cpu" and torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return torch.cpu._is_amx_tile_supported()  # noqa: SLF001 (torch offers no public question)

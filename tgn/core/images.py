@@ -1,0 +1,101 @@
+"""One image file to bytes of one size, and back; odd files are repaired and the repair is named."""
+
+import io
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from tgn.core.errors import DataError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+MAX_PIXELS = 100_000_000
+MIN_SIDE = 4
+
+ImageFormat = Literal["png", "jpeg"]
+
+
+def read_image(file: Path | io.BytesIO, bands: int = 3) -> tuple[Image.Image, str]:
+    """Decode a whole image as RGB (``bands`` 3) or greyscale (1).
+
+    Returns:
+        The image, and the repair that was needed ("" if none): 16-bit samples are scaled to 8,
+        palettes and CMYK are converted, transparency is dropped, grey is repeated over the bands.
+
+    Raises:
+        DataError: unreadable, truncated, over 100 megapixels or under 4 pixels a side.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # own limit below
+            image = Image.open(file)
+        if image.width * image.height > MAX_PIXELS:
+            raise DataError(f"{image.width}x{image.height} pixels, over the limit of {MAX_PIXELS}")
+        if min(image.size) < MIN_SIDE:
+            raise DataError(f"{image.width}x{image.height} pixels, under {MIN_SIDE} a side")
+        image.load()
+    except UnidentifiedImageError:
+        raise DataError("not an image, or damaged at its beginning") from None
+    except DataError:
+        raise
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"damaged or truncated: {' '.join(str(error).split())[:120]}") from None
+    return _to_bands(image, bands)
+
+
+def _to_bands(image: Image.Image, bands: int) -> tuple[Image.Image, str]:
+    mode = "RGB" if bands == 3 else "L"
+    if image.mode == mode:
+        return image, ""
+    if image.mode.startswith("I") or image.mode == "F":
+        return _scaled_to_8_bit(image).convert(mode), "16-bit or float scaled to 8-bit"
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        return image.convert("RGBA").convert(mode), "transparency dropped"
+    if image.mode == "P":
+        return image.convert(mode), "palette expanded"
+    if image.mode in ("L", "1"):
+        return image.convert(mode), "grey repeated over the bands"
+    return image.convert(mode), f"{image.mode} converted to {mode}"
+
+
+def _scaled_to_8_bit(image: Image.Image) -> Image.Image:
+    """Divide by 256 where samples use the 16-bit range, by the maximum where they do not."""
+    samples = np.asarray(image, dtype=np.float64)
+    largest = float(samples.max(initial=0.0))
+    scale = 1.0 if largest <= 255 else 256.0 if largest <= 65535 else largest / 255
+    return Image.fromarray(np.clip(samples / scale, 0, 255).astype(np.uint8))
+
+
+def read_resized(file: Path, size: int, bands: int = 3) -> NDArray[np.uint8]:
+    """Read a file as [bands, size, size] bytes; the aspect is not kept (chips are square)."""
+    image, _ = read_image(file, bands)
+    if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    pixels = np.asarray(image, dtype=np.uint8)
+    return np.ascontiguousarray(pixels.reshape(size, size, bands).transpose(2, 0, 1))
+
+
+def encode_image(image_u8: Tensor, image_format: ImageFormat) -> bytes:
+    """Encode [bands, H, W] bytes as PNG or JPEG (quality 95, no chroma subsampling)."""
+    pixels = image_u8.permute(1, 2, 0).contiguous().numpy()
+    picture = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0])
+    stream = io.BytesIO()
+    if image_format == "png":
+        picture.save(stream, "PNG", compress_level=1)
+    else:
+        picture.save(stream, "JPEG", quality=95, subsampling=0)
+    return stream.getvalue()
+
+
+def to_pm1(images_u8: Tensor) -> Tensor:
+    """Map bytes 0..255 to floats in [-1, 1]."""
+    return images_u8.float().div_(127.5).sub_(1.0)
+
+
+def to_u8(images_pm1: Tensor) -> Tensor:
+    """Map floats to bytes, clamping what lies outside [-1, 1]; rounds to the nearest."""
+    return images_pm1.float().add(1.0).mul(127.5).round().clamp(0, 255).byte()

@@ -1,0 +1,173 @@
+"""The one loop all training goes through: steps, logs, checkpoints, resume, interruption."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from pydantic import Field
+from torch.utils.tensorboard import SummaryWriter
+
+from tgn.core.checkpoints import load_state, save_state
+from tgn.core.config import Settings
+from tgn.core.devices import Device
+from tgn.core.errors import DivergedError, UserError
+from tgn.core.files import read_json_lines, write_text
+from tgn.core.progress import Progress, Silent
+from tgn.core.seeds import seed_of
+
+STATE = "state.pt"
+METRICS = "metrics.jsonl"
+
+
+class LoopSettings(Settings):
+    """How long to train and how often to look up."""
+
+    steps: int = Field(1000, ge=1, description="optimisation steps")
+    log_every: int = Field(20, ge=1, description="steps between lines of metrics.jsonl")
+    save_every: int = Field(500, ge=1, description="steps between checkpoints")
+    seed: int = Field(0, description="seed of everything random")
+
+
+class Trainer(Protocol):
+    """What the loop drives."""
+
+    def train_step(self, step: int) -> Mapping[str, torch.Tensor]:
+        """Do optimisation step number ``step`` (from 0) and return scalar terms to log."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything a bit-exact continuation needs."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`state_dict` returned."""
+
+
+class MetricLog:
+    """``metrics.jsonl`` and TensorBoard of one stage; on resume, lines of lost steps go."""
+
+    def __init__(self, directory: Path, first_step: int) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.path = directory / METRICS
+        kept = []
+        if first_step and self.path.is_file():
+            kept = [row for row in read_json_lines(self.path) if row["step"] <= first_step]
+        write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
+        purge = first_step + 1 if first_step else None
+        self.board = SummaryWriter(str(directory / "tensorboard"), purge_step=purge)
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Append one line; ``step`` counts finished steps."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+        for name, value in values.items():
+            self.board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Flush TensorBoard."""
+        self.board.close()
+
+
+AfterStep = Callable[[int], Mapping[str, float] | None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Where a stage works: its folder, device and audience."""
+
+    directory: Path  # gets state.pt, metrics.jsonl and tensorboard/
+    device: Device
+    progress: Progress
+    resume: bool = True  # continue from state.pt if there is one, else start anew
+
+
+def run_steps(
+    trainer: Trainer,
+    settings: LoopSettings,
+    job: Job,
+    title: str = "train",
+    after_step: AfterStep | None = None,
+) -> None:
+    """Train until ``settings.steps`` steps are done.
+
+    Every step's randomness is seeded by (seed, step), so N + M steps equal N steps, a resume and
+    M more. A checkpoint is written every ``save_every`` steps and when the user interrupts.
+
+    Args:
+        trainer: does the steps.
+        settings: length and intervals.
+        job: folder, device, audience.
+        title: what the progress is called.
+        after_step: called with the count of finished steps on the main process, e.g. for grids
+            and validation; what it returns is logged with that step.
+
+    Raises:
+        DivergedError: when a logged term is NaN or infinite; the last checkpoint stays.
+    """
+    done = _resume(trainer, job.directory, settings) if job.resume else 0
+    log = MetricLog(job.directory, done) if job.device.is_main else None
+    progress = job.progress if job.device.is_main else Silent()
+    progress.start(title, settings.steps, done)
+    try:
+        while done < settings.steps:
+            torch.manual_seed(seed_of(settings.seed, "step", done))
+            terms = trainer.train_step(done)
+            done += 1
+            extra = (after_step(done) if after_step and log else None) or {}
+            if extra or done % settings.log_every == 0 or done == settings.steps:
+                _report(log, done, terms, extra, progress)
+            progress.advance()
+            if log and (done % settings.save_every == 0 or done == settings.steps):
+                _save(trainer, job.directory, done)
+    except KeyboardInterrupt:
+        if log:
+            _save(trainer, job.directory, done)
+        progress.warn(f"interrupted after {done} steps; the same command continues from there")
+        raise
+    finally:
+        if log:
+            log.close()
+
+
+def _report(
+    log: MetricLog | None,
+    done: int,
+    terms: Mapping[str, torch.Tensor],
+    extra: Mapping[str, float],
+    progress: Progress,
+) -> None:
+    values = {name: float(value) for name, value in terms.items()}
+    _check_finite(values, done)
+    if log:
+        log.write(done, {**values, **extra})
+    progress.advance(0, " ".join(f"{name} {value:.3g}" for name, value in values.items()))
+
+
+def _check_finite(values: Mapping[str, float], step: int) -> None:
+    bad = [name for name, value in values.items() if not math.isfinite(value)]
+    if bad:
+        raise DivergedError(
+            f"step {step}: {', '.join(bad)} became NaN or infinite; the last checkpoint is kept. "
+            "Lower the learning rate (--set lr=...) or use --set precision=float32"
+        )
+
+
+def _save(trainer: Trainer, directory: Path, done: int) -> None:
+    save_state(directory / STATE, {"step": done, "trainer": trainer.state_dict()})
+
+
+def _resume(trainer: Trainer, directory: Path, settings: LoopSettings) -> int:
+    path = directory / STATE
+    if not path.is_file():
+        return 0
+    try:
+        state = load_state(path)
+        trainer.load_state_dict(state["trainer"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"{path} does not fit these settings ({' '.join(str(error).split())[:200]}); use the "
+            "settings it was made with, or --no-resume to start anew"
+        ) from None
+    return min(int(state["step"]), settings.steps)

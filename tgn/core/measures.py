@@ -1,0 +1,65 @@
+"""Numbers for people out of a confusion matrix."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tgn.core.data import ImageSet
+from tgn.core.devices import Device
+from tgn.core.images import to_pm1
+
+
+@torch.inference_mode()
+def confusion_matrix(net: torch.nn.Module, images: ImageSet, device: Device) -> Tensor:
+    """Count a :class:`TappedNet`'s predictions: [C, C], row = true class, column = predicted."""
+    was_training = net.training
+    net.eval()
+    counts: Tensor | None = None
+    for images_u8, labels in images.batches(256):
+        with device.autocast():
+            logits = net(to_pm1(device.put(images_u8))).logits
+        classes = logits.shape[1]
+        flat = labels * classes + logits.argmax(1).cpu()
+        seen = torch.bincount(flat, minlength=classes * classes).view(classes, classes)
+        counts = seen if counts is None else counts + seen
+    net.train(was_training)
+    if counts is None:
+        raise ValueError("an empty image set has no confusion matrix")
+    return counts
+
+
+def recalls(confusion: Tensor) -> Tensor:
+    """Accuracy of each class, [C]; NaN for a class without images."""
+    return confusion.diagonal().double() / confusion.sum(1).double()
+
+
+def group_accuracy(confusion: Tensor, classes: Sequence[int]) -> float | None:
+    """Class-mean accuracy over ``classes`` that have images, or None if none has."""
+    values = recalls(confusion)[list(classes)]
+    values = values[~values.isnan()]
+    return float(values.mean()) if len(values) else None
+
+
+def macro_f1(confusion: Tensor) -> float:
+    """Mean over the classes with images of F1 = 2 TP / (2 TP + FP + FN)."""
+    hits = confusion.diagonal().double()
+    f1 = 2 * hits / (confusion.sum(0) + confusion.sum(1)).clamp(min=1)
+    return float(f1[confusion.sum(1) > 0].mean())
+
+
+def summary(confusion: Tensor, num_head: int) -> dict[str, Any]:
+    """Return overall, balanced, head and tail accuracy, macro F1 and n, all in [0, 1].
+
+    Head and tail are class means (each class counts alike, however many test images it has).
+    """
+    classes = len(confusion)
+    return {
+        "n": int(confusion.sum()),
+        "overall": float(confusion.diagonal().sum() / confusion.sum()),
+        "balanced": group_accuracy(confusion, range(classes)),
+        "head": group_accuracy(confusion, range(num_head)),
+        "tail": group_accuracy(confusion, range(num_head, classes)),
+        "macro_f1": macro_f1(confusion),
+    }
