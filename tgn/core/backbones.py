@@ -71,18 +71,15 @@ class TappedNet(nn.Module):
 
     def forward(self, images_pm1: Tensor) -> Output:
         """Return logits and the features after stage 3 (the last but one)."""
-        normalised = self._normalise(images_pm1)  # [B, bands, H, W]
-        last, taps = self.net.forward_intermediates(normalised, indices=[self.stages - 2])
-        return Output(self.net.forward_head(last), taps[0])  # [B, C], [B, D, H/16, W/16]
+        logits, stages = self.with_stages(images_pm1)
+        return Output(logits, stages[-1])  # [B, C], [B, D, H/16, W/16]
 
-    def stage_features(self, images_pm1: Tensor) -> list[Tensor]:
-        """Return the features after every stage but the last, finest first: [B, D_i, h_i, w_i]."""
-        return self.net.forward_intermediates(
-            self._normalise(images_pm1),
-            indices=list(range(self.stages - 1)),
-            intermediates_only=True,
-            stop_early=True,
-        )
+    def with_stages(self, images_pm1: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return logits and the features of every stage but the last, finest first."""
+        normalised = self._normalise(images_pm1)  # [B, bands, H, W]
+        indices = list(range(self.stages - 1))
+        last, stages = self.net.forward_intermediates(normalised, indices=indices)
+        return self.net.forward_head(last), stages  # [B, C], each [B, D_i, h_i, w_i]
 
     def _normalise(self, images_pm1: Tensor) -> Tensor:
         return (images_pm1 * 0.5 + 0.5 - self.mean) / self.std

@@ -32,16 +32,18 @@ class Settings(BaseModel):
 
     @classmethod
     def help_text(cls) -> str:
-        """Return one line a setting, ``key = default: meaning``, for ``--help``."""
-        lines = []
-        for name, field in cls.model_fields.items():
-            default = "required" if field.is_required() else field.get_default()
-            lines.append(f"{name} = {default}: {field.description or ''}")
-        return "\n\n".join(lines)
+        """Return the keys and defaults that ``--set`` takes, for ``--help``."""
+        keys = (f"{name}={field.get_default()}" for name, field in cls.model_fields.items())
+        return f"Settings for --set and --config (--dry-run explains them): {', '.join(keys)}"
 
-    def as_yaml(self) -> str:
-        """Return the resolved settings as YAML."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    def explained(self) -> str:
+        """Return the resolved settings as YAML, each with its meaning as a comment."""
+        lines = []
+        for name, value in self.model_dump(mode="json").items():
+            meaning = type(self).model_fields[name].description
+            shown = yaml.safe_dump({name: value}, default_flow_style=None).rstrip()
+            lines.append(f"{shown}  # {meaning}" if meaning else shown)
+        return "\n".join(lines)
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:

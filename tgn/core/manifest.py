@@ -1,13 +1,13 @@
 """The record of generated images: one line of JSON an image."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from tgn.core.data import ImageSet
 from tgn.core.errors import NotFoundError, UserError
-from tgn.core.files import read_json_lines
+from tgn.core.files import read_json_lines, write_text
 from tgn.core.split import Split
 
 MANIFEST = "manifest.jsonl"
@@ -68,3 +68,53 @@ def generated_set(folder: Path, split: Split, size: int, bands: int = 3) -> Imag
         files.append(folder / row.file)
         labels.append(index_of[row.folder])
     return ImageSet(files, labels, size, bands)
+
+
+class ManifestWriter:
+    """Adds rows while images are written; a kill loses no row of a whole image for long.
+
+    Each process appends to a part file of its own; :meth:`finish` joins the parts, sorted, into
+    ``manifest.jsonl`` in one atomic step.
+    """
+
+    def __init__(self, folder: Path, rank: int = 0) -> None:
+        self.folder = folder
+        self._part = folder / f"manifest.part-{rank}.jsonl"
+
+    def rows(self) -> dict[str, ManifestRow]:
+        """Return the known rows whose image file is there, by file."""
+        found = {}
+        for path in [self.folder / MANIFEST, *sorted(self.folder.glob("manifest.part-*.jsonl"))]:
+            if path.is_file():
+                for line in read_json_lines(path):
+                    row = ManifestRow.model_validate(line)
+                    if (self.folder / row.file).is_file():
+                        found[row.file] = row
+        return found
+
+    def append(self, rows: Sequence[ManifestRow]) -> None:
+        """Add the rows of images that are on the disk."""
+        if not rows:
+            return
+        self._part.parent.mkdir(parents=True, exist_ok=True)
+        with self._part.open("a", encoding="utf-8") as file:
+            file.write("".join(row.model_dump_json() + "\n" for row in rows))
+
+    def finish(self) -> None:
+        """Join all parts into the manifest (main process, after all have written)."""
+        self._replace(list(self.rows().values()))
+
+    def forget(self, folders: Sequence[str]) -> None:
+        """Delete the images of some classes and their rows."""
+        rows = self.rows().values()
+        self._replace([row for row in rows if row.folder not in folders])
+        for row in rows:
+            if row.folder in folders:
+                (self.folder / row.file).unlink()
+
+    def _replace(self, rows: list[ManifestRow]) -> None:
+        rows = sorted(rows, key=lambda row: (row.class_index, row.index))
+        text = "".join(row.model_dump_json() + "\n" for row in rows)
+        write_text(self.folder / MANIFEST, text)
+        for part in self.folder.glob("manifest.part-*.jsonl"):
+            part.unlink()

@@ -1,0 +1,197 @@
+import hashlib
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.models import squeezenet1_1
+
+from tgn.core.backbones import BackboneSettings, build_backbone, save_classifier
+from tgn.core.errors import UserError
+from tgn.core.manifest import ManifestRow
+from tgn.core.progress import Silent
+from tgn.core.runs import Run
+from tgn.core.split import ClassEntry, Split, write_split
+from tgn.score.evaluate import TAIL_NET, score_run
+from tgn.score.proportions import thin_to_proportions
+from tgn.score.results import COLUMNS, Scores, table_rows
+from tgn.score.tools import ScoreSettings
+
+FOLDERS = ("head", "pale", "dark", "single", "absent")
+REAL = {"head": 6, "pale": 12, "dark": 8, "single": 1, "absent": 3}
+LEVEL = {"head": 128, "pale": 180, "dark": 70, "single": 30, "absent": 200}
+
+
+def picture(folder, number):
+    seed = int.from_bytes(hashlib.sha256(f"{folder}{number}".encode()).digest()[:4], "big")
+    draw = np.random.default_rng(seed)
+    return np.clip(LEVEL[folder] + draw.normal(0, 30, (16, 16, 3)), 0, 255).astype(np.uint8)
+
+
+def save(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def write_generated(folder, pictures):
+    """Write {class folder: list of pixels} with a manifest."""
+    lines = []
+    for name, all_pixels in pictures.items():
+        for i, pixels in enumerate(all_pixels):
+            file = f"{name}/{i}.png"
+            save(folder / file, pixels)
+            row = ManifestRow(
+                file=file, folder=name, class_index=FOLDERS.index(name), index=i, seed=0,
+                noise=0.5, source=0, source_file="", weights_sha256="", sha256="",
+            )  # fmt: skip
+            lines.append(row.model_dump_json() + "\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "manifest.jsonl").write_text("".join(lines))
+
+
+@pytest.fixture
+def run(tmp_path):
+    run = Run(tmp_path / "run")
+    rows = [(f"{name}/{i}.png", k) for k, name in enumerate(FOLDERS) for i in range(REAL[name])]
+    for file, k in rows:
+        save(tmp_path / "data" / file, picture(FOLDERS[k], file))
+    run.path.mkdir()
+    entries = [ClassEntry(folder=f, name=f, train=REAL[f], val=0, test=0) for f in FOLDERS]
+    split = Split(root="../data", classes=entries, num_head=1, train=rows, val=(), test=())
+    write_split(run.path / "split.json", split)
+    net = build_backbone(BackboneSettings(size=16), FOLDERS)
+    save_classifier(run.path / TAIL_NET, net)
+    return run
+
+
+@pytest.fixture
+def mixed(run):
+    """Copies of 'pale', one repeated picture of 'dark', fresh ones of 'single', no 'absent'."""
+    pictures = {
+        "pale": [picture("pale", f"pale/{i}.png") for i in range(12)],
+        "dark": [picture("dark", "new")] * 20,
+        "single": [picture("single", f"new {i}") for i in range(5)],
+    }
+    write_generated(run.path / "generated", pictures)
+    return run
+
+
+def score(run, folder=None, **settings):
+    return score_run(run, ScoreSettings(device="cpu", **settings), folder, Silent())
+
+
+def test_figures_say_what_the_images_are(mixed):
+    scores, path = score(mixed)
+    pale, dark, single = scores.classes
+    assert (pale.name, pale.num_generated, pale.num_real) == ("pale", 12, 12)
+    assert pale.copies.share == 1
+    assert pale.copies.nearest[0].distance == 0
+    assert pale.copies.nearest[0].generated.startswith("generated/pale/")
+    assert (mixed.path / pale.copies.nearest[0].real).resolve().is_file()
+    assert pale.feature_diversity.ratio == pytest.approx(1)
+    assert dark.feature_diversity.generated == 0
+    assert dark.feature_diversity.ratio == 0
+    assert dark.kid.value > pale.kid.value
+    assert single.kid is single.copies is None
+    assert single.feature_diversity.ratio is None
+    assert "1 real" in " ".join(single.notes)
+    assert scores.pooled.feature_diversity.real == pytest.approx(
+        (pale.feature_diversity.real + dark.feature_diversity.real) / 2
+    )
+    assert path == mixed.path / "scores" / "generated-tail.json"
+    assert Scores.model_validate_json(path.read_text()) == scores
+    assert json.loads(path.read_text())["classes"][1]["feature_diversity"]["ratio"] == 0
+
+
+def test_what_is_missing_is_said(mixed):
+    scores, _ = score(mixed)
+    assert set(scores.not_computed) == {"lpips_diversity", "agreement", "class absent"}
+    assert "squeezenet1_1" in scores.not_computed["lpips_diversity"]
+    assert "generate --class absent" in scores.not_computed["class absent"]
+    assert all(entry.fid is None for entry in (*scores.classes, scores.pooled))
+    assert (
+        "FID not reported: 12 generated, 12 real, both must be >= 2048" in scores.classes[0].notes
+    )
+    assert scores.extractor.name == "tail"
+    assert len(scores.extractor.weights_sha256) == 64
+    assert scores.size == 16
+
+
+def test_the_rest_is_computed_where_files_are_given(mixed, tmp_path):
+    torch.save(squeezenet1_1(weights=None).state_dict(), tmp_path / "squeeze.pth")
+    scores, _ = score(
+        mixed,
+        lpips=f"squeeze:{tmp_path / 'squeeze.pth'}",
+        classifier=mixed.path / TAIL_NET,
+        min_count_for_fid=10,
+        size=32,
+    )
+    pale, dark, _ = scores.classes
+    assert set(scores.not_computed) == {"class absent"}
+    assert pale.fid == pytest.approx(0, abs=1e-6)
+    assert dark.fid is None
+    assert pale.lpips_diversity.ratio == pytest.approx(1, rel=1e-4)
+    assert dark.lpips_diversity.generated == pytest.approx(0, abs=1e-6)
+    assert 0 <= scores.pooled.agreement <= 1
+    weights = [entry.num_generated for entry in scores.classes]
+    shares = [entry.agreement for entry in scores.classes]
+    assert scores.pooled.agreement == pytest.approx(np.average(shares, weights=weights))
+    assert scores.lpips.name == "lpips 0.1 squeeze"
+
+
+def test_same_seed_same_file(mixed):
+    _, path = score(mixed)
+    first = path.read_bytes()
+    score(mixed)
+    assert path.read_bytes() == first
+    score(mixed, seed=1)
+    assert path.read_bytes() != first
+
+
+def test_pooled_distance_is_blind_to_the_mixture_of_classes(run):
+    def pooled(pale, dark):
+        numbers = {"pale": pale, "dark": dark}
+        folder = run.path / f"mix {pale}"
+        write_generated(
+            folder, {c: [picture(c, f"new {i}") for i in range(n)] for c, n in numbers.items()}
+        )
+        return score(run, folder)[0].pooled
+
+    even, lopsided = pooled(12, 8), pooled(12, 80)
+    assert (even.num_compared, lopsided.num_compared) == (20, 20)
+    assert abs(even.kid.value - lopsided.kid.value) < 4 * even.kid.standard_error
+
+
+def test_thinning():
+    labels = torch.tensor([0] * 5 + [1] * 100 + [2] * 100)
+    rows = thin_to_proportions(labels, [10, 40, 0], seed=0)
+    assert torch.bincount(labels[rows]).tolist() == [5, 20]
+    assert torch.equal(rows, thin_to_proportions(labels, [10, 40, 0], seed=0))
+    assert len(thin_to_proportions(labels, [0, 0, 0], seed=0)) == 0
+
+
+def test_table(mixed):
+    scores, _ = score(mixed)
+    rows = table_rows(scores)
+    assert [row[0] for row in rows] == ["pale", "dark", "single", "pooled"]
+    assert {len(row) for row in rows} == {len(COLUMNS)}
+    assert "±" in rows[0][3]
+    assert rows[0][5].endswith("= 1.00")
+    assert rows[2][3] == "-"
+
+
+def test_wrong_input(run, tmp_path):
+    with pytest.raises(UserError, match="tgn generate"):
+        score(run)
+    write_generated(run.path / "generated", {})
+    with pytest.raises(UserError, match="empty"):
+        score(run)
+    write_generated(run.path / "generated", {"pale": [picture("pale", "new")]})
+    other = tmp_path / "other.safetensors"
+    save_classifier(other, build_backbone(BackboneSettings(size=16), ("cat", "dog")))
+    with pytest.raises(UserError, match="does not know the classes pale; it knows: cat, dog"):
+        score(run, classifier=other)
+    (run.path / TAIL_NET).unlink()
+    with pytest.raises(UserError, match="no file"):
+        score(run)

@@ -1,0 +1,5 @@
+"""``python -m tgn``."""
+
+from tgn.cli import main
+
+main()

@@ -1,0 +1,155 @@
+"""Differentiable augmentation of image batches; the draws are small CPU tensors of their own.
+
+Source: DiffAugment (arXiv 2006.10738). Draws and application are apart, so that real and generated
+images can be treated alike and a process can take its rows of the global batch.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+POLICIES = ("colour", "translation", "cutout")
+# Of the image side; the paper's values.
+TRANSLATION_RATIO = 1 / 8
+CUTOUT_RATIO = 1 / 2
+NUM_SYMMETRIES = 8
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What happens to each image of a batch; every draw is uniform in [0, 1).
+
+    Attributes:
+        policy: names from `POLICIES`.
+        colour: [B, 3], for brightness, saturation and contrast.
+        shift: [B, 2], down and right.
+        hole: [B, 2], centre row and column.
+    """
+
+    policy: tuple[str, ...]
+    colour: Tensor
+    shift: Tensor
+    hole: Tensor
+
+    def __len__(self) -> int:
+        return len(self.colour)
+
+    def __getitem__(self, rows: slice | Tensor) -> "Augmentation":
+        """The augmentation of some images of the batch."""
+        return Augmentation(self.policy, self.colour[rows], self.shift[rows], self.hole[rows])
+
+
+def sample_augmentation(
+    batch: int, generator: torch.Generator, policy: tuple[str, ...] = POLICIES
+) -> Augmentation:
+    """Draws the augmentation of a batch; the draws do not depend on the policy.
+
+    Args:
+        batch: B.
+        generator: on the CPU.
+        policy: names from `POLICIES`; empty for none.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    unknown = [name for name in policy if name not in POLICIES]
+    if unknown:
+        raise ValueError(f"unknown augmentation {unknown}, choose from {[*POLICIES]}")
+    colour, shift, hole = torch.rand(batch, 7, generator=generator).split([3, 2, 2], dim=1)
+    return Augmentation(policy, colour, shift, hole)
+
+
+def apply(images: Tensor, augmentation: Augmentation) -> Tensor:
+    """Augments images; gradients flow through.
+
+    Args:
+        images: [B, C, H, W], in [-1, 1]; the result may leave that range, grey (0) fills gaps.
+        augmentation: of B images.
+
+    Returns:
+        [B, C, H, W].
+
+    Raises:
+        ValueError: if the batch sizes differ.
+    """
+    if len(augmentation) != images.shape[0]:
+        raise ValueError(f"{images.shape[0]} images but {len(augmentation)} augmentations")
+    if "colour" in augmentation.policy:
+        images = _shift_colour(images, augmentation.colour.to(images.device))
+    if "translation" in augmentation.policy:
+        images = _translate(images, augmentation.shift.to(images.device))
+    if "cutout" in augmentation.policy:
+        images = images * _hole_mask(images, augmentation.hole.to(images.device))
+    return images
+
+
+def _shift_colour(images: Tensor, draws: Tensor) -> Tensor:
+    brightness, saturation, contrast = draws.to(images.dtype)[:, :, None, None, None].unbind(1)
+    images = images + (brightness - 0.5)
+    grey = images.mean(dim=1, keepdim=True)
+    images = torch.lerp(grey.expand_as(images), images, 2 * saturation)
+    level = images.mean(dim=(1, 2, 3), keepdim=True)
+    return torch.lerp(level.expand_as(images), images, contrast + 0.5)
+
+
+def _whole_pixels(draws: Tensor, low: int, high: int) -> Tensor:
+    """Draws in [0, 1) to whole numbers in [low, high]."""
+    return low + (draws * (high - low + 1)).floor().long()
+
+
+def _translate(images: Tensor, draws: Tensor) -> Tensor:
+    for axis in (2, 3):
+        side = images.shape[axis]
+        reach = round(side * TRANSLATION_RATIO)
+        shift = _whole_pixels(draws[:, axis - 2], -reach, reach)
+        source = torch.arange(side, device=images.device) - shift[:, None]
+        shape = [-1, 1, 1, 1]
+        shape[axis] = side
+        # Going round, not to the border: each pixel is read once, so the backward pass is exact.
+        index = (source % side).reshape(shape).expand_as(images)
+        inside = ((source >= 0) & (source < side)).reshape(shape)
+        images = images.gather(axis, index) * inside
+    return images
+
+
+def _hole_mask(images: Tensor, draws: Tensor) -> Tensor:
+    """[B, 1, H, W], 0 in each image's square hole (cut off at the border), else 1."""
+    outside = []
+    for axis in (2, 3):
+        side = images.shape[axis]
+        length = round(side * CUTOUT_RATIO)
+        # As in the paper the corner is uniform and may lie outside: the border is cut as often.
+        first = _whole_pixels(draws[:, axis - 2], -(length // 2), side - length // 2)
+        position = torch.arange(side, device=images.device)[None] - first[:, None]
+        outside.append((position < 0) | (position >= length))
+    rows, columns = outside
+    return (rows[:, None, :, None] | columns[:, None, None, :]).to(images.dtype)
+
+
+def sample_dihedral(batch: int, generator: torch.Generator) -> Tensor:
+    """Draws one of the square's eight symmetries for each image: codes [B] in 0..7, on the CPU."""
+    return torch.randint(NUM_SYMMETRIES, (batch,), generator=generator)
+
+
+def random_dihedral(images: Tensor, codes: Tensor) -> Tensor:
+    """Flips and turns square images exactly: seen from above, up is no direction.
+
+    Args:
+        images: [B, C, H, H].
+        codes: [B] in 0..7; bit 0 mirrors columns, bit 1 rows, bit 2 then swaps the two axes.
+
+    Returns:
+        [B, C, H, H].
+
+    Raises:
+        ValueError: if the images are not square or the codes do not fit.
+    """
+    if images.ndim != 4 or images.shape[2] != images.shape[3]:
+        raise ValueError(f"images must be [B, C, H, H], got {[*images.shape]}")
+    if codes.shape != images.shape[:1] or bool(((codes < 0) | (codes >= NUM_SYMMETRIES)).any()):
+        raise ValueError(f"codes must be [{images.shape[0]}] in 0..7, got {codes}")
+    codes = codes.to(images.device)[:, None, None, None]
+    images = torch.where((codes & 1).bool(), images.flip(3), images)
+    images = torch.where((codes & 2).bool(), images.flip(2), images)
+    return torch.where((codes & 4).bool(), images.transpose(2, 3), images)

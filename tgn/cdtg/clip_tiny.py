@@ -1,0 +1,89 @@
+"""Training of the small CLIP that needs no download: images against the prompts of their class."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tgn.cdtg.guidance import ClipGuide, tiny_clip
+from tgn.cdtg.losses import clip_consistency
+from tgn.core.augmentation import augment
+from tgn.core.checkpoints import load_strictly, load_weights, save_weights
+from tgn.core.data import BatchSampler, ImageSet
+from tgn.core.devices import Device
+from tgn.core.images import to_pm1
+from tgn.core.loops import Job, LoopSettings, run_steps
+from tgn.core.seeds import generator, seed_of
+
+BATCH_SIZE = 64
+
+
+class ClipTrainer:
+    """Contrast of images with all prompts, class-balanced; a prompt is its class's name."""
+
+    def __init__(self, guide: ClipGuide, images: ImageSet, steps: int, device: Device, seed: int):
+        self.guide, self.images, self.device, self.seed = guide, images, device, seed
+        self.sampler = BatchSampler(images.labels, BATCH_SIZE, balanced=True, seed=seed)
+        self.optimizer = torch.optim.AdamW(guide.parameters(), lr=1e-3, weight_decay=0.05)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, 2e-3, steps)
+
+    def train_step(self, step: int) -> Mapping[str, Tensor]:
+        """Do one step."""
+        rows = self.device.mine(self.sampler.rows(step))
+        draw = generator(self.seed, "clip", step, self.device.rank)
+        images = augment(self.device.put(to_pm1(self.images.batch(rows))), draw)
+        labels = self.images.labels[rows].to(images.device)
+        with self.device.autocast():
+            cosines = self.guide(images)
+        scale = self.guide.model.logit_scale.exp().clamp(max=30.0)
+        loss = clip_consistency(cosines, labels, scale)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.device.average_gradients(self.guide.parameters())
+        self.optimizer.step()
+        self.schedule.step()
+        hits = (cosines.argmax(1) == labels).float().mean()
+        return {"clip_loss": loss.detach(), "clip_hits": hits}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return weights and optimiser."""
+        parts = {"guide": self.guide, "optimizer": self.optimizer, "schedule": self.schedule}
+        return {name: part.state_dict() for name, part in parts.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a saved state."""
+        self.guide.load_state_dict(state["guide"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+
+
+def trained_tiny_clip(
+    images: ImageSet,
+    names: list[str],
+    loop: LoopSettings,
+    job: Job,
+) -> ClipGuide:
+    """Return the run's own CLIP, trained on the training part at the first call and then cached.
+
+    The cache is ``clip_tiny.safetensors`` in the job's folder.
+    """
+    torch.manual_seed(seed_of(loop.seed, "clip init"))
+    guide = tiny_clip(names)
+    cache = job.directory / "clip_tiny.safetensors"
+    if not cache.is_file():
+        _train(guide, images, loop, job, cache)
+    else:
+        load_strictly(guide, load_weights(cache), str(cache))
+    return job.device.place(guide)
+
+
+def _train(guide: ClipGuide, images: ImageSet, loop: LoopSettings, job: Job, cache: Path) -> None:
+    trainer = ClipTrainer(
+        job.device.place(guide.train()), images, loop.steps, job.device, loop.seed
+    )
+    run_steps(trainer, loop, job, title="clip")
+    if job.device.is_main:
+        save_weights(cache, guide.state_dict())
+    job.device.wait()

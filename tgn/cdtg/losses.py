@@ -1,0 +1,116 @@
+"""The terms that train the generator and the discriminator: tensors in, one scalar out."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def generator_adversarial(fake_logits: Tensor) -> Tensor:
+    """Non-saturating logistic loss, mean of softplus(-D(G)) over [B] (Goodfellow et al. 2014)."""
+    return F.softplus(-fake_logits).mean()
+
+
+def discriminator_adversarial(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Logistic loss, mean of softplus(-D(x)) + softplus(D(G)); both logits are [B]."""
+    return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
+
+
+def r1_penalty(real_logits: Tensor, real_images: Tensor) -> Tensor:
+    """Squared gradient of D at real images, mean over the batch (Mescheder et al. 2018, eq. 9).
+
+    Args:
+        real_logits: [B], computed from ``real_images``.
+        real_images: [B, bands, H, W] with ``requires_grad``.
+
+    Returns:
+        E |grad D(x)|^2; the caller multiplies by gamma / 2.
+    """
+    (gradient,) = torch.autograd.grad(real_logits.sum(), real_images, create_graph=True)
+    return gradient.float().square().sum((1, 2, 3)).mean()
+
+
+def path_lengths(images: Tensor, styles: Tensor, noise: Tensor) -> Tensor:
+    """Length of |J_w^T y| per image (Karras et al. 2020, arXiv 1912.04958, eq. 4).
+
+    Args:
+        images: [B, bands, H, W], computed from ``styles``.
+        styles: w, [B, D] with ``requires_grad``.
+        noise: y, standard normal, shaped as ``images``.
+
+    Returns:
+        [B] lengths; y is scaled by 1 / sqrt(H W) so that they do not grow with the image.
+    """
+    scale = 1.0 / math.sqrt(images.shape[2] * images.shape[3])
+    (gradient,) = torch.autograd.grad((images * noise).sum() * scale, styles, create_graph=True)
+    return gradient.float().square().sum(1).sqrt()
+
+
+def clip_consistency(cosines: Tensor, labels: Tensor, logit_scale: float | Tensor) -> Tensor:
+    """Cross-entropy of the image's CLIP similarities to the prompts of all classes.
+
+    Args:
+        cosines: [B, C] in [-1, 1], image against prompt; no softmax was applied.
+        labels: [B] class indices; prompt i belongs to class i.
+        logit_scale: CLIP's inverse temperature, > 0, applied here and nowhere else.
+
+    Differs from the published code, which put softmax probabilities into the cross-entropy.
+    """
+    return F.cross_entropy(cosines * logit_scale, labels)
+
+
+def perceptual_distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+    """Distance of two images in the features of several stages of one network.
+
+    Args:
+        a: features [B, D_i, h_i, w_i] of each stage.
+        b: the same of the other images.
+
+    Returns:
+        [B]: mean over stages and places of |a' - b'|^2, with channels scaled to unit length, in
+        [0, 4] (the form of LPIPS, Zhang et al. 2018, eq. 1, with all channel weights 1).
+    """
+    if len(a) != len(b):
+        raise ValueError(f"{len(a)} stages of features against {len(b)}")
+    stages = [(_unit(x) - _unit(y)).square().sum(1).mean((1, 2)) for x, y in zip(a, b, strict=True)]
+    return torch.stack(stages).mean(0)
+
+
+def source_fidelity(distances: Tensor, noise_ratio: Tensor) -> Tensor:
+    """Pull the image toward its source as far as the noise ratio leaves it there.
+
+    Args:
+        distances: [B] >= 0, generated image against the image whose features it was given.
+        noise_ratio: r, [B] in [0, 1].
+
+    Returns:
+        Mean of (1 - r)^2 * distance: full at r = 0, nothing at r = 1.
+    """
+    return ((1 - noise_ratio).square() * distances).mean()
+
+
+def diversity_shortfall(distances: Tensor, noise_ratio: Tensor, real_distance: float) -> Tensor:
+    """How far two draws on one source fall short of the difference their noise asks for.
+
+    Mode seeking (Mao et al. 2019, arXiv 1903.05628) asks that images differ in proportion to
+    their latents. Two noise draws mixed by r lie r times as far apart as two pure draws, which in
+    turn should differ like two real images of a class.
+
+    Args:
+        distances: [B] >= 0, between the two images of each pair.
+        noise_ratio: r, [B] in [0, 1].
+        real_distance: mean distance of two real images of one class, > 0.
+
+    Returns:
+        Mean of max(0, r - d / real_distance), in [0, 1]: 0 where a pair differs enough. Differs
+        from Mao et al., whose 1 / ratio is unbounded and keeps pushing past what is real.
+    """
+    if real_distance <= 0:
+        raise ValueError(f"real images must differ: real_distance is {real_distance}")
+    return F.relu(noise_ratio - distances / real_distance).mean()
+
+
+def _unit(features: Tensor) -> Tensor:
+    return F.normalize(features.float(), dim=1)

@@ -1,0 +1,336 @@
+"""Training of CDTG: one step of discriminator and generator, and the stage around it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel
+
+from tgn.cdtg import losses
+from tgn.cdtg.augment import apply, sample_augmentation
+from tgn.cdtg.clip_tiny import trained_tiny_clip
+from tgn.cdtg.critic import Critic, View, some_features, within_class_distance
+from tgn.cdtg.discriminator import Discriminator
+from tgn.cdtg.guidance import ClipGuide, load_clip
+from tgn.cdtg.painter import Painted, Painter
+from tgn.cdtg.presets import Architecture, architecture, build_discriminator
+from tgn.cdtg.preview import Preview
+from tgn.cdtg.settings import TrainSettings
+from tgn.core.augmentation import random_dihedral
+from tgn.core.backbones import load_classifier
+from tgn.core.checkpoints import save_weights
+from tgn.core.data import BatchSampler, ImageSet
+from tgn.core.devices import Device
+from tgn.core.files import sha256_of
+from tgn.core.images import to_pm1
+from tgn.core.loops import Job, LoopSettings, run_steps
+from tgn.core.progress import Progress
+from tgn.core.runs import Run
+from tgn.core.seeds import generator, seed_of
+from tgn.core.split import of_classes
+
+ADAM_BETAS = (0.0, 0.99)
+PIXEL_WEIGHT = 0.5  # of the mean absolute pixel difference beside the perceptual distance
+PAIR_SHARE = 4  # every fourth image is drawn twice, for the diversity term
+PATH_SHARE = 4  # path length looks at a quarter of the batch (Karras et al. 2020, appendix B)
+PATH_DECAY = 0.01
+CLIP_SHARE = 2  # CLIP, the dearest judge, looks at every second image
+
+
+class Batch(NamedTuple):
+    """One process's part of a step."""
+
+    images: Tensor  # real, [B, bands, H, W] in [-1, 1]
+    labels: Tensor  # [B]
+    noise: Tensor  # [B + P, noise_dim]; the last P belong to second drawings of the first P
+    ratio: Tensor  # r, [B]
+
+
+@dataclass
+class Parts:
+    """The networks of one training."""
+
+    painter: Painter
+    discriminator: Discriminator
+    critic: Critic
+    clip: ClipGuide | None
+    real_distance: float  # mean perceptual distance of two real images of a class
+
+
+class CdtgTrainer:
+    """Steps of generator and discriminator; every term of the generator has its weight."""
+
+    def __init__(
+        self, parts: Parts, images: ImageSet, settings: TrainSettings, device: Device
+    ) -> None:
+        self.parts, self.images, self.settings, self.device = parts, images, settings, device
+        self.sampler = BatchSampler(images.labels, settings.batch_size, True, settings.seed)
+        decay = 0.5 ** (settings.batch_size / settings.ema_images)
+        self.average = AveragedModel(parts.painter, multi_avg_fn=_ema(decay))
+        self.painter_optimizer = _adam(parts.painter, settings.lr, settings.path_every)
+        self.discriminator_optimizer = _adam(parts.discriminator, settings.lr, settings.r1_every)
+        self.mean_path = torch.zeros((), device=device.torch_device)
+
+    @property
+    def averaged_painter(self) -> Painter:
+        """The generator with averaged weights, the one that is used and saved."""
+        return self.average.module
+
+    def train_step(self, step: int) -> Mapping[str, Tensor]:
+        """Do step ``step``: discriminator first, then generator on the same drawings."""
+        batch = self._draw(step)
+        with self.device.autocast(), torch.no_grad():
+            source = self.parts.critic(batch.images)
+        with self.device.autocast():
+            painted = self._paint(batch, source)
+        terms = self._discriminator_step(batch, painted.images.detach(), step)
+        terms |= self._generator_step(batch, source, painted, step)
+        self.average.update_parameters(self.parts.painter)
+        return terms
+
+    def _draw(self, step: int) -> Batch:
+        """Draw the global batch of a step and return this process's rows of it."""
+        size, draw = self.settings.batch_size, generator(self.settings.seed, "cdtg", step)
+        rows = self.sampler.rows(step)
+        codes = torch.randint(8, (size,), generator=draw)
+        ratio = torch.rand(size, generator=draw)
+        noise = torch.randn(2, size, self.parts.painter.noise_dim, generator=draw)
+        mine = self.device.mine(torch.arange(size))
+        pairs = mine[: max(len(mine) // PAIR_SHARE, 1)]
+        images = self.device.put(to_pm1(self.images.batch(rows[mine])))
+        target = images.device
+        return Batch(
+            random_dihedral(images, codes[mine].to(target)),
+            self.images.labels[rows[mine]].to(target),
+            torch.cat([noise[0, mine], noise[1, pairs]]).to(target),
+            ratio[mine].to(target),
+        )
+
+    def _paint(self, batch: Batch, source: View) -> Painted:
+        """Draw every source once, and the first ones a second time with other noise."""
+        pairs = len(batch.noise) - len(batch.images)
+        features = source.stages[-1]
+        return self.parts.painter(
+            torch.cat([features, features[:pairs]]),
+            torch.cat([batch.labels, batch.labels[:pairs]]),
+            batch.noise,
+            torch.cat([batch.ratio, batch.ratio[:pairs]]),
+        )
+
+    def _discriminator_step(self, batch: Batch, fake: Tensor, step: int) -> dict[str, Tensor]:
+        """Maximise logits of real images, minimise those of drawn ones; R1 now and then."""
+        fake = fake[: len(batch.images)]
+        with self.device.autocast():
+            real_logits = self._judge(batch.images, batch.labels, step, "real")
+            fake_logits = self._judge(fake, batch.labels, step, "fake")
+        loss = losses.discriminator_adversarial(real_logits.float(), fake_logits.float())
+        terms = {"d_adversarial": loss.detach(), "d_real": (real_logits > 0).float().mean()}
+        if self.settings.r1_gamma and step % self.settings.r1_every == 0:
+            penalty = self._r1(batch, step)
+            terms["d_r1"] = penalty.detach()
+            loss = loss + 0.5 * self.settings.r1_gamma * self.settings.r1_every * penalty
+        self._descend(loss, self.parts.discriminator, self.discriminator_optimizer)
+        return terms
+
+    def _r1(self, batch: Batch, step: int) -> Tensor:
+        """Gradient penalty at the augmented real images, in float32 (second derivatives)."""
+        images = batch.images.detach().requires_grad_(True)
+        logits = self._judge(images, batch.labels, step, "real")
+        return losses.r1_penalty(logits, images)
+
+    def _judge(self, images: Tensor, labels: Tensor, step: int, kind: str) -> Tensor:
+        draw = generator(self.settings.seed, "augment", kind, step, self.device.rank)
+        policy = sample_augmentation(len(images), draw, self.settings.augment)
+        return self.parts.discriminator(apply(images, policy), labels)
+
+    def _generator_step(
+        self, batch: Batch, source: View, painted: Painted, step: int
+    ) -> dict[str, Tensor]:
+        """Pull the drawings toward the discriminator, the class, the prompts and variety."""
+        self.parts.discriminator.requires_grad_(False)
+        terms = self.generator_terms(batch, source, painted.images, step)
+        self.parts.discriminator.requires_grad_(True)
+        loss = sum(self._weights()[name] * term for name, term in terms.items())
+        if self.settings.path_weight and step % self.settings.path_every == 0:
+            terms["g_path"] = self._path_length(batch, source)
+            loss = loss + self.settings.path_weight * self.settings.path_every * terms["g_path"]
+        self._descend(loss, self.parts.painter, self.painter_optimizer)
+        return {name: term.detach() for name, term in terms.items()}
+
+    def generator_terms(
+        self, batch: Batch, source: View, images: Tensor, step: int
+    ) -> dict[str, Tensor]:
+        """Return every term of the generator's loss that has a weight, before weighting.
+
+        Args:
+            batch: the real side.
+            source: the tail net's view of the real images.
+            images: drawings, [B + P, bands, H, W] with gradient; the last P are second drawings.
+            step: for the augmentation's randomness.
+        """
+        count, pairs = len(batch.images), len(images) - len(batch.images)
+        weights, terms = self._weights(), dict[str, Tensor]()
+        with self.device.autocast():
+            view = self.parts.critic(images)
+            drawn = view.part(slice(count))
+            if weights["g_adversarial"]:
+                logits = self._judge(images[:count], batch.labels, step, "fake")
+                terms["g_adversarial"] = losses.generator_adversarial(logits.float())
+            if self.parts.clip is not None and weights["g_clip"]:
+                few = -(-count // CLIP_SHARE)
+                cosines, scale = self.parts.clip(images[:few]), self.parts.clip.logit_scale
+                terms["g_clip"] = losses.clip_consistency(cosines, batch.labels[:few], scale)
+        terms["g_class"] = F.cross_entropy(drawn.logits.float(), batch.labels)
+        distance = losses.perceptual_distance(drawn.stages, source.stages)
+        pixels = (images[:count].float() - batch.images).abs().mean((1, 2, 3))
+        terms["g_source"] = losses.source_fidelity(distance + PIXEL_WEIGHT * pixels, batch.ratio)
+        twice = losses.perceptual_distance(
+            view.part(slice(pairs)).stages, view.part(slice(count, None)).stages
+        )
+        terms["g_diversity"] = losses.diversity_shortfall(
+            twice, batch.ratio[:pairs], self.parts.real_distance
+        )
+        return terms
+
+    def _weights(self) -> dict[str, float]:
+        chosen = self.settings
+        return {
+            "g_adversarial": chosen.adversarial_weight,
+            "g_class": chosen.class_weight,
+            "g_clip": chosen.clip_weight,
+            "g_diversity": chosen.diversity_weight,
+            "g_source": chosen.source_weight,
+        }
+
+    def _path_length(self, batch: Batch, source: View) -> Tensor:
+        """Deviation of the path lengths from their running mean (Karras et al. 2020, eq. 4)."""
+        few = max(len(batch.images) // PATH_SHARE, 1)
+        painted = self.parts.painter(
+            source.stages[-1][:few].float(),
+            batch.labels[:few],
+            batch.noise[:few],
+            batch.ratio[:few],
+        )
+        noise = torch.randn_like(painted.images)
+        lengths = losses.path_lengths(painted.images, painted.styles, noise)
+        self.mean_path = self.mean_path.lerp(lengths.detach().mean(), PATH_DECAY)
+        return (lengths - self.mean_path).square().mean()
+
+    def _descend(self, loss: Tensor, net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.device.average_gradients(net.parameters())
+        optimizer.step()
+
+    def _stateful(self) -> Iterator[tuple[str, Any]]:
+        yield "painter", self.parts.painter
+        yield "discriminator", self.parts.discriminator
+        yield "average", self.average
+        yield "painter_optimizer", self.painter_optimizer
+        yield "discriminator_optimizer", self.discriminator_optimizer
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return networks, averages, optimisers and the running path length."""
+        state = {name: part.state_dict() for name, part in self._stateful()}
+        return {**state, "mean_path": self.mean_path}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a saved state."""
+        for name, part in self._stateful():
+            part.load_state_dict(state[name])
+        self.mean_path = state["mean_path"].to(self.device.torch_device)
+
+
+def train(run: Run, settings: TrainSettings, progress: Progress, resume: bool = True) -> None:
+    """Train CDTG on a run whose ``kmdn/`` is there; writes ``cdtg/``.
+
+    Raises:
+        NotFoundError: without a tail net (``tgn distill`` makes it).
+        UserError: for settings, CLIP sources or data that cannot work.
+    """
+    directory = run.path / "cdtg"
+    device = Device(settings)
+    job = Job(directory, device, progress, resume)
+    split = run.split()
+    tail_path = run.path / "kmdn" / "tail.safetensors"
+    tail_net = device.place(load_classifier(tail_path))
+    numbers = architecture(settings.preset, settings.size, tail_net.facts.bands)
+    images = run.split().image_set("train", run.path, numbers.size, tail_net.facts.bands)
+    clip = _clip(settings, images, split.names, job)
+    images = images if settings.classes == "all" else of_classes(images, split.tail_classes)
+    run.record("train", settings, tail_net_sha256=sha256_of(tail_path), precision=device.precision)
+    parts = _build(numbers, split.num_classes, Critic(tail_net), clip, settings.seed)
+    parts = _placed(parts, images, settings, device)
+    trainer = CdtgTrainer(parts, images, settings, device)
+    preview = Preview(split, images, parts.critic, settings, job)
+    run_steps(
+        trainer,
+        settings,
+        job,
+        title="train",
+        after_step=lambda done: preview.after(done, trainer.averaged_painter),
+    )
+    if device.is_main:
+        facts = {
+            "format": "tgn-cdtg-1",
+            "architecture": numbers.model_dump_json(),
+            "num_classes": str(split.num_classes),
+            "feature_channels": str(tail_net.feature_channels),
+            "tail_net_sha256": sha256_of(tail_path),
+        }
+        weights = trainer.averaged_painter.state_dict()
+        save_weights(directory / "generator.safetensors", weights, facts)
+
+
+def _build(
+    numbers: Architecture, classes: int, critic: Critic, clip: ClipGuide | None, seed: int
+) -> Parts:
+    torch.manual_seed(seed_of(seed, "cdtg init"))
+    painter = Painter(numbers, classes, critic.tail_net.feature_channels)
+    return Parts(painter, build_discriminator(numbers, classes), critic, clip, 1.0)
+
+
+def _placed(parts: Parts, images: ImageSet, settings: TrainSettings, device: Device) -> Parts:
+    parts.painter.fusion.standardise(some_features(parts.critic, images, device, settings.seed))
+    return Parts(
+        device.place(parts.painter),
+        device.place(parts.discriminator),
+        parts.critic,
+        parts.clip,
+        within_class_distance(parts.critic, images, device, settings.seed),
+    )
+
+
+def _clip(
+    settings: TrainSettings, images: ImageSet, names: list[str], job: Job
+) -> ClipGuide | None:
+    if settings.clip == "none" or not settings.clip_weight:
+        return None
+    if settings.clip != "tiny":
+        return job.device.place(load_clip(settings.clip, names)).freeze()
+    loop = LoopSettings(steps=settings.clip_steps, seed=settings.seed)
+    inner = Job(job.directory / "clip", job.device, job.progress, job.resume)
+    return trained_tiny_clip(images, names, loop, inner).freeze()
+
+
+def _adam(net: nn.Module, lr: float, lazy_every: int) -> torch.optim.Adam:
+    """Adam with the correction for lazy penalties (Karras et al. 2020, appendix B)."""
+    ratio = lazy_every / (lazy_every + 1)
+    betas = (ADAM_BETAS[0] ** ratio, ADAM_BETAS[1] ** ratio)
+    return torch.optim.Adam(net.parameters(), lr * ratio, betas)
+
+
+def _ema(decay: float) -> Any:
+    """Exponential average whose first updates count more, so that early grids are not blank."""
+
+    @torch.no_grad()
+    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+        done = float(count)
+        weight = 1 - min(decay, (1 + done) / (10 + done))
+        for mean, value in zip(averaged, current, strict=True):
+            mean.lerp_(value, weight) if mean.is_floating_point() else mean.copy_(value)
+
+    return update

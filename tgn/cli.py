@@ -1,0 +1,275 @@
+"""The command ``tgn``: reads what was asked, calls one function of a room, shows the result."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.table import Table
+
+from tgn import __version__, demo
+from tgn.cdtg.sample import Request, generate, open_studio
+from tgn.cdtg.settings import GenerateSettings, TrainSettings
+from tgn.cdtg.train import train
+from tgn.core.annotations import read_annotations
+from tgn.core.chips import ChipSettings, cut_chips
+from tgn.core.config import Settings
+from tgn.core.console import (
+    ConfigOption,
+    DeviceOption,
+    DryRunOption,
+    ResumeOption,
+    RunOption,
+    SeedOption,
+    SetOption,
+    TerminalProgress,
+    err,
+    out,
+    run_app,
+)
+from tgn.core.histogram import histogram_rows
+from tgn.core.runs import find_run, runs_root
+from tgn.core.split import Split
+from tgn.core.splitting import SplitSettings, plan_split, split_run
+from tgn.kmdn.settings import DistillSettings
+from tgn.kmdn.train import distill
+from tgn.report.page import write_report
+from tgn.scenes import ScenesSettings, count_scenes, write_scenes
+from tgn.score.evaluate import score_run
+from tgn.score.results import COLUMNS, table_rows
+from tgn.score.tools import ScoreSettings
+
+app = typer.Typer(
+    name="tgn",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Draw new images of the rare classes of a long-tailed image set. In order: split, "
+    "distill, train, generate, score; then: classify train --augmented. Try: tgn demo",
+)
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    if version:
+        out.print(__version__)
+        raise typer.Exit
+
+
+@app.command("scenes", epilog=ScenesSettings.help_text())
+def scenes_verb(
+    out_dir: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    seed: SeedOption = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Write the built-in data: drawn aerial chips of twelve classes, long-tailed."""
+    settings = _settings(ScenesSettings, config, set_, seed=seed)
+    counts = count_scenes(settings)
+    if dry_run:
+        return _plan(settings, f"{counts.total} chips into {out_dir}")
+    progress = TerminalProgress()
+    progress.start("scenes", counts.total)
+    shown = 0
+
+    def advance(done: int) -> None:
+        nonlocal shown
+        progress.advance(done - shown)
+        shown = done
+
+    write_scenes(out_dir, settings, advance)
+    progress.stop()
+    out.print(f"wrote {counts.total} chips to {out_dir}; next: tgn split {out_dir}")
+
+
+@app.command("chips", epilog=ChipSettings.help_text())
+def chips_verb(
+    annotations: Annotated[Path, typer.Argument(metavar="ANN", help="COCO .json, or a folder.")],
+    images: Annotated[Path, typer.Argument(help="Folder of the annotated images.")],
+    out_dir: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    seed: SeedOption = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Crop the objects of detection data (COCO, DOTA labelTxt, VOC) into an image folder."""
+    settings = _settings(ChipSettings, config, set_, seed=seed)
+    detections = read_annotations(annotations, images)
+    for problem in detections.problems:
+        err.print(f"left out: {problem}", markup=False)
+    if dry_run:
+        return _plan(settings, f"{len(detections.objects)} objects into {out_dir}")
+    counts = cut_chips(detections, out_dir, settings, TerminalProgress())
+    out.print(f"wrote {sum(counts.values())} chips to {out_dir}; next: tgn split {out_dir}")
+
+
+@app.command("split", epilog=SplitSettings.help_text())
+def split_verb(
+    data: Annotated[Path, typer.Argument(help="Folder or .zip: class folders, or train/ + test/.")],
+    run: Annotated[str, typer.Option("--run", help="Name of the new run.")] = "run",
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    seed: SeedOption = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Make a run: count classes, fix class order, head and tail, train/validation/test parts."""
+    settings = _settings(SplitSettings, config, set_, seed=seed)
+    if dry_run:
+        _show_split(plan_split(data, settings, TerminalProgress()))
+        return _plan(settings, f"run {run!r} in {runs_root()}")
+    made, split = split_run(data, run, settings, TerminalProgress())
+    _show_split(split)
+    out.print(f"run {made.name!r} is in {made.path}; next: tgn distill")
+
+
+@app.command("distill", epilog=DistillSettings.help_text())
+def distill_verb(
+    run: RunOption = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    seed: SeedOption = None,
+    device: DeviceOption = None,
+    dry_run: DryRunOption = False,
+    resume: ResumeOption = True,
+) -> None:
+    """Train the head and tail nets on one another (KMDN) and write the tail feature bank."""
+    settings = _settings(DistillSettings, config, set_, seed=seed, device=device)
+    found = find_run(run)
+    if dry_run:
+        return _plan(settings, f"KMDN on {sum(found.split().counts)} images, run {found.name!r}")
+    result = distill(found, settings, TerminalProgress(), resume)
+    table = Table("net", "tail before", "tail after", "head before", "head after")
+    for name, row in result.rows().items():
+        table.add_row(name, *(f"{value:.3f}" for value in row))
+    out.print(table)
+    out.print("accuracy on the held-out test part; next: tgn train")
+
+
+@app.command("train", epilog=TrainSettings.help_text())
+def train_verb(
+    run: RunOption = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    seed: SeedOption = None,
+    device: DeviceOption = None,
+    dry_run: DryRunOption = False,
+    resume: ResumeOption = True,
+) -> None:
+    """Train the generator of tail images (CDTG) on the run's data and tail features."""
+    settings = _settings(TrainSettings, config, set_, seed=seed, device=device)
+    found = find_run(run)
+    if dry_run:
+        images = settings.steps * settings.batch_size
+        return _plan(settings, f"CDTG in run {found.name!r}: {images} images seen")
+    train(found, settings, TerminalProgress(), resume)
+    out.print(f"generator and grids are in {found.path / 'cdtg'}; next: tgn generate --class all")
+
+
+@app.command("generate", epilog=GenerateSettings.help_text())
+def generate_verb(
+    class_: Annotated[
+        str, typer.Option("--class", help="Tail class: folder, place in the tail, or all.")
+    ],
+    noise: Annotated[
+        float | None, typer.Option(help="r: 0 redraws the source, 1 forgets it.")
+    ] = None,
+    n: Annotated[int | None, typer.Option("--n", help="Images a class.")] = None,
+    run: RunOption = None,
+    out_dir: Annotated[Path | None, typer.Option("--out", help="Another folder.")] = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    seed: SeedOption = None,
+    device: DeviceOption = None,
+    dry_run: DryRunOption = False,
+    resume: ResumeOption = True,
+) -> None:
+    """Draw images of a tail class, or of all; continues where it was stopped."""
+    settings = _settings(
+        GenerateSettings, config, set_, seed=seed, device=device, noise=noise, n=n
+    )
+    found = find_run(run)
+    split = found.split()
+    chosen = tuple(split.tail_classes) if class_ == "all" else (split.tail_class(class_),)
+    if class_ != "all":
+        err.print(f"--class {class_} is class {split.classes[chosen[0]].folder!r}", markup=False)
+    folder = out_dir or found.path / "generated"
+    if dry_run:
+        open_studio(found, settings)
+        return _plan(settings, f"{len(chosen)} classes into {folder}")
+    counts = generate(found, Request(chosen, folder, settings), TerminalProgress(), resume)
+    for name, count in counts.items():
+        out.print(f"{count} images of {name} in {folder / name}", markup=False)
+    out.print("next: tgn score; classify train --augmented")
+
+
+@app.command("score", epilog=ScoreSettings.help_text())
+def score_verb(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Images and manifest; default: the run's.")
+    ] = None,
+    run: RunOption = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    seed: SeedOption = None,
+    device: DeviceOption = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Measure generated images: FID, KID, diversity (LPIPS), agreement, copies; per class."""
+    settings = _settings(ScoreSettings, config, set_, seed=seed, device=device)
+    found = find_run(run)
+    if dry_run:
+        return _plan(settings, f"scores of {folder or found.path / 'generated'}")
+    scores, path = score_run(found, settings, folder, TerminalProgress())
+    table = Table(*COLUMNS)
+    for row in table_rows(scores):
+        table.add_row(*row)
+    out.print(table)
+    for missing in scores.not_computed:
+        out.print(f"not computed: {missing}", markup=False)
+    out.print(f"all numbers, with how they were made: {path}", markup=False)
+
+
+@app.command("report")
+def report_verb(run: RunOption = None) -> None:
+    """Write one self-contained HTML page about a run."""
+    out.print(f"report: {write_report(find_run(run))}", markup=False)
+
+
+@app.command("demo")
+def demo_verb(seed: SeedOption = None, dry_run: DryRunOption = False) -> None:
+    """Run everything on the built-in data, about ten minutes on a laptop."""
+    for command in demo.commands(runs_root(), seed or 0):
+        err.print(f"$ {' '.join(command)}", style="bold", markup=False)
+        if not dry_run and (code := demo.run_command(command)):
+            raise typer.Exit(code)
+
+
+def _settings(
+    cls: type[SettingsT], config: str | None, set_: list[str] | None, **flags: Any
+) -> SettingsT:
+    return cls.resolve(Path(config) if config else None, set_ or (), **flags)
+
+
+def _plan(settings: Settings, what: str) -> None:
+    out.print(f"would do: {what}\n{settings.explained()}", markup=False)
+
+
+def _show_split(split: Split) -> None:
+    for line in histogram_rows(split):
+        out.print(line, markup=False)
+    for note in split.notes:
+        err.print(f"note: {note}", markup=False)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    run_app(app)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""The demonstration: the commands a user would type, one after another."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+RUN = "demo"
+
+# Sizes that fit a laptop: about ten minutes on two cores without a GPU.
+SETTINGS = {
+    "distill": ["steps=500"],
+    "train": ["steps=900"],
+    "classify": ["steps=500"],
+}
+
+
+def commands(runs: Path, seed: int) -> Iterator[list[str]]:
+    """Yield the commands of the demo; ``runs`` is the folder of all runs."""
+    data = runs / "demo-data"
+    yield ["tgn", "scenes", str(data), "--seed", str(seed)]
+    if not (runs / RUN / "run.yaml").is_file():
+        yield ["tgn", "split", str(data), "--run", RUN, "--seed", str(seed)]
+    yield ["tgn", "distill", "--run", RUN, *_set("distill")]
+    yield ["tgn", "train", "--run", RUN, *_set("train")]
+    yield ["tgn", "generate", "--class", "all", "--run", RUN]
+    yield ["tgn", "score", "--run", RUN]
+    yield ["classify", "compare", "--run", RUN, *_set("classify")]
+    yield ["tgn", "report", "--run", RUN]
+
+
+def run_command(command: list[str]) -> int:
+    """Run one command in a process of its own and return its exit code."""
+    return subprocess.run([sys.executable, "-m", *command], check=False).returncode
+
+
+def _set(verb: str) -> list[str]:
+    return [word for setting in SETTINGS[verb] for word in ("--set", setting)]

@@ -1,0 +1,42 @@
+"""Smooth random fields for grounds, cloud shadows and wavy edges."""
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from tgn.scenes.shapes import Field
+
+
+@lru_cache(maxsize=256)
+def _steps(side: int, cells: int) -> tuple[NDArray[np.intp], Field]:
+    """For every sample the grid cell it lies in and the eased way through that cell."""
+    position = (np.arange(side) + 0.5) * (cells / side)
+    cell = position.astype(np.intp)
+    way = (position - cell).astype(np.float32)
+    return cell, way * way * (3.0 - 2.0 * way)
+
+
+def smooth_noise(rng: Generator, side: int, cells: int, cells_across: int = 0) -> Field:
+    """Value noise: random numbers on a coarse grid, eased in between.
+
+    Plain element-wise arithmetic, so that the bytes do not depend on a matrix library.
+
+    Args:
+        rng: source of the grid's values.
+        side: side of the field in samples.
+        cells: grid cells from top to bottom.
+        cells_across: grid cells from left to right; 0 takes `cells`.
+
+    Returns:
+        [side, side] in [0, 1].
+    """
+    cells_across = cells_across or cells
+    grid = rng.random((cells + 1, cells_across + 1), dtype=np.float32)
+    row, way_down = _steps(side, cells)
+    column, way_across = _steps(side, cells_across)
+    above, below = grid[row], grid[row + 1]
+    tall = above + (below - above) * way_down[:, None]
+    left, right = tall[:, column], tall[:, column + 1]
+    return left + (right - left) * way_across[None, :]

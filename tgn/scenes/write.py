@@ -1,0 +1,145 @@
+"""Writes the built-in data set as an ordinary image folder, whole or not at all."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from pydantic import Field
+
+from tgn.core.config import Settings
+from tgn.core.errors import UserError
+from tgn.core.files import read_json, write_bytes, write_json
+from tgn.core.images import encode_image
+from tgn.core.longtail import profile_counts
+from tgn.core.seeds import seed_of
+from tgn.scenes.draw import CLASS_NAMES, SMALLEST_SIZE, draw_chip
+
+RECORD_NAME = "scenes.json"
+
+
+class ScenesSettings(Settings):
+    """What `tgn scenes` writes."""
+
+    size: int = Field(default=32, ge=SMALLEST_SIZE, le=1024, description="side of a chip in pixels")
+    seed: int = Field(default=0, ge=0, description="chips of another seed share no chip with these")
+    largest: int = Field(default=200, ge=1, description="training images of the largest class")
+    imbalance: float = Field(
+        default=20.0, ge=1.0, description="largest training count over smallest"
+    )
+    test_per_class: int = Field(default=50, ge=1, description="test images of every class")
+    profile: Literal["longtail", "balanced"] = Field(
+        default="longtail",
+        description="longtail: exponential, aircraft first; balanced: all the largest",
+    )
+
+
+@dataclass(frozen=True)
+class SceneCounts:
+    """Images of each class, in head-first order."""
+
+    train: dict[str, int]
+    test: dict[str, int]
+
+    @property
+    def total(self) -> int:
+        """Images of both parts together."""
+        return sum(self.train.values()) + sum(self.test.values())
+
+
+def count_scenes(settings: ScenesSettings) -> SceneCounts:
+    """Works out how many chips the settings ask for: n_k = largest * imbalance^(-k / (C - 1)).
+
+    Raises:
+        UserError: if the profile leaves a class without images.
+    """
+    shape: Literal["exponential", "none"]
+    shape = "exponential" if settings.profile == "longtail" else "none"
+    counts = profile_counts(shape, settings.largest, settings.imbalance, len(CLASS_NAMES))
+    return SceneCounts(
+        train=dict(zip(CLASS_NAMES, counts, strict=True)),
+        test=dict.fromkeys(CLASS_NAMES, settings.test_per_class),
+    )
+
+
+def chip_generator(settings: ScenesSettings, part: str, class_name: str, index: int) -> Generator:
+    """The stream of one chip, a fixed function of (seed, part, class, index, size)."""
+    key = seed_of("scenes", settings.seed, part, class_name, index, settings.size)
+    return np.random.default_rng(key)
+
+
+def write_scenes(
+    out: Path, settings: ScenesSettings, progress: Callable[[int], None] | None = None
+) -> SceneCounts:
+    """Writes OUT/train/<class>/NNNNN.png, OUT/test/<class>/NNNNN.png and OUT/scenes.json.
+
+    An interrupted call is continued by the same call: chips that are there are kept, and every
+    chip's bytes depend on its own key only.
+
+    Args:
+        out: a folder that is new, empty, or was begun with the same settings.
+        settings: what to write.
+        progress: told after every chip how many of `SceneCounts.total` are done.
+
+    Returns:
+        The number of chips of each class.
+
+    Raises:
+        UserError: if OUT holds anything else, or the profile leaves a class empty.
+    """
+    counts = count_scenes(settings)
+    _claim(out, settings)
+    for done, (part, class_name, index) in enumerate(_chips(counts), start=1):
+        file = out / part / class_name / f"{index:05d}.png"
+        if not file.exists():
+            rng = chip_generator(settings, part, class_name, index)
+            chip_u8 = torch.from_numpy(draw_chip(class_name, rng, settings.size))
+            write_bytes(file, encode_image(chip_u8.permute(2, 0, 1), "png"))
+        if progress is not None:
+            progress(done)
+    write_json(out / RECORD_NAME, _record(settings, complete=True))
+    return counts
+
+
+def _chips(counts: SceneCounts) -> Iterator[tuple[str, str, int]]:
+    for part, numbers in (("train", counts.train), ("test", counts.test)):
+        for class_name, number in numbers.items():
+            for index in range(number):
+                yield part, class_name, index
+
+
+def _record(settings: ScenesSettings, complete: bool) -> dict[str, Any]:
+    return {"complete": complete, "settings": settings.model_dump(mode="json")}
+
+
+def _claim(out: Path, settings: ScenesSettings) -> None:
+    """Makes sure that OUT is ours to write, and marks it as begun."""
+    record_file = out / RECORD_NAME
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file, expected a folder: name another one")
+    if record_file.exists():
+        _check_record(record_file, settings)
+    elif out.is_dir() and any(out.iterdir()):
+        raise UserError(f"{out} is not empty and was not written by scenes: name a new folder")
+    write_json(record_file, _record(settings, complete=False))
+    for left_by_a_kill in out.rglob(".*.part"):
+        left_by_a_kill.unlink()
+
+
+def _check_record(record_file: Path, settings: ScenesSettings) -> None:
+    try:
+        found = dict(read_json(record_file)["settings"])
+    except (ValueError, KeyError, TypeError):
+        raise UserError(
+            f"{record_file} is damaged: name a new folder, or delete this one"
+        ) from None
+    wanted = settings.model_dump(mode="json")
+    if found != wanted:
+        changed = sorted(key for key in wanted | found if found.get(key) != wanted.get(key))
+        raise UserError(
+            f"{record_file.parent} holds scenes of other settings ({', '.join(changed)} differ): "
+            "name a new folder, or take the settings in its scenes.json"
+        )

@@ -1,0 +1,82 @@
+"""Variety within a set: the mean distance of random pairs."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from tgn.core.seeds import generator
+from tgn.score.statistics import check_features
+
+PairDistance = Callable[[Tensor, Tensor], Tensor]
+"""Takes row numbers [P] and [P] of a set, gives the distances [P] of those pairs."""
+
+
+def sample_pairs(num_rows: int, max_pairs: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Pairs of different rows: every pair where there are few, else a random draw.
+
+    Args:
+        num_rows: rows N of the set, at least 2.
+        max_pairs: most pairs given, at least 1.
+        seed: of the draw.
+
+    Returns:
+        First and second row numbers, int64 [P] each, never equal within a pair.
+
+    Raises:
+        ValueError: if the set has no pair or none is asked for.
+    """
+    if num_rows < 2 or max_pairs < 1:
+        raise ValueError(f"no pair to draw: {num_rows} rows, at most {max_pairs} pairs")
+    if num_rows * (num_rows - 1) // 2 <= max_pairs:
+        first, second = torch.triu_indices(num_rows, num_rows, offset=1)
+        return first, second
+    draw = generator(seed, "pairs")
+    first = torch.randint(num_rows, (max_pairs,), generator=draw)
+    step = torch.randint(1, num_rows, (max_pairs,), generator=draw)
+    return first, (first + step) % num_rows
+
+
+def mean_pair_distance(
+    num_rows: int, distance: PairDistance, seed: int, max_pairs: int, batch_size: int
+) -> float:
+    """Mean distance over the pairs of a set.
+
+    Args:
+        num_rows: rows N of the set, at least 2.
+        distance: gives the distances of a batch of pairs.
+        seed: of the pairs.
+        max_pairs: most pairs measured.
+        batch_size: pairs per call of ``distance``.
+
+    Returns:
+        The mean, in the units of ``distance``.
+    """
+    first, second = sample_pairs(num_rows, max_pairs, seed)
+    batches = zip(first.split(batch_size), second.split(batch_size), strict=True)
+    total = sum(float(distance(i, j).double().sum()) for i, j in batches)
+    return total / len(first)
+
+
+def mean_feature_distance(features: Tensor, seed: int, max_pairs: int = 20_000) -> float:
+    """Mean Euclidean distance of pairs of features.
+
+    Args:
+        features: [N, D], N >= 2.
+        seed: of the pairs.
+        max_pairs: most pairs measured.
+
+    Returns:
+        The mean distance, >= 0; exactly 0 for a collapsed set.
+
+    Raises:
+        ValueError: for a wrong shape, non-finite values or fewer than two rows.
+    """
+    check_features(features)
+    return mean_pair_distance(
+        len(features),
+        lambda i, j: (features[i] - features[j]).norm(dim=1),
+        seed,
+        max_pairs,
+        batch_size=4096,
+    )

@@ -1,0 +1,147 @@
+"""What a scoring found, as it is written to JSON and shown in a table."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, computed_field
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Provenance(_Record):
+    """Which network was used: figures of different networks or resize rules do not compare."""
+
+    name: str
+    dimension: int | None  # D; None for a distance
+    weights_sha256: str
+    resize: str
+
+
+class KernelScore(_Record):
+    """KID, unbiased, and its standard error (None under four images)."""
+
+    value: float
+    standard_error: float | None
+    num_subsets: int
+    subset_sizes: tuple[int, int]  # of generated, of real
+
+
+class DiversityScore(_Record):
+    """Mean distance of pairs within a class; None where a class has no pair."""
+
+    model_config = ConfigDict(extra="ignore")  # a file also holds the ratio, made anew on reading
+
+    generated: float | None
+    real: float | None
+
+    @computed_field  # type: ignore[prop-decorator]  # pydantic's way of writing a property
+    @property
+    def ratio(self) -> float | None:
+        """Generated / real: 1 is as varied as the real images, 0 is collapsed."""
+        if self.generated is None or not self.real:
+            return None
+        return self.generated / self.real
+
+
+class NearestPair(_Record):
+    """A generated image and its nearest real one; files relative to the run."""
+
+    generated: str
+    real: str
+    distance: float
+
+
+class CopyScore(_Record):
+    """How near the generated images come to the real training images."""
+
+    share: float  # at or below the threshold
+    threshold: float  # 1st percentile of the real images' own nearest distances
+    median_distance: float
+    real_median_distance: float
+    nearest: tuple[NearestPair, ...]  # the closest few
+
+
+class SetScores(_Record):
+    """Everything about one class, or about all classes pooled."""
+
+    name: str
+    kind: Literal["class", "pooled"]
+    num_generated: int
+    num_real: int
+    num_compared: int  # generated images in KID and FID (pooled: thinned to the real proportions)
+    kid: KernelScore | None
+    fid: float | None
+    feature_diversity: DiversityScore  # in the tail net's features
+    lpips_diversity: DiversityScore | None
+    agreement: float | None
+    copies: CopyScore | None
+    notes: tuple[str, ...]  # why a figure is None
+
+
+class Scores(_Record):
+    """One scoring of one generated folder."""
+
+    generated: str  # folder, relative to the run
+    reference: str  # which real images
+    implementation: str
+    extractor: Provenance
+    diversity_extractor: Provenance
+    lpips: Provenance | None
+    classifier: Provenance | None
+    seed: int
+    size: int  # side in pixels at which both sets were read
+    min_count_for_fid: int
+    pooled: SetScores
+    classes: tuple[SetScores, ...]
+    not_computed: dict[str, str]  # what is missing altogether -> the remedy
+
+
+COLUMNS = (
+    "class",
+    "real",
+    "generated",
+    "KID",
+    "FID",
+    "feature diversity",
+    "LPIPS diversity",
+    "agreement",
+    "copies",
+)
+
+
+def table_rows(scores: Scores) -> list[tuple[str, ...]]:
+    """One row of :data:`COLUMNS` per class, the pooled one last.
+
+    Diversities read ``generated / real = ratio``; ``-`` is a figure that was not computed.
+    """
+    return [_row(entry) for entry in (*scores.classes, scores.pooled)]
+
+
+def _row(entry: SetScores) -> tuple[str, ...]:
+    return (
+        entry.name,
+        str(entry.num_real),
+        str(entry.num_generated),
+        _kid(entry.kid),
+        "-" if entry.fid is None else f"{entry.fid:.4g}",
+        _diversity(entry.feature_diversity),
+        _diversity(entry.lpips_diversity),
+        "-" if entry.agreement is None else f"{entry.agreement:.1%}",
+        "-" if entry.copies is None else f"{entry.copies.share:.1%}",
+    )
+
+
+def _kid(kid: KernelScore | None) -> str:
+    if kid is None:
+        return "-"
+    error = "" if kid.standard_error is None else f" ± {kid.standard_error:.2g}"
+    return f"{kid.value:.3g}{error}"
+
+
+def _diversity(score: DiversityScore | None) -> str:
+    if score is None or score.generated is None:
+        return "-"
+    if score.real is None or score.ratio is None:
+        return f"{score.generated:.3f} / -"
+    return f"{score.generated:.3f} / {score.real:.3f} = {score.ratio:.2f}"
