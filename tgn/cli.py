@@ -1,8 +1,7 @@
 """The command ``tgn``: reads what was asked, calls one function of a room, shows the result."""
 
-import sys
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from rich.table import Table
@@ -32,7 +31,7 @@ from tgn.core.runs import find_run, runs_root
 from tgn.core.split import Split
 from tgn.core.splitting import SplitSettings, plan_split, split_run
 from tgn.kmdn.settings import DistillSettings
-from tgn.kmdn.train import distill
+from tgn.kmdn.stage import distill
 from tgn.report.page import write_report
 from tgn.scenes import ScenesSettings, count_scenes, write_scenes
 from tgn.score.evaluate import score_run
@@ -72,7 +71,7 @@ def scenes_verb(
     settings = _settings(ScenesSettings, config, set_, seed=seed)
     counts = count_scenes(settings)
     if dry_run:
-        return _plan(settings, f"{counts.total} chips into {out_dir}")
+        _plan(settings, f"{counts.total} chips into {out_dir}")
     progress = TerminalProgress()
     progress.start("scenes", counts.total)
     shown = 0
@@ -103,7 +102,7 @@ def chips_verb(
     for problem in detections.problems:
         err.print(f"left out: {problem}", markup=False)
     if dry_run:
-        return _plan(settings, f"{len(detections.objects)} objects into {out_dir}")
+        _plan(settings, f"{len(detections.objects)} objects into {out_dir}")
     counts = cut_chips(detections, out_dir, settings, TerminalProgress())
     out.print(f"wrote {sum(counts.values())} chips to {out_dir}; next: tgn split {out_dir}")
 
@@ -121,7 +120,7 @@ def split_verb(
     settings = _settings(SplitSettings, config, set_, seed=seed)
     if dry_run:
         _show_split(plan_split(data, settings, TerminalProgress()))
-        return _plan(settings, f"run {run!r} in {runs_root()}")
+        _plan(settings, f"run {run!r} in {runs_root()}")
     made, split = split_run(data, run, settings, TerminalProgress())
     _show_split(split)
     out.print(f"run {made.name!r} is in {made.path}; next: tgn distill")
@@ -141,7 +140,7 @@ def distill_verb(
     settings = _settings(DistillSettings, config, set_, seed=seed, device=device)
     found = find_run(run)
     if dry_run:
-        return _plan(settings, f"KMDN on {sum(found.split().counts)} images, run {found.name!r}")
+        _plan(settings, f"KMDN on {sum(found.split().counts)} images, run {found.name!r}")
     result = distill(found, settings, TerminalProgress(), resume)
     table = Table("net", "tail before", "tail after", "head before", "head after")
     for name, row in result.rows().items():
@@ -165,7 +164,7 @@ def train_verb(
     found = find_run(run)
     if dry_run:
         images = settings.steps * settings.batch_size
-        return _plan(settings, f"CDTG in run {found.name!r}: {images} images seen")
+        _plan(settings, f"CDTG in run {found.name!r}: {images} images seen")
     train(found, settings, TerminalProgress(), resume)
     out.print(f"generator and grids are in {found.path / 'cdtg'}; next: tgn generate --class all")
 
@@ -189,9 +188,7 @@ def generate_verb(
     resume: ResumeOption = True,
 ) -> None:
     """Draw images of a tail class, or of all; continues where it was stopped."""
-    settings = _settings(
-        GenerateSettings, config, set_, seed=seed, device=device, noise=noise, n=n
-    )
+    settings = _settings(GenerateSettings, config, set_, seed=seed, device=device, noise=noise, n=n)
     found = find_run(run)
     split = found.split()
     chosen = tuple(split.tail_classes) if class_ == "all" else (split.tail_class(class_),)
@@ -200,7 +197,7 @@ def generate_verb(
     folder = out_dir or found.path / "generated"
     if dry_run:
         open_studio(found, settings)
-        return _plan(settings, f"{len(chosen)} classes into {folder}")
+        _plan(settings, f"{len(chosen)} classes into {folder}")
     counts = generate(found, Request(chosen, folder, settings), TerminalProgress(), resume)
     for name, count in counts.items():
         out.print(f"{count} images of {name} in {folder / name}", markup=False)
@@ -223,14 +220,14 @@ def score_verb(
     settings = _settings(ScoreSettings, config, set_, seed=seed, device=device)
     found = find_run(run)
     if dry_run:
-        return _plan(settings, f"scores of {folder or found.path / 'generated'}")
+        _plan(settings, f"scores of {folder or found.path / 'generated'}")
     scores, path = score_run(found, settings, folder, TerminalProgress())
     table = Table(*COLUMNS)
     for row in table_rows(scores):
         table.add_row(*row)
     out.print(table)
-    for missing in scores.not_computed:
-        out.print(f"not computed: {missing}", markup=False)
+    for metric, remedy in scores.not_computed.items():
+        out.print(f"not computed: {metric}: {remedy}", markup=False)
     out.print(f"all numbers, with how they were made: {path}", markup=False)
 
 
@@ -255,8 +252,10 @@ def _settings(
     return cls.resolve(Path(config) if config else None, set_ or (), **flags)
 
 
-def _plan(settings: Settings, what: str) -> None:
+def _plan(settings: Settings, what: str) -> NoReturn:
+    """Show what a dry run would do, and end."""
     out.print(f"would do: {what}\n{settings.explained()}", markup=False)
+    raise typer.Exit
 
 
 def _show_split(split: Split) -> None:
@@ -269,7 +268,3 @@ def _show_split(split: Split) -> None:
 def main() -> None:
     """Run the command line and exit."""
     run_app(app)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -23,7 +23,9 @@ BATCH_SIZE = 64
 class ClipTrainer:
     """Contrast of images with all prompts, class-balanced; a prompt is its class's name."""
 
-    def __init__(self, guide: ClipGuide, images: ImageSet, steps: int, device: Device, seed: int):
+    def __init__(
+        self, guide: ClipGuide, images: ImageSet, steps: int, device: Device, seed: int
+    ) -> None:
         self.guide, self.images, self.device, self.seed = guide, images, device, seed
         self.sampler = BatchSampler(images.labels, BATCH_SIZE, balanced=True, seed=seed)
         self.optimizer = torch.optim.AdamW(guide.parameters(), lr=1e-3, weight_decay=0.05)
@@ -49,7 +51,11 @@ class ClipTrainer:
 
     def state_dict(self) -> dict[str, Any]:
         """Return weights and optimiser."""
-        parts = {"guide": self.guide, "optimizer": self.optimizer, "schedule": self.schedule}
+        parts: dict[str, Any] = {
+            "guide": self.guide,
+            "optimizer": self.optimizer,
+            "schedule": self.schedule,
+        }
         return {name: part.state_dict() for name, part in parts.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

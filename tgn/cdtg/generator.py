@@ -21,6 +21,7 @@ from tgn.cdtg.wavelets import haar, inverse_haar
 
 MAPPING_LR_MULTIPLIER = 0.01
 START_RESOLUTION = 4
+FIRST_BAND_STD = 0.05
 
 
 def trunk_resolutions(size: int, channels: Mapping[int, int]) -> list[int]:
@@ -56,6 +57,8 @@ class ToBands(nn.Module):
         num_bands = 4 * image_channels
         self.conv = ModulatedConv2d(in_channels, num_bands, 1, style_dim)
         self.bias = nn.Parameter(torch.zeros(num_bands))
+        # Unit weights would start as a loud checkerboard that hundreds of steps must unlearn.
+        nn.init.normal_(self.conv.weight, std=FIRST_BAND_STD)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """[B, C, H, W] and [B, D] -> bands [B, 4 image_channels, H, W], full precision."""

@@ -3,10 +3,14 @@
 from typing import NamedTuple
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from tgn.cdtg.fusion import Fusion
 from tgn.cdtg.generator import Generator
 from tgn.cdtg.presets import Architecture, build_fusion, build_generator
+
+COARSE_NOISE = 4  # side of the grid's noise before it is spread over the grid
+SMOOTH_NOISE_GAIN = 1.2  # interpolation averages: this brings the variance back to about 1
 
 
 class Painted(NamedTuple):
@@ -30,8 +34,8 @@ class Painter(nn.Module):
         self.architecture = architecture
         self.generator: Generator = build_generator(architecture, num_classes)
         self.fusion: Fusion = build_fusion(architecture, feature_channels)
-        grid = architecture.grid_channels * architecture.grid_size**2
-        self._cuts = [architecture.style_dim, grid, self.generator.noise_dim]
+        coarse = architecture.grid_channels * COARSE_NOISE**2
+        self._cuts = [architecture.style_dim, coarse, self.generator.noise_dim]
 
     @property
     def noise_dim(self) -> int:
@@ -48,9 +52,15 @@ class Painter(nn.Module):
             ratio: r, [B] in [0, 1]: 0 redraws the source, 1 forgets it.
         """
         z, grid, layers = noise.split(self._cuts, dim=1)
-        side = self.architecture.grid_size
-        grid = grid.unflatten(1, (self.architecture.grid_channels, side, side))
+        grid = self._smooth(grid)
         z, mixed = self.fusion(features, z, grid, ratio)  # [B, style_dim], [B, G, g, g] or None
         styles = self.generator.mapping(z, labels)  # [B, style_dim]
         maps = self.generator.split_noise(layers)
         return Painted(self.generator.synthesis(styles, maps, mixed), styles)
+
+    def _smooth(self, flat: Tensor) -> Tensor:
+        """Spread coarse noise over the grid: neighbours agree, as they do in features."""
+        coarse = flat.unflatten(1, (self.architecture.grid_channels, COARSE_NOISE, COARSE_NOISE))
+        side = self.architecture.grid_size
+        smooth = F.interpolate(coarse, size=(side, side), mode="bicubic", align_corners=True)
+        return smooth * SMOOTH_NOISE_GAIN

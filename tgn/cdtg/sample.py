@@ -1,6 +1,6 @@
 """Drawing images of tail classes from a trained painter and the feature bank."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,7 +185,9 @@ def _write_block(
     return list(pool.map(write, missing))
 
 
-def _require_alike(rows: object, studio: Studio, request: Request, folders: list[str]) -> None:
+def _require_alike(
+    rows: Iterable[ManifestRow], studio: Studio, request: Request, folders: list[str]
+) -> None:
     """Refuse to mix images of other weights, noise or seed into one folder."""
     settings = request.settings
     for row in rows:

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel
 
 from tgn.cdtg import losses
 from tgn.cdtg.augment import apply, sample_augmentation
@@ -20,6 +19,7 @@ from tgn.cdtg.presets import Architecture, architecture, build_discriminator
 from tgn.cdtg.preview import Preview
 from tgn.cdtg.settings import TrainSettings
 from tgn.core.augmentation import random_dihedral
+from tgn.core.averaging import averaged
 from tgn.core.backbones import load_classifier
 from tgn.core.checkpoints import save_weights
 from tgn.core.data import BatchSampler, ImageSet
@@ -33,7 +33,7 @@ from tgn.core.seeds import generator, seed_of
 from tgn.core.split import of_classes
 
 ADAM_BETAS = (0.0, 0.99)
-PIXEL_WEIGHT = 0.5  # of the mean absolute pixel difference beside the perceptual distance
+PIXEL_WEIGHT = 2.0  # of the mean absolute pixel difference beside the perceptual distance
 PAIR_SHARE = 4  # every fourth image is drawn twice, for the diversity term
 PATH_SHARE = 4  # path length looks at a quarter of the batch (Karras et al. 2020, appendix B)
 PATH_DECAY = 0.01
@@ -69,7 +69,7 @@ class CdtgTrainer:
         self.parts, self.images, self.settings, self.device = parts, images, settings, device
         self.sampler = BatchSampler(images.labels, settings.batch_size, True, settings.seed)
         decay = 0.5 ** (settings.batch_size / settings.ema_images)
-        self.average = AveragedModel(parts.painter, multi_avg_fn=_ema(decay))
+        self.average = averaged(parts.painter, decay)
         self.painter_optimizer = _adam(parts.painter, settings.lr, settings.path_every)
         self.discriminator_optimizer = _adam(parts.discriminator, settings.lr, settings.r1_every)
         self.mean_path = torch.zeros((), device=device.torch_device)
@@ -77,7 +77,7 @@ class CdtgTrainer:
     @property
     def averaged_painter(self) -> Painter:
         """The generator with averaged weights, the one that is used and saved."""
-        return self.average.module
+        return cast(Painter, self.average.module)
 
     def train_step(self, step: int) -> Mapping[str, Tensor]:
         """Do step ``step``: discriminator first, then generator on the same drawings."""
@@ -96,7 +96,7 @@ class CdtgTrainer:
         size, draw = self.settings.batch_size, generator(self.settings.seed, "cdtg", step)
         rows = self.sampler.rows(step)
         codes = torch.randint(8, (size,), generator=draw)
-        ratio = torch.rand(size, generator=draw)
+        ratio = torch.rand(size, generator=draw).square()  # all of [0, 1], more of it near 0
         noise = torch.randn(2, size, self.parts.painter.noise_dim, generator=draw)
         mine = self.device.mine(torch.arange(size))
         pairs = mine[: max(len(mine) // PAIR_SHARE, 1)]
@@ -153,7 +153,8 @@ class CdtgTrainer:
         self.parts.discriminator.requires_grad_(False)
         terms = self.generator_terms(batch, source, painted.images, step)
         self.parts.discriminator.requires_grad_(True)
-        loss = sum(self._weights()[name] * term for name, term in terms.items())
+        weights = self._weights()
+        loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
         if self.settings.path_weight and step % self.settings.path_every == 0:
             terms["g_path"] = self._path_length(batch, source)
             loss = loss + self.settings.path_weight * self.settings.path_every * terms["g_path"]
@@ -321,16 +322,3 @@ def _adam(net: nn.Module, lr: float, lazy_every: int) -> torch.optim.Adam:
     ratio = lazy_every / (lazy_every + 1)
     betas = (ADAM_BETAS[0] ** ratio, ADAM_BETAS[1] ** ratio)
     return torch.optim.Adam(net.parameters(), lr * ratio, betas)
-
-
-def _ema(decay: float) -> Any:
-    """Exponential average whose first updates count more, so that early grids are not blank."""
-
-    @torch.no_grad()
-    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
-        done = float(count)
-        weight = 1 - min(decay, (1 + done) / (10 + done))
-        for mean, value in zip(averaged, current, strict=True):
-            mean.lerp_(value, weight) if mean.is_floating_point() else mean.copy_(value)
-
-    return update

@@ -13,7 +13,9 @@ from rich.progress import Progress as RichProgress
 
 from tgn.core.errors import TgnError
 
-out = Console(highlight=False, soft_wrap=True)
+WIDE = 160  # columns for tables that go to a file or a pipe
+
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 ConfigOption = Annotated[

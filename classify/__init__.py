@@ -1,0 +1,1 @@
+"""Train and compare classifiers on real and generated images of a run."""

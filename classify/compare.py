@@ -1,0 +1,152 @@
+"""Recipes against one another, over several seeds: one table with intervals."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy import stats
+
+from classify.settings import TrainSettings
+from classify.train import Lesson, train_classifier
+from tgn.core.errors import UserError
+from tgn.core.files import atomic_path, read_json, sha256_of, write_json
+from tgn.core.manifest import MANIFEST
+from tgn.core.progress import Progress
+from tgn.core.runs import Run
+
+MEASURES = ("tail", "head", "balanced", "overall", "macro_f1")
+RECIPES: dict[str, dict[str, str]] = {
+    "ce": {"sampling": "random", "loss": "ce"},
+    "balanced": {"sampling": "class-balanced", "loss": "ce"},
+    "balanced-softmax": {"sampling": "random", "loss": "balanced-softmax"},
+}
+GENERATED = "+generated"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared."""
+
+    recipes: tuple[str, ...]
+    seeds: int
+    augmented: Path  # folder of generated images
+
+
+def check_recipes(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names, or raise UserError listing the valid ones."""
+    valid = [name + suffix for name in RECIPES for suffix in ("", GENERATED)]
+    unknown = [name for name in names if name not in valid]
+    if unknown or not names:
+        raise UserError(f"--recipes got {unknown or 'nothing'}; valid: {', '.join(valid)}")
+    return tuple(names)
+
+
+def compare(run: Run, plan: Plan, settings: TrainSettings, progress: Progress) -> dict[str, Any]:
+    """Train every recipe with every seed and write ``compare.json`` and ``compare.png``.
+
+    A training that is there, made with the same settings and the same generated images, is not
+    repeated: after a kill the comparison goes on where it was.
+    """
+    results: dict[str, list[dict[str, Any]]] = {}
+    for recipe in plan.recipes:
+        results[recipe] = [
+            _one(run, plan, recipe, settings.model_copy(update={"seed": seed}), progress)
+            for seed in range(settings.seed, settings.seed + plan.seeds)
+        ]
+    table = {
+        "part": "test",
+        "seeds": plan.seeds,
+        "steps": settings.steps,
+        "interval": "95%, Student's t over seeds",
+        "recipes": {name: _summaries(rows) for name, rows in results.items()},
+        "gains": _gains(results),
+    }
+    write_json(run.path / "compare.json", table)
+    _draw(table, run.path / "compare.png")
+    return table
+
+
+def _one(
+    run: Run, plan: Plan, recipe: str, settings: TrainSettings, progress: Progress
+) -> dict[str, Any]:
+    base = recipe.removesuffix(GENERATED)
+    settings = TrainSettings.model_validate({**settings.model_dump(), **RECIPES[base]})
+    augmented = plan.augmented if recipe.endswith(GENERATED) else None
+    directory = run.path / "classify" / "compare" / f"{recipe}-seed{settings.seed}"
+    made_with = {"settings": settings.model_dump(mode="json"), "generated": _sha256(augmented)}
+    record = directory / "made_with.json"
+    same = record.is_file() and read_json(record) == made_with
+    if same and (directory / "metrics.json").is_file():
+        return read_json(directory / "metrics.json")
+    (directory / "metrics.json").unlink(missing_ok=True)
+    write_json(record, made_with)
+    return train_classifier(run, Lesson(directory, augmented, resume=same), settings, progress)
+
+
+def _sha256(augmented: Path | None) -> str:
+    if augmented is None:
+        return ""
+    manifest = augmented / MANIFEST
+    if not manifest.is_file():
+        raise UserError(f"no {manifest}; make images with: tgn generate --class all")
+    return sha256_of(manifest)
+
+
+def _summaries(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {measure: interval([row[measure] for row in rows]) for measure in MEASURES}
+
+
+def _gains(results: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Return what generated images add to each recipe, paired by seed."""
+    gains = {}
+    for name, rows in results.items():
+        plain = name.removesuffix(GENERATED)
+        if plain != name and plain in results:
+            pairs = list(zip(rows, results[plain], strict=True))
+            gains[plain] = {m: interval([a[m] - b[m] for a, b in pairs]) for m in MEASURES}
+    return gains
+
+
+def interval(values: Sequence[float]) -> dict[str, Any]:
+    """Return mean and half-width of the 95% t-interval; the half-width of one value is null."""
+    mean, n = float(np.mean(values)), len(values)
+    if n < 2:
+        return {"mean": mean, "half_width": None, "values": list(values)}
+    error = float(np.std(values, ddof=1)) / math.sqrt(n)
+    half_width = float(stats.t.ppf(0.975, n - 1)) * error
+    return {"mean": mean, "half_width": half_width, "values": list(values)}
+
+
+def shown(entry: dict[str, Any]) -> str:
+    """Return "mean ± half-width" in percent."""
+    half = entry["half_width"]
+    return f"{100 * entry['mean']:.1f}" + ("" if half is None else f" ± {100 * half:.1f}")
+
+
+def _draw(table: dict[str, Any], path: Path) -> None:
+    """Draw tail and head accuracy of every recipe with their intervals."""
+    recipes = table["recipes"]
+    figure = Figure(figsize=(7, 1.2 + 0.45 * len(recipes)), layout="constrained")
+    axes = figure.subplots()
+    for offset, measure, colour in ((-0.15, "tail", "#dd8452"), (0.15, "head", "#4c72b0")):
+        entries = [row[measure] for row in recipes.values()]
+        axes.errorbar(
+            [100 * entry["mean"] for entry in entries],
+            [place + offset for place in range(len(entries))],
+            xerr=[100 * (entry["half_width"] or 0) for entry in entries],
+            fmt="o",
+            color=colour,
+            capsize=3,
+            label=f"{measure} classes",
+        )
+    axes.set_yticks(range(len(recipes)), list(recipes))
+    axes.invert_yaxis()
+    axes.set_xlabel("accuracy on real test images, %")
+    axes.legend(fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)

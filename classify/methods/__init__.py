@@ -1,0 +1,1 @@
+"""Ways to teach a classifier; one paper, one file."""

@@ -1,0 +1,62 @@
+"""Ordinary augmentation of overhead images, on the batch and on its device."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+SYMMETRIES = 8
+MAX_SHIFT = 0.125  # of the side
+MAX_SCALE = 0.15
+MAX_BRIGHTNESS = 0.2  # added to pixels in [-1, 1]
+MAX_CONTRAST = 0.2
+
+
+def dihedral(images: Tensor, code: int) -> Tensor:
+    """Apply one of the 8 symmetries of the square to all images.
+
+    Args:
+        images: [B, C, S, S].
+        code: 0..7: flip left-right if code >= 4, then ``code % 4`` quarter turns counter-clockwise.
+    """
+    flipped = images.flip(3) if code >= 4 else images
+    return flipped.rot90(code % 4, (2, 3))
+
+
+def random_dihedral(images: Tensor, codes: Tensor) -> Tensor:
+    """Apply to each image [B, C, S, S] the symmetry of its code [B] (see :func:`dihedral`)."""
+    turned = torch.empty_like(images)
+    for code in range(SYMMETRIES):
+        rows = codes == code
+        turned[rows] = dihedral(images[rows], code)
+    return turned
+
+
+def augment(images_pm1: Tensor, draw: torch.Generator) -> Tensor:
+    """Turn, mirror, shift, zoom and relight a batch.
+
+    Overhead images have no up: all 8 symmetries are alike. Brightness and contrast change per
+    image, as sun and haze do; colours stay, since they tell classes apart.
+
+    Args:
+        images_pm1: [B, C, S, S].
+        draw: CPU generator; the result is a function of it and the images.
+
+    Returns:
+        The same shape, in [-1, 1].
+    """
+    count, device = len(images_pm1), images_pm1.device
+    codes = torch.randint(SYMMETRIES, (count,), generator=draw).to(device)
+    numbers = torch.rand(count, 5, generator=draw).mul(2).sub(1).to(device)  # each in [-1, 1]
+    moved = _shift_and_zoom(random_dihedral(images_pm1, codes), numbers[:, :3])
+    contrast = 1 + MAX_CONTRAST * numbers[:, 3].view(-1, 1, 1, 1)
+    brightness = MAX_BRIGHTNESS * numbers[:, 4].view(-1, 1, 1, 1)
+    return (moved * contrast + brightness).clamp(-1, 1)
+
+
+def _shift_and_zoom(images: Tensor, numbers: Tensor) -> Tensor:
+    """Resample with reflected borders; ``numbers`` [B, 3] in [-1, 1]: right, down, larger."""
+    theta = torch.zeros(len(images), 2, 3, device=images.device)
+    theta[:, 0, 0] = theta[:, 1, 1] = 1 - MAX_SCALE * numbers[:, 2]
+    theta[:, :, 2] = 2 * MAX_SHIFT * numbers[:, :2]
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)

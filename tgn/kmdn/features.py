@@ -1,0 +1,46 @@
+"""The feature bank of a trained tail net."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tgn.core.augmentation import dihedral
+from tgn.core.backbones import TappedNet
+from tgn.core.data import ImageSet
+from tgn.core.devices import Device
+from tgn.core.images import to_pm1
+from tgn.kmdn.settings import DistillSettings
+
+BATCH_SIZE = 128
+
+
+@torch.inference_mode()
+def pooled_features(net: TappedNet, images_pm1: Tensor, grid: int, device: Device) -> Tensor:
+    """Return stage-3 features, averaged to at most ``grid`` x ``grid``: float16 [B, D, g, g]."""
+    with device.autocast():
+        features = net(images_pm1).features
+    if features.shape[-1] > grid:
+        features = F.adaptive_avg_pool2d(features.float(), grid)
+    return features.half().cpu()
+
+
+def feature_bank(
+    net: TappedNet, images: ImageSet, settings: DistillSettings, device: Device
+) -> Tensor:
+    """Return the features of all images in V symmetries, float16 [N, V, D, g, g].
+
+    Args:
+        net: the frozen tail net.
+        images: the tail training images, N.
+        settings: ``bank_grid`` is the largest g, ``bank_views`` is V.
+        device: where to compute.
+    """
+    rows = []
+    for images_u8, _ in images.batches(BATCH_SIZE):
+        images_pm1 = device.put(to_pm1(images_u8))
+        views = [
+            pooled_features(net, dihedral(images_pm1, code), settings.bank_grid, device)
+            for code in range(settings.bank_views)
+        ]
+        rows.append(torch.stack(views, dim=1))
+    return torch.cat(rows)

@@ -1,0 +1,97 @@
+"""The stage ``tgn distill``: nets trained, measured and written, and the feature bank made."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from tgn.core.backbones import build_backbone, load_classifier, save_classifier
+from tgn.core.bank import FeatureBank, write_bank
+from tgn.core.data import ImageSet
+from tgn.core.devices import Device
+from tgn.core.files import read_json, sha256_of, write_json
+from tgn.core.loops import Job, run_steps
+from tgn.core.measures import confusion_matrix, summary
+from tgn.core.progress import Progress
+from tgn.core.runs import Run
+from tgn.core.seeds import seed_of
+from tgn.core.split import Split, of_classes
+from tgn.kmdn.features import feature_bank
+from tgn.kmdn.schedule import NETS, warmup_steps
+from tgn.kmdn.settings import DistillSettings
+from tgn.kmdn.train import KmdnTrainer, Nets
+
+BEFORE = "after the warm-up, in which each net learned its own classes without a teacher"
+
+
+@dataclass(frozen=True)
+class DistillResult:
+    """Class-mean accuracy on the test part: net -> before/after -> head/tail."""
+
+    accuracy: dict[str, dict[str, dict[str, Any]]]
+
+    def rows(self) -> dict[str, list[float]]:
+        """Return tail before, tail after, head before, head after of each net."""
+        order = [(when, group) for group in ("tail", "head") for when in ("before", "after")]
+        return {
+            name: [values[when][group] for when, group in order]
+            for name, values in self.accuracy.items()
+        }
+
+
+def distill(
+    run: Run, settings: DistillSettings, progress: Progress, resume: bool = True
+) -> DistillResult:
+    """Train KMDN on a run; writes nets, accuracies and feature bank into ``kmdn/``."""
+    device, split = Device(settings), run.split()
+    job = Job(run.path / "kmdn", device, progress, resume)
+    images = split.image_set("train", run.path, settings.size, settings.bands)
+    test = split.image_set("test", run.path, settings.size, settings.bands)
+    nets = _build(settings, split, device)
+    run.record("distill", settings, precision=device.precision)
+    trainer = KmdnTrainer(nets, images, split.num_head, settings, device)
+    before = job.directory / "before.json"
+
+    def after_step(done: int) -> None:
+        if done == warmup_steps(settings):
+            write_json(before, _accuracy(nets, test, split, device))
+
+    run_steps(trainer, settings, job, title="distill", after_step=after_step)
+    if device.is_main:
+        _write(job, nets, images, split, settings)
+        after = _accuracy(nets, test, split, device)
+        told = read_json(before)
+        accuracy = {str(name): {"before": told[name], "after": after[name]} for name in NETS}
+        facts: dict[str, Any] = {"before_means": BEFORE, "part": "test", **accuracy}
+        write_json(job.directory / "accuracy.json", facts)
+    device.wait()
+    told = read_json(job.directory / "accuracy.json")
+    return DistillResult({name: told[name] for name in NETS})
+
+
+def _build(settings: DistillSettings, split: Split, device: Device) -> Nets:
+    folders = tuple(entry.folder for entry in split.classes)
+    nets: Nets = {}
+    for name in NETS:
+        torch.manual_seed(seed_of(settings.seed, "kmdn init", name))
+        nets[name] = device.place(build_backbone(settings, folders))
+    return nets
+
+
+def _accuracy(nets: Nets, test: ImageSet, split: Split, device: Device) -> dict[str, Any]:
+    return {
+        name: summary(confusion_matrix(net, test, device), split.num_head)
+        for name, net in nets.items()
+    }
+
+
+def _write(job: Job, nets: Nets, images: ImageSet, split: Split, settings: DistillSettings) -> None:
+    """Write both nets, then the bank of the tail net as it was written."""
+    for name, net in nets.items():
+        save_classifier(job.directory / f"{name.removesuffix('_net')}.safetensors", net)
+    path = job.directory / "tail.safetensors"
+    tail_net = job.device.place(load_classifier(path))
+    tail_images = of_classes(images, split.tail_classes)
+    features = feature_bank(tail_net, tail_images, settings, job.device)
+    files = [file for file, label in split.train if label in split.tail_classes]
+    write_bank(job.directory, FeatureBank(features, tail_images.labels, files, sha256_of(path)))

@@ -1,0 +1,118 @@
+"""One step of KMDN: who is student learns, who is teacher stays as it is."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tgn.core.augmentation import augment
+from tgn.core.backbones import TappedNet
+from tgn.core.data import BatchSampler, ImageSet
+from tgn.core.devices import Device
+from tgn.core.images import to_pm1
+from tgn.core.losses import feature_mse
+from tgn.core.seeds import generator, seed_of
+from tgn.kmdn.schedule import NETS, OTHER, NetName, Turn, turns
+from tgn.kmdn.settings import DistillSettings
+
+MOMENTUM = 0.9
+Nets = dict[NetName, TappedNet]
+
+
+class KmdnTrainer:
+    """Steps of head net and tail net, each the student of the other.
+
+    In the warm-up each net sees its own group. A student then sees class-balanced batches of all
+    classes. Differs from the paper, whose teacher is asked about classes it never learned and
+    whose student never sees the other group: here the cross-entropy covers every class, and the
+    teacher's features bring what its group's images taught it.
+    """
+
+    def __init__(
+        self, nets: Nets, images: ImageSet, num_head: int, settings: DistillSettings, device: Device
+    ) -> None:
+        self.nets, self.images, self.settings, self.device = nets, images, settings, device
+        is_head = images.labels < num_head
+        self.own_rows: dict[NetName, Tensor] = {
+            "head_net": is_head.nonzero().flatten(),
+            "tail_net": (~is_head).nonzero().flatten(),
+        }
+        self.samplers = {
+            name: self._sampler(images.labels[rows], name) for name, rows in self.own_rows.items()
+        }
+        self.all_rows = self._sampler(images.labels, "all")
+        self.optimizers = {
+            name: torch.optim.SGD(
+                net.parameters(),
+                settings.lr,
+                momentum=MOMENTUM,
+                nesterov=True,
+                weight_decay=settings.weight_decay,
+            )
+            for name, net in nets.items()
+        }
+
+    def _sampler(self, labels: Tensor, name: str) -> BatchSampler:
+        seed = seed_of(self.settings.seed, "kmdn", name)
+        return BatchSampler(labels, self.settings.batch_size, balanced=True, seed=seed)
+
+    def train_step(self, step: int) -> Mapping[str, Tensor]:
+        """Let every student of this step learn; losses are those before its update."""
+        terms: dict[str, Tensor] = {}
+        for turn in turns(self.settings, step):
+            terms |= self._learn(turn, step)
+        return terms
+
+    def _learn(self, turn: Turn, step: int) -> dict[str, Tensor]:
+        images, labels = self._batch(turn, step)
+        student = self.nets[turn.student].train()
+        with self.device.autocast():
+            output = student(images)
+        loss = cross_entropy = F.cross_entropy(output.logits.float(), labels)
+        terms = {f"{turn.student}_ce": cross_entropy.detach()}
+        if turn.has_teacher and self.settings.feature_weight:
+            distance = feature_mse(output.features.float(), self._taught(turn, images).float())
+            terms[f"{turn.student}_mse"] = distance.detach()
+            loss = loss + self.settings.feature_weight * distance
+        self._descend(turn, loss)
+        return terms
+
+    @torch.no_grad()
+    def _taught(self, turn: Turn, images: Tensor) -> Tensor:
+        """Return the teacher's features; it is in eval and keeps its batch statistics."""
+        with self.device.autocast():
+            return self.nets[OTHER[turn.student]].eval()(images).features
+
+    def _descend(self, turn: Turn, loss: Tensor) -> None:
+        optimizer = self.optimizers[turn.student]
+        for group in optimizer.param_groups:
+            group["lr"] = turn.lr
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.device.average_gradients(self.nets[turn.student].parameters())
+        optimizer.step()
+
+    def _batch(self, turn: Turn, step: int) -> tuple[Tensor, Tensor]:
+        if turn.has_teacher:
+            rows = self.all_rows.rows(step)
+        else:
+            rows = self.own_rows[turn.student][self.samplers[turn.student].rows(step)]
+        rows = self.device.mine(rows)
+        draw = generator(self.settings.seed, "kmdn", turn.student, step, self.device.rank)
+        images = augment(self.device.put(to_pm1(self.images.batch(rows))), draw)
+        return images, self.images.labels[rows].to(images.device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return nets and optimisers."""
+        return {
+            "nets": {name: net.state_dict() for name, net in self.nets.items()},
+            "optimizers": {name: one.state_dict() for name, one in self.optimizers.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a saved state."""
+        for name in NETS:
+            self.nets[name].load_state_dict(state["nets"][name])
+            self.optimizers[name].load_state_dict(state["optimizers"][name])

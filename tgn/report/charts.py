@@ -1,0 +1,60 @@
+"""Charts of the report, as PNG bytes."""
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+
+from tgn.core.split import Split
+
+HEAD_COLOUR, TAIL_COLOUR, NEW_COLOUR = "#4c72b0", "#dd8452", "#f3c9a5"
+PANELS_A_ROW = 3
+
+
+def class_histogram(split: Split, generated: Mapping[str, int]) -> bytes:
+    """Bars of real training images a class, with the generated ones stacked on."""
+    real = [entry.train + entry.val for entry in split.classes]
+    new = [generated.get(entry.folder, 0) for entry in split.classes]
+    places = range(len(real))
+    colours = [HEAD_COLOUR] * split.num_head + [TAIL_COLOUR] * len(split.tail_classes)
+    figure = Figure(figsize=(7.5, 1.1 + 0.27 * len(real)), layout="constrained")
+    axes = figure.subplots()
+    axes.barh(places, real, color=colours, label="real (blue: head, orange: tail)")
+    axes.barh(places, new, left=real, color=NEW_COLOUR, hatch="//", label="generated")
+    axes.set_yticks(places, [_plain(name) for name in split.names], fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel("training images")
+    axes.legend(fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    return _png(figure)
+
+
+def training_curves(rows: Sequence[Mapping[str, float]]) -> bytes | None:
+    """One small panel a logged term over the steps; None if there is nothing to draw."""
+    names = [name for name in dict.fromkeys(key for row in rows for key in row) if name != "step"]
+    if not names:
+        return None
+    lines = math.ceil(len(names) / PANELS_A_ROW)
+    figure = Figure(figsize=(8.5, 1.7 * lines), layout="constrained")
+    panels = figure.subplots(lines, PANELS_A_ROW, squeeze=False).flatten()
+    for axes, name in zip(panels, names, strict=False):
+        points = [(row["step"], row[name]) for row in rows if name in row]
+        axes.plot(*zip(*points, strict=True), linewidth=1.2, color=HEAD_COLOUR)
+        axes.set_title(_plain(name), fontsize=8)
+        axes.tick_params(labelsize=7)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in panels[len(names) :]:
+        axes.set_axis_off()
+    return _png(figure)
+
+
+def _plain(text: str) -> str:
+    """Keep matplotlib from reading a name as a formula."""
+    return text[:28].replace("$", r"\$")
+
+
+def _png(figure: Figure) -> bytes:
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=120)
+    return stream.getvalue()

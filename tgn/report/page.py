@@ -1,0 +1,38 @@
+"""Writing the page."""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from tgn.core.files import write_text
+from tgn.core.runs import Run
+from tgn.report.facts import gather
+
+
+def write_report(run: Run) -> Path:
+    """Write ``report.html`` of a run: one file, no script, no request to anywhere.
+
+    Returns:
+        The path of the page.
+    """
+    environment = Environment(
+        loader=PackageLoader("tgn.report", "."), autoescape=True, undefined=StrictUndefined
+    )
+    environment.filters |= {"percent": percent, "number": number}
+    page = environment.get_template("report.html.j2").render(gather(run))
+    path = run.path / "report.html"
+    write_text(path, page)
+    return path
+
+
+def percent(value: float | None) -> str:
+    """Return a share in [0, 1] as percent with one decimal, "–" for None."""
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def number(value: Any) -> str:
+    """Return a number with four significant digits; anything else as text, "–" for None."""
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
