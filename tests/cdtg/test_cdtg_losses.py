@@ -87,6 +87,14 @@ def test_gradients():
     assert gradcheck(lambda x: losses.clip_consistency(x, labels, 5.0), (cosines,))
     assert gradcheck(lambda x: losses.source_fidelity(x, ratio), (distances,))
     assert gradcheck(lambda x: losses.diversity_shortfall(x, ratio, 1.0), (distances,))
-    squared = lambda x: (x.square().sum((1, 2, 3)))  # noqa: E731
-    assert gradcheck(lambda x: losses.r1_penalty(squared(x), x), (a,))
     assert losses.perceptual_distance([a], [b]).shape == (2,)
+
+
+def test_r1_gradient_reaches_the_discriminator():
+    """The penalty of D(x) = w |x|^2 is 4 w^2 |x|^2: its derivative in w is 8 w |x|^2."""
+    images = torch.randn(1, 1, 2, 2, requires_grad=True)
+    weight = torch.tensor(1.5, requires_grad=True)
+    losses.r1_penalty(weight * images.square().sum((1, 2, 3)), images).backward()
+    expected = 8 * 1.5 * images.detach().square().sum().item()
+    assert weight.grad is not None
+    assert weight.grad.item() == pytest.approx(expected, rel=1e-5)

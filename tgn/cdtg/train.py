@@ -173,27 +173,29 @@ class CdtgTrainer:
             step: for the augmentation's randomness.
         """
         count, pairs = len(batch.images), len(images) - len(batch.images)
-        weights, terms = self._weights(), dict[str, Tensor]()
+        on = {name for name, weight in self._weights().items() if weight}
+        terms: dict[str, Tensor] = {}
         with self.device.autocast():
             view = self.parts.critic(images)
-            drawn = view.part(slice(count))
-            if weights["g_adversarial"]:
+            if "g_adversarial" in on:
                 logits = self._judge(images[:count], batch.labels, step, "fake")
                 terms["g_adversarial"] = losses.generator_adversarial(logits.float())
-            if self.parts.clip is not None and weights["g_clip"]:
+            if self.parts.clip is not None and "g_clip" in on:
                 few = -(-count // CLIP_SHARE)
                 cosines, scale = self.parts.clip(images[:few]), self.parts.clip.logit_scale
                 terms["g_clip"] = losses.clip_consistency(cosines, batch.labels[:few], scale)
-        terms["g_class"] = F.cross_entropy(drawn.logits.float(), batch.labels)
-        distance = losses.perceptual_distance(drawn.stages, source.stages)
-        pixels = (images[:count].float() - batch.images).abs().mean((1, 2, 3))
-        terms["g_source"] = losses.source_fidelity(distance + PIXEL_WEIGHT * pixels, batch.ratio)
-        twice = losses.perceptual_distance(
-            view.part(slice(pairs)).stages, view.part(slice(count, None)).stages
-        )
-        terms["g_diversity"] = losses.diversity_shortfall(
-            twice, batch.ratio[:pairs], self.parts.real_distance
-        )
+        drawn, second = view.part(slice(count)), view.part(slice(count, None))
+        if "g_class" in on:
+            terms["g_class"] = F.cross_entropy(drawn.logits.float(), batch.labels)
+        if "g_source" in on:
+            distance = losses.perceptual_distance(drawn.stages, source.stages)
+            pixels = (images[:count].float() - batch.images).abs().mean((1, 2, 3))
+            distance = distance + PIXEL_WEIGHT * pixels
+            terms["g_source"] = losses.source_fidelity(distance, batch.ratio)
+        if "g_diversity" in on:
+            twice = losses.perceptual_distance(view.part(slice(pairs)).stages, second.stages)
+            real = self.parts.real_distance
+            terms["g_diversity"] = losses.diversity_shortfall(twice, batch.ratio[:pairs], real)
         return terms
 
     def _weights(self) -> dict[str, float]:

@@ -146,7 +146,8 @@ def _create(facts: ClassifierFacts) -> Any:
             BasicBlock,  # type: ignore[arg-type]  # timm's annotation lacks the `type[...]`
             layers=(1, 1, 1, 1),
             channels=(32, 64, 128, 256),
-            stem_width=32,
+            stem_type="deep",  # of which only the width, twice stem_width, stays at small sizes
+            stem_width=16,
             num_classes=classes,
             in_chans=facts.bands,
         )

@@ -1,5 +1,6 @@
 """Weights as safetensors, training state without code, both written atomically."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,21 @@ from torch import Tensor, nn
 from tgn.core.errors import NotFoundError, UserError
 from tgn.core.files import atomic_path
 
+METADATA_KEY = "tgn"
+
 
 def save_weights(
     path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write a state dict as safetensors; ``metadata`` are strings stored in its header."""
+    """Write a state dict as safetensors; ``metadata`` are strings stored in its header.
+
+    They go under one key, since the library orders several at random: equal content gives equal
+    bytes, and so the same SHA-256.
+    """
+    header = {METADATA_KEY: json.dumps(dict(metadata or {}), sort_keys=True)}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, dict(metadata or {}))
+        save_file(tensors, temporary, header)
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -27,7 +35,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     _require(path)
     try:
         with safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
+            return json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
     except SafetensorError as error:
         raise UserError(f"{path} is not a whole safetensors file: {error}") from None
 

@@ -1,5 +1,6 @@
 """Settings: one frozen, typed object a verb, read from a file and ``--set key=value``."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -41,7 +42,7 @@ class Settings(BaseModel):
         lines = []
         for name, value in self.model_dump(mode="json").items():
             meaning = type(self).model_fields[name].description
-            shown = yaml.safe_dump({name: value}, default_flow_style=None).rstrip()
+            shown = f"{name}: {json.dumps(value, ensure_ascii=False)}"  # JSON is YAML too
             lines.append(f"{shown}  # {meaning}" if meaning else shown)
         return "\n".join(lines)
 

@@ -1,0 +1,46 @@
+import errno
+import json
+from pathlib import Path
+
+import pytest
+
+from tgn.core import files
+
+
+def test_atomic_write_replaces_whole(tmp_path: Path):
+    path = tmp_path / "deep" / "a.json"
+    files.write_json(path, {"a": 1})
+    files.write_json(path, {"a": 2})
+    assert json.loads(path.read_text()) == {"a": 2}
+    assert [p.name for p in path.parent.iterdir()] == ["a.json"]
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_rest(tmp_path: Path, monkeypatch):
+    path = tmp_path / "a.txt"
+    files.write_text(path, "old")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        files.write_text(path, "new")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_nan_is_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match="JSON"):
+        files.write_json(tmp_path / "a.json", float("nan"))
+    assert not (tmp_path / "a.json").exists()
+
+
+def test_a_line_cut_short_by_a_kill_is_left_out(tmp_path: Path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": 1}\n{"a": 2}\n{"a"')
+    assert list(files.read_json_lines(path)) == [{"a": 1}, {"a": 2}]
+
+
+def test_sha256_of_a_known_text(tmp_path: Path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert files.sha256_of(tmp_path / "a").startswith("ba7816bf8f01cfea")
