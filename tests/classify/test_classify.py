@@ -1,0 +1,271 @@
+"""Losses, mixing, training, comparing and the command line of classify."""
+
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+from tests_support import write_generated
+from torch.autograd import gradcheck
+
+from classify import compare as comparing
+from classify.batches import ClassRows, Mixture
+from classify.cli import OF_THE_RUN, with_default_folder
+from classify.compare import Plan, check_recipes, compare, interval
+from classify.evaluate import report
+from classify.losses import balanced_softmax
+from classify.settings import TrainSettings
+from classify.train import Lesson, train_classifier
+from tgn.core.backbones import load_classifier
+from tgn.core.data import ImageSet
+from tgn.core.errors import DataError, NotFoundError, UserError
+from tgn.core.files import read_json, sha256_of
+from tgn.core.loops import STATE
+from tgn.core.manifest import read_manifest
+from tgn.core.progress import Silent
+
+
+def settings(**changes: object) -> TrainSettings:
+    base = {"steps": 4, "batch_size": 16, "size": 16, "device": "cpu", "precision": "float32"}
+    return TrainSettings.model_validate({**base, **changes})
+
+
+def test_balanced_softmax_known_value_and_limits():
+    logits, labels = torch.zeros(1, 2), torch.tensor([1])
+    prior = torch.tensor([0.75, 0.25])
+    value = balanced_softmax(logits, labels, prior.log()).item()
+    assert value == pytest.approx(-math.log(0.25))
+    draw = torch.randn(5, 3, dtype=torch.float64)
+    target = torch.tensor([0, 1, 2, 1, 0])
+    even = torch.full((3,), 1 / 3, dtype=torch.float64).log()
+    plain = torch.nn.functional.cross_entropy(draw, target)
+    torch.testing.assert_close(balanced_softmax(draw, target, even), plain)
+    skew = torch.tensor([0.7, 0.2, 0.1], dtype=torch.float64).log()
+    shifted = balanced_softmax(draw + 5.0, target, skew)
+    torch.testing.assert_close(shifted, balanced_softmax(draw, target, skew))
+    assert gradcheck(lambda x: balanced_softmax(x, target, skew), (draw.requires_grad_(True),))
+    with pytest.raises(ValueError, match="log_prior"):
+        balanced_softmax(draw, target, even[:2])
+
+
+def test_rows_are_picked_within_their_class():
+    labels = torch.tensor([2, 0, 2, 1, 2])
+    rows = ClassRows(labels, 4)
+    wanted = torch.tensor([2, 2, 0, 1, 2])
+    picked = rows.pick(wanted, torch.tensor([0.0, 0.999999, 0.5, 0.0, 0.5]))
+    assert torch.equal(labels[picked], wanted)
+    assert picked[:2].tolist() == [0, 4]
+
+
+@pytest.fixture
+def augmented(fake_run):
+    """The fake run with 30 white generated images of its smallest class."""
+    write_generated(fake_run, label=3, count=30)
+    return fake_run
+
+
+def mixture(run, sampling, share, folder=None):
+    from tgn.core.manifest import generated_set
+
+    split = run.split()
+    real = split.image_set("train", run.path, 16)
+    generated = generated_set(folder, split, 16) if folder else None
+    return Mixture(real, generated, sampling, share, split.num_classes)
+
+
+def test_generated_images_fill_up_the_histogram_and_never_turn_it_over(augmented):
+    prior = mixture(augmented, "random", 0.5, augmented.path / "generated").prior
+    expected = torch.tensor([24, 12, 6, 24]).double()
+    torch.testing.assert_close(prior, expected / expected.sum())
+    even = mixture(augmented, "class-balanced", 0.5).prior
+    torch.testing.assert_close(even, torch.full((4,), 0.25).double())
+
+
+def test_the_share_of_generated_images_is_kept_and_batches_repeat(augmented):
+    mix = mixture(augmented, "class-balanced", 0.25, augmented.path / "generated")
+    images, labels = mix.batch(4000, 0, 1)
+    white = (images == 255).flatten(1).all(1)
+    assert set(labels[white].tolist()) == {3}
+    assert white[labels == 3].float().mean() == pytest.approx(0.25, abs=0.05)
+    again = mix.batch(4000, 0, 1)
+    assert torch.equal(again[0], images)
+    assert torch.equal(again[1], labels)
+    assert not torch.equal(mix.batch(4000, 0, 2)[1], labels)
+
+
+def test_an_empty_generated_set_is_an_error(fake_run):
+    real = fake_run.split().image_set("train", fake_run.path, 16)
+    with pytest.raises(DataError, match="tgn generate"):
+        Mixture(real, ImageSet([], [], 16), "random", 0.5, 4)
+
+
+def test_training_beats_chance_and_writes_what_it_says(fake_run):
+    folder = fake_run.path / "classify" / "ce"
+    result = train_classifier(fake_run, Lesson(folder), settings(steps=60, lr=0.1), Silent())
+    assert result["balanced"] > 0.5
+    assert result["chosen"] == {"rule": "last step", "step": 60}
+    assert result["n"] == len(fake_run.split().test)
+    assert load_classifier(folder / "classifier.safetensors").facts.folders[0] == "square"
+    assert (folder / "confusion.png").stat().st_size > 1000
+    assert "NaN" not in (folder / "metrics.json").read_text()
+
+
+def test_generated_and_test_images_are_apart(augmented, monkeypatch):
+    seen = []
+    real = ImageSet._decode
+
+    def spy(self, rows):
+        seen.append((id(self), [str(self.files[row]) for row in rows]))
+        return real(self, rows)
+
+    monkeypatch.setattr(ImageSet, "_decode", spy)
+    lesson = Lesson(augmented.path / "classify" / "x", augmented.path / "generated")
+    result = train_classifier(augmented, lesson, settings(), Silent())
+    sets = [set(files) for _, files in seen]
+    generated = {f for files in sets for f in files if "/generated/" in f}
+    test = {f for files in sets for f in files if "/test/" in f}
+    assert generated
+    assert test
+    assert not any(files & generated and files & test for files in sets)
+    assert result["n"] == len(augmented.split().test)
+    assert result["generated_images"] == 30
+
+
+def test_resume_equals_one_go(fake_run):
+    def weights(name: str, stop: int | None = None):
+        lesson = Lesson(fake_run.path / "classify" / name)
+        if stop:
+            import classify.train as module
+
+            original = module.ClassifierTrainer.train_step
+
+            def stops(self, step):
+                if step == stop:
+                    raise KeyboardInterrupt
+                return original(self, step)
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(module.ClassifierTrainer, "train_step", stops)
+                with pytest.raises(KeyboardInterrupt):
+                    train_classifier(fake_run, lesson, settings(), Silent())
+            assert torch.load(lesson.directory / STATE, weights_only=True)["step"] == stop
+        train_classifier(fake_run, lesson, settings(), Silent())
+        return sha256_of(lesson.directory / "classifier.safetensors")
+
+    assert weights("a") == weights("b", stop=2)
+
+
+def test_validation_chooses_only_where_every_class_has_some(in_tmp, fake_folder):
+    from tgn.core.splitting import SplitSettings, split_run
+
+    data = fake_folder({"a": 12, "b": 8})
+    run, _ = split_run(data, "val", SplitSettings(val_fraction=0.25), Silent())
+    result = train_classifier(run, Lesson(run.path / "c"), settings(looks=2), Silent())
+    assert result["chosen"]["rule"] == "best of 2 looks at validation"
+    assert result["chosen"]["step"] in (2, 4)
+
+
+def test_report_groups():
+    class Entry:
+        def __init__(self, n):
+            self.train, self.val, self.folder, self.name = n, 0, "f", "f"
+
+    class FakeSplit:
+        classes = [Entry(150), Entry(50), Entry(5)]
+        num_head = 1
+
+    confusion = torch.tensor([[8, 2, 0], [0, 5, 5], [0, 0, 0]])
+    result = report(confusion, FakeSplit())
+    assert (result["many"], result["medium"], result["few"]) == (0.8, 0.5, None)
+    assert result["per_class"][2]["accuracy"] is None
+    assert json.dumps(result, allow_nan=False)
+
+
+def test_comparison_is_paired_and_goes_on_after_a_kill(augmented, monkeypatch):
+    plan = Plan(("ce", "ce+generated"), 2, augmented.path / "generated")
+    real, calls = comparing.train_classifier, []
+
+    def counts(run, lesson, *rest):
+        calls.append(lesson.directory.name)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(run, lesson, *rest)
+
+    monkeypatch.setattr(comparing, "train_classifier", counts)
+    with pytest.raises(KeyboardInterrupt):
+        compare(augmented, plan, settings(steps=2), Silent())
+    table = compare(augmented, plan, settings(steps=2), Silent())
+    assert calls == ["ce-seed0", "ce-seed1", *["ce+generated-seed0"] * 2, "ce+generated-seed1"]
+    ce, both = (table["recipes"][name]["tail"]["values"] for name in plan.recipes)
+    assert table["gains"]["ce"]["tail"]["values"] == [b - a for a, b in zip(ce, both, strict=True)]
+    compare(augmented, plan, settings(steps=3), Silent())
+    assert len(calls) == 9  # other settings: all again
+    assert read_json(augmented.path / "compare.json")["steps"] == 3
+
+
+def test_intervals_are_students():
+    found = interval([1.0, 2.0, 3.0])
+    assert found["mean"] == 2.0
+    assert found["half_width"] == pytest.approx(4.302653 / math.sqrt(3), rel=1e-5)
+    assert interval([1.0])["half_width"] is None
+
+
+def test_unknown_recipes_are_listed():
+    with pytest.raises(UserError, match="valid: ce, ce\\+generated, balanced"):
+        check_recipes(["ce", "best"])
+
+
+def test_augmented_may_stand_alone_or_name_a_folder():
+    assert with_default_folder(["train", "--augmented"]) == ["train", "--augmented", OF_THE_RUN]
+    alone = with_default_folder(["train", "--augmented", "--run", "a"])
+    assert alone == ["train", "--augmented", OF_THE_RUN, "--run", "a"]
+    named = ["train", "--augmented", "folder"]
+    assert with_default_folder(named) == named
+
+
+def run_cli(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "classify", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_command_trains_evaluates_and_predicts(augmented):
+    small = ["--set", "steps=2", "--set", "size=16", "--device", "cpu"]
+    done = run_cli("train", "--augmented", *small)
+    assert (done.returncode, "macro f1" in done.stdout) == (0, True), done.stderr
+    assert (augmented.path / "classify" / "ce+generated" / "metrics.json").is_file()
+    assert "square" in run_cli("evaluate").stdout
+    image = next(augmented.path.glob("generated/*/*.png"))
+    assert str(image) in run_cli("predict", str(image)).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--augmented"], "tgn generate --class all"),
+        (["train", "--set", "loss=best"], "loss"),
+        (["train", "--set", "stepz=1"], "unknown setting 'stepz'"),
+        (["evaluate"], "classify train"),
+        (["train", "--run", "none"], "there are: fake"),
+        (["compare", "--recipes", "best"], "valid: ce"),
+        (["trane"], "trane"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_2(fake_run, arguments, message):
+    done = run_cli(*arguments)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stdout == ""
+
+
+def test_a_manifest_cannot_lead_outside(fake_run):
+    folder = write_generated(fake_run, label=3, count=1)
+    path = folder / "manifest.jsonl"
+    path.write_text(path.read_text().replace("cross/000000.png", "../../x.png"))
+    with pytest.raises(ValueError, match="inside the folder"):
+        list(read_manifest(folder))
+    with pytest.raises(NotFoundError, match="tgn generate"):
+        list(read_manifest(fake_run.path / "elsewhere"))

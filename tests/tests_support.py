@@ -1,0 +1,39 @@
+"""Writers of small files that several test rooms need."""
+
+from pathlib import Path
+
+import torch
+
+from tgn.core.files import write_bytes
+from tgn.core.images import encode_image
+from tgn.core.manifest import ManifestRow, ManifestWriter
+from tgn.core.runs import Run
+
+
+def write_generated(run: Run, label: int, count: int) -> Path:
+    """Write white images of one class as if they had been generated; return their folder."""
+    folder, split = run.path / "generated", run.split()
+    entry = split.classes[label]
+    source = next(file for file, k in split.train if k == label)
+    writer, rows = ManifestWriter(folder), []
+    for i in range(count):
+        file = f"{entry.folder}/{i:06d}.png"
+        image = torch.full((3, 16, 16), 255, dtype=torch.uint8)
+        write_bytes(folder / file, encode_image(image, "png"))
+        rows.append(
+            ManifestRow(
+                file=file,
+                folder=entry.folder,
+                class_index=label,
+                index=i,
+                seed=i,
+                noise=0.5,
+                source=0,
+                source_file=source,
+                weights_sha256="0",
+                sha256="0",
+            )
+        )
+    writer.append(rows)
+    writer.finish()
+    return folder
