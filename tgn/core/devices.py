@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tgn.core.config import Settings
+from tgn.core.errors import UserError
 
 Precision = Literal["auto", "bf16", "float32"]
 
@@ -31,13 +32,12 @@ class Device:
 
     def __init__(self, settings: ComputeSettings) -> None:
         if settings.device == "cuda" and not torch.cuda.is_available():
-            raise ValueError("--device cuda: no CUDA device is visible; use --device cpu")
+            raise UserError("--device cuda: no CUDA device is visible; use --device cpu")
         use_bf16 = settings.precision == "bf16" or (
             settings.precision == "auto" and _has_fast_bf16(settings.device)
         )
-        self.accelerator = Accelerator(
-            cpu=settings.device == "cpu", mixed_precision="bf16" if use_bf16 else "no"
-        )
+        # Precision is not accelerate's to keep: it is one for the whole process there.
+        self.accelerator = Accelerator(cpu=settings.device == "cpu")
         self.precision = "bf16" if use_bf16 else "float32"
 
     @property
@@ -62,7 +62,8 @@ class Device:
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Return the precision context of forward passes."""
-        return self.accelerator.autocast()
+        enabled = self.precision == "bf16"
+        return torch.autocast(self.torch_device.type, torch.bfloat16, enabled=enabled)
 
     def put(self, images: Tensor) -> Tensor:
         """Move images to the device in channels-last layout."""

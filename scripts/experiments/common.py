@@ -1,0 +1,99 @@
+"""What the experiments share: the pipeline on one data set, with a budget of minutes."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+RECIPES = ",".join(
+    name + suffix
+    for name in ("ce", "balanced", "balanced-softmax")
+    for suffix in ("", "+generated")
+)
+PROBE_STEPS = 20
+
+
+def arguments(description: str | None, name: str) -> argparse.Namespace:
+    """Return what the command line of an experiment asks for."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--minutes", type=float, default=20, help="of generator training")
+    parser.add_argument("--size", type=int, default=64, choices=(32, 64))
+    parser.add_argument("--distill-steps", type=int, default=1200)
+    parser.add_argument("--classifier-steps", type=int, default=1200)
+    parser.add_argument("--noise", default="0.3")
+    parser.add_argument("--seeds", default="3")
+    parser.add_argument("--run", default=name)
+    return parser.parse_args()
+
+
+def runs_root() -> Path:
+    """Return the folder of runs, as the commands see it."""
+    return Path(os.environ.get("TGN_RUNS", "checkpoints"))
+
+
+def shared_data(name: str) -> Path:
+    """Return a file of the folder that ``TGN_SHARED`` names."""
+    path = Path(os.environ.get("TGN_SHARED", "../shared")) / "data" / name
+    if not path.is_file():
+        sys.exit(f"error: no {path}; set TGN_SHARED to the folder that has data/{name}")
+    return path
+
+
+def run(*command: str) -> None:
+    """Run one command of the toolkit, shown first; stop if it fails."""
+    print("$", " ".join(command), flush=True)
+    done = subprocess.run([sys.executable, "-m", *command], check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+def set_words(*settings: str) -> list[str]:
+    """Return ``--set a --set b`` for settings a, b."""
+    return [word for setting in settings for word in ("--set", setting)]
+
+
+def pipeline(given: argparse.Namespace, data: Path, split: Sequence[str] = ()) -> None:
+    """Run every stage on ``data`` and print the comparison as Markdown."""
+    name, preset = given.run, "base" if given.size == 64 else "tiny"
+    if not (runs_root() / name / "run.yaml").is_file():
+        run("tgn", "split", str(data), "--run", name, *set_words(*split))
+    here, size = ("--run", name), f"size={given.size}"
+    run("tgn", "distill", *here, *set_words(size, f"steps={given.distill_steps}"))
+    steps = _steps_for(given.minutes, name, preset)
+    run("tgn", "train", *here, "--no-resume", *set_words(f"preset={preset}", f"steps={steps}"))
+    run("tgn", "generate", "--class", "all", "--noise", given.noise, *here, "--no-resume")
+    run("tgn", "score", *here)
+    words = ("--recipes", RECIPES, "--seeds", given.seeds)
+    run("classify", "compare", *here, *words, *set_words(size, f"steps={given.classifier_steps}"))
+    run("tgn", "report", *here)
+    print(markdown_table(runs_root() / name / "compare.json"))
+
+
+def _steps_for(minutes: float, name: str, preset: str) -> int:
+    """Return how many steps of ``tgn train`` fit into ``minutes``, timed on a few here."""
+    settings = (f"preset={preset}", f"steps={PROBE_STEPS}", "clip=none", "grid_every=100000")
+    started = time.monotonic()
+    run("tgn", "train", "--run", name, "--no-resume", *set_words(*settings))
+    seconds = (time.monotonic() - started) / PROBE_STEPS
+    return max(round(60 * minutes / seconds), 50)
+
+
+def markdown_table(compare_json: Path) -> str:
+    """Return the comparison as a Markdown table, percent ± half of the 95% interval."""
+    table = json.loads(compare_json.read_text(encoding="utf-8"))
+    measures = list(next(iter(table["recipes"].values())))
+    lines = [f"| recipe | {' | '.join(measures)} |", "|---" * (len(measures) + 1) + "|"]
+    gains = {f"gain over {name}": row for name, row in table["gains"].items()}
+    for name, row in {**table["recipes"], **gains}.items():
+        cells = [
+            f"{100 * entry['mean']:.1f} ± {100 * (entry['half_width'] or 0):.1f}"
+            for entry in row.values()
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
