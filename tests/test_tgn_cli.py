@@ -5,39 +5,44 @@ import subprocess
 import sys
 
 import pytest
+from tests_support import Command, in_process
 
-from tgn import demo
+from tgn import cli, demo
 from tgn.core import console
 from tgn.core.errors import UserError
 
 VERBS = ("scenes", "chips", "split", "distill", "train", "generate", "score", "report", "demo")
 
 
-def tgn(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tgn", *arguments], capture_output=True, text=True, check=False
-    )
+@pytest.fixture
+def tgn(monkeypatch, capsys) -> Command:
+    return in_process(cli.main, monkeypatch, capsys)
 
 
-def test_help_names_every_verb_and_settings():
+def test_the_module_runs_as_a_program():
+    command = [sys.executable, "-m", "tgn", "--version"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "0.1.0\n"
+
+
+def test_help_names_every_verb_and_settings(tgn):
     shown = tgn("--help")
-    assert shown.returncode == 0
+    assert shown.code == 0
     assert all(verb in shown.stdout for verb in VERBS)
     assert "diversity_weight=" in tgn("train", "-h").stdout
 
 
-def test_from_scenes_to_split_with_plans_on_the_way(in_tmp):
+def test_from_scenes_to_split_with_plans_on_the_way(in_tmp, tgn):
     few = ("--set", "largest=6", "--set", "imbalance=2", "--set", "test_per_class=2")
     assert "would do" in tgn("scenes", "data", "--dry-run", *few).stdout
     assert not (in_tmp / "data").exists()
     made = tgn("scenes", "data", *few)
-    assert (made.returncode, "next: tgn split data" in made.stdout) == (0, True), made.stderr
+    assert (made.code, "next: tgn split data" in made.stdout) == (0, True), made.stderr
     plan = tgn("split", "data", "--dry-run")
     assert "ground_track_field" in plan.stdout
     assert not (in_tmp / "runs").exists()
-    assert tgn("split", "data", "--run", "first").returncode == 0
+    assert tgn("split", "data", "--run", "first").code == 0
     again = tgn("split", "data", "--run", "first")
-    assert (again.returncode, "exists" in again.stderr) == (2, True)
+    assert (again.code, "exists" in again.stderr) == (2, True)
     train = tgn("distill", "--dry-run", "--set", "steps=5")
     assert "steps: 5" in train.stdout
 
@@ -50,17 +55,17 @@ def test_from_scenes_to_split_with_plans_on_the_way(in_tmp):
         (["generate", "--class", "0", "--noise", "2"], "less than or equal to 1"),
         (["generate", "--class", "0", "--n", "0"], "greater than or equal to 1"),
         (["generate", "--class", "0"], "tgn train"),
-        (["train"], "no file"),
-        (["score"], "tgn"),
+        (["train"], "tgn distill"),
+        (["score"], "tgn distill"),
         (["train", "--set", "preset=huge"], "preset"),
         (["split", "nowhere"], "expected class folders"),
         (["chips", "a.json", "b", "c"], "no image folder"),
         (["trian"], "trian"),
     ],
 )
-def test_mistakes_are_one_line_and_exit_2(fake_run, arguments, message):
+def test_mistakes_are_one_line_and_exit_2(fake_run, tgn, arguments, message):
     done = tgn(*arguments)
-    assert done.returncode == 2, done.stderr
+    assert done.code == 2, done.stderr
     assert message in done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("error: ")
     assert "Traceback" not in done.stderr

@@ -1,13 +1,45 @@
-"""Writers of small files that several test rooms need."""
+"""What several test rooms need: a command run in this process, and made-up generated images."""
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
+import pytest
 import torch
 
 from tgn.core.files import write_bytes
 from tgn.core.images import encode_image
 from tgn.core.manifest import ManifestRow, ManifestWriter
 from tgn.core.runs import Run
+
+
+class Done(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+Command = Callable[..., Done]
+
+
+def in_process(
+    main: Callable[[], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """Return a function that runs a command line as the shell would, without a new process."""
+
+    def run(*arguments: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["command", *arguments])
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return Done(code, *capsys.readouterr())
+
+    return run
 
 
 def write_generated(run: Run, label: int, count: int) -> Path:

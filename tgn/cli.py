@@ -9,7 +9,7 @@ from rich.table import Table
 from tgn import __version__, demo
 from tgn.cdtg.sample import Request, generate, open_studio
 from tgn.cdtg.settings import GenerateSettings, TrainSettings
-from tgn.cdtg.train import train
+from tgn.cdtg.stage import train
 from tgn.core.annotations import read_annotations
 from tgn.core.chips import ChipSettings, cut_chips
 from tgn.core.config import Settings

@@ -4,9 +4,7 @@ import torch
 from tgn.cdtg.augment import (
     Augmentation,
     apply,
-    random_dihedral,
     sample_augmentation,
-    sample_dihedral,
 )
 
 
@@ -84,21 +82,3 @@ def test_no_policy_is_the_identity_and_wrong_input_is_refused():
         sample_augmentation(4, torch.Generator(), ("color",))
     with pytest.raises(ValueError, match="augmentations"):
         apply(images(3), draws)
-
-
-def test_the_eight_symmetries_are_different_and_exact():
-    x = images(1, side=4)
-    turned = random_dihedral(x.repeat(8, 1, 1, 1), torch.arange(8))
-    expected = [torch.rot90(y, k, (2, 3)) for k in range(4) for y in (x, x.flip(3))]
-    found = [next(i for i, e in enumerate(expected) if torch.equal(t[None], e)) for t in turned]
-    assert sorted(found) == list(range(8))
-    assert torch.equal(turned[0], x[0])
-
-
-def test_symmetry_codes():
-    codes = sample_dihedral(400, torch.Generator().manual_seed(0))
-    assert codes.unique().tolist() == list(range(8))
-    with pytest.raises(ValueError, match="codes"):
-        random_dihedral(images(), torch.tensor([0, 1, 2, 8]))
-    with pytest.raises(ValueError, match=r"\[B, C, H, H\]"):
-        random_dihedral(torch.zeros(1, 3, 4, 6), torch.zeros(1, dtype=torch.long))

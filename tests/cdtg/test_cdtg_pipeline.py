@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from tgn.cdtg import train as training
+from tgn.cdtg import stage as training
 from tgn.cdtg.guidance import load_clip, prompts_of, tiny_clip
 from tgn.cdtg.preview import Preview
 from tgn.cdtg.sample import Request, draw_block, generate, open_studio
@@ -159,7 +159,7 @@ def test_a_tag_that_cannot_be_fetched_names_the_ways_out(monkeypatch):
 
 
 def test_a_run_without_tail_net_or_generator_names_the_command(fake_run):
-    with pytest.raises(NotFoundError, match=r"kmdn.tail.safetensors"):
+    with pytest.raises(NotFoundError, match="tgn distill"):
         training.train(fake_run, settings(), Silent())
     with pytest.raises(NotFoundError, match="tgn train"):
         open_studio(fake_run, GenerateSettings(**QUICK))

@@ -2,14 +2,13 @@
 
 import json
 import math
-import subprocess
-import sys
 
 import pytest
 import torch
-from tests_support import write_generated
+from tests_support import Command, in_process, write_generated
 from torch.autograd import gradcheck
 
+from classify import cli
 from classify import compare as comparing
 from classify.batches import ClassRows, Mixture
 from classify.cli import OF_THE_RUN, with_default_folder
@@ -225,16 +224,15 @@ def test_augmented_may_stand_alone_or_name_a_folder():
     assert with_default_folder(named) == named
 
 
-def run_cli(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "classify", *arguments], capture_output=True, text=True, check=False
-    )
+@pytest.fixture
+def run_cli(monkeypatch, capsys) -> Command:
+    return in_process(cli.main, monkeypatch, capsys)
 
 
-def test_the_command_trains_evaluates_and_predicts(augmented):
+def test_the_command_trains_evaluates_and_predicts(augmented, run_cli):
     small = ["--set", "steps=2", "--set", "size=16", "--device", "cpu"]
     done = run_cli("train", "--augmented", *small)
-    assert (done.returncode, "macro f1" in done.stdout) == (0, True), done.stderr
+    assert (done.code, "macro f1" in done.stdout) == (0, True), done.stderr
     assert (augmented.path / "classify" / "ce+generated" / "metrics.json").is_file()
     assert "square" in run_cli("evaluate").stdout
     image = next(augmented.path.glob("generated/*/*.png"))
@@ -253,9 +251,9 @@ def test_the_command_trains_evaluates_and_predicts(augmented):
         (["trane"], "trane"),
     ],
 )
-def test_mistakes_are_one_line_and_exit_2(fake_run, arguments, message):
+def test_mistakes_are_one_line_and_exit_2(fake_run, run_cli, arguments, message):
     done = run_cli(*arguments)
-    assert done.returncode == 2, done.stderr
+    assert done.code == 2, done.stderr
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert done.stdout == ""

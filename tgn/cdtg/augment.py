@@ -13,7 +13,6 @@ POLICIES = ("colour", "translation", "cutout")
 # Of the image side; the paper's values.
 TRANSLATION_RATIO = 1 / 8
 CUTOUT_RATIO = 1 / 2
-NUM_SYMMETRIES = 8
 
 
 @dataclass(frozen=True)
@@ -125,31 +124,3 @@ def _hole_mask(images: Tensor, draws: Tensor) -> Tensor:
         outside.append((position < 0) | (position >= length))
     rows, columns = outside
     return (rows[:, None, :, None] | columns[:, None, None, :]).to(images.dtype)
-
-
-def sample_dihedral(batch: int, generator: torch.Generator) -> Tensor:
-    """Draws one of the square's eight symmetries for each image: codes [B] in 0..7, on the CPU."""
-    return torch.randint(NUM_SYMMETRIES, (batch,), generator=generator)
-
-
-def random_dihedral(images: Tensor, codes: Tensor) -> Tensor:
-    """Flips and turns square images exactly: seen from above, up is no direction.
-
-    Args:
-        images: [B, C, H, H].
-        codes: [B] in 0..7; bit 0 mirrors columns, bit 1 rows, bit 2 then swaps the two axes.
-
-    Returns:
-        [B, C, H, H].
-
-    Raises:
-        ValueError: if the images are not square or the codes do not fit.
-    """
-    if images.ndim != 4 or images.shape[2] != images.shape[3]:
-        raise ValueError(f"images must be [B, C, H, H], got {[*images.shape]}")
-    if codes.shape != images.shape[:1] or bool(((codes < 0) | (codes >= NUM_SYMMETRIES)).any()):
-        raise ValueError(f"codes must be [{images.shape[0]}] in 0..7, got {codes}")
-    codes = codes.to(images.device)[:, None, None, None]
-    images = torch.where((codes & 1).bool(), images.flip(3), images)
-    images = torch.where((codes & 2).bool(), images.flip(2), images)
-    return torch.where((codes & 4).bool(), images.transpose(2, 3), images)

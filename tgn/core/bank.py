@@ -11,6 +11,7 @@ from tgn.core.errors import NotFoundError
 from tgn.core.files import read_json, write_json
 
 FEATURES, INDEX = "bank.safetensors", "bank.json"
+TAIL_NET = "tail.safetensors"  # beside the bank: the net whose features it holds
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,18 @@ def write_bank(folder: Path, bank: FeatureBank) -> None:
     """Write ``bank.safetensors`` and then ``bank.json`` into ``folder``."""
     save_weights(folder / FEATURES, {"features": bank.features, "labels": bank.labels})
     write_json(folder / INDEX, {"weights_sha256": bank.weights_sha256, "files": bank.files})
+
+
+def tail_net_file(folder: Path) -> Path:
+    """Return the tail net's file in ``folder``.
+
+    Raises:
+        NotFoundError: if it is not there; says which command makes it.
+    """
+    path = folder / TAIL_NET
+    if not path.is_file():
+        raise NotFoundError(f"no tail net {path}; make it with: tgn distill")
+    return path
 
 
 def read_bank(folder: Path) -> FeatureBank:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from tgn.core.backbones import build_backbone, load_classifier, save_classifier
-from tgn.core.bank import FeatureBank, write_bank
+from tgn.core.bank import FeatureBank, tail_net_file, write_bank
 from tgn.core.data import ImageSet
 from tgn.core.devices import Device
 from tgn.core.files import read_json, sha256_of, write_json
@@ -89,7 +89,7 @@ def _write(job: Job, nets: Nets, images: ImageSet, split: Split, settings: Disti
     """Write both nets, then the bank of the tail net as it was written."""
     for name, net in nets.items():
         save_classifier(job.directory / f"{name.removesuffix('_net')}.safetensors", net)
-    path = job.directory / "tail.safetensors"
+    path = tail_net_file(job.directory)
     tail_net = job.device.place(load_classifier(path))
     tail_images = of_classes(images, split.tail_classes)
     features = feature_bank(tail_net, tail_images, settings, job.device)

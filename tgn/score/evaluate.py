@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from tgn.core.bank import tail_net_file
 from tgn.core.devices import ComputeSettings, Device
 from tgn.core.errors import UserError
 from tgn.core.files import write_json
@@ -18,7 +19,6 @@ from tgn.score.scorer import FeatureTables, Scorer, ScoreSets
 from tgn.score.tools import ScoreSettings, Tools, load_tools
 
 IMPLEMENTATION = f"tgn.score with torch {torch.__version__}, formulas in float64"
-TAIL_NET = Path("kmdn") / "tail.safetensors"
 
 
 def score_run(
@@ -40,7 +40,7 @@ def score_run(
     """
     folder = folder or run.path / "generated"
     split = run.split()
-    tools = load_tools(settings, run.path / TAIL_NET)
+    tools = load_tools(settings, tail_net_file(run.path / "kmdn"))
     size = settings.size or _side_of_first(folder)
     bands = tools.tail.network.bands
     sets = ScoreSets(

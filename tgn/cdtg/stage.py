@@ -1,0 +1,95 @@
+"""The stage ``tgn train``: networks built, trained and written."""
+
+import torch
+
+from tgn.cdtg.clip_tiny import trained_tiny_clip
+from tgn.cdtg.critic import Critic, some_features, within_class_distance
+from tgn.cdtg.guidance import ClipGuide, load_clip
+from tgn.cdtg.painter import Painter
+from tgn.cdtg.presets import Architecture, architecture, build_discriminator
+from tgn.cdtg.preview import Preview
+from tgn.cdtg.settings import TrainSettings
+from tgn.cdtg.train import CdtgTrainer, Parts
+from tgn.core.backbones import load_classifier
+from tgn.core.bank import tail_net_file
+from tgn.core.checkpoints import save_weights
+from tgn.core.data import ImageSet
+from tgn.core.devices import Device
+from tgn.core.files import sha256_of
+from tgn.core.loops import Job, LoopSettings, run_steps
+from tgn.core.progress import Progress
+from tgn.core.runs import Run
+from tgn.core.seeds import seed_of
+from tgn.core.split import of_classes
+
+
+def train(run: Run, settings: TrainSettings, progress: Progress, resume: bool = True) -> None:
+    """Train CDTG on a run whose ``kmdn/`` is there; writes ``cdtg/``.
+
+    Raises:
+        NotFoundError: without a tail net (``tgn distill`` makes it).
+        UserError: for settings, CLIP sources or data that cannot work.
+    """
+    directory = run.path / "cdtg"
+    device = Device(settings)
+    job = Job(directory, device, progress, resume)
+    split = run.split()
+    tail_path = tail_net_file(run.path / "kmdn")
+    tail_net = device.place(load_classifier(tail_path))
+    numbers = architecture(settings.preset, settings.size, tail_net.facts.bands)
+    images = run.split().image_set("train", run.path, numbers.size, tail_net.facts.bands)
+    clip = _clip(settings, images, split.names, job)
+    images = images if settings.classes == "all" else of_classes(images, split.tail_classes)
+    run.record("train", settings, tail_net_sha256=sha256_of(tail_path), precision=device.precision)
+    parts = _build(numbers, split.num_classes, Critic(tail_net), clip, settings.seed)
+    parts = _placed(parts, images, settings, device)
+    trainer = CdtgTrainer(parts, images, settings, device)
+    preview = Preview(split, images, parts.critic, settings, job)
+    run_steps(
+        trainer,
+        settings,
+        job,
+        title="train",
+        after_step=lambda done: preview.after(done, trainer.averaged_painter),
+    )
+    if device.is_main:
+        facts = {
+            "format": "tgn-cdtg-1",
+            "architecture": numbers.model_dump_json(),
+            "num_classes": str(split.num_classes),
+            "feature_channels": str(tail_net.feature_channels),
+            "tail_net_sha256": sha256_of(tail_path),
+        }
+        weights = trainer.averaged_painter.state_dict()
+        save_weights(directory / "generator.safetensors", weights, facts)
+
+
+def _build(
+    numbers: Architecture, classes: int, critic: Critic, clip: ClipGuide | None, seed: int
+) -> Parts:
+    torch.manual_seed(seed_of(seed, "cdtg init"))
+    painter = Painter(numbers, classes, critic.tail_net.feature_channels)
+    return Parts(painter, build_discriminator(numbers, classes), critic, clip, 1.0)
+
+
+def _placed(parts: Parts, images: ImageSet, settings: TrainSettings, device: Device) -> Parts:
+    parts.painter.fusion.standardise(some_features(parts.critic, images, device, settings.seed))
+    return Parts(
+        device.place(parts.painter),
+        device.place(parts.discriminator),
+        parts.critic,
+        parts.clip,
+        within_class_distance(parts.critic, images, device, settings.seed),
+    )
+
+
+def _clip(
+    settings: TrainSettings, images: ImageSet, names: list[str], job: Job
+) -> ClipGuide | None:
+    if settings.clip == "none" or not settings.clip_weight:
+        return None
+    if settings.clip != "tiny":
+        return job.device.place(load_clip(settings.clip, names)).freeze()
+    loop = LoopSettings(steps=settings.clip_steps, seed=settings.seed)
+    inner = Job(job.directory / "clip", job.device, job.progress, job.resume)
+    return trained_tiny_clip(images, names, loop, inner).freeze()
