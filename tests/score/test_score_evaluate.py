@@ -13,7 +13,7 @@ from tgn.core.manifest import ManifestRow
 from tgn.core.progress import Silent
 from tgn.core.runs import Run
 from tgn.core.split import ClassEntry, Split, write_split
-from tgn.score.evaluate import TAIL_NET, score_run
+from tgn.score.evaluate import score_run
 from tgn.score.proportions import thin_to_proportions
 from tgn.score.results import COLUMNS, Scores, table_rows
 from tgn.score.tools import ScoreSettings
@@ -61,7 +61,7 @@ def run(tmp_path):
     split = Split(root="../data", classes=entries, num_head=1, train=rows, val=(), test=())
     write_split(run.path / "split.json", split)
     net = build_backbone(BackboneSettings(size=16), FOLDERS)
-    save_classifier(run.path / TAIL_NET, net)
+    save_classifier(run.path / "kmdn" / "tail.safetensors", net)
     return run
 
 
@@ -123,7 +123,7 @@ def test_the_rest_is_computed_where_files_are_given(mixed, tmp_path):
     scores, _ = score(
         mixed,
         lpips=f"squeeze:{tmp_path / 'squeeze.pth'}",
-        classifier=mixed.path / TAIL_NET,
+        classifier=mixed.path / "kmdn" / "tail.safetensors",
         min_count_for_fid=10,
         size=32,
     )
@@ -192,6 +192,6 @@ def test_wrong_input(run, tmp_path):
     save_classifier(other, build_backbone(BackboneSettings(size=16), ("cat", "dog")))
     with pytest.raises(UserError, match="does not know the classes pale; it knows: cat, dog"):
         score(run, classifier=other)
-    (run.path / TAIL_NET).unlink()
-    with pytest.raises(UserError, match="no file"):
+    (run.path / "kmdn" / "tail.safetensors").unlink()
+    with pytest.raises(UserError, match="tgn distill"):
         score(run)
