@@ -29,16 +29,16 @@ class ClassRows:
 class Mixture:
     """Draws the batch of a step as a function of (seed, step).
 
-    First a class is drawn for every place: uniformly (class-balanced), or as often as the class
-    has images (random), where generated images count until the class is as large as the largest
-    real one: they fill up the histogram and never turn it over. Then, if the class has generated
-    images, the place gets one of them with probability ``share``, else a real one.
+    Random sampling: all images are alike, real or generated, but of a class's generated ones only
+    as many count as bring it up to the largest real class: they fill up the histogram and never
+    turn it over. Class-balanced: every class is as likely as another, and a place of a class that
+    has generated images gets one of them with probability ``share``, else a real one.
 
     Args:
         real: the training part.
         generated: generated images of some classes, or None.
         sampling: how classes are drawn.
-        share: in [0, 1].
+        share: of generated images under class-balanced sampling, in [0, 1].
         classes: C.
     """
 
@@ -50,30 +50,35 @@ class Mixture:
         share: float,
         classes: int,
     ) -> None:
-        self.real, self.generated, self.share = real, generated, share
+        self.real, self.generated = real, generated
+        self.balanced = sampling == "class-balanced"
         self.real_rows = ClassRows(real.labels, classes)
         if generated is not None and len(generated) == 0:
             raise DataError("no generated images; make them with: tgn generate --class all")
         no_rows = torch.zeros(0, dtype=torch.int64)
         labels = generated.labels if generated is not None else no_rows
         self.generated_rows = ClassRows(labels, classes)
-        self.prior = self._prior(sampling)
-
-    def _prior(self, sampling: Sampling) -> Tensor:
-        """Return how often each class is drawn, [C], sum 1."""
-        real, extra = self.real_rows.counts, self.generated_rows.counts
-        if sampling == "class-balanced":
-            weight = (real > 0).double()
+        counts, extra = self.real_rows.counts, self.generated_rows.counts
+        if self.balanced:
+            weight = (counts > 0).double()
+            self.share = share * (extra > 0).double()
         else:
-            weight = (real + torch.minimum(extra, real.max() - real)).double()
-        return weight / weight.sum()
+            fill = torch.minimum(extra, counts.max() - counts)
+            weight = (counts + fill).double()
+            self.share = fill / weight.clamp(min=1)
+        self.prior = weight / weight.sum()  # how often each class is drawn, [C]
 
-    def batch(self, size: int, seed: int, step: int) -> tuple[Tensor, Tensor]:
-        """Return images_u8 [B, bands, H, W] and labels [B] of a step."""
+    def batch(self, size: int, seed: int, step: int, late: bool = False) -> tuple[Tensor, Tensor]:
+        """Return images_u8 [B, bands, H, W] and labels [B] of a step.
+
+        ``late`` in a training, class-balanced batches hold real images only: what is learned last
+        is learned from the real thing.
+        """
         draw = generator(seed, "classify batch", step)
         labels = torch.multinomial(self.prior, size, replacement=True, generator=draw)
         uniform = torch.rand(2, size, generator=draw)
-        wants_generated = (uniform[0] < self.share) & (self.generated_rows.counts[labels] > 0)
+        share = 0 * self.share if late and self.balanced else self.share
+        wants_generated = uniform[0] < share[labels]
         real = ~wants_generated
         images = torch.empty(
             size, self.real.bands, self.real.size, self.real.size, dtype=torch.uint8

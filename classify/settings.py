@@ -18,7 +18,10 @@ class TrainSettings(BackboneSettings, ComputeSettings, LoopSettings):
     sampling: Sampling = Field("random", description="random, or class-balanced")
     loss: LossName = Field("ce", description="ce, or balanced-softmax")
     generated_share: float = Field(
-        0.5, ge=0, le=1, description="of a class's places in a batch, where it has generated images"
+        0.5, ge=0, le=1, description="class-balanced: of a class's places, if it has generated ones"
+    )
+    generated_until: float = Field(
+        0.6, ge=0, le=1, description="class-balanced: share of the steps before real images only"
     )
     lr: float = Field(0.05, gt=0, description="highest learning rate (SGD, cosine)")
     weight_decay: float = Field(5e-4, ge=0, description="of all weights")

@@ -57,7 +57,10 @@ class ClassifierTrainer:
 
     def train_step(self, step: int) -> Mapping[str, Tensor]:
         """Do one step."""
-        images_u8, labels = self.mixture.batch(self.settings.batch_size, self.settings.seed, step)
+        late = step >= self.settings.generated_until * self.settings.steps
+        images_u8, labels = self.mixture.batch(
+            self.settings.batch_size, self.settings.seed, step, late
+        )
         mine = self.device.mine(torch.arange(len(labels)))
         draw = generator(self.settings.seed, "classify augment", step, self.device.rank)
         images = augment(self.device.put(to_pm1(images_u8[mine])), draw)

@@ -78,6 +78,11 @@ def test_generated_images_fill_up_the_histogram_and_never_turn_it_over(augmented
     prior = mixture(augmented, "random", 0.5, augmented.path / "generated").prior
     expected = torch.tensor([24, 12, 6, 24]).double()
     torch.testing.assert_close(prior, expected / expected.sum())
+    mix = mixture(augmented, "random", 0.5, augmented.path / "generated")
+    for late in (False, True):
+        images, labels = mix.batch(4000, 0, 1, late)
+        white = (images == 255).flatten(1).all(1)
+        assert white[labels == 3].float().mean() == pytest.approx(20 / 24, abs=0.05)
     even = mixture(augmented, "class-balanced", 0.5).prior
     torch.testing.assert_close(even, torch.full((4,), 0.25).double())
 
@@ -88,6 +93,8 @@ def test_the_share_of_generated_images_is_kept_and_batches_repeat(augmented):
     white = (images == 255).flatten(1).all(1)
     assert set(labels[white].tolist()) == {3}
     assert white[labels == 3].float().mean() == pytest.approx(0.25, abs=0.05)
+    late, _ = mix.batch(4000, 0, 1, late=True)
+    assert not (late == 255).flatten(1).all(1).any()
     again = mix.batch(4000, 0, 1)
     assert torch.equal(again[0], images)
     assert torch.equal(again[1], labels)
