@@ -72,7 +72,8 @@ def _newest_picture(folder: Path) -> str | None:
 
 
 def _newest_scores(folder: Path) -> Any:
-    files = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+    """Return the newest scores of the run's own images, which the page shows beside them."""
+    files = sorted(folder.glob("generated-*.json"), key=lambda path: path.stat().st_mtime_ns)
     return read_json(files[-1]) if files else None
 
 
