@@ -23,7 +23,8 @@ def arguments(description: str | None, name: str) -> argparse.Namespace:
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--minutes", type=float, default=20, help="of generator training")
-    parser.add_argument("--size", type=int, default=64, choices=(32, 64))
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--preset", default="tiny", help="of tgn train; base for a GPU")
     parser.add_argument("--distill-steps", type=int, default=1200)
     parser.add_argument("--classifier-steps", type=int, default=1200)
     parser.add_argument("--noise", default="0.3")
@@ -60,13 +61,13 @@ def set_words(*settings: str) -> list[str]:
 
 def pipeline(given: argparse.Namespace, data: Path, split: Sequence[str] = ()) -> None:
     """Run every stage on ``data`` and print the comparison as Markdown."""
-    name, preset = given.run, "base" if given.size == 64 else "tiny"
+    name, gan = given.run, (f"preset={given.preset}", f"size={given.size}")
     if not (runs_root() / name / "run.yaml").is_file():
         run("tgn", "split", str(data), "--run", name, *set_words(*split))
     here, size = ("--run", name), f"size={given.size}"
     run("tgn", "distill", *here, *set_words(size, f"steps={given.distill_steps}"))
-    steps = _steps_for(given.minutes, name, preset)
-    run("tgn", "train", *here, "--no-resume", *set_words(f"preset={preset}", f"steps={steps}"))
+    steps = _steps_for(given.minutes, name, gan)
+    run("tgn", "train", *here, "--no-resume", *set_words(*gan, f"steps={steps}"))
     run("tgn", "generate", "--class", "all", "--noise", given.noise, *here, "--no-resume")
     run("tgn", "score", *here)
     words = ("--recipes", RECIPES, "--seeds", given.seeds)
@@ -75,9 +76,9 @@ def pipeline(given: argparse.Namespace, data: Path, split: Sequence[str] = ()) -
     print(markdown_table(runs_root() / name / "compare.json"))
 
 
-def _steps_for(minutes: float, name: str, preset: str) -> int:
+def _steps_for(minutes: float, name: str, gan: tuple[str, ...]) -> int:
     """Return how many steps of ``tgn train`` fit into ``minutes``, timed on a few here."""
-    settings = (f"preset={preset}", f"steps={PROBE_STEPS}", "clip=none", "grid_every=100000")
+    settings = (*gan, f"steps={PROBE_STEPS}", "clip=none", "grid_every=100000")
     started = time.monotonic()
     run("tgn", "train", "--run", name, "--no-resume", *set_words(*settings))
     seconds = (time.monotonic() - started) / PROBE_STEPS

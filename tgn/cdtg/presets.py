@@ -53,13 +53,13 @@ _PRESETS = {
         size=32,
         style_dim=128,
         mapping_layers=2,
-        generator_channels={4: 192, 8: 128, 16: 64},
-        discriminator_channels={4: 128, 8: 128, 16: 64},
+        generator_channels={4: 192, 8: 128, 16: 64, 32: 48},
+        discriminator_channels={4: 128, 8: 128, 16: 64, 32: 48},
         grid_channels=32,
         grid_size=8,
     ),
 }
-PRESET_SIZES: Mapping[str, tuple[int, ...]] = {"paper": (256,), "base": (64, 128), "tiny": (32,)}
+PRESET_SIZES: Mapping[str, tuple[int, ...]] = {"paper": (256,), "base": (64, 128), "tiny": (32, 64)}
 
 
 def architecture(preset: str, size: int | None = None, bands: int = 3) -> Architecture:
