@@ -12,7 +12,7 @@ from tgn.core.loops import LoopSettings
 class TrainSettings(ComputeSettings, LoopSettings):
     """Settings of ``tgn train``."""
 
-    preset: Literal["tiny", "base", "paper"] = Field("tiny", description="nets for 32–64, 64–128 or 256 px")
+    preset: Literal["tiny", "base", "paper"] = Field("tiny", description="32–64, 64–128 or 256 px")
     size: int | None = Field(None, description="side in pixels; default: the preset's")
     steps: int = Field(3000, ge=1, description="optimisation steps")
     batch_size: int = Field(64, ge=4, description="images a step, over all processes")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tgn.score.statistics import check_features
+from tgn.score.pairwise import CHUNK_SIZE, check_tables, distance_blocks, hide_self
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Neighbours:
 
 
 def nearest_neighbours(
-    queries: Tensor, references: Tensor, leave_one_out: bool = False, chunk_size: int = 1024
+    queries: Tensor, references: Tensor, leave_one_out: bool = False, chunk_size: int = CHUNK_SIZE
 ) -> Neighbours:
     """Find each query's nearest reference.
 
@@ -38,36 +38,46 @@ def nearest_neighbours(
     Raises:
         ValueError: for wrong shapes, non-finite values or no reference to find.
     """
-    _check_tables(queries, references, leave_one_out)
-    queries, references = queries.to(torch.float64), references.to(torch.float64)
-    distance = torch.full((len(queries),), float("inf"), dtype=torch.float64)
-    index = torch.zeros(len(queries), dtype=torch.int64)
-    for start in range(0, len(queries), chunk_size):
-        rows = slice(start, start + chunk_size)
-        for offset in range(0, len(references), chunk_size):
-            between = torch.cdist(queries[rows], references[offset : offset + chunk_size])
-            if leave_one_out:
-                _hide_self(between, start, offset)
-            near, place = between.min(dim=1)
-            closer = near < distance[rows]
-            distance[rows] = torch.where(closer, near, distance[rows])
-            index[rows] = torch.where(closer, place + offset, index[rows])
-    # Measured again without the matrix product's rounding, so that a copy is at exactly 0.
-    return Neighbours((queries - references[index]).norm(dim=1), index)
-
-
-def _check_tables(queries: Tensor, references: Tensor, leave_one_out: bool) -> None:
-    check_features(queries, "query features")
-    check_features(references, "reference features")
-    if queries.shape[1] != references.shape[1]:
-        raise ValueError(f"tables differ in D: {queries.shape[1]} and {references.shape[1]}")
+    check_tables(queries, references, ("query", "reference"))
     if leave_one_out and queries.shape != references.shape:
         raise ValueError("leave_one_out compares a set with itself; the tables differ in length")
     if len(references) < 1 + leave_one_out:
         raise ValueError(f"no neighbour to find among {len(references)} reference rows")
+    queries, references = queries.to(torch.float64), references.to(torch.float64)
+    distance = torch.full((len(queries),), float("inf"), dtype=torch.float64)
+    index = torch.zeros(len(queries), dtype=torch.int64)
+    for rows, columns, between in distance_blocks(queries, references, chunk_size):
+        if leave_one_out:
+            hide_self(between, rows, columns)
+        near, place = between.min(dim=1)
+        closer = near < distance[rows]
+        distance[rows] = torch.where(closer, near, distance[rows])
+        index[rows] = torch.where(closer, place + columns.start, index[rows])
+    # Measured again without the matrix product's rounding, so that a copy is at exactly 0.
+    return Neighbours((queries - references[index]).norm(dim=1), index)
 
 
-def _hide_self(between: Tensor, start: int, offset: int) -> None:
-    rows = torch.arange(between.shape[0]) + start - offset
-    inside = (rows >= 0) & (rows < between.shape[1])
-    between[inside.nonzero().squeeze(1), rows[inside]] = float("inf")
+def neighbour_radii(features: Tensor, k: int, chunk_size: int = CHUNK_SIZE) -> Tensor:
+    """Distance of each row to its k-th nearest other row.
+
+    Args:
+        features: [N, D], N > k.
+        k: at least 1.
+        chunk_size: rows compared at once; memory is its square.
+
+    Returns:
+        float64 [N].
+
+    Raises:
+        ValueError: for a wrong shape, non-finite values or too few rows.
+    """
+    check_tables(features, features, ("own", "own"))
+    if not 1 <= k < len(features):
+        raise ValueError(f"k must be in [1, {len(features) - 1}] for that many rows, got {k}")
+    table = features.to(torch.float64)
+    nearest = torch.full((len(table), k), float("inf"), dtype=torch.float64)
+    for rows, columns, between in distance_blocks(table, table, chunk_size):
+        hide_self(between, rows, columns)
+        both = torch.cat((nearest[rows], between), dim=1)
+        nearest[rows] = both.topk(k, dim=1, largest=False).values
+    return nearest.max(dim=1).values
