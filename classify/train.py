@@ -23,7 +23,7 @@ from tgn.core.files import read_json, write_json, write_text
 from tgn.core.images import to_pm1
 from tgn.core.loops import Job, run_steps
 from tgn.core.manifest import generated_set
-from tgn.core.measures import confusion_matrix, group_accuracy
+from tgn.core.measures import balanced_accuracy_error, confusion_matrix, group_accuracy
 from tgn.core.progress import Progress
 from tgn.core.runs import Run
 from tgn.core.seeds import generator, seed_of
@@ -77,12 +77,18 @@ class ClassifierTrainer:
         return {name: part.detach() for name, part in output.parts.items()}
 
     def remember_if_best(self, done: int, validation: ImageSet) -> dict[str, float]:
-        """Keep the averaged weights if no earlier ones did better on the validation part."""
+        """Keep the averaged weights unless earlier ones did better on the validation part.
+
+        Better by more than one standard error (Breiman et al. 1984, section 3.4.3): the validation
+        images of a rare class can be counted on one hand, and the best of several looks at so few
+        would be a lucky early one.
+        """
         confusion = confusion_matrix(self.average.module, validation, self.device)
         score = group_accuracy(confusion, range(len(confusion))) or 0.0
-        if score >= self.best["score"]:
+        if score >= self.best["score"] - balanced_accuracy_error(confusion):
             weights = {k: v.clone() for k, v in self.average.module.state_dict().items()}
-            self.best = {"score": score, "step": done, "weights": weights}
+            best = max(score, self.best["score"])
+            self.best = {"score": best, "step": done, "weights": weights}
         return {"val_balanced": score}
 
     def result(self) -> TappedNet:
@@ -157,7 +163,7 @@ def train_classifier(
     run_steps(trainer, settings, job, title=lesson.directory.name, after_step=after_step)
     best = trainer.result()
     if device.is_main:
-        rule = f"best of {settings.looks} looks at validation" if chooses else "last step"
+        rule = "last look within one error of the best on validation" if chooses else "last step"
         facts = {
             "chosen": {"rule": rule, "step": trainer.best["step"] or settings.steps},
             "generated_images": len(generated) if generated else 0,

@@ -10,15 +10,18 @@ from torch.autograd import gradcheck
 
 from classify import cli
 from classify import compare as comparing
+from classify import train as training
 from classify.batches import ClassRows, Mixture
 from classify.cli import OF_THE_RUN, with_default_folder
 from classify.compare import Plan, check_recipes, compare, interval
 from classify.evaluate import report
 from classify.losses import balanced_softmax
+from classify.methods.plain import PlainMethod
 from classify.settings import TrainSettings
-from classify.train import Lesson, train_classifier
-from tgn.core.backbones import load_classifier
+from classify.train import ClassifierTrainer, Lesson, train_classifier
+from tgn.core.backbones import build_backbone, load_classifier
 from tgn.core.data import ImageSet
+from tgn.core.devices import Device
 from tgn.core.errors import DataError, NotFoundError, UserError
 from tgn.core.files import read_json, sha256_of
 from tgn.core.loops import STATE
@@ -169,8 +172,33 @@ def test_validation_chooses_only_where_every_class_has_some(in_tmp, fake_folder)
     data = fake_folder({"a": 12, "b": 8})
     run, _ = split_run(data, "val", SplitSettings(val_fraction=0.25), Silent())
     result = train_classifier(run, Lesson(run.path / "c"), settings(looks=2), Silent())
-    assert result["chosen"]["rule"] == "best of 2 looks at validation"
+    assert result["chosen"]["rule"] == "last look within one error of the best on validation"
     assert result["chosen"]["step"] in (2, 4)
+
+
+def test_a_later_look_wins_unless_clearly_worse(fake_run, monkeypatch):
+    split = fake_run.split()
+    real = split.image_set("train", fake_run.path, 16)
+    tables = {
+        "good": torch.diag(torch.full((split.num_classes,), 90)),
+        "a little worse": torch.diag(torch.full((split.num_classes,), 89)),
+        "much worse": torch.diag(torch.full((split.num_classes,), 40)),
+    }
+    for table in tables.values():
+        table[:, 0] += 100 - table.sum(1)
+        table[0, 1] += 100 - table[0].sum()
+    device = Device(settings())
+    net = build_backbone(settings(), tuple(entry.folder for entry in split.classes))
+    mixture = Mixture(real, None, "random", 0.0, split.num_classes)
+    trainer = ClassifierTrainer(
+        net, PlainMethod(net, "ce", mixture.prior), mixture, settings(), device
+    )
+    kept = []
+    for done, table in enumerate(tables.values(), start=1):
+        monkeypatch.setattr(training, "confusion_matrix", lambda *_, table=table: table)
+        trainer.remember_if_best(done, real)
+        kept.append(trainer.best["step"])
+    assert kept == [1, 2, 2]
 
 
 def test_report_groups():

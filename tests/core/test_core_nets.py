@@ -13,7 +13,7 @@ from tgn.core.checkpoints import load_weights, save_state, save_weights
 from tgn.core.data import BatchSampler
 from tgn.core.errors import NotFoundError, UserError
 from tgn.core.losses import feature_mse
-from tgn.core.measures import macro_f1, recalls, summary
+from tgn.core.measures import balanced_accuracy_error, macro_f1, recalls, summary
 from tgn.core.seeds import generator, seed_of
 
 FOLDERS = ("a", "b", "c")
@@ -95,6 +95,26 @@ def test_classes_without_test_images_do_not_count():
     confusion = torch.tensor([[4, 0, 0], [0, 0, 0], [1, 0, 1]])
     assert summary(confusion, 1)["tail"] == 0.5
     assert summary(torch.tensor([[1, 0], [0, 0]]), 1)["tail"] is None
+
+
+def test_error_of_balanced_accuracy_is_that_of_repeated_draws():
+    draw = generator("error")
+    shares, counts = torch.tensor([0.3, 0.6, 0.9]), torch.tensor([200, 400, 100])
+
+    def confusion():
+        hits = torch.binomial(counts.float(), shares, generator=draw).long()
+        table = torch.diag(hits)
+        table[:, 0] += counts - hits
+        table[0, 0], table[0, 1] = hits[0], (counts - hits)[0]
+        return table
+
+    tables = [confusion() for _ in range(500)]
+    spread = torch.stack([recalls(table).mean() for table in tables]).std()
+    assert balanced_accuracy_error(tables[0]) == pytest.approx(float(spread), rel=0.15)
+
+
+def test_one_image_a_class_knows_little():
+    assert balanced_accuracy_error(torch.eye(4, dtype=torch.int64)) > 0.1
 
 
 def test_averages_follow_and_forget_the_start():

@@ -42,6 +42,19 @@ def group_accuracy(confusion: Tensor, classes: Sequence[int]) -> float | None:
     return float(values.mean()) if len(values) else None
 
 
+def balanced_accuracy_error(confusion: Tensor) -> float:
+    """Standard error of the class-mean accuracy over all classes with images, in [0, 0.5].
+
+    Binomial, with one hit and one miss added to each class (Agresti and Coull 1998): without
+    them a class of one image would claim to be known exactly.
+    """
+    counts = confusion.sum(1).double()
+    there = counts > 0
+    hits, counts = confusion.diagonal().double()[there] + 1, counts[there] + 2
+    share = hits / counts
+    return float((share * (1 - share) / counts).sum().sqrt() / max(len(counts), 1))
+
+
 def macro_f1(confusion: Tensor) -> float:
     """Mean over the classes with images of F1 = 2 TP / (2 TP + FP + FN)."""
     hits = confusion.diagonal().double()
