@@ -50,11 +50,17 @@ class ToBands(nn.Module):
         in_channels: C.
         style_dim: D.
         image_channels: of the image; the bands have four times as many.
+        local_details: take away the local mean of the three difference bands. A difference that
+            is the same all over is a lattice of pixels; fed with a lattice, perceptual terms see
+            texture, and a short training never gets rid of it. Differs from SWAGAN.
     """
 
-    def __init__(self, in_channels: int, style_dim: int, image_channels: int) -> None:
+    def __init__(
+        self, in_channels: int, style_dim: int, image_channels: int, local_details: bool
+    ) -> None:
         super().__init__()
         num_bands = 4 * image_channels
+        self.image_channels, self.local_details = image_channels, local_details
         self.conv = ModulatedConv2d(in_channels, num_bands, 1, style_dim)
         self.bias = nn.Parameter(torch.zeros(num_bands))
         # Unit weights would start as a loud checkerboard that hundreds of steps must unlearn.
@@ -62,7 +68,12 @@ class ToBands(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """[B, C, H, W] and [B, D] -> bands [B, 4 image_channels, H, W], full precision."""
-        return self.conv(x, style).to(self.bias.dtype) + self.bias[:, None, None]
+        bands = self.conv(x, style).to(self.bias.dtype) + self.bias[:, None, None]
+        if not self.local_details:
+            return bands
+        mean, details = bands[:, : self.image_channels], bands[:, self.image_channels :]
+        local = F.avg_pool2d(details, 3, stride=1, padding=1, count_include_pad=False)
+        return torch.cat((mean, details - local), dim=1)
 
 
 class SynthesisBlock(nn.Module):
@@ -73,15 +84,21 @@ class SynthesisBlock(nn.Module):
         out_channels: C_out.
         style_dim: D.
         image_channels: of the image.
+        local_details: see `ToBands`.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, style_dim: int, image_channels: int
+        self,
+        in_channels: int,
+        out_channels: int,
+        style_dim: int,
+        image_channels: int,
+        local_details: bool,
     ) -> None:
         super().__init__()
         self.up = StyledLayer(DemodulatedUpConv2d(in_channels, out_channels, style_dim))
         self.same = StyledLayer(DemodulatedConv2d(out_channels, out_channels, 3, style_dim))
-        self.to_bands = ToBands(out_channels, style_dim, image_channels)
+        self.to_bands = ToBands(out_channels, style_dim, image_channels, local_details)
 
     def forward(
         self,
@@ -128,6 +145,7 @@ class Generator(nn.Module):
         image_channels: 3 for RGB.
         grid_channels: 0 for no grid.
         grid_size: 4 or 8.
+        local_details: see `ToBands`.
     """
 
     def __init__(  # noqa: PLR0913 - each number is one axis of the architecture
@@ -140,6 +158,7 @@ class Generator(nn.Module):
         image_channels: int = 3,
         grid_channels: int = 0,
         grid_size: int = 4,
+        local_details: bool = True,
     ) -> None:
         super().__init__()
         self.resolutions = trunk_resolutions(size, channels)
@@ -163,9 +182,9 @@ class Generator(nn.Module):
             }
         )
         self.first = StyledLayer(DemodulatedConv2d(widths[0], widths[0], 3, style_dim))
-        self.first_bands = ToBands(widths[0], style_dim, image_channels)
+        self.first_bands = ToBands(widths[0], style_dim, image_channels, local_details)
         self.blocks = nn.ModuleList(
-            SynthesisBlock(width_in, width_out, style_dim, image_channels)
+            SynthesisBlock(width_in, width_out, style_dim, image_channels, local_details)
             for width_in, width_out in zip(widths[:-1], widths[1:], strict=True)
         )
 

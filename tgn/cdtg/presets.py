@@ -24,6 +24,7 @@ class Architecture(BaseModel):
     grid_channels: Annotated[int, Field(ge=0, description="0: no spatial input")]
     grid_size: Annotated[int, Field(description="side of the spatial input, 4 or 8")]
     image_channels: Annotated[int, Field(ge=1, description="bands of an image")] = 3
+    local_details: bool = Field(True, description="difference bands without their local mean")
 
 
 # Width min(512, 32768 / resolution): StyleGAN2's large configuration, channel multiplier 2.
@@ -39,6 +40,7 @@ _PRESETS = {
         discriminator_channels=_PAPER_CHANNELS,
         grid_channels=0,
         grid_size=4,
+        local_details=False,  # as published
     ),
     "base": Architecture(
         size=64,
@@ -93,6 +95,7 @@ def build_generator(arch: Architecture, num_classes: int) -> Generator:
         image_channels=arch.image_channels,
         grid_channels=arch.grid_channels,
         grid_size=arch.grid_size,
+        local_details=arch.local_details,
     )
 
 
