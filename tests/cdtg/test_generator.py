@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tgn.cdtg.generator import Generator
+from tgn.cdtg.generator import Generator, ToBands
 from tgn.cdtg.presets import PRESET_SIZES, architecture, build_generator
 from tgn.core.errors import UserError
 
@@ -39,6 +39,17 @@ def test_shapes(generator):
     assert generator.num_styles == 6
     assert generator.noise_dim == 16 + 2 * 64 + 2 * 256
     assert generator(z, labels, with_noise(generator), grid).shape == (4, 3, 32, 32)
+
+
+@pytest.mark.parametrize("local_details", [True, False])
+def test_details_cannot_be_a_lattice(local_details):
+    torch.manual_seed(0)
+    layer = ToBands(10, 16, 3, local_details)
+    torch.nn.init.constant_(layer.bias, 0.5)
+    flat = torch.rand(2, 10, 1, 1).expand(-1, -1, 8, 8)
+    mean, *details = layer(flat, torch.randn(2, 16)).chunk(4, dim=1)
+    assert mean.abs().min() > 0.1
+    assert (max(band.abs().max() for band in details) < 1e-5) == local_details
 
 
 def test_noise_maps_hold_the_flat_noise(plain):

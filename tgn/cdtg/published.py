@@ -51,6 +51,7 @@ def published_architecture(state: Mapping[str, Tensor]) -> tuple[Architecture, i
         grid_channels=0,
         grid_size=4,
         image_channels=state["to_rgb1.bias"].numel() // 4,
+        local_details=False,
     )
     return arch, num_classes
 
