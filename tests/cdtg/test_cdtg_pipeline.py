@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from tgn.cdtg import stage as training
-from tgn.cdtg.guidance import load_clip, prompts_of, tiny_clip
 from tgn.cdtg.preview import Preview
 from tgn.cdtg.sample import Request, draw_block, generate, open_studio
 from tgn.cdtg.settings import GenerateSettings, TrainSettings
+from tgn.core.clip import load_clip, prompts_of, tiny_clip
 from tgn.core.errors import NotFoundError, UserError
 from tgn.core.files import read_json_lines, sha256_of
 from tgn.core.manifest import read_manifest

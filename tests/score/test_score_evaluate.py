@@ -2,18 +2,29 @@ import hashlib
 import json
 
 import numpy as np
+import open_clip
 import pytest
 import torch
 from PIL import Image
 from torchvision.models import squeezenet1_1
 
-from tgn.core.backbones import BackboneSettings, build_backbone, save_classifier
+from tgn.core.backbones import (
+    BackboneSettings,
+    build_backbone,
+    load_classifier,
+    save_classifier,
+)
+from tgn.core.checkpoints import save_weights
 from tgn.core.errors import UserError
+from tgn.core.files import sha256_of, write_json
+from tgn.core.folds import Folds, write_folds
 from tgn.core.manifest import ManifestRow
 from tgn.core.progress import Silent
 from tgn.core.runs import Run
 from tgn.core.split import ClassEntry, Split, write_split
+from tgn.score import extractors
 from tgn.score.evaluate import score_run
+from tgn.score.judges import NOT_SEEN, SEEN
 from tgn.score.proportions import thin_to_proportions
 from tgn.score.results import COLUMNS, Scores, table_rows
 from tgn.score.tools import ScoreSettings
@@ -34,7 +45,7 @@ def save(path, pixels):
     Image.fromarray(pixels).save(path)
 
 
-def write_generated(folder, pictures):
+def write_generated(folder, pictures, sources=None):
     """Write {class folder: list of pixels} with a manifest."""
     lines = []
     for name, all_pixels in pictures.items():
@@ -43,7 +54,8 @@ def write_generated(folder, pictures):
             save(folder / file, pixels)
             row = ManifestRow(
                 file=file, folder=name, class_index=FOLDERS.index(name), index=i, seed=0,
-                noise=0.5, source=0, source_file="", weights_sha256="", sha256="",
+                noise=0.5, source=0, source_file=sources[i] if sources else "",
+                weights_sha256="", sha256="",
             )  # fmt: skip
             lines.append(row.model_dump_json() + "\n")
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +97,7 @@ def test_figures_say_what_the_images_are(mixed):
     scores, path = score(mixed)
     pale, dark, single = scores.classes
     assert (pale.name, pale.num_generated, pale.num_real) == ("pale", 12, 12)
-    assert pale.copies.share == 1
+    assert pale.copies.share.value == 1
     assert pale.copies.nearest[0].distance == 0
     assert pale.copies.nearest[0].generated.startswith("generated/pale/")
     assert (mixed.path / pale.copies.nearest[0].real).resolve().is_file()
@@ -106,7 +118,9 @@ def test_figures_say_what_the_images_are(mixed):
 
 def test_what_is_missing_is_said(mixed):
     scores, _ = score(mixed)
-    assert set(scores.not_computed) == {"lpips_diversity", "agreement", "class absent"}
+    assert set(scores.not_computed) == {
+        "lpips_diversity", "agreement", "clip_agreement, cmmd", "class absent",
+    }  # fmt: skip
     assert "squeezenet1_1" in scores.not_computed["lpips_diversity"]
     assert "generate --class absent" in scores.not_computed["class absent"]
     assert all(entry.fid is None for entry in (*scores.classes, scores.pooled))
@@ -128,16 +142,87 @@ def test_the_rest_is_computed_where_files_are_given(mixed, tmp_path):
         size=32,
     )
     pale, dark, _ = scores.classes
-    assert set(scores.not_computed) == {"class absent"}
-    assert pale.fid == pytest.approx(0, abs=1e-6)
+    assert set(scores.not_computed) == {"clip_agreement, cmmd", "class absent"}
+    assert pale.fid.value == pytest.approx(0, abs=1e-6)
     assert dark.fid is None
     assert pale.lpips_diversity.ratio == pytest.approx(1, rel=1e-4)
     assert dark.lpips_diversity.generated == pytest.approx(0, abs=1e-6)
-    assert 0 <= scores.pooled.agreement <= 1
+    assert 0 <= scores.pooled.agreement.low <= scores.pooled.agreement.value <= 1
     weights = [entry.num_generated for entry in scores.classes]
-    shares = [entry.agreement for entry in scores.classes]
-    assert scores.pooled.agreement == pytest.approx(np.average(shares, weights=weights))
+    shares = [entry.agreement.value for entry in scores.classes]
+    assert scores.pooled.agreement.value == pytest.approx(np.average(shares, weights=weights))
     assert scores.lpips.name == "lpips 0.1 squeeze"
+
+
+def test_small_sets_are_refused_in_words(mixed):
+    scores, _ = score(mixed)
+    notes = " ".join(scores.classes[0].notes)
+    assert "recall, density and coverage not reported: 12 generated, 12 real" in notes
+    assert scores.classes[0].manifold is None
+    assert scores.pooled.manifold.precision.value > 0.5  # 20 of each
+    assert scores.classes[0].vendi.generated == pytest.approx(scores.classes[0].vendi.real)
+    assert scores.classes[1].vendi.generated == pytest.approx(1, abs=1e-3)  # one picture, repeated
+
+
+def test_clip_judges_where_it_is_given(mixed, tmp_path):
+    guide = open_clip.create_model("ViT-S-32-alt")
+    save_weights(tmp_path / "clip.safetensors", guide.state_dict())
+    scores, _ = score(mixed, clip=f"ViT-S-32-alt:{tmp_path / 'clip.safetensors'}")
+    assert set(scores.not_computed) == {"lpips_diversity", "agreement", "class absent"}
+    assert scores.clip.weights_sha256 == sha256_of(tmp_path / "clip.safetensors")
+    assert 0 <= scores.pooled.clip_agreement.value <= 1
+    pale, dark, _ = scores.classes
+    assert pale.cmmd == pytest.approx(0, abs=1e-3)
+    assert dark.cmmd > pale.cmmd
+
+
+def test_features_are_kept_and_found_by_content(mixed, monkeypatch):
+    first, _ = score(mixed)
+    looked = []
+    plain = extractors.apply_network
+    monkeypatch.setattr(
+        extractors, "apply_network", lambda *given: looked.append(len(given[1])) or plain(*given)
+    )
+    assert score(mixed)[0] == first
+    assert looked == []
+    save(mixed.path / "generated" / "dark" / "0.png", picture("dark", "another"))
+    assert score(mixed)[0] != first
+    assert looked == [37]
+    score(mixed, keep_features=False)
+    assert looked == [37, 37, 24]
+
+
+def test_own_classifier_is_found_and_said_to_know_the_sources(mixed):
+    folder = mixed.path / "classify" / "ce"
+    save_classifier(
+        folder / "classifier.safetensors", load_classifier(mixed.path / "kmdn" / "tail.safetensors")
+    )
+    write_json(folder / "metrics.json", {"generated_images": 9})
+    assert score(mixed)[0].classifier is None
+    write_json(folder / "metrics.json", {"generated_images": 0})
+    scores, _ = score(mixed)
+    assert scores.classifier.seen == SEEN
+    assert scores.pooled.agreement is not None
+
+
+def test_folds_judge_only_what_they_have_not_seen(mixed):
+    """Net 0 says 'pale' and net 1 says 'dark', whatever they see; sources decide who is asked."""
+    folder = mixed.path / "classify" / "f"
+    for fold, says in enumerate((1, 2)):
+        net = build_backbone(BackboneSettings(size=16), FOLDERS)
+        torch.nn.init.zeros_(net.net.fc.weight)
+        net.net.fc.bias.data = torch.eye(5)[says]
+        save_classifier(
+            mixed.path / "classify" / "f" / f"fold-{fold}" / "classifier.safetensors", net
+        )
+    fold_of = {f"pale/{i}.png": i % 2 for i in range(12)}
+    write_folds(folder, Folds(count=2, fold_of=fold_of))
+    sources = [f"pale/{i}.png" for i in range(12)]
+    pictures = {"pale": [picture("pale", f"pale/{i}.png") for i in range(12)]}
+    write_generated(mixed.path / "generated", pictures, sources)
+    scores, _ = score(mixed)
+    assert scores.classifier.seen == NOT_SEEN
+    assert scores.pooled.agreement.value == 0.5
 
 
 def test_same_seed_same_file(mixed):
@@ -177,7 +262,7 @@ def test_table(mixed):
     assert [row[0] for row in rows] == ["pale", "dark", "single", "pooled"]
     assert {len(row) for row in rows} == {len(COLUMNS)}
     assert "±" in rows[0][3]
-    assert rows[0][5].endswith("= 1.00")
+    assert rows[0][7].endswith("= 1.00")
     assert rows[2][3] == "-"
 
 

@@ -54,10 +54,10 @@ def test_diversity_of_a_set(tmp_path, images_u8):
     assert len(perceptual.weights_sha256) == 64
     first, second = torch.triu_indices(5, 5, 1)
     expected = perceptual.distance(images_u8[first], images_u8[second]).mean()
-    found = perceptual.mean_distance(MemoryImages(images_u8), torch.arange(5), seed=0)
+    found = perceptual.pair_distances(MemoryImages(images_u8), torch.arange(5), seed=0).mean
     assert found == pytest.approx(float(expected), rel=1e-4)
     collapsed = MemoryImages(images_u8[:1].repeat(6, 1, 1, 1))
-    assert perceptual.mean_distance(collapsed, torch.arange(6), seed=0) == pytest.approx(
+    assert perceptual.pair_distances(collapsed, torch.arange(6), seed=0).mean == pytest.approx(
         0, abs=1e-6
     )
 

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tgn.cdtg.guidance import ClipGuide, tiny_clip
 from tgn.cdtg.losses import clip_consistency
 from tgn.core.augmentation import augment
 from tgn.core.checkpoints import load_strictly, load_weights, save_weights
+from tgn.core.clip import ClipGuide, tiny_clip
 from tgn.core.data import BatchSampler, ImageSet
 from tgn.core.devices import Device
 from tgn.core.images import to_pm1

@@ -4,7 +4,6 @@ import torch
 
 from tgn.cdtg.clip_tiny import trained_tiny_clip
 from tgn.cdtg.critic import Critic, some_features, within_class_distance
-from tgn.cdtg.guidance import ClipGuide, load_clip
 from tgn.cdtg.painter import Painter
 from tgn.cdtg.presets import Architecture, architecture, build_discriminator
 from tgn.cdtg.preview import Preview
@@ -13,6 +12,7 @@ from tgn.cdtg.train import CdtgTrainer, Parts
 from tgn.core.backbones import load_classifier
 from tgn.core.bank import tail_net_file
 from tgn.core.checkpoints import save_weights
+from tgn.core.clip import ClipGuide, load_clip
 from tgn.core.data import ImageSet
 from tgn.core.devices import Device
 from tgn.core.files import sha256_of

@@ -12,11 +12,11 @@ from tgn.cdtg import losses
 from tgn.cdtg.augment import apply, sample_augmentation
 from tgn.cdtg.critic import Critic, View
 from tgn.cdtg.discriminator import Discriminator
-from tgn.cdtg.guidance import ClipGuide
 from tgn.cdtg.painter import Painted, Painter
 from tgn.cdtg.settings import TrainSettings
 from tgn.core.augmentation import random_dihedral
 from tgn.core.averaging import averaged
+from tgn.core.clip import ClipGuide
 from tgn.core.data import BatchSampler, ImageSet
 from tgn.core.devices import Device
 from tgn.core.images import to_pm1

@@ -1,5 +1,6 @@
 """Weights as safetensors, training state without code, both written atomically."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,6 +57,15 @@ def load_weights(path: Path) -> dict[str, Tensor]:
             "expected a .safetensors file or a .pt/.pth file of tensors"
         ) from None
     return state.get("state_dict", state)
+
+
+def sha256_of_weights(net: nn.Module) -> str:
+    """Return the SHA-256 of all parameters and saved buffers, for weights that are no one file."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(net.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {[*tensor.shape]}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def load_strictly(net: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:

@@ -64,6 +64,16 @@ class ImageSet:
         """Return the row numbers of one class, [n]."""
         return (self.labels == label).nonzero().flatten()
 
+    def subset(self, rows: Tensor) -> "ImageSet":
+        """Return the images of the rows [n] as a set, with their pixels if decoded."""
+        picked = rows.tolist()
+        part = ImageSet(
+            [self.files[row] for row in picked], self.labels[rows].tolist(), self.size, self.bands
+        )
+        if self._cache is not None:
+            part._cache, part._fits = self._cache[rows], True
+        return part
+
     def _decode(self, rows: Sequence[int]) -> Tensor:
         def read(row: int) -> np.ndarray:
             try:

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
 
@@ -112,6 +111,5 @@ def read_split(path: Path) -> Split:
 
 def of_classes(images: ImageSet, classes: range) -> ImageSet:
     """Return the part of ``images`` with labels in ``classes``; the labels are kept as they are."""
-    keep = torch.isin(images.labels, torch.tensor(list(classes))).nonzero().flatten().tolist()
-    files = [images.files[row] for row in keep]
-    return ImageSet(files, np.asarray(images.labels)[keep].tolist(), images.size, images.bands)
+    keep = torch.isin(images.labels, torch.tensor(list(classes)))
+    return images.subset(keep.nonzero().flatten())

@@ -1,13 +1,16 @@
 """Variety within a set: the mean distance of random pairs."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from tgn.core.seeds import generator
+from tgn.score.bootstrap import resampling_counts
 from tgn.score.statistics import check_features
 
+PAIR_DRAWS = 200
 PairDistance = Callable[[Tensor, Tensor], Tensor]
 """Takes row numbers [P] and [P] of a set, gives the distances [P] of those pairs."""
 
@@ -37,10 +40,45 @@ def sample_pairs(num_rows: int, max_pairs: int, seed: int) -> tuple[Tensor, Tens
     return first, (first + step) % num_rows
 
 
-def mean_pair_distance(
+@dataclass(frozen=True)
+class PairDistances:
+    """Distances of sampled pairs of a set.
+
+    Attributes:
+        first: row numbers, int64 [P].
+        second: the other rows, int64 [P].
+        distance: float64 [P].
+        num_rows: rows N of the set.
+    """
+
+    first: Tensor
+    second: Tensor
+    distance: Tensor
+    num_rows: int
+
+    @property
+    def mean(self) -> float:
+        """Mean distance; exactly 0 for a collapsed set."""
+        return float(self.distance.mean())
+
+    def resampled_means(self, seed: int) -> Tensor:
+        """Means over resamples of the images (not of the pairs, which share images), [S].
+
+        A pair counts as often as both its images are drawn; an image drawn twice makes no pair
+        with itself.
+        """
+        counts = resampling_counts(self.num_rows, seed, PAIR_DRAWS)
+        means = []
+        for row in counts:
+            weight = row[self.first] * row[self.second]
+            means.append((weight @ self.distance) / weight.sum().clamp(min=1))
+        return torch.stack(means)
+
+
+def pair_distances(
     num_rows: int, distance: PairDistance, seed: int, max_pairs: int, batch_size: int
-) -> float:
-    """Mean distance over the pairs of a set.
+) -> PairDistances:
+    """Distances over the pairs of a set.
 
     Args:
         num_rows: rows N of the set, at least 2.
@@ -48,32 +86,26 @@ def mean_pair_distance(
         seed: of the pairs.
         max_pairs: most pairs measured.
         batch_size: pairs per call of ``distance``.
-
-    Returns:
-        The mean, in the units of ``distance``.
     """
     first, second = sample_pairs(num_rows, max_pairs, seed)
     batches = zip(first.split(batch_size), second.split(batch_size), strict=True)
-    total = sum(float(distance(i, j).double().sum()) for i, j in batches)
-    return total / len(first)
+    found = torch.cat([distance(i, j).double() for i, j in batches])
+    return PairDistances(first, second, found, num_rows)
 
 
-def mean_feature_distance(features: Tensor, seed: int, max_pairs: int = 20_000) -> float:
-    """Mean Euclidean distance of pairs of features.
+def feature_pair_distances(features: Tensor, seed: int, max_pairs: int = 20_000) -> PairDistances:
+    """Euclidean distances of pairs of features.
 
     Args:
         features: [N, D], N >= 2.
         seed: of the pairs.
         max_pairs: most pairs measured.
 
-    Returns:
-        The mean distance, >= 0; exactly 0 for a collapsed set.
-
     Raises:
         ValueError: for a wrong shape, non-finite values or fewer than two rows.
     """
     check_features(features)
-    return mean_pair_distance(
+    return pair_distances(
         len(features),
         lambda i, j: (features[i] - features[j]).norm(dim=1),
         seed,

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import torch
 
-from tgn.core.bank import tail_net_file
 from tgn.core.devices import ComputeSettings, Device
 from tgn.core.errors import UserError
 from tgn.core.files import write_json
@@ -13,9 +12,10 @@ from tgn.core.manifest import generated_set, read_manifest
 from tgn.core.progress import Progress
 from tgn.core.runs import Run
 from tgn.core.split import of_classes
-from tgn.score.agreement import agreement
+from tgn.score.extractors import Extractor
+from tgn.score.feature_cache import FeatureCache
 from tgn.score.results import Scores
-from tgn.score.scorer import FeatureTables, Scorer, ScoreSets
+from tgn.score.scorer import Evidence, FeatureTables, Scorer, ScoreSets
 from tgn.score.tools import ScoreSettings, Tools, load_tools
 
 IMPLEMENTATION = f"tgn.score with torch {torch.__version__}, formulas in float64"
@@ -40,7 +40,7 @@ def score_run(
     """
     folder = folder or run.path / "generated"
     split = run.split()
-    tools = load_tools(settings, tail_net_file(run.path / "kmdn"))
+    tools = load_tools(settings, run, split)
     size = settings.size or _side_of_first(folder)
     bands = tools.tail.network.bands
     sets = ScoreSets(
@@ -49,9 +49,11 @@ def score_run(
         split=split,
         folder=folder,
         root=run.path,
+        sources=[row.source_file for row in read_manifest(folder)],
     )
     device = Device(ComputeSettings(device=settings.device, precision="float32"))
-    scores = score_sets(sets, tools, settings, device, progress)
+    kept = run.path / "scores" / "features" if settings.keep_features else None
+    scores = score_sets(sets, tools, settings, FeatureCache(kept, device, progress))
     path = run.path / "scores" / f"{folder.name}-{tools.extractor.name.replace('/', '_')}.json"
     write_json(path, scores.model_dump(mode="json"))
     return scores, path
@@ -66,7 +68,7 @@ def _side_of_first(folder: Path) -> int:
 
 
 def score_sets(
-    sets: ScoreSets, tools: Tools, settings: ScoreSettings, device: Device, progress: Progress
+    sets: ScoreSets, tools: Tools, settings: ScoreSettings, cache: FeatureCache
 ) -> Scores:
     """Score generated images against real ones.
 
@@ -74,8 +76,7 @@ def score_sets(
         sets: the images.
         tools: the networks; what is None is listed in ``not_computed`` with its remedy.
         settings: seed and the least count for FID.
-        device: where the networks compute, always in float32.
-        progress: told of every batch.
+        cache: finds or computes features, always in float32.
 
     Returns:
         Figures per class and pooled, with what they were made of.
@@ -87,8 +88,8 @@ def score_sets(
         raise UserError("no generated images to score; make some: tgn generate --class all")
     if len(sets.real) == 0:
         raise UserError("no real training images to compare with; check the split")
-    scorer = _extract(sets, tools, settings, device, progress)
-    labels = sets.classes
+    scorer = Scorer(sets, tools, settings, _look(sets, tools, cache))
+    labels, progress = sets.classes, cache.progress
     progress.start("scores", len(labels) + 1)
     classes = []
     for label in labels:
@@ -104,6 +105,7 @@ def score_sets(
         diversity_extractor=tools.tail.provenance,
         lpips=tools.perceptual.provenance if tools.perceptual else None,
         classifier=tools.classifier.provenance if tools.classifier else None,
+        clip=tools.clip.extractor.provenance if tools.clip else None,
         seed=settings.seed,
         size=sets.generated.size,
         min_count_for_fid=settings.min_count_for_fid,
@@ -113,27 +115,28 @@ def score_sets(
     )
 
 
-def _extract(
-    sets: ScoreSets, tools: Tools, settings: ScoreSettings, device: Device, progress: Progress
-) -> Scorer:
-    tail = FeatureTables(
-        tools.tail.features(sets.generated, device, progress),
-        tools.tail.features(sets.real, device, progress),
-    )
-    features = tail
-    if tools.extractor is not tools.tail:
-        features = FeatureTables(
-            tools.extractor.features(sets.generated, device, progress),
-            tools.extractor.features(sets.real, device, progress),
+def _look(sets: ScoreSets, tools: Tools, cache: FeatureCache) -> Evidence:
+    """Let every network look at every image, once."""
+
+    def tables(extractor: Extractor) -> FeatureTables:
+        return FeatureTables(
+            cache.features(extractor, sets.generated), cache.features(extractor, sets.real)
         )
-    judged = None
+
+    tail = tables(tools.tail)
+    features = tail if tools.extractor is tools.tail else tables(tools.extractor)
+    labels, hits, clip, clip_hits = sets.generated.labels, None, None, None
     if tools.classifier:
         folders = [entry.folder for entry in sets.split.classes]
-        predictions = tools.classifier.predictions(sets.generated, folders, device, progress)
-        judged = agreement(predictions, sets.generated.labels)
+        hits = labels == tools.classifier.predictions(
+            sets.generated, sets.sources, folders, cache.device, cache.progress
+        )
+    if tools.clip:
+        clip = tables(tools.clip.extractor)
+        clip_hits = tools.clip.guide.cosines(clip.generated).argmax(dim=1) == labels
     if tools.perceptual:
-        device.place(tools.perceptual.net)
-    return Scorer(sets, tools, settings, features, tail, judged)
+        cache.device.place(tools.perceptual.net)
+    return Evidence(features, tail, clip, hits, clip_hits)
 
 
 def _classes_without_images(sets: ScoreSets) -> dict[str, str]:

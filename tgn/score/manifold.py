@@ -16,18 +16,36 @@ class Manifold:
     """How far the two sets cover one another.
 
     Attributes:
-        precision: share of generated images inside a ball of some real image, 0 to 1.
-        recall: share of real images inside a ball of some generated image, 0 to 1.
-        density: real balls a generated image lies in, over k; >= 0, about 1 for equal sets.
-        coverage: share of real images whose own ball holds a generated image, 0 to 1.
+        balls: in how many real balls each generated image lies, float64 [N].
+        recalled: real images inside a ball of some generated image, bool [M].
+        covered: real images whose own ball holds a generated image, bool [M].
         neighbours: k.
     """
 
-    precision: float
-    recall: float
-    density: float
-    coverage: float
+    balls: Tensor
+    recalled: Tensor
+    covered: Tensor
     neighbours: int
+
+    @property
+    def precision(self) -> float:
+        """Share of generated images inside a ball of some real image, 0 to 1."""
+        return float((self.balls > 0).double().mean())
+
+    @property
+    def recall(self) -> float:
+        """Share of real images inside a ball of some generated image, 0 to 1."""
+        return float(self.recalled.double().mean())
+
+    @property
+    def density(self) -> float:
+        """Real balls a generated image lies in, over k; >= 0, about 1 for equal sets."""
+        return float(self.balls.mean()) / self.neighbours
+
+    @property
+    def coverage(self) -> float:
+        """Share of real images whose own ball holds a generated image, 0 to 1."""
+        return float(self.covered.double().mean())
 
 
 def manifold(
@@ -58,17 +76,11 @@ def manifold(
     check_tables(generated, real, ("generated", "real"))
     x, y = generated.to(torch.float64), real.to(torch.float64)
     reach_x, reach_y = neighbour_radii(x, k, chunk_size), neighbour_radii(y, k, chunk_size)
-    balls_around_x = torch.zeros(len(x))  # how many real balls hold each generated image
+    balls = torch.zeros(len(x), dtype=torch.float64)
     recalled, covered = torch.zeros(2, len(y), dtype=torch.bool)
     for rows, columns, between in distance_blocks(x, y, chunk_size):
         inside = between <= reach_y[columns]
-        balls_around_x[rows] += inside.sum(dim=1)
+        balls[rows] += inside.sum(dim=1)
         covered[columns] |= inside.any(dim=0)
         recalled[columns] |= (between <= reach_x[rows, None]).any(dim=0)
-    return Manifold(
-        precision=float((balls_around_x > 0).double().mean()),
-        recall=float(recalled.double().mean()),
-        density=float(balls_around_x.double().mean()) / k,
-        coverage=float(covered.double().mean()),
-        neighbours=k,
-    )
+    return Manifold(balls, recalled, covered, k)

@@ -15,6 +15,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 
 from tgn.core.backbones import TappedNet
 from tgn.core.checkpoints import load_strictly, load_weights
+from tgn.core.clip import ClipGuide
 from tgn.core.errors import UserError
 from tgn.core.images import to_pm1
 
@@ -103,6 +104,18 @@ class PretrainedFeatures(FeatureNetwork):
         """Return features [B, D] of [B, bands, H, W] bytes; one band counts as grey."""
         images_pm1 = resized(to_pm1(images_u8).expand(-1, 3, -1, -1), self.size)
         return self.body((images_pm1 * 0.5 + 0.5 - self.mean) / self.std)
+
+
+class ClipFeatures(FeatureNetwork):
+    """The image half of a CLIP: unit embeddings."""
+
+    def __init__(self, guide: ClipGuide) -> None:
+        super().__init__(f"bilinear, antialiased, to {guide.size} px")
+        self.guide = guide
+
+    def forward(self, images_u8: Tensor) -> Tensor:
+        """Return unit embeddings [B, D] of [B, bands, H, W] bytes; one band counts as grey."""
+        return self.guide.image_embeddings(to_pm1(images_u8))
 
 
 class InceptionFeatures(FeatureNetwork):

@@ -14,7 +14,7 @@ from tgn.core.data import ImageSet
 from tgn.core.errors import UserError
 from tgn.core.files import sha256_of
 from tgn.core.images import to_pm1
-from tgn.score.diversity import mean_pair_distance
+from tgn.score.diversity import PairDistances, pair_distances
 from tgn.score.results import Provenance
 
 BACKBONES = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
@@ -62,21 +62,18 @@ class Perceptual:
         )
         return self.net(first, second).flatten().cpu()
 
-    def mean_distance(
+    def pair_distances(
         self, images: ImageSet, rows: Tensor, seed: int, max_pairs: int = 500
-    ) -> float:
-        """Mean LPIPS of random pairs of a set's images.
+    ) -> PairDistances:
+        """LPIPS of random pairs of a set's images.
 
         Args:
             images: the set.
             rows: which images, int64 [N], N >= 2.
             seed: of the pairs.
             max_pairs: most pairs measured.
-
-        Returns:
-            The mean distance, >= 0.
         """
-        return mean_pair_distance(
+        return pair_distances(
             len(rows),
             lambda i, j: self.distance(images.batch(rows[i]), images.batch(rows[j])),
             seed,

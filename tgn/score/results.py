@@ -16,6 +16,15 @@ class Provenance(_Record):
     dimension: int | None  # D; None for a distance
     weights_sha256: str
     resize: str
+    seen: str | None = None  # of a classifier: whether it was trained on the source images
+
+
+class Estimate(_Record):
+    """A figure with its 95% bootstrap interval; no ends where there is no honest one."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
 
 
 class KernelScore(_Record):
@@ -34,6 +43,8 @@ class DiversityScore(_Record):
 
     generated: float | None
     real: float | None
+    ratio_low: float | None = None  # 95% bootstrap interval of the ratio, over images
+    ratio_high: float | None = None
 
     @computed_field  # type: ignore[prop-decorator]  # pydantic's way of writing a property
     @property
@@ -42,6 +53,24 @@ class DiversityScore(_Record):
         if self.generated is None or not self.real:
             return None
         return self.generated / self.real
+
+
+class ManifoldScore(_Record):
+    """Precision, recall, density, coverage by k nearest neighbours."""
+
+    precision: Estimate
+    recall: Estimate
+    density: Estimate
+    coverage: Estimate
+    neighbours: int
+
+
+class VendiScore(_Record):
+    """How many different images each set amounts to, at one size of both."""
+
+    generated: float
+    real: float
+    num_images: int
 
 
 class NearestPair(_Record):
@@ -55,7 +84,7 @@ class NearestPair(_Record):
 class CopyScore(_Record):
     """How near the generated images come to the real training images."""
 
-    share: float  # at or below the threshold
+    share: Estimate  # at or below the threshold
     threshold: float  # 1st percentile of the real images' own nearest distances
     median_distance: float
     real_median_distance: float
@@ -71,10 +100,14 @@ class SetScores(_Record):
     num_real: int
     num_compared: int  # generated images in KID and FID (pooled: thinned to the real proportions)
     kid: KernelScore | None
-    fid: float | None
+    fid: Estimate | None
+    manifold: ManifoldScore | None
+    cmmd: float | None
     feature_diversity: DiversityScore  # in the tail net's features
     lpips_diversity: DiversityScore | None
-    agreement: float | None
+    vendi: VendiScore | None  # in the extractor's features
+    agreement: Estimate | None
+    clip_agreement: Estimate | None
     copies: CopyScore | None
     notes: tuple[str, ...]  # why a figure is None
 
@@ -89,6 +122,7 @@ class Scores(_Record):
     diversity_extractor: Provenance
     lpips: Provenance | None
     classifier: Provenance | None
+    clip: Provenance | None
     seed: int
     size: int  # side in pixels at which both sets were read
     min_count_for_fid: int
@@ -103,6 +137,8 @@ COLUMNS = (
     "generated",
     "KID",
     "FID",
+    "precision",
+    "recall",
     "feature diversity",
     "LPIPS diversity",
     "agreement",
@@ -124,12 +160,18 @@ def _row(entry: SetScores) -> tuple[str, ...]:
         str(entry.num_real),
         str(entry.num_generated),
         _kid(entry.kid),
-        "-" if entry.fid is None else f"{entry.fid:.4g}",
+        "-" if entry.fid is None else f"{entry.fid.value:.4g}",
+        _share(entry.manifold.precision if entry.manifold else None),
+        _share(entry.manifold.recall if entry.manifold else None),
         _diversity(entry.feature_diversity),
         _diversity(entry.lpips_diversity),
-        "-" if entry.agreement is None else f"{entry.agreement:.1%}",
-        "-" if entry.copies is None else f"{entry.copies.share:.1%}",
+        _share(entry.agreement),
+        _share(entry.copies.share if entry.copies else None),
     )
+
+
+def _share(share: Estimate | None) -> str:
+    return "-" if share is None else f"{share.value:.1%}"
 
 
 def _kid(kid: KernelScore | None) -> str:

@@ -1,6 +1,7 @@
 """The figures of one scoring, from features that were extracted once."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,20 +12,11 @@ from torch import Tensor
 from tgn.core.data import ImageSet
 from tgn.core.seeds import seed_of
 from tgn.core.split import Split
-from tgn.score.agreement import Agreement
-from tgn.score.diversity import mean_feature_distance
-from tgn.score.frechet import frechet_distance
-from tgn.score.kernel import kernel_distance
+from tgn.score.diversity import PairDistances, feature_pair_distances
+from tgn.score.figures import Figures
 from tgn.score.memorisation import memorisation
 from tgn.score.proportions import thin_to_proportions
-from tgn.score.results import (
-    CopyScore,
-    DiversityScore,
-    KernelScore,
-    NearestPair,
-    SetScores,
-)
-from tgn.score.statistics import FeatureStatistics
+from tgn.score.results import CopyScore, DiversityScore, Estimate, NearestPair, SetScores
 from tgn.score.tools import ScoreSettings, Tools
 
 NEAREST_SHOWN = 8
@@ -40,6 +32,7 @@ class ScoreSets:
         split: the class order.
         folder: where the generated images lie.
         root: files in the result are written relative to this folder, the run's.
+        sources: the real image each generated one was drawn from, as the split names it.
     """
 
     generated: ImageSet
@@ -47,6 +40,7 @@ class ScoreSets:
     split: Split
     folder: Path
     root: Path
+    sources: Sequence[str]
 
     @property
     def classes(self) -> list[int]:
@@ -79,34 +73,51 @@ class FeatureTables:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """What the networks said of every image, once.
+
+    Attributes:
+        features: of the chosen extractor.
+        tail_features: of the run's tail net.
+        clip_features: unit embeddings of CLIP, if one was given.
+        hits: bool [N], whether the classifier took a generated image for its class.
+        clip_hits: the same of CLIP.
+    """
+
+    features: FeatureTables
+    tail_features: FeatureTables
+    clip_features: FeatureTables | None = None
+    hits: Tensor | None = None
+    clip_hits: Tensor | None = None
+
+
+@dataclass(frozen=True)
 class Scorer:
-    """All that was extracted from the sets, once; its methods are the figures."""
+    """Turns evidence into the figures of a class and of all classes."""
 
     sets: ScoreSets
     tools: Tools
     settings: ScoreSettings
-    features: FeatureTables
-    tail_features: FeatureTables
-    agreement: Agreement | None
+    evidence: Evidence
 
     def of_class(self, label: int) -> SetScores:
         """All figures of one class."""
         rows = Rows(self.sets.generated.rows_of(label), self.sets.real.rows_of(label))
+        figures = Figures(seed_of(self.settings.seed, "score", label))
         return SetScores(
             name=self.sets.split.classes[label].folder,
             kind="class",
-            num_compared=len(rows.generated),
-            feature_diversity=self._feature_diversity(rows, label),
-            lpips_diversity=self._lpips_diversity(rows, label),
-            agreement=self.agreement.per_class[label] if self.agreement else None,
-            **self._distribution(rows, rows, label),
+            feature_diversity=figures.diversity(*self._feature_pairs(rows, figures.seed)),
+            lpips_diversity=self._lpips_diversity(rows, figures),
+            **self._shared(rows, rows, figures),
         )
 
     def pooled(self, classes: tuple[SetScores, ...]) -> SetScores:
         """All figures of the scored classes together.
 
-        Generated images are thinned to the real class proportions for KID and FID, so that these
-        measure images and not the mixture of classes. Diversity is the mean over the classes.
+        Generated images are thinned to the real class proportions where distributions are
+        compared, so that these measure images and not the mixture of classes. Diversity is the
+        mean over the classes.
         """
         labels = self.sets.classes
         real = torch.isin(self.sets.real.labels, torch.tensor(labels)).nonzero().flatten()
@@ -119,40 +130,42 @@ class Scorer:
         return SetScores(
             name="pooled",
             kind="pooled",
-            num_compared=len(thinned),
             feature_diversity=_mean_diversity([entry.feature_diversity for entry in classes]),
             lpips_diversity=_mean_diversity(lpips) if lpips else None,
-            agreement=self.agreement.overall if self.agreement else None,
-            **self._distribution(every, Rows(thinned, real), -1),
+            **self._shared(
+                every, Rows(thinned, real), Figures(seed_of(self.settings.seed, "score", -1))
+            ),
         )
 
-    def _distribution(self, rows: Rows, compared: Rows, label: int) -> dict[str, Any]:
-        generated, real = self.features.at(compared)
-        few = min(len(generated), len(real))
-        counts = f"{len(generated)} generated, {len(real)} real"
-        fid, kid, notes = None, None, []
-        if few >= self.settings.min_count_for_fid:
-            fid = frechet_distance(FeatureStatistics.of(generated), FeatureStatistics.of(real))
-        else:
-            minimum = self.settings.min_count_for_fid
-            notes.append(f"FID not reported: {counts}, both must be >= {minimum}")
-        if few >= 2:
-            kid = KernelScore(**vars(kernel_distance(generated, real, self._seed("kid", label))))
-        else:
-            notes.append(f"KID not reported: {counts}, both must be >= 2")
-        if len(rows.real) < 2:
-            notes.append(f"copies not judged: {len(rows.real)} real images, must be >= 2")
-        return {
+    def _shared(self, rows: Rows, compared: Rows, figures: Figures) -> dict[str, Any]:
+        """What is made alike for a class and for all; ``compared`` has fair proportions."""
+        pair = self.evidence.features.at(compared)
+        clip = self.evidence.clip_features
+        result = {
             "num_generated": len(rows.generated),
             "num_real": len(rows.real),
-            "fid": fid,
-            "kid": kid,
-            "copies": self._copies(rows) if len(rows.real) >= 2 else None,
-            "notes": tuple(notes),
+            "num_compared": len(compared.generated),
+            "fid": figures.fid(*pair, self.settings.min_count_for_fid),
+            "kid": figures.kid(*pair),
+            "manifold": figures.manifold(*pair),
+            "vendi": figures.vendi(*pair),
+            "cmmd": figures.cmmd(*clip.at(compared)) if clip else None,
+            "agreement": self._share(self.evidence.hits, rows, figures, "agreement"),
+            "clip_agreement": self._share(self.evidence.clip_hits, rows, figures, "clip"),
+            "copies": self._copies(rows, figures),
         }
+        return {**result, "notes": tuple(figures.notes)}
 
-    def _copies(self, rows: Rows) -> CopyScore:
-        found = memorisation(*self.features.at(rows))
+    def _share(
+        self, hits: Tensor | None, rows: Rows, figures: Figures, purpose: str
+    ) -> Estimate | None:
+        return None if hits is None else figures.share(hits[rows.generated], purpose)
+
+    def _copies(self, rows: Rows, figures: Figures) -> CopyScore | None:
+        if len(rows.real) < 2:
+            figures.notes.append(f"copies not judged: {len(rows.real)} real images, must be >= 2")
+            return None
+        found = memorisation(*self.evidence.features.at(rows))
         closest = found.neighbours.distance.argsort(stable=True)[:NEAREST_SHOWN]
         nearest = [
             NearestPair(
@@ -165,37 +178,31 @@ class Scorer:
             for row in closest
         ]
         return CopyScore(
-            share=found.share,
+            share=figures.share(found.is_copy, "copies"),
             threshold=found.threshold,
             median_distance=found.median_distance,
             real_median_distance=found.real_median,
             nearest=tuple(nearest),
         )
 
-    def _feature_diversity(self, rows: Rows, label: int) -> DiversityScore:
-        seed = self._seed("features", label)
-        generated, real = (
-            mean_feature_distance(table, seed) if len(table) >= 2 else None
-            for table in self.tail_features.at(rows)
-        )
-        return DiversityScore(generated=generated, real=real)
+    def _feature_pairs(self, rows: Rows, seed: int) -> list[PairDistances | None]:
+        return [
+            feature_pair_distances(table, seed) if len(table) >= 2 else None
+            for table in self.evidence.tail_features.at(rows)
+        ]
 
-    def _lpips_diversity(self, rows: Rows, label: int) -> DiversityScore | None:
+    def _lpips_diversity(self, rows: Rows, figures: Figures) -> DiversityScore | None:
         perceptual = self.tools.perceptual
         if perceptual is None:
             return None
-        seed = self._seed("lpips", label)
-        generated, real = (
-            perceptual.mean_distance(images, chosen, seed) if len(chosen) >= 2 else None
+        pairs = [
+            perceptual.pair_distances(images, chosen, figures.seed) if len(chosen) >= 2 else None
             for images, chosen in (
                 (self.sets.generated, rows.generated),
                 (self.sets.real, rows.real),
             )
-        )
-        return DiversityScore(generated=generated, real=real)
-
-    def _seed(self, purpose: str, label: int) -> int:
-        return seed_of(self.settings.seed, "score", purpose, label)
+        ]
+        return figures.diversity(*pairs)
 
 
 def _mean_diversity(scores: list[DiversityScore]) -> DiversityScore:

@@ -4,31 +4,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
-from tgn.core.backbones import load_classifier
+from tgn.core.bank import tail_net_file
 from tgn.core.config import Settings
-from tgn.core.data import ImageSet
-from tgn.core.devices import Device
-from tgn.core.errors import UserError
-from tgn.core.files import sha256_of
-from tgn.core.progress import Progress
-from tgn.score.extractors import Extractor, apply_network, load_extractor
+from tgn.core.runs import Run
+from tgn.core.split import Split
+from tgn.score.extractors import Extractor, load_extractor
 from tgn.score.frechet import MIN_COUNT_FOR_FID
-from tgn.score.networks import ClassLogits
+from tgn.score.judges import (
+    ClassifierJudge,
+    ClipJudge,
+    load_classifier_judge,
+    load_clip_judge,
+    own_classifier,
+)
 from tgn.score.perceptual import BACKBONES, Perceptual, load_perceptual
-from tgn.score.results import Provenance
 
 LPIPS_REMEDY = (
     "no backbone file given; fetch the weights of torchvision's alexnet, vgg16 or squeezenet1_1 "
     "(squeezenet1_0 does not fit) and add --set lpips=alex:FILE, vgg:FILE or squeeze:FILE"
 )
 AGREEMENT_REMEDY = (
-    "no classifier given; train one on real images only (classify train) and add "
-    "--set classifier=FILE"
+    "the run has no classifier of real images; make one: classify train --folds 4 (its nets judge "
+    "only what they have not seen), or give one: --set classifier=FILE"
 )
+CLIP_REMEDY = "no CLIP given; add --set clip=ViT-B-32:/path/to/file (see docs/score.md)"
 
 
 class ScoreSettings(Settings):
@@ -39,7 +40,12 @@ class ScoreSettings(Settings):
     )
     lpips: str | None = Field(None, description=f"{'|'.join(BACKBONES)}:FILE, else not computed")
     classifier: Path | None = Field(
-        None, description="classifier checkpoint that judges the class of generated images"
+        None,
+        description="checkpoint, or folder of classify train --folds, that judges the class; "
+        "default: the run's newest classifier of real images",
+    )
+    clip: str | None = Field(
+        None, description="judges the class, makes CMMD: arch:tag or arch:/file, else not computed"
     )
     size: int | None = Field(
         None, ge=16, description="side at which both sets are read; default: the generated images'"
@@ -47,60 +53,9 @@ class ScoreSettings(Settings):
     min_count_for_fid: int = Field(
         MIN_COUNT_FOR_FID, ge=2, description="FID is reported only if both sets have this many"
     )
-    seed: int = Field(0, description="of subsets and pairs")
+    seed: int = Field(0, description="of subsets, pairs and resamples")
+    keep_features: bool = Field(True, description="keep features in scores/features of the run")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if any")
-
-
-@dataclass(frozen=True)
-class Classifier:
-    """A classifier that judges generated images.
-
-    Attributes:
-        weights_sha256: of its file.
-        network: bytes to logits.
-    """
-
-    weights_sha256: str
-    network: ClassLogits
-
-    @property
-    def provenance(self) -> Provenance:
-        """What it is, for the result."""
-        return Provenance(
-            name=self.network.arch,
-            dimension=len(self.network.folders),
-            weights_sha256=self.weights_sha256,
-            resize=self.network.resize_rule,
-        )
-
-    def predictions(
-        self, images: ImageSet, folders: list[str], device: Device, progress: Progress
-    ) -> Tensor:
-        """Predicted classes of a set.
-
-        Args:
-            images: N images.
-            folders: class folders in the order of the wanted class indices.
-            device: where to compute.
-            progress: told of every batch.
-
-        Returns:
-            Class indices, int64 [N]; -1 where the classifier names a class not in ``folders``.
-
-        Raises:
-            UserError: if it does not know a class that the set holds.
-        """
-        known = self.network.folders
-        needed = {folders[k] for k in torch.unique(images.labels).tolist()}
-        if unknown := sorted(needed - set(known)):
-            raise UserError(
-                f"the classifier does not know the classes {', '.join(unknown)}; it knows: "
-                f"{', '.join(known)}; give one trained on this run: --set classifier=FILE"
-            )
-        progress.start("classifier agreement", len(images))
-        index_of = {folder: k for k, folder in enumerate(folders)}
-        place = torch.tensor([index_of.get(folder, -1) for folder in known])
-        return place[apply_network(self.network, images, device, progress).argmax(dim=1)]
 
 
 @dataclass(frozen=True)
@@ -110,7 +65,8 @@ class Tools:
     extractor: Extractor
     tail: Extractor
     perceptual: Perceptual | None = None
-    classifier: Classifier | None = None
+    classifier: ClassifierJudge | None = None
+    clip: ClipJudge | None = None
 
     @property
     def not_computed(self) -> dict[str, str]:
@@ -120,26 +76,30 @@ class Tools:
             missing["lpips_diversity"] = LPIPS_REMEDY
         if self.classifier is None:
             missing["agreement"] = AGREEMENT_REMEDY
+        if self.clip is None:
+            missing["clip_agreement, cmmd"] = CLIP_REMEDY
         return missing
 
 
-def load_tools(settings: ScoreSettings, tail_file: Path) -> Tools:
+def load_tools(settings: ScoreSettings, run: Run, split: Split) -> Tools:
     """Load what the settings name.
 
     Args:
         settings: of the scoring.
-        tail_file: checkpoint of the run's tail net.
+        run: has the tail net and, perhaps, a classifier of its own.
+        split: its class order.
 
     Raises:
         UserError: for a name, file or weights that do not fit.
     """
+    tail_file = tail_net_file(run.path / "kmdn")
     tail = load_extractor("tail", tail_file)
     extractor = (
         tail if settings.extractor == "tail" else load_extractor(settings.extractor, tail_file)
     )
     perceptual = load_perceptual(settings.lpips) if settings.lpips else None
-    classifier = None
-    if settings.classifier:
-        network = ClassLogits(load_classifier(settings.classifier))
-        classifier = Classifier(sha256_of(settings.classifier), network)
-    return Tools(extractor, tail, perceptual, classifier)
+    names = [entry.name for entry in split.classes]
+    clip = load_clip_judge(settings.clip, names) if settings.clip else None
+    path = settings.classifier or own_classifier(run)
+    classifier = load_classifier_judge(path, run) if path else None
+    return Tools(extractor, tail, perceptual, classifier, clip)

@@ -1,4 +1,4 @@
-"""CLIP as a judge of the class: differentiable from the image to the similarities."""
+"""CLIP, of open_clip or trained here: from images to embeddings and to prompts, differentiable."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -81,15 +81,22 @@ class ClipGuide(nn.Module):
 
     def forward(self, images_pm1: Tensor) -> Tensor:
         """Return the cosines [B, C] of images [B, bands, H, W] to the classes."""
+        return self.cosines(self.image_embeddings(images_pm1))
+
+    def cosines(self, embeddings: Tensor) -> Tensor:
+        """Return the cosines [B, C] of unit embeddings [B, D] to the classes."""
         prompts = self._prompts if self._prompts is not None else self.prompt_embeddings()
+        return embeddings @ prompts.T.to(embeddings.device)
+
+    def image_embeddings(self, images_pm1: Tensor) -> Tensor:
+        """Return unit vectors [B, D] of images [B, bands, H, W]; one band counts as grey."""
         if images_pm1.shape[1] == 1:
             images_pm1 = images_pm1.expand(-1, 3, -1, -1)
         resized = F.interpolate(
             images_pm1, size=(self.size, self.size), mode="bilinear", antialias=True
         )  # [B, 3, S, S]
         normalised = (resized * 0.5 + 0.5 - self.mean) / self.std
-        image = F.normalize(self.model.encode_image(normalised).float(), dim=1)  # [B, D]
-        return image @ prompts.T  # [B, C]
+        return F.normalize(self.model.encode_image(normalised).float(), dim=1)
 
     @property
     def logit_scale(self) -> float:
