@@ -9,6 +9,7 @@ from rich.table import Table
 
 from classify.compare import Plan, check_recipes, compare, shown
 from classify.evaluate import draw_confusion, evaluate
+from classify.folding import train_folds
 from classify.predict import predict
 from classify.settings import TrainSettings, recipe_name
 from classify.train import Lesson, train_classifier
@@ -26,7 +27,7 @@ from tgn.core.console import (
     run_app,
 )
 from tgn.core.devices import ComputeSettings, Device
-from tgn.core.errors import NotFoundError
+from tgn.core.errors import NotFoundError, UserError
 from tgn.core.files import write_json
 from tgn.core.manifest import read_manifest
 from tgn.core.runs import Run, find_run
@@ -58,6 +59,10 @@ def train_verb(
     augmented: AugmentedOption = None,
     run: RunOption = None,
     name: NameOption = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(min=2, help="Train this many, each without its part: judges for tgn score."),
+    ] = None,
     config: ConfigOption = None,
     set_: SetOption = None,
     seed: SeedOption = None,
@@ -69,10 +74,16 @@ def train_verb(
     settings = _settings(config, set_, seed=seed, device=device)
     found = find_run(run)
     folder = _augmented(found, augmented)
-    name = name or recipe_name(settings, folder is not None)
+    if folds and folder:
+        raise UserError("--folds got --augmented too; judges must not see generated images")
+    name = name or recipe_name(settings, folder is not None) + (f"-{folds}-folds" if folds else "")
     lesson = Lesson(found.path / "classify" / name, folder, resume)
     if dry_run:
         _plan(settings, f"train {name!r}")
+    if folds:
+        train_folds(found, lesson, folds, settings, TerminalProgress())
+        out.print(f"{folds} classifiers: {lesson.directory}; next: tgn score", markup=False)
+        return
     result = train_classifier(found, lesson, settings, TerminalProgress())
     _show(result)
     out.print(f"classifier, metrics and confusion matrix: {lesson.directory}", markup=False)

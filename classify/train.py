@@ -117,11 +117,19 @@ class ClassifierTrainer:
 
 @dataclass(frozen=True)
 class Lesson:
-    """One classifier to train: where it is written, and the generated images, if any."""
+    """One classifier to train: where it is written, and which images it sees.
+
+    Attributes:
+        directory: of its checkpoint and measures.
+        augmented: folder of generated images, if any.
+        resume: continue where a kill left it.
+        left_out: training files, as the split names them, that it must not see.
+    """
 
     directory: Path
     augmented: Path | None = None
     resume: bool = True
+    left_out: frozenset[str] = frozenset()
 
 
 def train_classifier(
@@ -142,7 +150,8 @@ def train_classifier(
         split.image_set(part, run.path, settings.size, settings.bands)
         for part in ("train", "val", "test")
     )
-    generated = None
+    kept = [row for row, (file, _) in enumerate(split.train) if file not in lesson.left_out]
+    real, generated = real.subset(torch.tensor(kept, dtype=torch.int64)), None
     if lesson.augmented is not None:
         generated = generated_set(lesson.augmented, split, settings.size, settings.bands)
     mixture = Mixture(

@@ -15,6 +15,7 @@ from classify.batches import ClassRows, Mixture
 from classify.cli import OF_THE_RUN, with_default_folder
 from classify.compare import Plan, check_recipes, compare, interval
 from classify.evaluate import report
+from classify.folding import train_folds
 from classify.losses import balanced_softmax
 from classify.methods.plain import PlainMethod
 from classify.settings import TrainSettings
@@ -24,6 +25,7 @@ from tgn.core.data import ImageSet
 from tgn.core.devices import Device
 from tgn.core.errors import DataError, NotFoundError, UserError
 from tgn.core.files import read_json, sha256_of
+from tgn.core.folds import read_folds
 from tgn.core.loops import STATE
 from tgn.core.manifest import read_manifest
 from tgn.core.progress import Silent
@@ -294,6 +296,11 @@ def test_mistakes_are_one_line_and_exit_2(fake_run, run_cli, arguments, message)
     assert done.stdout == ""
 
 
+def test_judges_see_no_generated_images(augmented, run_cli):
+    done = run_cli("train", "--folds", "2", "--augmented")
+    assert (done.code, "must not see" in done.stderr) == (2, True)
+
+
 def test_a_manifest_cannot_lead_outside(fake_run):
     folder = write_generated(fake_run, label=3, count=1)
     path = folder / "manifest.jsonl"
@@ -302,3 +309,22 @@ def test_a_manifest_cannot_lead_outside(fake_run):
         list(read_manifest(folder))
     with pytest.raises(NotFoundError, match="tgn generate"):
         list(read_manifest(fake_run.path / "elsewhere"))
+
+
+def test_a_fold_never_sees_its_own_part(fake_run, monkeypatch):
+    split, seen = fake_run.split(), []
+    plain = training.Mixture
+
+    def spy(real, *rest):
+        seen.append({"/".join(path.parts[-3:]) for path in real.files})
+        return plain(real, *rest)
+
+    monkeypatch.setattr(training, "Mixture", spy)
+    folder = fake_run.path / "classify" / "judges"
+    folds = train_folds(fake_run, Lesson(folder), 2, settings(steps=1), Silent())
+    assert read_folds(folder) == folds
+    for fold in range(2):
+        own = {f for f, k in folds.fold_of.items() if k == fold}
+        assert seen[fold] == {file for file, _ in split.train} - own
+        assert load_classifier(folder / f"fold-{fold}" / "classifier.safetensors")
+    assert set(folds.fold_of) == {file for file, _ in split.train}
