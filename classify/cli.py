@@ -7,12 +7,13 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.table import Table
 
-from classify.compare import Plan, check_recipes, compare, shown
+from classify.compare import RECIPES, Plan, check_recipes, compare, shown
 from classify.evaluate import draw_confusion, evaluate
 from classify.folding import train_folds
+from classify.lessons import Lesson
 from classify.predict import predict
 from classify.settings import TrainSettings, recipe_name
-from classify.train import Lesson, train_classifier
+from classify.train import train_classifier
 from tgn.core.backbones import load_classifier
 from tgn.core.console import (
     ConfigOption,
@@ -128,7 +129,7 @@ def predict_verb(
 @app.command("compare", epilog=TrainSettings.help_text())
 def compare_verb(
     recipes: Annotated[
-        str, typer.Option(help="ce, balanced, balanced-softmax; each also with +generated.")
+        str, typer.Option(help=f"Any of: {', '.join(RECIPES)}.")
     ] = "ce,ce+generated,balanced,balanced+generated",
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each recipe.")] = 3,
     augmented: AugmentedOption = OF_THE_RUN,

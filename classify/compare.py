@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
+from classify.batches import Sampling
+from classify.lessons import Images, Lesson
+from classify.methods.plain import LossName
 from classify.settings import TrainSettings
-from classify.train import Lesson, train_classifier
+from classify.train import train_classifier
 from tgn.core.errors import UserError
 from tgn.core.files import atomic_path, read_json, sha256_of, write_json
 from tgn.core.manifest import MANIFEST
@@ -19,12 +22,33 @@ from tgn.core.progress import Progress
 from tgn.core.runs import Run
 
 MEASURES = ("tail", "head", "balanced", "overall", "macro_f1")
-RECIPES: dict[str, dict[str, str]] = {
-    "ce": {"sampling": "random", "loss": "ce"},
-    "balanced": {"sampling": "class-balanced", "loss": "ce"},
-    "balanced-softmax": {"sampling": "random", "loss": "balanced-softmax"},
-}
 GENERATED = "+generated"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What tells one training of the comparison from another."""
+
+    sampling: Sampling = "random"
+    loss: LossName = "ce"
+    images: Images = "all"
+    generated: bool = False
+
+
+BASES = {
+    "ce": Recipe(),
+    "balanced": Recipe(sampling="class-balanced"),
+    "balanced-softmax": Recipe(loss="balanced-softmax"),
+}
+RECIPES = {
+    **BASES,
+    **{name + GENERATED: replace(base, generated=True) for name, base in BASES.items()},
+    # The classification accuracy score is the tail accuracy of the second against the first.
+    "real-tail-only": Recipe(sampling="class-balanced", images="real-tail"),
+    "generated-tail-only": Recipe(
+        sampling="class-balanced", images="generated-tail", generated=True
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -38,10 +62,9 @@ class Plan:
 
 def check_recipes(names: Sequence[str]) -> tuple[str, ...]:
     """Return the names, or raise UserError listing the valid ones."""
-    valid = [name + suffix for name in RECIPES for suffix in ("", GENERATED)]
-    unknown = [name for name in names if name not in valid]
+    unknown = [name for name in names if name not in RECIPES]
     if unknown or not names:
-        raise UserError(f"--recipes got {unknown or 'nothing'}; valid: {', '.join(valid)}")
+        raise UserError(f"--recipes got {unknown or 'nothing'}; valid: {', '.join(RECIPES)}")
     return tuple(names)
 
 
@@ -62,6 +85,7 @@ def compare(run: Run, plan: Plan, settings: TrainSettings, progress: Progress) -
         "seeds": plan.seeds,
         "steps": settings.steps,
         "interval": "95%, Student's t over seeds",
+        "generated_sha256": _sha256(plan.augmented) if _uses_generated(plan) else "",
         "recipes": {name: _summaries(rows) for name, rows in results.items()},
         "gains": _gains(results),
     }
@@ -71,12 +95,12 @@ def compare(run: Run, plan: Plan, settings: TrainSettings, progress: Progress) -
 
 
 def _one(
-    run: Run, plan: Plan, recipe: str, settings: TrainSettings, progress: Progress
+    run: Run, plan: Plan, name: str, settings: TrainSettings, progress: Progress
 ) -> dict[str, Any]:
-    base = recipe.removesuffix(GENERATED)
-    settings = TrainSettings.model_validate({**settings.model_dump(), **RECIPES[base]})
-    augmented = plan.augmented if recipe.endswith(GENERATED) else None
-    directory = run.path / "classify" / "compare" / f"{recipe}-seed{settings.seed}"
+    recipe = RECIPES[name]
+    settings = settings.model_copy(update={"sampling": recipe.sampling, "loss": recipe.loss})
+    augmented = plan.augmented if recipe.generated else None
+    directory = run.path / "classify" / "compare" / f"{name}-seed{settings.seed}"
     made_with = {"settings": settings.model_dump(mode="json"), "generated": _sha256(augmented)}
     record = directory / "made_with.json"
     same = record.is_file() and read_json(record) == made_with
@@ -84,7 +108,12 @@ def _one(
         return read_json(directory / "metrics.json")
     (directory / "metrics.json").unlink(missing_ok=True)
     write_json(record, made_with)
-    return train_classifier(run, Lesson(directory, augmented, resume=same), settings, progress)
+    lesson = Lesson(directory, augmented, resume=same, images=recipe.images)
+    return train_classifier(run, lesson, settings, progress)
+
+
+def _uses_generated(plan: Plan) -> bool:
+    return any(RECIPES[name].generated for name in plan.recipes)
 
 
 def _sha256(augmented: Path | None) -> str:

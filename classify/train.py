@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from classify.batches import Mixture
 from classify.evaluate import draw_confusion, evaluate
+from classify.lessons import Lesson, images_of
 from classify.methods.base import Method
 from classify.methods.plain import PlainMethod
 from classify.settings import TrainSettings
@@ -22,7 +22,6 @@ from tgn.core.devices import Device
 from tgn.core.files import read_json, write_json, write_text
 from tgn.core.images import to_pm1
 from tgn.core.loops import Job, run_steps
-from tgn.core.manifest import generated_set
 from tgn.core.measures import balanced_accuracy_error, confusion_matrix, group_accuracy
 from tgn.core.progress import Progress
 from tgn.core.runs import Run
@@ -115,23 +114,6 @@ class ClassifierTrainer:
         self.best = state["best"]
 
 
-@dataclass(frozen=True)
-class Lesson:
-    """One classifier to train: where it is written, and which images it sees.
-
-    Attributes:
-        directory: of its checkpoint and measures.
-        augmented: folder of generated images, if any.
-        resume: continue where a kill left it.
-        left_out: training files, as the split names them, that it must not see.
-    """
-
-    directory: Path
-    augmented: Path | None = None
-    resume: bool = True
-    left_out: frozenset[str] = frozenset()
-
-
 def train_classifier(
     run: Run, lesson: Lesson, settings: TrainSettings, progress: Progress
 ) -> dict[str, Any]:
@@ -146,16 +128,16 @@ def train_classifier(
     """
     device, split = Device(settings), run.split()
     job = Job(lesson.directory, device, progress, lesson.resume)
-    real, validation, test = (
-        split.image_set(part, run.path, settings.size, settings.bands)
-        for part in ("train", "val", "test")
+    images = images_of(lesson, run, settings)
+    validation, test = (
+        split.image_set(part, run.path, settings.size, settings.bands) for part in ("val", "test")
     )
-    kept = [row for row, (file, _) in enumerate(split.train) if file not in lesson.left_out]
-    real, generated = real.subset(torch.tensor(kept, dtype=torch.int64)), None
-    if lesson.augmented is not None:
-        generated = generated_set(lesson.augmented, split, settings.size, settings.bands)
     mixture = Mixture(
-        real, generated, settings.sampling, settings.generated_share, split.num_classes
+        images.main,
+        images.mixed_in,
+        settings.sampling,
+        settings.generated_share,
+        split.num_classes,
     )
     torch.manual_seed(seed_of(settings.seed, "classifier init"))
     net = device.place(build_backbone(settings, tuple(e.folder for e in split.classes)))
@@ -175,7 +157,7 @@ def train_classifier(
         rule = "last look within one error of the best on validation" if chooses else "last step"
         facts = {
             "chosen": {"rule": rule, "step": trainer.best["step"] or settings.steps},
-            "generated_images": len(generated) if generated else 0,
+            "generated_images": images.num_generated,
         }
         _write(lesson.directory, best, {**evaluate(best, test, split, device), **facts}, settings)
     device.wait()

@@ -16,10 +16,11 @@ from classify.cli import OF_THE_RUN, with_default_folder
 from classify.compare import Plan, check_recipes, compare, interval
 from classify.evaluate import report
 from classify.folding import train_folds
+from classify.lessons import Lesson, images_of
 from classify.losses import balanced_softmax
 from classify.methods.plain import PlainMethod
 from classify.settings import TrainSettings
-from classify.train import ClassifierTrainer, Lesson, train_classifier
+from classify.train import ClassifierTrainer, train_classifier
 from tgn.core.backbones import build_backbone, load_classifier
 from tgn.core.data import ImageSet
 from tgn.core.devices import Device
@@ -248,8 +249,19 @@ def test_intervals_are_students():
     assert interval([1.0])["half_width"] is None
 
 
+def test_accuracy_score_recipes_learn_from_the_tail_only(augmented):
+    split = augmented.split()
+    tail = set(split.tail_classes)
+    for images, from_generated in (("real-tail", False), ("generated-tail", True)):
+        lesson = Lesson(augmented.path / "x", augmented.path / "generated", images=images)
+        found = images_of(lesson, augmented, settings())
+        assert set(found.main.labels.tolist()) <= tail
+        assert found.mixed_in is None
+        assert {"generated" in file.parts for file in found.main.files} == {from_generated}
+
+
 def test_unknown_recipes_are_listed():
-    with pytest.raises(UserError, match="valid: ce, ce\\+generated, balanced"):
+    with pytest.raises(UserError, match="valid: ce, balanced, .*generated-tail-only"):
         check_recipes(["ce", "best"])
 
 

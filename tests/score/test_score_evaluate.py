@@ -120,6 +120,7 @@ def test_what_is_missing_is_said(mixed):
     scores, _ = score(mixed)
     assert set(scores.not_computed) == {
         "lpips_diversity", "agreement", "clip_agreement, cmmd", "class absent",
+        "classification_accuracy",
     }  # fmt: skip
     assert "squeezenet1_1" in scores.not_computed["lpips_diversity"]
     assert "generate --class absent" in scores.not_computed["class absent"]
@@ -142,7 +143,9 @@ def test_the_rest_is_computed_where_files_are_given(mixed, tmp_path):
         size=32,
     )
     pale, dark, _ = scores.classes
-    assert set(scores.not_computed) == {"clip_agreement, cmmd", "class absent"}
+    assert set(scores.not_computed) == {
+        "clip_agreement, cmmd", "class absent", "classification_accuracy",
+    }  # fmt: skip
     assert pale.fid.value == pytest.approx(0, abs=1e-6)
     assert dark.fid is None
     assert pale.lpips_diversity.ratio == pytest.approx(1, rel=1e-4)
@@ -168,7 +171,9 @@ def test_clip_judges_where_it_is_given(mixed, tmp_path):
     guide = open_clip.create_model("ViT-S-32-alt")
     save_weights(tmp_path / "clip.safetensors", guide.state_dict())
     scores, _ = score(mixed, clip=f"ViT-S-32-alt:{tmp_path / 'clip.safetensors'}")
-    assert set(scores.not_computed) == {"lpips_diversity", "agreement", "class absent"}
+    assert set(scores.not_computed) == {
+        "lpips_diversity", "agreement", "class absent", "classification_accuracy",
+    }  # fmt: skip
     assert scores.clip.weights_sha256 == sha256_of(tmp_path / "clip.safetensors")
     assert 0 <= scores.pooled.clip_agreement.value <= 1
     pale, dark, _ = scores.classes
@@ -190,6 +195,22 @@ def test_features_are_kept_and_found_by_content(mixed, monkeypatch):
     assert looked == [37]
     score(mixed, keep_features=False)
     assert looked == [37, 37, 24]
+
+
+def test_accuracy_score_is_read_if_it_is_of_these_images(mixed):
+    entry = {"mean": 0.4, "half_width": 0.1, "values": []}
+    other = {"mean": 0.5, "half_width": None, "values": []}
+    found = {
+        "seeds": 3,
+        "generated_sha256": sha256_of(mixed.path / "generated" / "manifest.jsonl"),
+        "recipes": {"generated-tail-only": {"tail": entry}, "real-tail-only": {"tail": other}},
+    }
+    write_json(mixed.path / "compare.json", found)
+    accuracy = score(mixed)[0].classification_accuracy
+    assert (accuracy.generated.low, accuracy.generated.value) == pytest.approx((0.3, 0.4))
+    assert accuracy.real.value == 0.5
+    write_json(mixed.path / "compare.json", {**found, "generated_sha256": "of others"})
+    assert score(mixed)[0].classification_accuracy is None
 
 
 def test_own_classifier_is_found_and_said_to_know_the_sources(mixed):

@@ -12,6 +12,7 @@ from tgn.core.manifest import generated_set, read_manifest
 from tgn.core.progress import Progress
 from tgn.core.runs import Run
 from tgn.core.split import of_classes
+from tgn.score.accuracy import with_accuracy
 from tgn.score.extractors import Extractor
 from tgn.score.feature_cache import FeatureCache
 from tgn.score.results import Scores
@@ -54,6 +55,7 @@ def score_run(
     device = Device(ComputeSettings(device=settings.device, precision="float32"))
     kept = run.path / "scores" / "features" if settings.keep_features else None
     scores = score_sets(sets, tools, settings, FeatureCache(kept, device, progress))
+    scores = with_accuracy(scores, run.path / "compare.json", folder)
     path = run.path / "scores" / f"{folder.name}-{tools.extractor.name.replace('/', '_')}.json"
     write_json(path, scores.model_dump(mode="json"))
     return scores, path

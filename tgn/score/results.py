@@ -73,6 +73,14 @@ class VendiScore(_Record):
     num_images: int
 
 
+class AccuracyScore(_Record):
+    """Tail accuracy on real test images of classifiers trained on one kind of tail image only."""
+
+    generated: Estimate
+    real: Estimate
+    seeds: int
+
+
 class NearestPair(_Record):
     """A generated image and its nearest real one; files relative to the run."""
 
@@ -128,6 +136,7 @@ class Scores(_Record):
     min_count_for_fid: int
     pooled: SetScores
     classes: tuple[SetScores, ...]
+    classification_accuracy: AccuracyScore | None = None
     not_computed: dict[str, str]  # what is missing altogether -> the remedy
 
 
