@@ -30,7 +30,7 @@ from tgn.core.console import (
 from tgn.core.devices import ComputeSettings, Device
 from tgn.core.errors import NotFoundError, UserError
 from tgn.core.files import write_json
-from tgn.core.manifest import read_manifest
+from tgn.core.manifest import rows_in_use
 from tgn.core.runs import Run, find_run
 
 app = typer.Typer(
@@ -176,7 +176,7 @@ def _augmented(run: Run, given: str | None) -> Path | None:
     if given is None:
         return None
     folder = run.path / "generated" if given == OF_THE_RUN else Path(given)
-    if next(read_manifest(folder), None) is None:
+    if not rows_in_use(folder, run.split()):
         raise NotFoundError(f"no images in {folder}; make them with: tgn generate --class all")
     return folder
 

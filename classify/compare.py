@@ -16,8 +16,8 @@ from classify.methods.plain import LossName
 from classify.settings import TrainSettings
 from classify.train import train_classifier
 from tgn.core.errors import UserError
-from tgn.core.files import atomic_path, read_json, sha256_of, write_json
-from tgn.core.manifest import MANIFEST
+from tgn.core.files import atomic_path, read_json, write_json
+from tgn.core.manifest import fingerprint
 from tgn.core.progress import Progress
 from tgn.core.runs import Run
 
@@ -74,10 +74,13 @@ def compare(run: Run, plan: Plan, settings: TrainSettings, progress: Progress) -
     A training that is there, made with the same settings and the same generated images, is not
     repeated: after a kill the comparison goes on where it was.
     """
+    some = any(RECIPES[name].generated for name in plan.recipes)
+    generated = fingerprint(plan.augmented, run.split()) if some else ""
     results: dict[str, list[dict[str, Any]]] = {}
     for recipe in plan.recipes:
+        made = (plan.augmented, generated) if RECIPES[recipe].generated else (None, "")
         results[recipe] = [
-            _one(run, plan, recipe, settings.model_copy(update={"seed": seed}), progress)
+            _one(run, recipe, made, settings.model_copy(update={"seed": seed}), progress)
             for seed in range(settings.seed, settings.seed + plan.seeds)
         ]
     table = {
@@ -85,7 +88,7 @@ def compare(run: Run, plan: Plan, settings: TrainSettings, progress: Progress) -
         "seeds": plan.seeds,
         "steps": settings.steps,
         "interval": "95%, Student's t over seeds",
-        "generated_sha256": _sha256(plan.augmented) if _uses_generated(plan) else "",
+        "generated_sha256": generated,
         "recipes": {name: _summaries(rows) for name, rows in results.items()},
         "gains": _gains(results),
     }
@@ -95,34 +98,24 @@ def compare(run: Run, plan: Plan, settings: TrainSettings, progress: Progress) -
 
 
 def _one(
-    run: Run, plan: Plan, name: str, settings: TrainSettings, progress: Progress
+    run: Run,
+    name: str,
+    generated: tuple[Path | None, str],  # folder, fingerprint
+    settings: TrainSettings,
+    progress: Progress,
 ) -> dict[str, Any]:
     recipe = RECIPES[name]
     settings = settings.model_copy(update={"sampling": recipe.sampling, "loss": recipe.loss})
-    augmented = plan.augmented if recipe.generated else None
     directory = run.path / "classify" / "compare" / f"{name}-seed{settings.seed}"
-    made_with = {"settings": settings.model_dump(mode="json"), "generated": _sha256(augmented)}
+    made_with = {"settings": settings.model_dump(mode="json"), "generated": generated[1]}
     record = directory / "made_with.json"
     same = record.is_file() and read_json(record) == made_with
     if same and (directory / "metrics.json").is_file():
         return read_json(directory / "metrics.json")
     (directory / "metrics.json").unlink(missing_ok=True)
     write_json(record, made_with)
-    lesson = Lesson(directory, augmented, resume=same, images=recipe.images)
+    lesson = Lesson(directory, generated[0], resume=same, images=recipe.images)
     return train_classifier(run, lesson, settings, progress)
-
-
-def _uses_generated(plan: Plan) -> bool:
-    return any(RECIPES[name].generated for name in plan.recipes)
-
-
-def _sha256(augmented: Path | None) -> str:
-    if augmented is None:
-        return ""
-    manifest = augmented / MANIFEST
-    if not manifest.is_file():
-        raise UserError(f"no {manifest}; make images with: tgn generate --class all")
-    return sha256_of(manifest)
 
 
 def _summaries(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 from classify.settings import TrainSettings
 from tgn.core.data import ImageSet
 from tgn.core.errors import DataError
-from tgn.core.manifest import generated_set
+from tgn.core.manifest import image_set, rows_in_use
 from tgn.core.runs import Run
 from tgn.core.split import of_classes
 
@@ -58,7 +58,8 @@ def images_of(lesson: Lesson, run: Run, settings: TrainSettings) -> LessonImages
         return LessonImages(of_classes(real, split.tail_classes), None, 0)
     if lesson.augmented is None:
         return LessonImages(real, None, 0)
-    generated = generated_set(lesson.augmented, split, size, bands)
+    rows = rows_in_use(lesson.augmented, split)
+    generated = image_set(lesson.augmented, rows, split, size, bands)
     if len(generated) == 0:
         raise DataError("no generated images; make them with: tgn generate --class all")
     if lesson.images == "generated-tail":

@@ -35,6 +35,7 @@ from tgn.kmdn.stage import distill
 from tgn.report.page import write_report
 from tgn.scenes import ScenesSettings, count_scenes, write_scenes
 from tgn.score.evaluate import score_run
+from tgn.score.filter_stage import GRID, KEPT, FilterSettings, filter_run, forget_filter
 from tgn.score.results import COLUMNS, table_rows
 from tgn.score.tools import ScoreSettings
 
@@ -229,6 +230,44 @@ def score_verb(
     for metric, remedy in scores.not_computed.items():
         out.print(f"not computed: {metric}: {remedy}", markup=False)
     out.print(f"all numbers, with how they were made: {path}", markup=False)
+
+
+@app.command("filter", epilog=FilterSettings.help_text())
+def filter_verb(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Images, with a manifest or in class folders.")
+    ] = None,
+    run: RunOption = None,
+    off: Annotated[bool, typer.Option("--off", help="Let all images count again.")] = False,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    device: DeviceOption = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Keep generated images that look like their class, are no copies and no repeats.
+
+    Nothing is deleted: a filtered manifest says which count for score and classify.
+    """
+    settings = _settings(FilterSettings, config, set_, device=device)
+    found = find_run(run)
+    place = folder or found.path / "generated"
+    if off:
+        there = forget_filter(place)
+        out.print(f"all images of {place} count" + ("" if there else "; there was no filter"))
+        return
+    if dry_run:
+        _plan(settings, f"filter of {place}")
+    result, place = filter_run(found, settings, folder, TerminalProgress())
+    counts = result.counts()
+    reasons = sorted({reason for row in counts.values() for reason in row} - {KEPT})
+    table = Table("class", "images", KEPT, *reasons)
+    for name, row in counts.items():
+        images = sum(1 for entry in result.rows if entry.folder == name)
+        table.add_row(name, str(images), *(str(row[column]) for column in (KEPT, *reasons)))
+    out.print(table)
+    for judge, remedy in result.skipped.items():
+        out.print(f"not asked: {judge}: {remedy}", markup=False)
+    out.print(f"kept and dropped images: {place / GRID}; all again: tgn filter --off", markup=False)
 
 
 @app.command("report")

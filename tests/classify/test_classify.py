@@ -72,11 +72,11 @@ def augmented(fake_run):
 
 
 def mixture(run, sampling, share, folder=None):
-    from tgn.core.manifest import generated_set
+    from tgn.core.manifest import image_set, rows_in_use
 
     split = run.split()
     real = split.image_set("train", run.path, 16)
-    generated = generated_set(folder, split, 16) if folder else None
+    generated = image_set(folder, rows_in_use(folder, split), split, 16) if folder else None
     return Mixture(real, generated, sampling, share, split.num_classes)
 
 

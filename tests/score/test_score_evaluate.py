@@ -1,11 +1,10 @@
-import hashlib
 import json
 
 import numpy as np
 import open_clip
 import pytest
 import torch
-from PIL import Image
+from score_support import FOLDERS, picture, save, write_generated
 from torchvision.models import squeezenet1_1
 
 from tgn.core.backbones import (
@@ -18,75 +17,13 @@ from tgn.core.checkpoints import save_weights
 from tgn.core.errors import UserError
 from tgn.core.files import sha256_of, write_json
 from tgn.core.folds import Folds, write_folds
-from tgn.core.manifest import ManifestRow
 from tgn.core.progress import Silent
-from tgn.core.runs import Run
-from tgn.core.split import ClassEntry, Split, write_split
 from tgn.score import extractors
 from tgn.score.evaluate import score_run
 from tgn.score.judges import NOT_SEEN, SEEN
 from tgn.score.proportions import thin_to_proportions
 from tgn.score.results import COLUMNS, Scores, table_rows
 from tgn.score.tools import ScoreSettings
-
-FOLDERS = ("head", "pale", "dark", "single", "absent")
-REAL = {"head": 6, "pale": 12, "dark": 8, "single": 1, "absent": 3}
-LEVEL = {"head": 128, "pale": 180, "dark": 70, "single": 30, "absent": 200}
-
-
-def picture(folder, number):
-    seed = int.from_bytes(hashlib.sha256(f"{folder}{number}".encode()).digest()[:4], "big")
-    draw = np.random.default_rng(seed)
-    return np.clip(LEVEL[folder] + draw.normal(0, 30, (16, 16, 3)), 0, 255).astype(np.uint8)
-
-
-def save(path, pixels):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
-
-
-def write_generated(folder, pictures, sources=None):
-    """Write {class folder: list of pixels} with a manifest."""
-    lines = []
-    for name, all_pixels in pictures.items():
-        for i, pixels in enumerate(all_pixels):
-            file = f"{name}/{i}.png"
-            save(folder / file, pixels)
-            row = ManifestRow(
-                file=file, folder=name, class_index=FOLDERS.index(name), index=i, seed=0,
-                noise=0.5, source=0, source_file=sources[i] if sources else "",
-                weights_sha256="", sha256="",
-            )  # fmt: skip
-            lines.append(row.model_dump_json() + "\n")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "manifest.jsonl").write_text("".join(lines))
-
-
-@pytest.fixture
-def run(tmp_path):
-    run = Run(tmp_path / "run")
-    rows = [(f"{name}/{i}.png", k) for k, name in enumerate(FOLDERS) for i in range(REAL[name])]
-    for file, k in rows:
-        save(tmp_path / "data" / file, picture(FOLDERS[k], file))
-    run.path.mkdir()
-    entries = [ClassEntry(folder=f, name=f, train=REAL[f], val=0, test=0) for f in FOLDERS]
-    split = Split(root="../data", classes=entries, num_head=1, train=rows, val=(), test=())
-    write_split(run.path / "split.json", split)
-    net = build_backbone(BackboneSettings(size=16), FOLDERS)
-    save_classifier(run.path / "kmdn" / "tail.safetensors", net)
-    return run
-
-
-@pytest.fixture
-def mixed(run):
-    """Copies of 'pale', one repeated picture of 'dark', fresh ones of 'single', no 'absent'."""
-    pictures = {
-        "pale": [picture("pale", f"pale/{i}.png") for i in range(12)],
-        "dark": [picture("dark", "new")] * 20,
-        "single": [picture("single", f"new {i}") for i in range(5)],
-    }
-    write_generated(run.path / "generated", pictures)
-    return run
 
 
 def score(run, folder=None, **settings):
@@ -291,7 +228,7 @@ def test_wrong_input(run, tmp_path):
     with pytest.raises(UserError, match="tgn generate"):
         score(run)
     write_generated(run.path / "generated", {})
-    with pytest.raises(UserError, match="empty"):
+    with pytest.raises(UserError, match="no images are kept"):
         score(run)
     write_generated(run.path / "generated", {"pale": [picture("pale", "new")]})
     other = tmp_path / "other.safetensors"

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tgn.core.files import read_json, sha256_of
-from tgn.core.manifest import MANIFEST
+from tgn.core.files import read_json
 from tgn.score.results import AccuracyScore, Estimate, Scores
 
 REAL, GENERATED = "real-tail-only", "generated-tail-only"
@@ -12,17 +11,17 @@ NAME = "classification_accuracy"
 REMEDY = f"classify compare --recipes {REAL},{GENERATED} (with this folder as --augmented)"
 
 
-def with_accuracy(scores: Scores, compare_json: Path, folder: Path) -> Scores:
+def with_accuracy(scores: Scores, compare_json: Path, images: str) -> Scores:
     """Add the classification accuracy score (Ravuri and Vinyals 2019, arXiv 1905.10887).
 
     Args:
         scores: of the images in ``folder``.
         compare_json: what ``classify compare`` wrote; need not be there.
-        folder: its manifest must be the one that was compared, or the score is another set's.
+        images: fingerprint of the scored images; another one than was compared has no score yet.
     """
     found = read_json(compare_json) if compare_json.is_file() else {"recipes": {}}
     recipes = found["recipes"]
-    same = found.get("generated_sha256") == sha256_of(folder / MANIFEST)
+    same = found.get("generated_sha256") == images
     if not (same and REAL in recipes and GENERATED in recipes):
         missing = {**scores.not_computed, NAME: REMEDY}
         return scores.model_copy(update={"not_computed": missing})

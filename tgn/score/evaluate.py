@@ -1,5 +1,6 @@
 """Scores the generated images of a run against its real training images, and writes the result."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -8,7 +9,7 @@ from tgn.core.devices import ComputeSettings, Device
 from tgn.core.errors import UserError
 from tgn.core.files import write_json
 from tgn.core.images import read_image
-from tgn.core.manifest import generated_set, read_manifest
+from tgn.core.manifest import ManifestRow, fingerprint, image_set, rows_in_use
 from tgn.core.progress import Progress
 from tgn.core.runs import Run
 from tgn.core.split import of_classes
@@ -42,30 +43,35 @@ def score_run(
     folder = folder or run.path / "generated"
     split = run.split()
     tools = load_tools(settings, run, split)
-    size = settings.size or _side_of_first(folder)
+    rows = rows_in_use(folder, split)
+    size = settings.size or side_of_first(folder, rows)
     bands = tools.tail.network.bands
     sets = ScoreSets(
-        generated=generated_set(folder, split, size, bands),
+        generated=image_set(folder, rows, split, size, bands),
         real=of_classes(split.image_set("train", run.path, size, bands), split.tail_classes),
         split=split,
         folder=folder,
         root=run.path,
-        sources=[row.source_file for row in read_manifest(folder)],
+        sources=[row.source_file for row in rows],
     )
     device = Device(ComputeSettings(device=settings.device, precision="float32"))
     kept = run.path / "scores" / "features" if settings.keep_features else None
     scores = score_sets(sets, tools, settings, FeatureCache(kept, device, progress))
-    scores = with_accuracy(scores, run.path / "compare.json", folder)
+    scores = with_accuracy(scores, run.path / "compare.json", fingerprint(folder, split))
     path = run.path / "scores" / f"{folder.name}-{tools.extractor.name.replace('/', '_')}.json"
     write_json(path, scores.model_dump(mode="json"))
     return scores, path
 
 
-def _side_of_first(folder: Path) -> int:
-    first = next(read_manifest(folder), None)
-    if first is None:
-        raise UserError(f"the manifest in {folder} is empty; make images: tgn generate --class all")
-    image, _ = read_image(folder / first.file)
+def side_of_first(folder: Path, rows: Sequence[ManifestRow]) -> int:
+    """Return the longer side of the first image, in pixels.
+
+    Raises:
+        UserError: if there is none.
+    """
+    if not rows:
+        raise UserError(f"no images are kept in {folder}; make some: tgn generate --class all")
+    image, _ = read_image(folder / rows[0].file)
     return max(image.size)
 
 
@@ -130,9 +136,10 @@ def _look(sets: ScoreSets, tools: Tools, cache: FeatureCache) -> Evidence:
     labels, hits, clip, clip_hits = sets.generated.labels, None, None, None
     if tools.classifier:
         folders = [entry.folder for entry in sets.split.classes]
-        hits = labels == tools.classifier.predictions(
+        found = tools.classifier.probabilities(
             sets.generated, sets.sources, folders, cache.device, cache.progress
         )
+        hits = found.argmax(dim=1) == labels
     if tools.clip:
         clip = tables(tools.clip.extractor)
         clip_hits = tools.clip.guide.cosines(clip.generated).argmax(dim=1) == labels

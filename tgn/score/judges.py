@@ -55,7 +55,7 @@ class ClassifierJudge:
             seen=self.seen,
         )
 
-    def predictions(
+    def probabilities(
         self,
         images: ImageSet,
         sources: Sequence[str],
@@ -63,7 +63,7 @@ class ClassifierJudge:
         device: Device,
         progress: Progress,
     ) -> Tensor:
-        """Predicted classes of a set.
+        """Class probabilities of a set.
 
         Args:
             images: N images.
@@ -73,21 +73,21 @@ class ClassifierJudge:
             progress: told of every batch.
 
         Returns:
-            Class indices, int64 [N]; -1 where the classifier names a class not in ``folders``.
+            [N, C + 1]; the last column is the sum over classes that are not in ``folders``.
 
         Raises:
             UserError: if it does not know a class that the set holds.
         """
         progress.start("classifier agreement", len(images))
         fold = torch.tensor([self.fold_of.get(source, 0) for source in sources])
-        found = torch.full((len(images),), -1)
+        found = torch.zeros(len(images), len(folders) + 1)
         for number, network in enumerate(self.networks):
             rows = (fold == number).nonzero().flatten()
             if len(rows):
                 part = images.subset(rows)
                 place = _places(network.folders, folders, part)
-                logits = apply_network(network, part, device, progress)
-                found[rows] = place[logits.argmax(dim=1)]
+                known = apply_network(network, part, device, progress).softmax(dim=1)
+                found[rows] = found[rows].index_add(1, place, known)
         return found
 
 
@@ -155,7 +155,7 @@ def _folded(folder: Path) -> ClassifierJudge:
 
 
 def _places(known: Sequence[str], folders: Sequence[str], images: ImageSet) -> Tensor:
-    """The index in ``folders`` of each class a classifier knows, -1 for others, [C]."""
+    """The index in ``folders`` of each class a classifier knows, their number for others, [C]."""
     needed = {folders[k] for k in torch.unique(images.labels).tolist()}
     if unknown := sorted(needed - set(known)):
         raise UserError(
@@ -163,4 +163,4 @@ def _places(known: Sequence[str], folders: Sequence[str], images: ImageSet) -> T
             f"{', '.join(known)}; give one trained on this run: --set classifier=FILE"
         )
     index_of = {folder: k for k, folder in enumerate(folders)}
-    return torch.tensor([index_of.get(folder, -1) for folder in known])
+    return torch.tensor([index_of.get(folder, len(folders)) for folder in known])

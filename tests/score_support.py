@@ -1,0 +1,40 @@
+"""Made-up classes and pictures for the tests of scoring."""
+
+import hashlib
+
+import numpy as np
+from PIL import Image
+
+from tgn.core.manifest import ManifestRow
+
+FOLDERS = ("head", "pale", "dark", "single", "absent")
+REAL = {"head": 6, "pale": 12, "dark": 8, "single": 1, "absent": 3}
+LEVEL = {"head": 128, "pale": 180, "dark": 70, "single": 30, "absent": 200}
+
+
+def picture(folder, number):
+    seed = int.from_bytes(hashlib.sha256(f"{folder}{number}".encode()).digest()[:4], "big")
+    draw = np.random.default_rng(seed)
+    return np.clip(LEVEL[folder] + draw.normal(0, 30, (16, 16, 3)), 0, 255).astype(np.uint8)
+
+
+def save(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def write_generated(folder, pictures, sources=None):
+    """Write {class folder: list of pixels} with a manifest."""
+    lines = []
+    for name, all_pixels in pictures.items():
+        for i, pixels in enumerate(all_pixels):
+            file = f"{name}/{i}.png"
+            save(folder / file, pixels)
+            row = ManifestRow(
+                file=file, folder=name, class_index=FOLDERS.index(name), index=i, seed=0,
+                noise=0.5, source=0, source_file=sources[i] if sources else "",
+                weights_sha256="", sha256="",
+            )  # fmt: skip
+            lines.append(row.model_dump_json() + "\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "manifest.jsonl").write_text("".join(lines))
