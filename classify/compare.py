@@ -91,6 +91,7 @@ def compare(run: Run, plan: Plan, settings: TrainSettings, progress: Progress) -
         "generated_sha256": generated,
         "recipes": {name: _summaries(rows) for name, rows in results.items()},
         "gains": _gains(results),
+        "per_class": {name: _per_class(rows) for name, rows in results.items()},
     }
     write_json(run.path / "compare.json", table)
     _draw(table, run.path / "compare.png")
@@ -120,6 +121,17 @@ def _one(
 
 def _summaries(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {measure: interval([row[measure] for row in rows]) for measure in MEASURES}
+
+
+def _per_class(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return name, training images and mean accuracy of each class, None without test images."""
+    classes = []
+    for entries in zip(*(row["per_class"] for row in rows), strict=True):
+        known = [entry["accuracy"] for entry in entries if entry["accuracy"] is not None]
+        accuracy = float(np.mean(known)) if known else None
+        first = entries[0]
+        classes.append({"name": first["name"], "train": first["train"], "accuracy": accuracy})
+    return classes
 
 
 def _gains(results: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:

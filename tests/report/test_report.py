@@ -1,15 +1,27 @@
 """The page: complete, escaped, and alone in the world."""
 
+import html
+import json
 import re
+import shutil
+import subprocess
 
+import pytest
 import torch
 from tests_support import write_generated
 
+from tgn.core.backbones import BackboneSettings, build_backbone, save_classifier
 from tgn.core.files import write_json, write_text
 from tgn.core.grids import save_grid
 from tgn.core.manifest import MANIFEST
+from tgn.core.progress import Silent
 from tgn.core.split import ClassEntry, read_split, write_split
 from tgn.report.page import number, percent, write_report
+from tgn.score.evaluate import score_run
+from tgn.score.filter_stage import FilterSettings, filter_run
+from tgn.score.tools import ScoreSettings
+
+BROWSER = shutil.which("chromium")
 
 HOSTILE = "<script>alert('x')</script> & ünïcode $x$"
 
@@ -43,8 +55,26 @@ def fill(run) -> None:
         "interval": "95%",
         "recipes": {"ce": {"tail": interval(0.4)}, "ce+generated": {"tail": interval(0.5)}},
         "gains": {"ce": {"tail": interval(0.1)}},
+        "per_class": {
+            name: [{"name": HOSTILE, "train": 3, "accuracy": share} for share in (0.5, None)]
+            for name in ("ce", "ce+generated")
+        },
     }
     write_json(run.path / "compare.json", table)
+    confusion = run.path / "classify" / "compare" / "ce-seed0" / "confusion.png"
+    save_grid(confusion, [picture], ["a"], ["b", "c"])
+
+
+def score_and_filter(run) -> None:
+    """Let the real stages write their files, with an untrained net."""
+    folders = tuple(entry.folder for entry in run.split().classes)
+    net = build_backbone(BackboneSettings(size=16), folders)
+    save_classifier(run.path / "kmdn" / "tail.safetensors", net)
+    save_classifier(run.path / "classify" / "ce" / "classifier.safetensors", net)
+    write_json(run.path / "classify" / "ce" / "metrics.json", {"generated_images": 0})
+    off = {"copy_percentile": 0, "duplicate_percentile": 0, "min_probability": 0}
+    filter_run(run, FilterSettings(device="cpu", **off), None, Silent())
+    score_run(run, ScoreSettings(device="cpu"), None, Silent())
 
 
 def test_a_full_page_is_escaped_and_asks_for_nothing(fake_run):
@@ -60,6 +90,48 @@ def test_a_full_page_is_escaped_and_asks_for_nothing(fake_run):
     assert "50.0 ± 1.0" in page
     assert page.count('alt="generated"') == 8
     assert page.count('alt="source"') == 8
+
+
+def test_scores_pairs_and_filter_are_shown(fake_run):
+    fill(fake_run)
+    score_and_filter(fake_run)
+    page = write_report(fake_run).read_text(encoding="utf-8")
+    assert "<script" not in page
+    for text in ("Closest to a training image", "What was filtered out", "Vendi", "agreement %"):
+        assert text in page
+    assert "trained on the source images" in page
+    assert page.count('alt="nearest training image"') == 16  # beside 8 samples, and 8 closest
+    assert 'alt="Confusion matrix of ce"' in page
+
+
+@pytest.mark.skipif(not BROWSER, reason="needs Debian's chromium")
+@pytest.mark.parametrize("width", [390, 1200])
+def test_in_a_browser(fake_run, tmp_path, width):
+    """Every picture loads, nothing is asked of anybody, and a phone need not scroll sideways."""
+    fill(fake_run)
+    score_and_filter(fake_run)
+    page = write_report(fake_run).read_text(encoding="utf-8")
+    probe = """<script>onload = () => { const seen = {
+        pictures: document.images.length,
+        broken: [...document.images].filter(i => !i.naturalWidth).length,
+        requests: performance.getEntriesByType("resource").filter(
+            e => !e.name.startsWith("data:")).map(e => e.name),
+        wide: document.documentElement.scrollWidth - innerWidth };
+        document.body.innerText = "SEEN" + JSON.stringify(seen) + "END"; }</script>"""
+    write_text(tmp_path / "probe.html", page.replace("</body>", probe + "</body>"))
+    done = subprocess.run(
+        [
+            BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
+            f"--window-size={width},900", f"--user-data-dir={tmp_path / 'profile'}",
+            "--virtual-time-budget=5000", "--dump-dom", (tmp_path / "probe.html").as_uri(),
+        ],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    seen = json.loads(html.unescape(done.stdout.split("SEEN")[-1].split("END")[0]))
+    assert seen["pictures"] > 20
+    assert (seen["broken"], seen["requests"]) == (0, [])
+    assert seen["wide"] <= 0
+    assert "CONSOLE" not in done.stderr
 
 
 def test_what_is_missing_names_its_command(fake_run):

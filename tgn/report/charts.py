@@ -3,12 +3,14 @@
 import io
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.figure import Figure
 
 from tgn.core.split import Split
 
 HEAD_COLOUR, TAIL_COLOUR, NEW_COLOUR = "#4c72b0", "#dd8452", "#f3c9a5"
+RECIPE_COLOURS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3")
 PANELS_A_ROW = 3
 
 
@@ -26,6 +28,42 @@ def class_histogram(split: Split, generated: Mapping[str, int]) -> bytes:
     axes.invert_yaxis()
     axes.set_xlabel("training images")
     axes.legend(fontsize=8, loc="lower right")
+    axes.spines[["top", "right"]].set_visible(False)
+    return _png(figure)
+
+
+def class_accuracies(by_recipe: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes:
+    """Points of each class's accuracy, a colour a recipe; hollow without generated images.
+
+    Args:
+        by_recipe: recipe to its classes in order, each with ``name``, ``train`` and ``accuracy``.
+    """
+    classes = next(iter(by_recipe.values()))
+    figure = Figure(figsize=(7.5, 1.4 + 0.27 * len(classes)), layout="constrained")
+    axes = figure.subplots()
+    bases = list(dict.fromkeys(name.removesuffix("+generated") for name in by_recipe))
+    for name, row in by_recipe.items():
+        points = [
+            (100 * entry["accuracy"], place)
+            for place, entry in enumerate(row)
+            if entry["accuracy"] is not None
+        ]
+        base = name.removesuffix("+generated")
+        colour = RECIPE_COLOURS[bases.index(base) % len(RECIPE_COLOURS)]
+        axes.plot(
+            *zip(*points, strict=True),
+            "o",
+            color=colour,
+            markerfacecolor=colour if name != base else "none",
+            markersize=5,
+            label=_plain(name),
+        )
+    names = [f"{_plain(entry['name'])} ({entry['train']})" for entry in classes]
+    axes.set_yticks(range(len(classes)), names, fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel("accuracy on real test images, %")
+    axes.grid(axis="y", linewidth=0.3)
+    axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     axes.spines[["top", "right"]].set_visible(False)
     return _png(figure)
 

@@ -1,52 +1,45 @@
 """What the files of a run say, ready for the page; a missing file is a missing fact."""
 
-import base64
-import io
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from tgn.core.errors import DataError
 from tgn.core.files import read_json, read_json_lines
-from tgn.core.images import read_image
-from tgn.core.manifest import MANIFEST, ManifestRow, read_manifest
+from tgn.core.manifest import FILTERED, MANIFEST, ManifestRow, rows_in_use
 from tgn.core.runs import Run
 from tgn.core.split import Split
-from tgn.report.charts import class_histogram, training_curves
+from tgn.report.charts import class_accuracies, class_histogram, training_curves
+from tgn.report.pictures import closest_pairs, data_uri, newest_picture, picture, samples
 
 VERBS = ("run", "distill", "train", "generate")
 STAGES = ("kmdn", "cdtg")
-SHOWN_A_CLASS = 8
-THUMBNAIL = 64
 
 
 def gather(run: Run) -> dict[str, Any]:
     """Return everything the page shows."""
     split = run.split()
-    rows = _manifest(run.path / "generated")
+    rows = _manifest(run.path / "generated", split)
+    scores, nearest = _newest_scores(run.path / "scores")
+    compare = _json(run.path / "compare.json")
     return {
         "run": run.name,
         "split": split,
         "histogram": data_uri(class_histogram(split, Counter(row.folder for row in rows))),
         "records": {verb: record for verb in VERBS if (record := run.recorded(verb))},
         "accuracy": _json(run.path / "kmdn" / "accuracy.json"),
-        "curves": {
-            stage: _curves(run.path / stage / "metrics.jsonl") for stage in ("kmdn", "cdtg")
-        },
-        "grid": _newest_picture(run.path / "cdtg" / "grids"),
+        "curves": {stage: _curves(run.path / stage / "metrics.jsonl") for stage in STAGES},
+        "grid": newest_picture(run.path / "cdtg" / "grids"),
         "alarms": _lines(run.path / "cdtg" / "alarms.jsonl"),
-        "samples": _samples(run, split, rows),
-        "scores": _newest_scores(run.path / "scores"),
-        "compare": _json(run.path / "compare.json"),
-        "compare_picture": _picture(run.path / "compare.png"),
+        "samples": samples(run, split, rows, nearest),
+        "closest": closest_pairs(run, scores) if scores else [],
+        "filter": _filter(run.path / "generated"),
+        "scores": scores,
+        "compare": compare,
+        "compare_picture": picture(run.path / "compare.png"),
+        "class_accuracy": _class_accuracies(compare),
+        "confusions": _confusions(run, compare),
     }
-
-
-def data_uri(png: bytes) -> str:
-    """Return PNG bytes as a ``data:`` URI."""
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def _json(path: Path) -> Any:
@@ -58,58 +51,41 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _curves(path: Path) -> str | None:
-    picture = training_curves(_lines(path))
-    return data_uri(picture) if picture else None
+    chart = training_curves(_lines(path))
+    return data_uri(chart) if chart else None
 
 
-def _picture(path: Path) -> str | None:
-    return data_uri(path.read_bytes()) if path.is_file() else None
+def _newest_scores(folder: Path) -> tuple[Any, dict[str, Any]]:
+    """Return the newest scores of the run's own images, and the nearest real image of each."""
+    found = [path for path in folder.glob("generated-*.json") if path.suffixes[-2:-1] == []]
+    if not found:
+        return None, {}
+    newest = max(found, key=lambda path: path.stat().st_mtime_ns)
+    return read_json(newest), _json(newest.with_suffix(".nearest.json")) or {}
 
 
-def _newest_picture(folder: Path) -> str | None:
-    pictures = sorted(folder.glob("*.png"))
-    return _picture(pictures[-1]) if pictures else None
+def _manifest(folder: Path, split: Split) -> list[ManifestRow]:
+    return rows_in_use(folder, split) if (folder / MANIFEST).is_file() else []
 
 
-def _newest_scores(folder: Path) -> Any:
-    """Return the newest scores of the run's own images, which the page shows beside them."""
-    files = sorted(folder.glob("generated-*.json"), key=lambda path: path.stat().st_mtime_ns)
-    return read_json(files[-1]) if files else None
+def _filter(folder: Path) -> dict[str, Any] | None:
+    """Return what ``tgn filter`` did, if its result is in force, and its picture."""
+    if not (folder / FILTERED).is_file() or not (folder / "filter.json").is_file():
+        return None
+    return {**read_json(folder / "filter.json"), "picture": picture(folder / "filter.png")}
 
 
-def _manifest(folder: Path) -> list[ManifestRow]:
-    return list(read_manifest(folder)) if (folder / MANIFEST).is_file() else []
+def _class_accuracies(compare: Mapping[str, Any] | None) -> str | None:
+    """Draw the accuracy of each class under each recipe with and without generated images."""
+    by_recipe = (compare or {}).get("per_class") or {}
+    return data_uri(class_accuracies(by_recipe)) if by_recipe else None
 
 
-def _samples(run: Run, split: Split, rows: list[ManifestRow]) -> list[dict[str, Any]]:
-    """Return a few generated images a class, each with its source image."""
-    root = (run.path / split.root).resolve()
-    samples = []
-    for label in split.tail_classes:
-        entry = split.classes[label]
-        some = [row for row in rows if row.folder == entry.folder][:SHOWN_A_CLASS]
-        pairs = [
-            {
-                "drawn": _thumbnail(run.path / "generated" / row.file),
-                "source": _thumbnail(root / row.source_file),
-                "noise": row.noise,
-            }
-            for row in some
-        ]
-        if pairs:
-            samples.append({"name": entry.name, "pairs": pairs})
-    return samples
-
-
-def _thumbnail(path: Path) -> str:
-    """Return a small PNG of an image file, or an empty string if it is gone."""
-    if not path.is_file():
-        return ""
-    try:
-        picture = read_image(path)[0]
-    except DataError:
-        return ""
-    smooth = Image.Resampling.BICUBIC if picture.width > THUMBNAIL else Image.Resampling.NEAREST
-    stream = io.BytesIO()
-    picture.resize((THUMBNAIL, THUMBNAIL), smooth).save(stream, "PNG")
-    return data_uri(stream.getvalue())
+def _confusions(run: Run, compare: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return the confusion matrix of the first seed of each recipe."""
+    found = {}
+    for name in (compare or {}).get("recipes", {}):
+        folders = sorted((run.path / "classify" / "compare").glob(f"{name}-seed*/confusion.png"))
+        if folders and (drawn := picture(folders[0])):
+            found[name] = drawn
+    return found

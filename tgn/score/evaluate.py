@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,10 +17,12 @@ from tgn.core.split import of_classes
 from tgn.score.accuracy import with_accuracy
 from tgn.score.extractors import Extractor
 from tgn.score.feature_cache import FeatureCache
+from tgn.score.neighbours import nearest_neighbours
 from tgn.score.results import Scores
 from tgn.score.scorer import Evidence, FeatureTables, Scorer, ScoreSets
 from tgn.score.tools import ScoreSettings, Tools, load_tools
 
+NEAREST_SUFFIX = ".nearest.json"  # beside the scores: file -> nearest real file and distance
 IMPLEMENTATION = f"tgn.score with torch {torch.__version__}, formulas in float64"
 
 
@@ -56,9 +59,11 @@ def score_run(
     )
     device = Device(ComputeSettings(device=settings.device, precision="float32"))
     kept = run.path / "scores" / "features" if settings.keep_features else None
-    scores = score_sets(sets, tools, settings, FeatureCache(kept, device, progress))
+    evidence = look(sets, tools, FeatureCache(kept, device, progress))
+    scores = score_sets(sets, tools, settings, evidence, progress)
     scores = with_accuracy(scores, run.path / "compare.json", fingerprint(folder, split))
     path = run.path / "scores" / f"{folder.name}-{tools.extractor.name.replace('/', '_')}.json"
+    write_json(path.with_suffix(NEAREST_SUFFIX), _nearest(sets, evidence))
     write_json(path, scores.model_dump(mode="json"))
     return scores, path
 
@@ -76,7 +81,11 @@ def side_of_first(folder: Path, rows: Sequence[ManifestRow]) -> int:
 
 
 def score_sets(
-    sets: ScoreSets, tools: Tools, settings: ScoreSettings, cache: FeatureCache
+    sets: ScoreSets,
+    tools: Tools,
+    settings: ScoreSettings,
+    evidence: Evidence,
+    progress: Progress,
 ) -> Scores:
     """Score generated images against real ones.
 
@@ -84,20 +93,13 @@ def score_sets(
         sets: the images.
         tools: the networks; what is None is listed in ``not_computed`` with its remedy.
         settings: seed and the least count for FID.
-        cache: finds or computes features, always in float32.
+        evidence: what :func:`look` saw.
+        progress: told of every class.
 
     Returns:
         Figures per class and pooled, with what they were made of.
-
-    Raises:
-        UserError: if there is no generated or no real image to compare.
     """
-    if len(sets.generated) == 0:
-        raise UserError("no generated images to score; make some: tgn generate --class all")
-    if len(sets.real) == 0:
-        raise UserError("no real training images to compare with; check the split")
-    scorer = Scorer(sets, tools, settings, _look(sets, tools, cache))
-    labels, progress = sets.classes, cache.progress
+    scorer, labels = Scorer(sets, tools, settings, evidence), sets.classes
     progress.start("scores", len(labels) + 1)
     classes = []
     for label in labels:
@@ -123,8 +125,16 @@ def score_sets(
     )
 
 
-def _look(sets: ScoreSets, tools: Tools, cache: FeatureCache) -> Evidence:
-    """Let every network look at every image, once."""
+def look(sets: ScoreSets, tools: Tools, cache: FeatureCache) -> Evidence:
+    """Let every network look at every image, once, always in float32.
+
+    Raises:
+        UserError: if there is no generated or no real image to compare.
+    """
+    if len(sets.generated) == 0:
+        raise UserError("no generated images to score; make some: tgn generate --class all")
+    if len(sets.real) == 0:
+        raise UserError("no real training images to compare with; check the split")
 
     def tables(extractor: Extractor) -> FeatureTables:
         return FeatureTables(
@@ -146,6 +156,17 @@ def _look(sets: ScoreSets, tools: Tools, cache: FeatureCache) -> Evidence:
     if tools.perceptual:
         cache.device.place(tools.perceptual.net)
     return Evidence(features, tail, clip, hits, clip_hits)
+
+
+def _nearest(sets: ScoreSets, evidence: Evidence) -> dict[str, dict[str, Any]]:
+    """Each generated image's nearest real training image, for people to compare."""
+    tables = evidence.features
+    found = nearest_neighbours(tables.generated, tables.real)
+    pairs = zip(sets.generated.files, found.index.tolist(), found.distance.tolist(), strict=True)
+    return {
+        sets.relative(file): {"real": sets.relative(sets.real.files[row]), "distance": distance}
+        for file, row, distance in pairs
+    }
 
 
 def _classes_without_images(sets: ScoreSets) -> dict[str, str]:
