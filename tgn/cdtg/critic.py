@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tgn.cdtg.losses import perceptual_distance
+from tgn.core.augmentation import SYMMETRIES, random_dihedral
 from tgn.core.backbones import TappedNet
 from tgn.core.data import ImageSet
 from tgn.core.devices import Device
@@ -64,11 +65,29 @@ def within_class_distance(critic: Critic, images: ImageSet, device: Device, seed
 
 
 @torch.no_grad()
-def some_features(critic: Critic, images: ImageSet, device: Device, seed: int) -> Tensor:
-    """Return the tail features of up to 512 random images on the CPU, [N, D, h, w]."""
-    rows = torch.randperm(len(images), generator=generator(seed, "some features"))[:SAMPLED_IMAGES]
-    views = [critic(device.put(to_pm1(images.batch(part)))) for part in rows.split(128)]
-    return torch.cat([view.stages[-1].cpu() for view in views])
+def some_features(
+    critic: Critic, images: ImageSet, device: Device, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Return tail features of up to 512 random images, each turned at random, and their classes.
+
+    No class has less than its share while it has images: of every class equally many come first.
+
+    Returns:
+        [N, D, h, w] and [N] on the CPU, in random order.
+    """
+    draw = generator(seed, "some features")
+    classes = torch.unique(images.labels).tolist()
+    most = max(SAMPLED_IMAGES // len(classes), 1)
+    shuffled = torch.randperm(len(images), generator=draw)
+    labels = images.labels[shuffled]
+    rows = torch.cat([shuffled[labels == label][:most] for label in classes])
+    rows = rows[torch.randperm(len(rows), generator=draw)]
+    codes = torch.randint(SYMMETRIES, (len(rows),), generator=draw)
+    views = [
+        critic(random_dihedral(device.put(to_pm1(images.batch(part))), code))
+        for part, code in zip(rows.split(128), codes.split(128), strict=True)
+    ]
+    return torch.cat([view.stages[-1].cpu() for view in views]), images.labels[rows]
 
 
 def _partner(images: ImageSet, row: int, draw: torch.Generator) -> Tensor:

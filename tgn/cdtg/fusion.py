@@ -71,7 +71,7 @@ class Fusion(nn.Module):
         Args:
             features: [B, D, h, w].
             noise_z: [B, style_dim], standard normal.
-            noise_grid: [B, grid_channels, g, g], standard normal; unused without a grid.
+            noise_grid: [B, grid_channels, g, g], second moment 1; None exactly without a grid.
             r: [B] in [0, 1]; 1 is noise alone.
 
         Returns:
@@ -81,15 +81,22 @@ class Fusion(nn.Module):
             ValueError: for wrong shapes or r outside [0, 1].
         """
         self._check(features, noise_z, noise_grid, r)
-        mean, scale = (stat[:, None, None] for stat in (self.feature_mean, self.feature_scale))
-        features = (at_least_float32(features) - mean) * scale
-        vector = _unit_moment(self.to_vector(features.mean(dim=(2, 3))))
+        pooled = at_least_float32(features).mean(dim=(2, 3))
+        vector = self.to_vector((pooled - self.feature_mean) * self.feature_scale)
+        vector = _unit_moment(vector)
         z = torch.lerp(vector, noise_z, r[:, None])
-        if self.to_grid is None or noise_grid is None:
+        if noise_grid is None:
             return z, None
-        pooled = F.adaptive_avg_pool2d(features, self.grid_shape[1:])
-        grid = _unit_moment(at_least_float32(self.to_grid(pooled)))
-        return z, torch.lerp(grid, noise_grid, r[:, None, None, None])
+        return z, torch.lerp(self.fused_grid(features), noise_grid, r[:, None, None, None])
+
+    def fused_grid(self, features: Tensor) -> Tensor:
+        """Features [B, D, h, w] -> grid [B, grid_channels, g, g] of second moment 1 per sample."""
+        if self.to_grid is None:
+            raise ValueError("this fusion has no grid")
+        mean, scale = (stat[:, None, None] for stat in (self.feature_mean, self.feature_scale))
+        standard = (at_least_float32(features) - mean) * scale
+        pooled = F.adaptive_avg_pool2d(standard, self.grid_shape[1:])
+        return _unit_moment(at_least_float32(self.to_grid(pooled)))
 
     def _check(
         self, features: Tensor, noise_z: Tensor, noise_grid: Tensor | None, r: Tensor

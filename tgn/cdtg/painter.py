@@ -3,14 +3,11 @@
 from typing import NamedTuple
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from tgn.cdtg.feature_noise import VARIATIONS, FeatureNoise
 from tgn.cdtg.fusion import Fusion
 from tgn.cdtg.generator import Generator
 from tgn.cdtg.presets import Architecture, build_fusion, build_generator
-
-COARSE_NOISE = 4  # side of the grid's noise before it is spread over the grid
-SMOOTH_NOISE_GAIN = 1.2  # interpolation averages: this brings the variance back to about 1
 
 
 class Painted(NamedTuple):
@@ -34,8 +31,19 @@ class Painter(nn.Module):
         self.architecture = architecture
         self.generator: Generator = build_generator(architecture, num_classes)
         self.fusion: Fusion = build_fusion(architecture, feature_channels)
-        coarse = architecture.grid_channels * COARSE_NOISE**2
-        self._cuts = [architecture.style_dim, coarse, self.generator.noise_dim]
+        self.feature_noise = (
+            FeatureNoise(num_classes, feature_channels, architecture.grid_size)
+            if architecture.grid_channels
+            else None
+        )
+        weights = VARIATIONS if architecture.grid_channels else 0
+        self._cuts = [architecture.style_dim, weights, self.generator.noise_dim]
+
+    def fit(self, features: Tensor, labels: Tensor) -> None:
+        """Take the measure of real features [N, D, h, w] of classes [N]; once, before training."""
+        self.fusion.standardise(features)
+        if self.feature_noise is not None:
+            self.feature_noise.fit(features, labels)
 
     @property
     def noise_dim(self) -> int:
@@ -51,16 +59,11 @@ class Painter(nn.Module):
             noise: standard normal, [B, noise_dim].
             ratio: r, [B] in [0, 1]: 0 redraws the source, 1 forgets it.
         """
-        z, grid, layers = noise.split(self._cuts, dim=1)
-        grid = self._smooth(grid)
+        z, weights, layers = noise.split(self._cuts, dim=1)
+        grid = None
+        if self.feature_noise is not None:
+            grid = self.fusion.fused_grid(self.feature_noise(weights, labels))
         z, mixed = self.fusion(features, z, grid, ratio)  # [B, style_dim], [B, G, g, g] or None
         styles = self.generator.mapping(z, labels)  # [B, style_dim]
         maps = self.generator.split_noise(layers)
         return Painted(self.generator.synthesis(styles, maps, mixed), styles)
-
-    def _smooth(self, flat: Tensor) -> Tensor:
-        """Spread coarse noise over the grid: neighbours agree, as they do in features."""
-        coarse = flat.unflatten(1, (self.architecture.grid_channels, COARSE_NOISE, COARSE_NOISE))
-        side = self.architecture.grid_size
-        smooth = F.interpolate(coarse, size=(side, side), mode="bicubic", align_corners=True)
-        return smooth * SMOOTH_NOISE_GAIN

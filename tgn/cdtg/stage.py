@@ -73,7 +73,7 @@ def _build(
 
 
 def _placed(parts: Parts, images: ImageSet, settings: TrainSettings, device: Device) -> Parts:
-    parts.painter.fusion.standardise(some_features(parts.critic, images, device, settings.seed))
+    parts.painter.fit(*some_features(parts.critic, images, device, settings.seed))
     return Parts(
         device.place(parts.painter),
         device.place(parts.discriminator),
