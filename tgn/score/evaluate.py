@@ -1,25 +1,22 @@
 """Scores the generated images of a run against its real training images, and writes the result."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from tgn.core.devices import ComputeSettings, Device
-from tgn.core.errors import UserError
 from tgn.core.files import write_json
-from tgn.core.images import read_image
-from tgn.core.manifest import ManifestRow, fingerprint, image_set, rows_in_use
+from tgn.core.manifest import fingerprint, rows_in_use
 from tgn.core.progress import Progress
 from tgn.core.runs import Run
-from tgn.core.split import of_classes
 from tgn.score.accuracy import with_accuracy
 from tgn.score.extractors import Extractor
 from tgn.score.feature_cache import FeatureCache
 from tgn.score.neighbours import nearest_neighbours
 from tgn.score.results import Scores
-from tgn.score.scorer import Evidence, FeatureTables, Scorer, ScoreSets
+from tgn.score.scorer import Evidence, Scorer
+from tgn.score.sets import FeatureTables, ScoreSets, load_sets
 from tgn.score.tools import ScoreSettings, Tools, load_tools
 
 NEAREST_SUFFIX = ".nearest.json"  # beside the scores: file -> nearest real file and distance
@@ -47,16 +44,7 @@ def score_run(
     split = run.split()
     tools = load_tools(settings, run, split)
     rows = rows_in_use(folder, split)
-    size = settings.size or side_of_first(folder, rows)
-    bands = tools.tail.network.bands
-    sets = ScoreSets(
-        generated=image_set(folder, rows, split, size, bands),
-        real=of_classes(split.image_set("train", run.path, size, bands), split.tail_classes),
-        split=split,
-        folder=folder,
-        root=run.path,
-        sources=[row.source_file for row in rows],
-    )
+    sets = load_sets(run, folder, rows, tools.tail.network.bands, settings.size)
     device = Device(ComputeSettings(device=settings.device, precision="float32"))
     kept = run.path / "scores" / "features" if settings.keep_features else None
     evidence = look(sets, tools, FeatureCache(kept, device, progress))
@@ -66,18 +54,6 @@ def score_run(
     write_json(path.with_suffix(NEAREST_SUFFIX), _nearest(sets, evidence))
     write_json(path, scores.model_dump(mode="json"))
     return scores, path
-
-
-def side_of_first(folder: Path, rows: Sequence[ManifestRow]) -> int:
-    """Return the longer side of the first image, in pixels.
-
-    Raises:
-        UserError: if there is none.
-    """
-    if not rows:
-        raise UserError(f"no images are kept in {folder}; make some: tgn generate --class all")
-    image, _ = read_image(folder / rows[0].file)
-    return max(image.size)
 
 
 def score_sets(
@@ -126,15 +102,7 @@ def score_sets(
 
 
 def look(sets: ScoreSets, tools: Tools, cache: FeatureCache) -> Evidence:
-    """Let every network look at every image, once, always in float32.
-
-    Raises:
-        UserError: if there is no generated or no real image to compare.
-    """
-    if len(sets.generated) == 0:
-        raise UserError("no generated images to score; make some: tgn generate --class all")
-    if len(sets.real) == 0:
-        raise UserError("no real training images to compare with; check the split")
+    """Let every network look at every image, once, always in float32."""
 
     def tables(extractor: Extractor) -> FeatureTables:
         return FeatureTables(

@@ -15,11 +15,9 @@ from tgn.core.devices import ComputeSettings, Device
 from tgn.core.errors import UserError
 from tgn.core.files import write_json
 from tgn.core.grids import save_grid
-from tgn.core.manifest import FILTERED, ManifestRow, all_rows, image_set, write_filtered
+from tgn.core.manifest import FILTERED, ManifestRow, all_rows, write_filtered
 from tgn.core.progress import Progress
 from tgn.core.runs import Run
-from tgn.core.split import of_classes
-from tgn.score.evaluate import side_of_first
 from tgn.score.extractors import load_extractor
 from tgn.score.feature_cache import FeatureCache
 from tgn.score.filtering import (
@@ -31,7 +29,7 @@ from tgn.score.filtering import (
     unlike_real,
 )
 from tgn.score.judges import load_classifier_judge, load_clip_judge, own_classifier
-from tgn.score.scorer import ScoreSets
+from tgn.score.sets import ScoreSets, load_sets
 
 REPORT, GRID = "filter.json", "filter.png"
 SHOWN = 6
@@ -112,15 +110,7 @@ def filter_run(
     split = run.split()
     rows = all_rows(folder, split)
     extractor = load_extractor(settings.extractor, tail_net_file(run.path / "kmdn"))
-    size, bands = side_of_first(folder, rows), extractor.network.bands
-    sets = ScoreSets(
-        generated=image_set(folder, rows, split, size, bands),
-        real=of_classes(split.image_set("train", run.path, size, bands), split.tail_classes),
-        split=split,
-        folder=folder,
-        root=run.path,
-        sources=[row.source_file for row in rows],
-    )
+    sets = load_sets(run, folder, rows, extractor.network.bands)
     device = Device(ComputeSettings.resolve(device=settings.device, precision="float32"))
     cache = FeatureCache(run.path / "scores" / "features", device, progress)
     features = (cache.features(extractor, sets.generated), cache.features(extractor, sets.real))

@@ -1,75 +1,21 @@
 """The figures of one scoring, from features that were extracted once."""
 
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tgn.core.data import ImageSet
 from tgn.core.seeds import seed_of
-from tgn.core.split import Split
 from tgn.score.diversity import PairDistances, feature_pair_distances
 from tgn.score.figures import Figures
 from tgn.score.memorisation import memorisation
 from tgn.score.proportions import thin_to_proportions
 from tgn.score.results import CopyScore, DiversityScore, Estimate, NearestPair, SetScores
+from tgn.score.sets import FeatureTables, Rows, ScoreSets
 from tgn.score.tools import ScoreSettings, Tools
 
 NEAREST_SHOWN = 8
-
-
-@dataclass(frozen=True)
-class ScoreSets:
-    """What is compared.
-
-    Attributes:
-        generated: the generated images, labelled in the split's class order.
-        real: the real training images, of the same size and in the same order.
-        split: the class order.
-        folder: where the generated images lie.
-        root: files in the result are written relative to this folder, the run's.
-        sources: the real image each generated one was drawn from, as the split names it.
-    """
-
-    generated: ImageSet
-    real: ImageSet
-    split: Split
-    folder: Path
-    root: Path
-    sources: Sequence[str]
-
-    @property
-    def classes(self) -> list[int]:
-        """Classes that have generated images, in the split's order."""
-        return [int(k) for k in torch.unique(self.generated.labels)]
-
-    def relative(self, path: Path) -> str:
-        """A file as it is written in the result."""
-        return Path(os.path.relpath(path.resolve(), self.root.resolve())).as_posix()
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows of the generated and of the real set, int64."""
-
-    generated: Tensor
-    real: Tensor
-
-
-@dataclass(frozen=True)
-class FeatureTables:
-    """Features of the whole generated and real sets, [N, D] and [M, D]."""
-
-    generated: Tensor
-    real: Tensor
-
-    def at(self, rows: Rows) -> tuple[Tensor, Tensor]:
-        """Features of some rows: generated, real."""
-        return self.generated[rows.generated], self.real[rows.real]
 
 
 @dataclass(frozen=True)
