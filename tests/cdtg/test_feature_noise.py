@@ -31,11 +31,20 @@ def test_a_class_keeps_its_mean(features):
         )
 
 
-def test_a_rare_class_varies_as_the_frequent_one_does(features):
-    spread = drawn(features, 1)[:, 0].std()
-    real = features[0][:40, 0].std()
-    assert 0.5 * real < spread < 1.5 * real
-    assert drawn(features, 1)[:, 2:].abs().max() < 1e-5  # nothing varies that never varied
+def test_a_class_varies_as_its_own_images_do(features):
+    table, labels = features
+    found = drawn(features, 0)
+    real = table[labels == 0][:, 0].std()
+    assert 0.5 * real < found[:, 0].std() < 1.5 * real
+    assert found[:, 2:].abs().max() < 1e-5  # nothing varies that never varied
+    assert drawn(features, 1).std(0).max() < 1e-5  # nor in a class whose images are all alike
+
+
+def test_drawings_are_near_no_single_image(features):
+    table, labels = features
+    distances = torch.cdist(drawn(features, 0).flatten(1), table[labels == 0].flatten(1))
+    apart = torch.cdist(table[:40].flatten(1), table[:40].flatten(1))
+    assert distances.min(dim=1).values.median() > 0.2 * apart[apart > 0].median()
 
 
 def test_a_class_without_images_gets_the_mean_of_all(features):
