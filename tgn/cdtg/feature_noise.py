@@ -29,7 +29,8 @@ class FeatureNoise(nn.Module):
         super().__init__()
         shape = (feature_channels, grid_size, grid_size)
         self.register_buffer("means", torch.zeros(num_classes, *shape))
-        self.register_buffer("variations", torch.zeros(num_classes, VARIATIONS, *shape))
+        # Those of class k are rows 16 k to 16 k + 15: four axes, as channels_last wants them.
+        self.register_buffer("variations", torch.zeros(num_classes * VARIATIONS, *shape))
 
     def fit(self, features: Tensor, labels: Tensor) -> None:
         """Remember means and variations; call once, before training.
@@ -44,11 +45,12 @@ class FeatureNoise(nn.Module):
             own = grid[labels == label]
             self.means[label] = own.mean(0)
             rows = torch.arange(VARIATIONS) % len(own)
-            self.variations[label] = own[rows] - own.mean(0)
+            first = label * VARIATIONS
+            self.variations[first : first + VARIATIONS] = own[rows] - own.mean(0)
 
     def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
         """Noise [B, 16], standard normal, and classes [B] -> features [B, D, g, g]."""
         weights = F.normalize(noise.abs() ** SPARSITY, dim=1)
-        own = self.variations[labels].flatten(2)  # [B, 16, D g g]
-        varied = (weights[:, None, :] @ own).view(-1, *self.means.shape[1:])
+        rows = labels[:, None] * VARIATIONS + torch.arange(VARIATIONS, device=labels.device)
+        varied = torch.einsum("bv,bvdhw->bdhw", weights, self.variations[rows])
         return self.means[labels] + varied
