@@ -1,15 +1,12 @@
 """Which images a step sees: real ones, and generated ones where a class has them."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
+from classify.settings import Sampling
 from tgn.core.data import ImageSet
 from tgn.core.errors import DataError
 from tgn.core.seeds import generator
-
-Sampling = Literal["random", "class-balanced"]
 
 
 class ClassRows:

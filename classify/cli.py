@@ -7,14 +7,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.table import Table
 
-from classify.compare import RECIPES, Plan, check_recipes, compare, shown
-from classify.evaluate import draw_confusion, evaluate
-from classify.folding import train_folds
-from classify.lessons import Lesson
-from classify.predict import predict
+from classify.recipes import RECIPES, check_recipes
 from classify.settings import TrainSettings, recipe_name
-from classify.train import train_classifier
-from tgn.core.backbones import load_classifier
 from tgn.core.console import (
     ConfigOption,
     DeviceOption,
@@ -27,12 +21,13 @@ from tgn.core.console import (
     out,
     run_app,
 )
-from tgn.core.devices import ComputeSettings, Device
 from tgn.core.errors import NotFoundError, UserError
 from tgn.core.files import write_json
 from tgn.core.manifest import rows_in_use
 from tgn.core.runs import Run, find_run
+from tgn.core.settings import ComputeSettings
 
+# What trains and judges is imported by the verbs: it takes seconds, --help takes none.
 app = typer.Typer(
     name="classify",
     no_args_is_help=True,
@@ -72,6 +67,10 @@ def train_verb(
     resume: ResumeOption = True,
 ) -> None:
     """Train a classifier on real images, with --augmented also on generated ones."""
+    from classify.folding import train_folds
+    from classify.lessons import Lesson
+    from classify.train import train_classifier
+
     settings = _settings(config, set_, seed=seed, device=device)
     found = find_run(run)
     folder = _augmented(found, augmented)
@@ -95,6 +94,10 @@ def evaluate_verb(
     run: RunOption = None, name: NameOption = None, device: DeviceOption = None
 ) -> None:
     """Measure a trained classifier on the run's test images, class by class."""
+    from classify.evaluate import draw_confusion, evaluate
+    from tgn.core.backbones import load_classifier
+    from tgn.core.devices import Device
+
     found = find_run(run)
     directory = _classifier(found, name)
     net = load_classifier(directory / "classifier.safetensors")
@@ -120,6 +123,10 @@ def predict_verb(
     device: DeviceOption = None,
 ) -> None:
     """Name the class of images, with its probability."""
+    from classify.predict import predict
+    from tgn.core.backbones import load_classifier
+    from tgn.core.devices import Device
+
     net = load_classifier(_classifier(find_run(run), name) / "classifier.safetensors")
     place = Device(ComputeSettings.resolve(device=device))
     for file, folder, probability in predict(place.place(net), images, place):
@@ -141,6 +148,8 @@ def compare_verb(
     dry_run: DryRunOption = False,
 ) -> None:
     """Train recipes with several seeds and show mean and 95% interval of each."""
+    from classify.compare import Plan, compare, shown
+
     settings = _settings(config, set_, seed=seed, device=device)
     found = find_run(run)
     names = check_recipes([recipe.strip() for recipe in recipes.split(",") if recipe.strip()])

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,45 +10,16 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
-from classify.batches import Sampling
-from classify.lessons import Images, Lesson
-from classify.methods.plain import LossName
+from classify.lessons import Lesson
+from classify.recipes import GENERATED, RECIPES
 from classify.settings import TrainSettings
 from classify.train import train_classifier
-from tgn.core.errors import UserError
 from tgn.core.files import atomic_path, read_json, write_json
 from tgn.core.manifest import fingerprint
 from tgn.core.progress import Progress
 from tgn.core.runs import Run
 
 MEASURES = ("tail", "head", "balanced", "overall", "macro_f1")
-GENERATED = "+generated"
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What tells one training of the comparison from another."""
-
-    sampling: Sampling = "random"
-    loss: LossName = "ce"
-    images: Images = "all"
-    generated: bool = False
-
-
-BASES = {
-    "ce": Recipe(),
-    "balanced": Recipe(sampling="class-balanced"),
-    "balanced-softmax": Recipe(loss="balanced-softmax"),
-}
-RECIPES = {
-    **BASES,
-    **{name + GENERATED: replace(base, generated=True) for name, base in BASES.items()},
-    # The classification accuracy score is the tail accuracy of the second against the first.
-    "real-tail-only": Recipe(sampling="class-balanced", images="real-tail"),
-    "generated-tail-only": Recipe(
-        sampling="class-balanced", images="generated-tail", generated=True
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -58,14 +29,6 @@ class Plan:
     recipes: tuple[str, ...]
     seeds: int
     augmented: Path  # folder of generated images
-
-
-def check_recipes(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the names, or raise UserError listing the valid ones."""
-    unknown = [name for name in names if name not in RECIPES]
-    if unknown or not names:
-        raise UserError(f"--recipes got {unknown or 'nothing'}; valid: {', '.join(RECIPES)}")
-    return tuple(names)
 
 
 def compare(run: Run, plan: Plan, settings: TrainSettings, progress: Progress) -> dict[str, Any]:

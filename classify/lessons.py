@@ -2,18 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 
+from classify.recipes import Images
 from classify.settings import TrainSettings
 from tgn.core.data import ImageSet
 from tgn.core.errors import DataError
 from tgn.core.manifest import image_set, rows_in_use
 from tgn.core.runs import Run
 from tgn.core.split import of_classes
-
-Images = Literal["all", "real-tail", "generated-tail"]
 
 
 @dataclass(frozen=True)

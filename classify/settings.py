@@ -1,12 +1,13 @@
 """What can be set about training a classifier."""
 
+from typing import Literal
+
 from pydantic import Field
 
-from classify.batches import Sampling
-from classify.methods.plain import LossName
-from tgn.core.backbones import BackboneSettings
-from tgn.core.devices import ComputeSettings
-from tgn.core.loops import LoopSettings
+from tgn.core.settings import BackboneSettings, ComputeSettings, LoopSettings
+
+Sampling = Literal["random", "class-balanced"]
+LossName = Literal["ce", "balanced-softmax"]
 
 
 class TrainSettings(BackboneSettings, ComputeSettings, LoopSettings):

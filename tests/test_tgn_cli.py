@@ -24,6 +24,13 @@ def test_the_module_runs_as_a_program():
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "0.1.0\n"
 
 
+def test_help_does_not_wait_for_what_only_verbs_need():
+    heavy = ("torchvision", "timm", "accelerate", "open_clip", "matplotlib", "scipy")
+    code = f"import sys, tgn.cli, classify.cli; print([m for m in {heavy} if m in sys.modules])"
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
 def test_help_names_every_verb_and_settings(tgn):
     shown = tgn("--help")
     assert shown.code == 0

@@ -7,9 +7,7 @@ import typer
 from rich.table import Table
 
 from tgn import __version__, demo
-from tgn.cdtg.sample import Request, generate, open_studio
 from tgn.cdtg.settings import GenerateSettings, TrainSettings
-from tgn.cdtg.stage import train
 from tgn.core.annotations import read_annotations
 from tgn.core.chips import ChipSettings, cut_chips
 from tgn.core.config import Settings
@@ -31,14 +29,11 @@ from tgn.core.runs import find_run, runs_root
 from tgn.core.split import Split
 from tgn.core.splitting import SplitSettings, plan_split, split_run
 from tgn.kmdn.settings import DistillSettings
-from tgn.kmdn.stage import distill
-from tgn.report.page import write_report
 from tgn.scenes import ScenesSettings, count_scenes, write_scenes
-from tgn.score.evaluate import score_run
-from tgn.score.filter_stage import GRID, KEPT, FilterSettings, filter_run, forget_filter
 from tgn.score.results import COLUMNS, table_rows
-from tgn.score.tools import ScoreSettings
+from tgn.score.settings import FILTER_GRID, KEPT, FilterSettings, ScoreSettings
 
+# Stages are imported by the verbs that run them: all of them take seconds, --help takes none.
 app = typer.Typer(
     name="tgn",
     no_args_is_help=True,
@@ -138,6 +133,8 @@ def distill_verb(
     resume: ResumeOption = True,
 ) -> None:
     """Train the head and tail nets on one another (KMDN) and write the tail feature bank."""
+    from tgn.kmdn.stage import distill
+
     settings = _settings(DistillSettings, config, set_, seed=seed, device=device)
     found = find_run(run)
     if dry_run:
@@ -161,6 +158,8 @@ def train_verb(
     resume: ResumeOption = True,
 ) -> None:
     """Train the generator of tail images (CDTG) on the run's data and tail features."""
+    from tgn.cdtg.stage import train
+
     settings = _settings(TrainSettings, config, set_, seed=seed, device=device)
     found = find_run(run)
     if dry_run:
@@ -189,6 +188,8 @@ def generate_verb(
     resume: ResumeOption = True,
 ) -> None:
     """Draw images of a tail class, or of all; continues where it was stopped."""
+    from tgn.cdtg.sample import Request, generate, open_studio
+
     settings = _settings(GenerateSettings, config, set_, seed=seed, device=device, noise=noise, n=n)
     found = find_run(run)
     split = found.split()
@@ -218,6 +219,8 @@ def score_verb(
     dry_run: DryRunOption = False,
 ) -> None:
     """Measure generated images: FID, KID, diversity (LPIPS), agreement, copies; per class."""
+    from tgn.score.evaluate import score_run
+
     settings = _settings(ScoreSettings, config, set_, seed=seed, device=device)
     found = find_run(run)
     if dry_run:
@@ -248,6 +251,8 @@ def filter_verb(
 
     Nothing is deleted: a filtered manifest says which count for score and classify.
     """
+    from tgn.score.filter_stage import filter_run, forget_filter
+
     settings = _settings(FilterSettings, config, set_, device=device)
     found = find_run(run)
     place = folder or found.path / "generated"
@@ -267,12 +272,16 @@ def filter_verb(
     out.print(table)
     for judge, remedy in result.skipped.items():
         out.print(f"not asked: {judge}: {remedy}", markup=False)
-    out.print(f"kept and dropped images: {place / GRID}; all again: tgn filter --off", markup=False)
+    out.print(
+        f"kept and dropped images: {place / FILTER_GRID}; all again: tgn filter --off", markup=False
+    )
 
 
 @app.command("report")
 def report_verb(run: RunOption = None) -> None:
     """Write one self-contained HTML page about a run."""
+    from tgn.report.page import write_report
+
     out.print(f"report: {write_report(find_run(run))}", markup=False)
 
 

@@ -1,16 +1,13 @@
 """Learning from labels alone."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from classify.losses import balanced_softmax
 from classify.methods.base import MethodOutput
+from classify.settings import LossName
 from tgn.core.backbones import TappedNet
-
-LossName = Literal["ce", "balanced-softmax"]
 
 
 class PlainMethod:

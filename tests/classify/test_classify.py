@@ -13,12 +13,13 @@ from classify import compare as comparing
 from classify import train as training
 from classify.batches import ClassRows, Mixture
 from classify.cli import OF_THE_RUN, with_default_folder
-from classify.compare import Plan, check_recipes, compare, interval
+from classify.compare import Plan, compare, interval
 from classify.evaluate import report
 from classify.folding import train_folds
 from classify.lessons import Lesson, images_of
 from classify.losses import balanced_softmax
 from classify.methods.plain import PlainMethod
+from classify.recipes import check_recipes
 from classify.settings import TrainSettings
 from classify.train import ClassifierTrainer, train_classifier
 from tgn.core.backbones import build_backbone, load_classifier

@@ -3,11 +3,12 @@
 import pytest
 import torch
 
-from tgn.core.devices import ComputeSettings, Device
+from tgn.core.devices import Device
 from tgn.core.errors import DivergedError, UserError
 from tgn.core.files import read_json_lines
-from tgn.core.loops import Job, LoopSettings, run_steps
+from tgn.core.loops import Job, run_steps
 from tgn.core.progress import Silent
+from tgn.core.settings import ComputeSettings, LoopSettings
 
 DEVICE = Device(ComputeSettings(device="cpu", precision="float32"))
 

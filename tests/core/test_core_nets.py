@@ -7,7 +7,7 @@ from torchmetrics.functional.classification import multiclass_accuracy, multicla
 
 from tgn.core.augmentation import augment, dihedral, random_dihedral
 from tgn.core.averaging import averaged
-from tgn.core.backbones import BackboneSettings, build_backbone, load_classifier, save_classifier
+from tgn.core.backbones import build_backbone, load_classifier, save_classifier
 from tgn.core.bank import FeatureBank, read_bank, write_bank
 from tgn.core.checkpoints import load_weights, save_state, save_weights
 from tgn.core.data import BatchSampler
@@ -15,6 +15,7 @@ from tgn.core.errors import NotFoundError, UserError
 from tgn.core.losses import feature_mse
 from tgn.core.measures import balanced_accuracy_error, macro_f1, recalls, summary
 from tgn.core.seeds import generator, seed_of
+from tgn.core.settings import BackboneSettings
 
 FOLDERS = ("a", "b", "c")
 

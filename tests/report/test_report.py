@@ -10,16 +10,17 @@ import pytest
 import torch
 from tests_support import write_generated
 
-from tgn.core.backbones import BackboneSettings, build_backbone, save_classifier
+from tgn.core.backbones import build_backbone, save_classifier
 from tgn.core.files import write_json, write_text
 from tgn.core.grids import save_grid
 from tgn.core.manifest import MANIFEST
 from tgn.core.progress import Silent
+from tgn.core.settings import BackboneSettings
 from tgn.core.split import ClassEntry, read_split, write_split
 from tgn.report.page import number, percent, write_report
 from tgn.score.evaluate import score_run
-from tgn.score.filter_stage import FilterSettings, filter_run
-from tgn.score.tools import ScoreSettings
+from tgn.score.filter_stage import filter_run
+from tgn.score.settings import FilterSettings, ScoreSettings
 
 BROWSER = shutil.which("chromium")
 

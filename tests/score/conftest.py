@@ -1,8 +1,10 @@
 import pytest
+import torch
 from score_support import FOLDERS, REAL, picture, save, write_generated
 
-from tgn.core.backbones import BackboneSettings, build_backbone, save_classifier
+from tgn.core.backbones import build_backbone, save_classifier
 from tgn.core.runs import Run
+from tgn.core.settings import BackboneSettings
 from tgn.core.split import ClassEntry, Split, write_split
 
 
@@ -16,6 +18,7 @@ def run(tmp_path):
     entries = [ClassEntry(folder=f, name=f, train=REAL[f], val=0, test=0) for f in FOLDERS]
     split = Split(root="../data", classes=entries, num_head=1, train=rows, val=(), test=())
     write_split(run.path / "split.json", split)
+    torch.manual_seed(0)
     net = build_backbone(BackboneSettings(size=16), FOLDERS)
     save_classifier(run.path / "kmdn" / "tail.safetensors", net)
     return run

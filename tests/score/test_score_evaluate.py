@@ -7,23 +7,19 @@ import torch
 from score_support import FOLDERS, picture, save, write_generated
 from torchvision.models import squeezenet1_1
 
-from tgn.core.backbones import (
-    BackboneSettings,
-    build_backbone,
-    load_classifier,
-    save_classifier,
-)
+from tgn.core.backbones import build_backbone, load_classifier, save_classifier
 from tgn.core.checkpoints import save_weights
 from tgn.core.errors import UserError
 from tgn.core.files import sha256_of, write_json
 from tgn.core.folds import Folds, write_folds
 from tgn.core.progress import Silent
+from tgn.core.settings import BackboneSettings
 from tgn.score import extractors
 from tgn.score.evaluate import score_run
 from tgn.score.judges import NOT_SEEN, SEEN
 from tgn.score.proportions import thin_to_proportions
 from tgn.score.results import COLUMNS, Scores, table_rows
-from tgn.score.tools import ScoreSettings
+from tgn.score.settings import ScoreSettings
 
 
 def score(run, folder=None, **settings):

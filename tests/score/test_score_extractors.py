@@ -11,12 +11,13 @@ from torch.nn import functional as F
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torchvision.models import resnet18, squeezenet1_0
 
-from tgn.core.backbones import BackboneSettings, build_backbone, save_classifier
+from tgn.core.backbones import build_backbone, save_classifier
 from tgn.core.data import ImageSet
-from tgn.core.devices import ComputeSettings, Device
+from tgn.core.devices import Device
 from tgn.core.errors import NotFoundError, UserError
 from tgn.core.images import to_pm1
 from tgn.core.progress import Silent
+from tgn.core.settings import BackboneSettings, ComputeSettings
 from tgn.score.extractors import load_extractor
 
 NOWHERE = Path("nowhere.safetensors")

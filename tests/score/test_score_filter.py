@@ -2,15 +2,16 @@ import pytest
 import torch
 from score_support import FOLDERS, picture, write_generated
 
-from tgn.core.backbones import BackboneSettings, build_backbone, save_classifier
+from tgn.core.backbones import build_backbone, save_classifier
 from tgn.core.errors import UserError
 from tgn.core.files import read_json
 from tgn.core.manifest import FILTERED, rows_in_use
 from tgn.core.progress import Silent
+from tgn.core.settings import BackboneSettings
 from tgn.score import filtering
 from tgn.score.evaluate import score_run
-from tgn.score.filter_stage import FilterSettings, filter_run, forget_filter
-from tgn.score.tools import ScoreSettings
+from tgn.score.filter_stage import filter_run, forget_filter
+from tgn.score.settings import FilterSettings, ScoreSettings
 
 OFF = {"copy_percentile": 0, "duplicate_percentile": 0, "quality_percentile": 0}
 
@@ -98,7 +99,9 @@ def test_judges_are_asked_or_named(mixed):
 
 def test_class_folders_of_another_generator(run):
     folder = run.path / "foreign"
-    write_generated(folder, {"pale": [picture("pale", "one")] * 3 + [picture("pale", "two")]})
+    striped = picture("pale", "one")
+    striped[::2] = 0
+    write_generated(folder, {"pale": [picture("pale", "one")] * 3 + [striped]})
     (folder / "manifest.jsonl").unlink()
     result = filtered(run, folder, duplicate_percentile=1)
     assert [row.file for row in result.kept] == ["pale/0.png", "pale/3.png"]

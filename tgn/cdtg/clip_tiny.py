@@ -14,8 +14,9 @@ from tgn.core.clip import ClipGuide, tiny_clip
 from tgn.core.data import BatchSampler, ImageSet
 from tgn.core.devices import Device
 from tgn.core.images import to_pm1
-from tgn.core.loops import Job, LoopSettings, run_steps
+from tgn.core.loops import Job, run_steps
 from tgn.core.seeds import generator, seed_of
+from tgn.core.settings import LoopSettings
 
 BATCH_SIZE = 64
 

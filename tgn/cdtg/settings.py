@@ -4,9 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from tgn.core.devices import ComputeSettings
 from tgn.core.images import ImageFormat
-from tgn.core.loops import LoopSettings
+from tgn.core.settings import ComputeSettings, LoopSettings
 
 
 class TrainSettings(ComputeSettings, LoopSettings):

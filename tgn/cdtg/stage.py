@@ -16,10 +16,11 @@ from tgn.core.clip import ClipGuide, load_clip
 from tgn.core.data import ImageSet
 from tgn.core.devices import Device
 from tgn.core.files import sha256_of
-from tgn.core.loops import Job, LoopSettings, run_steps
+from tgn.core.loops import Job, run_steps
 from tgn.core.progress import Progress
 from tgn.core.runs import Run
 from tgn.core.seeds import seed_of
+from tgn.core.settings import LoopSettings
 from tgn.core.split import of_classes
 
 

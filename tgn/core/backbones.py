@@ -3,28 +3,18 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import timm
 import torch
-from pydantic import Field
 from timm.models.resnet import BasicBlock, ResNet
 from torch import Tensor, nn
 
 from tgn.core.checkpoints import load_strictly, load_weights, read_metadata, save_weights
-from tgn.core.config import Settings
 from tgn.core.errors import UserError
+from tgn.core.settings import BackboneSettings
 
 SMALL_STEM_MAX_SIZE = 64
-
-
-class BackboneSettings(Settings):
-    """Which network, at what size, from which weights."""
-
-    arch: str = Field("tiny", description="'tiny', or any timm network with stages, e.g. resnet50")
-    weights: str | None = Field(None, description="none, 'pretrained' (timm's), or a local file")
-    size: int = Field(32, ge=16, description="side in pixels at which images are read")
-    bands: Literal[1, 3] = Field(3, description="3 for RGB, 1 for greyscale")
 
 
 @dataclass(frozen=True)

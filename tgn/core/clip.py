@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import open_clip
+# open_clip is imported where it is used: it takes seconds, and most verbs never need it.
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -111,6 +111,8 @@ def prompts_of(names: Sequence[str]) -> list[list[str]]:
 
 def tiny_clip(names: Sequence[str]) -> ClipGuide:
     """Build the small untrained CLIP that ``clip=tiny`` trains on the run's own images."""
+    import open_clip
+
     model = open_clip.CLIP(**TINY_CONFIG)
     tokens = _tokens(open_clip.SimpleTokenizer(context_length=16), names)
     size = TINY_CONFIG["vision_cfg"]["image_size"]
@@ -127,6 +129,8 @@ def load_clip(spec: str, names: Sequence[str]) -> ClipGuide:
         UserError: for an unknown architecture, a tag that is not cached and cannot be fetched, or
             weights that do not fit; says what to use instead.
     """
+    import open_clip
+
     arch, separator, source = spec.partition(":")
     if not separator or not source:
         raise UserError(f"clip got {spec!r}, expected arch:tag or arch:/file; or {REMEDY}")
@@ -146,6 +150,8 @@ def load_clip(spec: str, names: Sequence[str]) -> ClipGuide:
 
 
 def _from_file(arch: str, source: str, quick_gelu: bool) -> Any:
+    import open_clip
+
     weights = load_weights(Path(source))
     weights = {name.removeprefix("module."): value for name, value in weights.items()}
     model = open_clip.create_model(arch, pretrained=None, force_quick_gelu=quick_gelu)
@@ -154,6 +160,8 @@ def _from_file(arch: str, source: str, quick_gelu: bool) -> Any:
 
 
 def _from_tag(arch: str, tag: str) -> Any:
+    import open_clip
+
     if tag not in open_clip.list_pretrained_tags_by_model(arch):
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(arch)) or "none"
         raise UserError(f"clip: {arch} has no tag {tag!r} (it has: {tags}); {REMEDY}")

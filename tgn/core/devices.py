@@ -2,25 +2,15 @@
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
-from pydantic import Field
 from torch import Tensor, nn
 
-from tgn.core.config import Settings
 from tgn.core.errors import UserError
-
-Precision = Literal["auto", "bf16", "float32"]
-
-
-class ComputeSettings(Settings):
-    """Device and precision of a verb."""
-
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if any")
-    precision: Precision = Field("auto", description="auto: bf16 where the hardware has it")
+from tgn.core.settings import ComputeSettings
 
 
 class Device:

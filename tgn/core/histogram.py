@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from tgn.core.files import atomic_path
 from tgn.core.split import Split
 
@@ -13,6 +11,8 @@ BAR = 40  # characters of the longest bar
 
 def draw_histogram(split: Split, path: Path) -> None:
     """Write training images a class as a PNG, head and tail in their colours."""
+    from matplotlib.figure import Figure  # not above: tgn --help would wait a second for it
+
     counts = [entry.train + entry.val for entry in split.classes]
     colours = [HEAD_COLOUR] * split.num_head + [TAIL_COLOUR] * len(split.tail_classes)
     figure = Figure(figsize=(7, 0.9 + 0.24 * len(counts)), layout="constrained")

@@ -8,28 +8,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from pydantic import Field
 from torch.utils.tensorboard import SummaryWriter
 
 from tgn.core.checkpoints import load_state, save_state
-from tgn.core.config import Settings
 from tgn.core.devices import Device
 from tgn.core.errors import DivergedError, UserError
 from tgn.core.files import read_json_lines, write_text
 from tgn.core.progress import Progress, Silent
 from tgn.core.seeds import seed_of
+from tgn.core.settings import LoopSettings
 
 STATE = "state.pt"
 METRICS = "metrics.jsonl"
-
-
-class LoopSettings(Settings):
-    """How long to train and how often to look up."""
-
-    steps: int = Field(1000, ge=1, description="optimisation steps")
-    log_every: int = Field(20, ge=1, description="steps between lines of metrics.jsonl")
-    save_every: int = Field(500, ge=1, description="steps between checkpoints")
-    seed: int = Field(0, description="seed of everything random")
 
 
 class Trainer(Protocol):

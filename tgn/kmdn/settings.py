@@ -4,9 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from tgn.core.backbones import BackboneSettings
-from tgn.core.devices import ComputeSettings
-from tgn.core.loops import LoopSettings
+from tgn.core.settings import BackboneSettings, ComputeSettings, LoopSettings
 
 
 class DistillSettings(BackboneSettings, ComputeSettings, LoopSettings):

@@ -5,11 +5,12 @@ from typing import Any
 
 import torch
 
-from tgn.core.devices import ComputeSettings, Device
+from tgn.core.devices import Device
 from tgn.core.files import write_json
 from tgn.core.manifest import fingerprint, rows_in_use
 from tgn.core.progress import Progress
 from tgn.core.runs import Run
+from tgn.core.settings import ComputeSettings
 from tgn.score.accuracy import with_accuracy
 from tgn.score.extractors import Extractor
 from tgn.score.feature_cache import FeatureCache
@@ -17,7 +18,8 @@ from tgn.score.neighbours import nearest_neighbours
 from tgn.score.results import Scores
 from tgn.score.scorer import Evidence, Scorer
 from tgn.score.sets import FeatureTables, ScoreSets, load_sets
-from tgn.score.tools import ScoreSettings, Tools, load_tools
+from tgn.score.settings import ScoreSettings
+from tgn.score.tools import Tools, load_tools
 
 NEAREST_SUFFIX = ".nearest.json"  # beside the scores: file -> nearest real file and distance
 IMPLEMENTATION = f"tgn.score with torch {torch.__version__}, formulas in float64"

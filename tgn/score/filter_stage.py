@@ -6,18 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from tgn.core.bank import tail_net_file
-from tgn.core.config import Settings
-from tgn.core.devices import ComputeSettings, Device
+from tgn.core.devices import Device
 from tgn.core.errors import UserError
 from tgn.core.files import write_json
 from tgn.core.grids import save_grid
 from tgn.core.manifest import FILTERED, ManifestRow, all_rows, write_filtered
 from tgn.core.progress import Progress
 from tgn.core.runs import Run
+from tgn.core.settings import ComputeSettings
 from tgn.score.extractors import load_extractor
 from tgn.score.feature_cache import FeatureCache
 from tgn.score.filtering import (
@@ -30,35 +29,10 @@ from tgn.score.filtering import (
 )
 from tgn.score.judges import load_classifier_judge, load_clip_judge, own_classifier
 from tgn.score.sets import ScoreSets, load_sets
+from tgn.score.settings import FILTER_GRID, KEPT, FilterSettings
 
-REPORT, GRID = "filter.json", "filter.png"
+REPORT = "filter.json"
 SHOWN = 6
-KEPT = "kept"
-
-
-class FilterSettings(Settings):
-    """Settings of ``tgn filter``; 0 switches a test off."""
-
-    min_probability: float = Field(
-        0.1, ge=0, le=1, description="that the classifier must give an image's class"
-    )
-    min_clip_probability: float = Field(0.1, ge=0, le=1, description="the same of CLIP, if given")
-    copy_percentile: float = Field(
-        1.0, ge=0, le=100, description="drop what is as near to a real image as this % of real ones"
-    )
-    duplicate_percentile: float = Field(
-        1.0,
-        ge=0,
-        le=100,
-        description="the same, near to an earlier image of the class",
-    )
-    quality_percentile: float = Field(
-        5.0, ge=0, lt=100, description="drop this % of each class, the furthest from its real ones"
-    )
-    extractor: str = Field("tail", description="features for distances; as of tgn score")
-    classifier: Path | None = Field(None, description="as of tgn score; default: the run's own")
-    clip: str | None = Field(None, description="arch:tag or arch:/file, else CLIP does not judge")
-    device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="auto takes a GPU if any")
 
 
 @dataclass(frozen=True)
@@ -125,14 +99,14 @@ def filter_run(
         raise UserError(f"no image of {folder} passes every test; loosen one: tgn filter --help")
     write_filtered(folder, result.kept)
     write_json(folder / REPORT, _report(result, verdicts, settings))
-    _draw(sets, result, folder / GRID)
+    _draw(sets, result, folder / FILTER_GRID)
     return result, folder
 
 
 def forget_filter(folder: Path) -> bool:
     """Let all images count again; False if there was no filter."""
     there = (folder / FILTERED).is_file()
-    for name in (FILTERED, REPORT, GRID):
+    for name in (FILTERED, REPORT, FILTER_GRID):
         (folder / name).unlink(missing_ok=True)
     return there
 

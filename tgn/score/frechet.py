@@ -5,7 +5,6 @@ from torch import Tensor
 
 from tgn.score.statistics import FeatureStatistics
 
-MIN_COUNT_FOR_FID = 2048
 """Both sets need this many images before an FID is shown.
 
 The authors of FID ask for at least as many images as Inception has features (2048): below it the

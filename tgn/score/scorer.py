@@ -13,7 +13,8 @@ from tgn.score.memorisation import memorisation
 from tgn.score.proportions import thin_to_proportions
 from tgn.score.results import CopyScore, DiversityScore, Estimate, NearestPair, SetScores
 from tgn.score.sets import FeatureTables, Rows, ScoreSets
-from tgn.score.tools import ScoreSettings, Tools
+from tgn.score.settings import ScoreSettings
+from tgn.score.tools import Tools
 
 NEAREST_SHOWN = 8
 

@@ -1,17 +1,11 @@
 """What a scoring is made with: its settings, and the networks they name or how to get them."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
-
-from pydantic import Field
 
 from tgn.core.bank import tail_net_file
-from tgn.core.config import Settings
 from tgn.core.runs import Run
 from tgn.core.split import Split
 from tgn.score.extractors import Extractor, load_extractor
-from tgn.score.frechet import MIN_COUNT_FOR_FID
 from tgn.score.judges import (
     ClassifierJudge,
     ClipJudge,
@@ -19,7 +13,8 @@ from tgn.score.judges import (
     load_clip_judge,
     own_classifier,
 )
-from tgn.score.perceptual import BACKBONES, Perceptual, load_perceptual
+from tgn.score.perceptual import Perceptual, load_perceptual
+from tgn.score.settings import ScoreSettings
 
 LPIPS_REMEDY = (
     "no backbone file given; fetch the weights of torchvision's alexnet, vgg16 or squeezenet1_1 "
@@ -30,32 +25,6 @@ AGREEMENT_REMEDY = (
     "only what they have not seen), or give one: --set classifier=FILE"
 )
 CLIP_REMEDY = "no CLIP given; add --set clip=ViT-B-32:/path/to/file (see docs/score.md)"
-
-
-class ScoreSettings(Settings):
-    """Settings of ``tgn score``."""
-
-    extractor: str = Field(
-        "tail", description="tail, inception:FILE, or NAME:FILE of a torchvision or timm network"
-    )
-    lpips: str | None = Field(None, description=f"{'|'.join(BACKBONES)}:FILE, else not computed")
-    classifier: Path | None = Field(
-        None,
-        description="checkpoint, or folder of classify train --folds, that judges the class; "
-        "default: the run's newest classifier of real images",
-    )
-    clip: str | None = Field(
-        None, description="judges the class, makes CMMD: arch:tag or arch:/file, else not computed"
-    )
-    size: int | None = Field(
-        None, ge=16, description="side at which both sets are read; default: the generated images'"
-    )
-    min_count_for_fid: int = Field(
-        MIN_COUNT_FOR_FID, ge=2, description="FID is reported only if both sets have this many"
-    )
-    seed: int = Field(0, description="of subsets, pairs and resamples")
-    keep_features: bool = Field(True, description="keep features in scores/features of the run")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if any")
 
 
 @dataclass(frozen=True)

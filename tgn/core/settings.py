@@ -1,0 +1,34 @@
+"""Settings that several verbs share; imports nothing heavy, so that ``--help`` answers at once."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from tgn.core.config import Settings
+
+Precision = Literal["auto", "bf16", "float32"]
+
+
+class ComputeSettings(Settings):
+    """Device and precision of a verb."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if any")
+    precision: Precision = Field("auto", description="auto: bf16 where the hardware has it")
+
+
+class LoopSettings(Settings):
+    """How long to train and how often to look up."""
+
+    steps: int = Field(1000, ge=1, description="optimisation steps")
+    log_every: int = Field(20, ge=1, description="steps between lines of metrics.jsonl")
+    save_every: int = Field(500, ge=1, description="steps between checkpoints")
+    seed: int = Field(0, description="seed of everything random")
+
+
+class BackboneSettings(Settings):
+    """Which network, at what size, from which weights."""
+
+    arch: str = Field("tiny", description="'tiny', or any timm network with stages, e.g. resnet50")
+    weights: str | None = Field(None, description="none, 'pretrained' (timm's), or a local file")
+    size: int = Field(32, ge=16, description="side in pixels at which images are read")
+    bands: Literal[1, 3] = Field(3, description="3 for RGB, 1 for greyscale")
