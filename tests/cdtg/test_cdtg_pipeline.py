@@ -126,7 +126,7 @@ def test_prompt_i_belongs_to_folder_i(fake_run):
     split = fake_run.split()
     for entry, prompts in zip(split.classes, prompts_of(split.names), strict=True):
         assert all(entry.folder in prompt for prompt in prompts)
-    guide = tiny_clip(split.names)
+    guide = tiny_clip(split.names, 32)
     assert guide.tokens.shape[0] == split.num_classes
     images = torch.zeros(2, 3, 32, 32, requires_grad=True)
     guide.freeze()(images).sum().backward()

@@ -77,7 +77,7 @@ def trained_tiny_clip(
     The cache is ``clip_tiny.safetensors`` in the job's folder.
     """
     torch.manual_seed(seed_of(loop.seed, "clip init"))
-    guide = tiny_clip(names)
+    guide = tiny_clip(names, images.size)
     cache = job.directory / "clip_tiny.safetensors"
     if not cache.is_file():
         _train(guide, images, loop, job, cache)

@@ -109,13 +109,16 @@ def prompts_of(names: Sequence[str]) -> list[list[str]]:
     return [[template.format(name) for template in TEMPLATES] for name in names]
 
 
-def tiny_clip(names: Sequence[str]) -> ClipGuide:
-    """Build the small untrained CLIP that ``clip=tiny`` trains on the run's own images."""
+def tiny_clip(names: Sequence[str], size: int) -> ClipGuide:
+    """Build the small untrained CLIP that ``clip=tiny`` trains on the run's own images.
+
+    It takes images at their own ``size``, at most 64 px: its network is convolutional.
+    """
     import open_clip
 
     model = open_clip.CLIP(**TINY_CONFIG)
     tokens = _tokens(open_clip.SimpleTokenizer(context_length=16), names)
-    size = TINY_CONFIG["vision_cfg"]["image_size"]
+    size = min(size, TINY_CONFIG["vision_cfg"]["image_size"])
     return ClipGuide(model, tokens, size, mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
