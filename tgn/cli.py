@@ -43,6 +43,8 @@ app = typer.Typer(
     "distill, train, generate, score; then: classify train --augmented. Try: tgn demo",
 )
 
+LOOPBACK = "127.0.0.1"
+
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
@@ -283,6 +285,19 @@ def report_verb(run: RunOption = None) -> None:
     from tgn.report.page import write_report
 
     out.print(f"report: {write_report(find_run(run))}", markup=False)
+
+
+@app.command("app")
+def app_verb(
+    run: RunOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen at; others may look in.")] = LOOPBACK,
+    port: Annotated[int | None, typer.Option(help="Default: the first free from 7860.")] = None,
+    device: DeviceOption = None,
+) -> None:
+    """Open a page in the browser: draw images live, look through generated ones, drop bad ones."""
+    from tgn.app.page import serve
+
+    serve(find_run(run), host, port, device or "auto")
 
 
 @app.command("demo")

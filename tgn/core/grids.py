@@ -40,7 +40,7 @@ def save_grid(
     for i, (row, label) in enumerate(zip(rows, row_labels, strict=True)):
         ink.text((4, top + i * cell + cell // 2), label, INK, font=font, anchor="lm")
         for j, picture in enumerate(row):
-            canvas.paste(_enlarged(picture, scale), (left + j * cell, top + i * cell))
+            canvas.paste(enlarged(picture, scale), (left + j * cell, top + i * cell))
     column = 0
     for label, group in groupby(column_labels):
         width = len(list(group))
@@ -51,7 +51,8 @@ def save_grid(
         canvas.save(temporary, "PNG")
 
 
-def _enlarged(image_u8: Tensor, scale: int) -> Image.Image:
+def enlarged(image_u8: Tensor, scale: int) -> Image.Image:
+    """Return an image_u8 [bands, H, W] as a picture, ``scale`` times as large, in sharp pixels."""
     pixels = image_u8.permute(1, 2, 0).contiguous().numpy()
     picture = Image.fromarray(pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2))
     return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)

@@ -1,0 +1,132 @@
+"""The page in the browser, as a person would use it, and what is under it."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tgn.app.drawing import draw
+from tgn.app.lookalikes import Lookalikes
+from tgn.app.review import Review
+from tgn.cdtg.sample import Request, generate, open_studio
+from tgn.cdtg.settings import GenerateSettings, TrainSettings
+from tgn.cdtg.stage import train
+from tgn.core.data import ImageSet
+from tgn.core.errors import UserError
+from tgn.core.manifest import FILTERED, read_manifest, rows_in_use
+from tgn.core.progress import Silent
+from tgn.kmdn.settings import DistillSettings
+from tgn.kmdn.stage import distill
+
+BROWSER = shutil.which("chromium")
+QUICK = {"device": "cpu", "precision": "float32"}
+
+
+@pytest.fixture
+def made(fake_run):
+    """A run with 14 generated images of 'bar' and 3 of 'cross'."""
+    distill(fake_run, DistillSettings(steps=4, batch_size=8, bank_views=2, **QUICK), Silent())
+    few = {"steps": 2, "batch_size": 4, "clip": "none", "grid_every": 9}
+    train(fake_run, TrainSettings.model_validate({**QUICK, **few}), Silent())
+    split, out = fake_run.split(), fake_run.path / "generated"
+    for name, n in (("bar", 14), ("cross", 3)):
+        settings = GenerateSettings(n=n, block=8, **QUICK)
+        generate(fake_run, Request((split.tail_class(name),), out, settings), Silent())
+    return fake_run
+
+
+@pytest.fixture
+def studio(made):
+    return open_studio(made, GenerateSettings(**QUICK))
+
+
+@pytest.fixture
+def lookalikes(made, studio):
+    return Lookalikes(made, 32, studio.device)
+
+
+def test_what_is_drawn_live_is_what_generate_writes(made, studio, lookalikes):
+    settings = GenerateSettings(block=8, **QUICK)
+    trios = draw(studio, lookalikes, "bar", settings)
+    rows = [row for row in read_manifest(made.path / "generated") if row.folder == "bar"][:8]
+    files = [made.path / "generated" / row.file for row in rows]
+    written = ImageSet(files, [0] * 8, 32).batch(torch.arange(8))
+    assert torch.equal(torch.stack([trio.drawn for trio in trios]), written)
+    sources = [made.path / made.split().root / row.source_file for row in rows]
+    assert torch.equal(
+        torch.stack([trio.source for trio in trios]),
+        ImageSet(sources, [0] * 8, 32).batch(torch.arange(8)),
+    )
+    with pytest.raises(UserError, match="head class"):
+        draw(studio, lookalikes, "square", settings)
+
+
+def test_a_training_image_is_its_own_nearest(lookalikes):
+    some = lookalikes.images.batch(torch.tensor([0, 5]))
+    trios = lookalikes.beside(some, ["", "gone.png"])
+    assert all(torch.equal(trio.drawn, trio.nearest) for trio in trios)
+    assert [trio.distance for trio in trios] == pytest.approx([0, 0], abs=1e-4)
+    assert all(trio.source is None for trio in trios)
+
+
+def test_images_dropped_by_hand_no_longer_count(made, lookalikes):
+    folder = made.path / "generated"
+    review = Review(folder, made.split(), lookalikes)
+    assert (review.folders(), review.pages("bar")) == (["bar", "cross"], 2)
+    assert [len(review.page("bar", number)) for number in (1, 2, 3)] == [12, 2, 0]
+    bad = {row.file for row, _ in review.page("bar", 2)}
+    assert review.set_dropped(bad) == 15
+    assert review.dropped() == bad
+    assert {row.file for row in rows_in_use(folder, made.split())}.isdisjoint(bad)
+    with pytest.raises(UserError, match="no image would be left"):
+        review.set_dropped({row.file for row in review.rows})
+    assert review.set_dropped(()) == 17
+    assert not (folder / FILTERED).exists()
+
+
+@pytest.mark.skipif(not BROWSER, reason="needs Debian's chromium")
+def test_in_a_browser(made):
+    """Draw, move the slider, drop an image; nothing is asked of another machine."""
+    pytest.importorskip("gradio")
+    playwright = pytest.importorskip("playwright.sync_api")
+    command = [sys.executable, "-m", "tgn", "app", "--run", made.name, "--device", "cpu"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            url = next(found for line in server.stdout if (found := re.search(r"http://\S+", line)))
+            assert url[0].startswith("http://127.0.0.1:")
+            with playwright.sync_playwright() as driver:
+                browser = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+                use_as_a_person_would(browser.new_page(), url[0], made.path / "generated")
+                browser.close()
+        finally:
+            server.terminate()
+
+
+def use_as_a_person_would(tab, url: str, folder: Path) -> None:
+    asked, errors = [], []
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.goto(url)
+    pictures = tab.locator("#drawn img")
+    pictures.nth(7).wait_for()
+    before = pictures.first.get_attribute("src")
+    slider = tab.locator("#draw-noise input[type=number]")
+    slider.fill("1")
+    slider.press("Enter")
+    tab.wait_for_function(
+        "old => document.querySelector('#drawn img').getAttribute('src') != old", arg=before
+    )
+    tab.get_by_role("tab", name="Look through").click()
+    tab.locator("#reviewed img").nth(11).wait_for()
+    assert "17 of 17" in tab.locator("#review-state").inner_text()
+    tab.locator("#reviewed img").nth(1).click()
+    tab.get_by_text("16 of 17 images count").wait_for()
+    kept = (folder / FILTERED).read_text(encoding="utf-8")
+    assert '"bar/000001.png"' not in kept
+    assert '"bar/000002.png"' in kept
+    assert [one for one in asked if not one.startswith((url, "data:", "blob:"))] == []
+    assert errors == []

@@ -1,0 +1,1 @@
+"""A page in the browser: draw images live, and look through generated ones by hand."""
