@@ -109,6 +109,8 @@ def test_clip_judges_where_it_is_given(mixed, tmp_path):
     }  # fmt: skip
     assert scores.clip.weights_sha256 == sha256_of(tmp_path / "clip.safetensors")
     assert 0 <= scores.pooled.clip_agreement.value <= 1
+    own, _ = score(mixed, extractor=f"clip/ViT-S-32-alt:{tmp_path / 'clip.safetensors'}")
+    assert own.extractor == scores.clip
     pale, dark, _ = scores.classes
     assert pale.cmmd == pytest.approx(0, abs=1e-3)
     assert dark.cmmd > pale.cmmd

@@ -9,12 +9,15 @@ import torchvision
 from torch import Tensor, nn
 
 from tgn.core.backbones import load_classifier
+from tgn.core.checkpoints import sha256_of_weights
+from tgn.core.clip import ClipGuide, load_clip
 from tgn.core.data import ImageSet
 from tgn.core.devices import Device
 from tgn.core.errors import UserError
 from tgn.core.files import sha256_of
 from tgn.core.progress import Progress
 from tgn.score.networks import (
+    ClipFeatures,
     FeatureNetwork,
     TailFeatures,
     build_inception,
@@ -88,7 +91,8 @@ def load_extractor(spec: str, tail_file: Path) -> Extractor:
 
     Args:
         spec: ``tail``; ``inception:FILE``; ``NAME:FILE`` for a network of torchvision, else of
-            timm; ``timm/NAME:FILE`` where both libraries have the name and timm's is meant.
+            timm; ``timm/NAME:FILE`` where both libraries have the name and timm's is meant;
+            ``clip/ARCH:FILE`` or ``clip/ARCH:TAG`` for a CLIP of open_clip.
         tail_file: checkpoint of the run's tail net.
 
     Returns:
@@ -97,15 +101,26 @@ def load_extractor(spec: str, tail_file: Path) -> Extractor:
     Raises:
         UserError: for an unknown name, a file that is not there or does not fit.
     """
+    if spec.startswith("clip/"):
+        source = spec.removeprefix("clip/")
+        return clip_extractor(source, load_clip(source, ["place"]).freeze())
     name, _, file = spec.partition(":")
     path = tail_file if name == "tail" else Path(file)
     if name != "tail" and not file:
         raise UserError(
-            f"extractor got {spec!r}, expected tail, inception:FILE or NAME:FILE with a weights "
-            "file of a torchvision or timm network, e.g. resnet50:/path/to/resnet50.safetensors"
+            f"extractor got {spec!r}, expected tail, inception:FILE, clip/ARCH:FILE, or NAME:FILE "
+            "of a torchvision or timm network, e.g. resnet50:/path/to/resnet50.safetensors"
         )
     network = _build(name, path).eval().requires_grad_(False)
     return Extractor(name, _dimension(network), sha256_of(path), network)
+
+
+def clip_extractor(spec: str, guide: ClipGuide) -> Extractor:
+    """Return the image half of a loaded CLIP as an extractor; ``spec`` says whence it came."""
+    source = Path(spec.partition(":")[2])
+    sha256 = sha256_of(source) if source.is_file() else sha256_of_weights(guide.model)
+    dimension = guide.prompt_embeddings().shape[1]
+    return Extractor(f"clip {spec}", dimension, sha256, ClipFeatures(guide).eval())
 
 
 def _build(name: str, path: Path) -> FeatureNetwork:

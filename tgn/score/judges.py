@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from tgn.core.backbones import load_classifier
-from tgn.core.checkpoints import sha256_of_weights
 from tgn.core.clip import ClipGuide, load_clip
 from tgn.core.data import ImageSet
 from tgn.core.devices import Device
@@ -17,8 +16,8 @@ from tgn.core.files import read_json, sha256_of
 from tgn.core.folds import FOLDS, read_folds
 from tgn.core.progress import Progress
 from tgn.core.runs import Run
-from tgn.score.extractors import Extractor, apply_network
-from tgn.score.networks import ClassLogits, ClipFeatures
+from tgn.score.extractors import Extractor, apply_network, clip_extractor
+from tgn.score.networks import ClassLogits
 from tgn.score.results import Provenance
 
 CHECKPOINT, METRICS = "classifier.safetensors", "metrics.json"
@@ -135,11 +134,7 @@ def load_clip_judge(spec: str, names: list[str]) -> ClipJudge:
         UserError: for an unknown architecture or weights that cannot be had.
     """
     guide = load_clip(spec, names).freeze()
-    source = Path(spec.partition(":")[2])
-    sha256 = sha256_of(source) if source.is_file() else sha256_of_weights(guide.model)
-    network = ClipFeatures(guide).eval()
-    dimension = guide.prompt_embeddings().shape[1]
-    return ClipJudge(guide, Extractor(f"clip {spec}", dimension, sha256, network))
+    return ClipJudge(guide, clip_extractor(spec, guide))
 
 
 def _folded(folder: Path) -> ClassifierJudge:

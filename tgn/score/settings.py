@@ -15,7 +15,8 @@ class ScoreSettings(Settings):
     """Settings of ``tgn score``."""
 
     extractor: str = Field(
-        "tail", description="tail, inception:FILE, or NAME:FILE of a torchvision or timm network"
+        "tail",
+        description="tail, inception:FILE, clip/ARCH:FILE, or NAME:FILE of torchvision or timm",
     )
     lpips: str | None = Field(
         None, description="alex:FILE, vgg:FILE or squeeze:FILE, else not computed"
