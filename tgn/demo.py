@@ -11,7 +11,7 @@ RUN = "demo"
 SETTINGS = {
     "distill": ["steps=500"],
     "train": ["steps=900"],
-    "classify": ["steps=400"],
+    "classify": ["steps=350"],
 }
 
 

@@ -41,7 +41,7 @@ class TrainSettings(ComputeSettings, LoopSettings):
 class GenerateSettings(ComputeSettings):
     """Settings of ``tgn generate``."""
 
-    noise: float = Field(0.5, ge=0, le=1, description="r: 0 redraws the source, 1 forgets it")
+    noise: float = Field(0.4, ge=0, le=1, description="r: 0 redraws the source, 1 forgets it")
     n: int | None = Field(None, ge=1, description="images a class; default: fill up to the largest")
     format: ImageFormat = Field("png", description="png or jpeg")
     block: int = Field(64, ge=1, description="images drawn at once; fixes the last bit of pixels")
