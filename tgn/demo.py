@@ -10,8 +10,8 @@ RUN = "demo"
 # Sizes that fit a laptop: about ten minutes on two cores without a GPU.
 SETTINGS = {
     "distill": ["steps=500"],
-    "train": ["steps=900"],
-    "classify": ["steps=350"],
+    "train": ["steps=800"],
+    "classify": ["steps=330"],
 }
 
 

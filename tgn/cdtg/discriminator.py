@@ -37,7 +37,7 @@ def minibatch_deviation(x: Tensor) -> Tensor:
     batch, _, height, width = x.shape
     group = next(n for n in range(min(_SMALLEST_GROUP, batch), batch + 1) if batch % n == 0)
     grouped = at_least_float32(x).unflatten(0, (group, batch // group))
-    variance = grouped.var(dim=0, correction=0)
+    variance = (grouped - grouped.mean(dim=0)).square().mean(dim=0)  # var() is 20 times slower
     deviation = (variance + _EPSILON).sqrt().mean(dim=(1, 2, 3)).repeat(group)
     plane = deviation[:, None, None, None].expand(batch, 1, height, width)
     return torch.cat((x, plane.to(x.dtype)), dim=1)

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+TINY = 1e-24  # of a product of squared lengths
+
 
 def generator_adversarial(fake_logits: Tensor) -> Tensor:
     """Non-saturating logistic loss, mean of softplus(-D(G)) over [B] (Goodfellow et al. 2014)."""
@@ -74,7 +76,7 @@ def perceptual_distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
     """
     if len(a) != len(b):
         raise ValueError(f"{len(a)} stages of features against {len(b)}")
-    stages = [(_unit(x) - _unit(y)).square().sum(1).mean((1, 2)) for x, y in zip(a, b, strict=True)]
+    stages = [_unit_distance(x, y).mean((1, 2)) for x, y in zip(a, b, strict=True)]
     return torch.stack(stages).mean(0)
 
 
@@ -112,5 +114,13 @@ def diversity_shortfall(distances: Tensor, noise_ratio: Tensor, real_distance: f
     return F.relu(noise_ratio - distances / real_distance).mean()
 
 
-def _unit(features: Tensor) -> Tensor:
-    return F.normalize(features.float(), dim=1)
+def _unit_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Return |a' - b'|^2 [B, h, w] of the unit vectors along the channels of [B, D, h, w].
+
+    Written out as |a'|^2 + |b'|^2 - 2 a'b', which needs no copies of the features at unit length;
+    where a feature vector is 0, its unit vector is 0.
+    """
+    a, b = a.float(), b.float()
+    of_a, of_b = a.square().sum(1), b.square().sum(1)
+    cosine = (a * b).sum(1) * (of_a * of_b).clamp(min=TINY).rsqrt()
+    return (of_a > 0).float() + (of_b > 0).float() - 2 * cosine
