@@ -27,7 +27,7 @@ def class_histogram(split: Split, generated: Mapping[str, int]) -> bytes:
     axes.set_yticks(places, [_plain(name) for name in split.names], fontsize=8)
     axes.invert_yaxis()
     axes.set_xlabel("training images")
-    axes.legend(fontsize=8, loc="lower right")
+    axes.legend(fontsize=8, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
     axes.spines[["top", "right"]].set_visible(False)
     return _png(figure)
 
