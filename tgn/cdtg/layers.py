@@ -224,11 +224,15 @@ class DemodulatedConv2d(ModulatedConv2d):
     does both.
     """
 
-    def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        """[B, C_in, H, W] and style [B, D] -> [B, C_out, H', W']."""
+    def forward(self, x: Tensor, style: Tensor, bias: Tensor | None = None) -> Tensor:
+        """[B, C_in, H, W], style [B, D] and bias [C_out], added last -> [B, C_out, H', W']."""
         scales = self.modulation(style) * self.weight_scale
         out = self.convolve(scale_channels(x, scales))
-        return scale_channels(out, self._demodulation(scales) * ACTIVATION_GAIN)
+        factors = self._demodulation(scales) * ACTIVATION_GAIN
+        if bias is None:
+            return scale_channels(out, factors)
+        factors = factors[:, :, None, None].to(out.dtype)
+        return torch.addcmul(bias[:, None, None].to(out.dtype), out, factors)  # one pass, not two
 
     def _demodulation(self, scales: Tensor) -> Tensor:
         """1 / norm of each output channel's scaled weights: [B, C_in] -> [B, C_out]."""
@@ -264,8 +268,7 @@ class StyledLayer(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
         """Input [B, C_in, H, W], style [B, D], noise [B or 1, 1, H', W'] -> [B, C_out, H', W']."""
-        x = self.conv(x, style)
+        x = self.conv(x, style, self.bias * ACTIVATION_GAIN)
         if noise is not None:
-            x = x + (noise * (self.noise_strength * ACTIVATION_GAIN)).to(x.dtype)
-        x = x + (self.bias * ACTIVATION_GAIN)[:, None, None].to(x.dtype)
+            x += (noise * (self.noise_strength * ACTIVATION_GAIN)).to(x.dtype)
         return F.leaky_relu(x, ACTIVATION_SLOPE, inplace=True)
