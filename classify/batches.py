@@ -1,12 +1,25 @@
 """Which images a step sees: real ones, and generated ones where a class has them."""
 
+from typing import Literal, NamedTuple
+
 import torch
 from torch import Tensor
 
-from classify.settings import Sampling
 from tgn.core.data import ImageSet
 from tgn.core.errors import DataError
 from tgn.core.seeds import generator
+
+Sampling = Literal["random", "square-root", "class-balanced", "progressive"]
+
+
+class Drawn(NamedTuple):
+    """The images of a step, not yet augmented."""
+
+    images_u8: Tensor  # [B, bands, H, W]
+    labels: Tensor  # [B]
+    is_generated: Tensor  # [B], bool
+    prior: Tensor  # how often each class is drawn, [C], sum 1
+    paired_u8: Tensor | None  # the same scenes seen by the other sensor
 
 
 class ClassRows:
@@ -28,8 +41,12 @@ class Mixture:
 
     Random sampling: all images are alike, real or generated, but of a class's generated ones only
     as many count as bring it up to the largest real class: they fill up the histogram and never
-    turn it over. Class-balanced: every class is as likely as another, and a place of a class that
-    has generated images gets one of them with probability ``share``, else a real one.
+    turn it over. Square-root: classes in the ratio of the square roots of those counts.
+    Class-balanced: every class is as likely as another. Progressive: from random to class-balanced
+    over the training. Source: Kang et al. 2020 (arXiv 1910.09217), section 3, eq. 1 and 2.
+
+    A place of a class with generated images gets one of them in the ratio of the counts; under
+    class-balanced and progressive sampling with probability ``share``.
 
     Args:
         real: the training part.
@@ -37,18 +54,20 @@ class Mixture:
         sampling: how classes are drawn.
         share: of generated images under class-balanced sampling, in [0, 1].
         classes: C.
+        paired: the images of ``real``, row by row, as another sensor sees them, or None.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - two sensors and two sources, and how they are drawn
         self,
         real: ImageSet,
         generated: ImageSet | None,
         sampling: Sampling,
         share: float,
         classes: int,
+        paired: ImageSet | None = None,
     ) -> None:
-        self.real, self.generated = real, generated
-        self.balanced = sampling == "class-balanced"
+        self.real, self.generated, self.paired = real, generated, paired
+        self.sampling = sampling
         self.real_rows = ClassRows(real.labels, classes)
         if generated is not None and len(generated) == 0:
             raise DataError("no generated images; make them with: tgn generate --class all")
@@ -56,32 +75,60 @@ class Mixture:
         labels = generated.labels if generated is not None else no_rows
         self.generated_rows = ClassRows(labels, classes)
         counts, extra = self.real_rows.counts, self.generated_rows.counts
-        if self.balanced:
-            weight = (counts > 0).double()
+        fill = torch.minimum(extra, counts.max() - counts)
+        self.counts = counts + fill  # what the losses take for the number of training images, [C]
+        if self._levels:
             self.share = share * (extra > 0).double()
         else:
-            fill = torch.minimum(extra, counts.max() - counts)
-            weight = (counts + fill).double()
-            self.share = fill / weight.clamp(min=1)
-        self.prior = weight / weight.sum()  # how often each class is drawn, [C]
+            self.share = fill / self.counts.clamp(min=1)
 
-    def batch(self, size: int, seed: int, step: int, late: bool = False) -> tuple[Tensor, Tensor]:
-        """Return images_u8 [B, bands, H, W] and labels [B] of a step.
+    @property
+    def _levels(self) -> bool:
+        return self.sampling in ("class-balanced", "progressive")
 
-        ``late`` in a training, class-balanced batches hold real images only: what is learned last
-        is learned from the real thing.
+    def prior(self, progress: float = 0.0) -> Tensor:
+        """Return how often each class is drawn after a part of the training in [0, 1]: [C]."""
+        power = {"random": 1.0, "square-root": 0.5}.get(self.sampling, 0.0)
+        there = (self.counts > 0).double()
+        weight = there * self.counts.double() ** power
+        prior = weight / weight.sum()
+        if self.sampling == "progressive":
+            return torch.lerp(self.counts / self.counts.sum().double(), prior, progress)
+        return prior
+
+    def batch(
+        self,
+        size: int,
+        seed: int,
+        step: int,
+        progress: float = 0.0,
+        generated_until: float = 1.0,
+        class_weights: Tensor | None = None,
+    ) -> Drawn:
+        """Return the images of a step.
+
+        Args:
+            size: B.
+            seed: of the training.
+            step: number of the step.
+            progress: part of the training that is done, in [0, 1).
+            generated_until: from this progress on level batches hold real images only: what is
+                learned last is learned from the real thing.
+            class_weights: [C], in place of what sampling says, or None.
         """
         draw = generator(seed, "classify batch", step)
-        labels = torch.multinomial(self.prior, size, replacement=True, generator=draw)
+        prior = self.prior(progress) if class_weights is None else class_weights.double()
+        labels = torch.multinomial(prior, size, replacement=True, generator=draw)
         uniform = torch.rand(2, size, generator=draw)
-        share = 0 * self.share if late and self.balanced else self.share
-        wants_generated = uniform[0] < share[labels]
-        real = ~wants_generated
+        ended = self._levels and progress >= generated_until
+        is_generated = uniform[0] < (0 * self.share if ended else self.share)[labels]
+        rows = self.real_rows.pick(labels[~is_generated], uniform[1][~is_generated])
         images = torch.empty(
             size, self.real.bands, self.real.size, self.real.size, dtype=torch.uint8
         )
-        images[real] = self.real.batch(self.real_rows.pick(labels[real], uniform[1][real]))
-        if self.generated is not None and wants_generated.any():
-            rows = self.generated_rows.pick(labels[wants_generated], uniform[1][wants_generated])
-            images[wants_generated] = self.generated.batch(rows)
-        return images, labels
+        images[~is_generated] = self.real.batch(rows)
+        if self.generated is not None and is_generated.any():
+            made = self.generated_rows.pick(labels[is_generated], uniform[1][is_generated])
+            images[is_generated] = self.generated.batch(made)
+        paired = self.paired.batch(rows) if self.paired is not None else None
+        return Drawn(images, labels, is_generated, prior, paired)

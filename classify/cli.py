@@ -67,9 +67,9 @@ def train_verb(
     resume: ResumeOption = True,
 ) -> None:
     """Train a classifier on real images, with --augmented also on generated ones."""
+    from classify.course import train_classifier
     from classify.folding import train_folds
     from classify.lessons import Lesson
-    from classify.train import train_classifier
 
     settings = _settings(config, set_, seed=seed, device=device)
     found = find_run(run)

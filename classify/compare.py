@@ -10,10 +10,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
+from classify.course import train_classifier
 from classify.lessons import Lesson
-from classify.recipes import GENERATED, RECIPES
+from classify.recipes import GENERATED, recipe
 from classify.settings import TrainSettings
-from classify.train import train_classifier
 from tgn.core.files import atomic_path, read_json, write_json
 from tgn.core.manifest import fingerprint
 from tgn.core.progress import Progress
@@ -37,13 +37,13 @@ def compare(run: Run, plan: Plan, settings: TrainSettings, progress: Progress) -
     A training that is there, made with the same settings and the same generated images, is not
     repeated: after a kill the comparison goes on where it was.
     """
-    some = any(RECIPES[name].generated for name in plan.recipes)
+    some = any(recipe(name).generated for name in plan.recipes)
     generated = fingerprint(plan.augmented, run.split()) if some else ""
     results: dict[str, list[dict[str, Any]]] = {}
-    for recipe in plan.recipes:
-        made = (plan.augmented, generated) if RECIPES[recipe].generated else (None, "")
-        results[recipe] = [
-            _one(run, recipe, made, settings.model_copy(update={"seed": seed}), progress)
+    for name in plan.recipes:
+        made = (plan.augmented, generated) if recipe(name).generated else (None, "")
+        results[name] = [
+            _one(run, name, made, settings.model_copy(update={"seed": seed}), progress)
             for seed in range(settings.seed, settings.seed + plan.seeds)
         ]
     table = {
@@ -68,8 +68,8 @@ def _one(
     settings: TrainSettings,
     progress: Progress,
 ) -> dict[str, Any]:
-    recipe = RECIPES[name]
-    settings = settings.model_copy(update={"sampling": recipe.sampling, "loss": recipe.loss})
+    changes = recipe(name)
+    settings = settings.with_changes(changes.settings)
     directory = run.path / "classify" / "compare" / f"{name}-seed{settings.seed}"
     made_with = {"settings": settings.model_dump(mode="json"), "generated": generated[1]}
     record = directory / "made_with.json"
@@ -78,7 +78,7 @@ def _one(
         return read_json(directory / "metrics.json")
     (directory / "metrics.json").unlink(missing_ok=True)
     write_json(record, made_with)
-    lesson = Lesson(directory, generated[0], resume=same, images=recipe.images)
+    lesson = Lesson(directory, generated[0], resume=same, images=changes.images)
     return train_classifier(run, lesson, settings, progress)
 
 

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
+from classify.course import train_classifier
 from classify.lessons import Lesson
 from classify.settings import TrainSettings
-from classify.train import train_classifier
 from tgn.core.errors import DataError
 from tgn.core.folds import Folds, make_folds, write_folds
 from tgn.core.progress import Progress

@@ -1,25 +1,103 @@
-"""Losses for long-tailed labels."""
+"""Losses for long-tailed labels: one number an image, and how they are joined for a batch."""
 
+from typing import Literal
+
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+LossName = Literal["ce", "focal", "ldam", "balanced-softmax", "logit-adjustment"]
 
-def balanced_softmax(logits: Tensor, labels: Tensor, log_prior: Tensor) -> Tensor:
-    """Cross-entropy of logits shifted by the log frequency of each class in training.
+
+def focal(logits: Tensor, labels: Tensor, gamma: float) -> Tensor:
+    """Cross-entropy that fades where the right class is already likely.
+
+    (1 - p_y)^gamma * -log p_y. Source: Lin et al. 2017 (arXiv 1708.02002), eq. 4, over a softmax.
 
     Args:
         logits: [B, C].
         labels: [B] class indices.
-        log_prior: [C], natural logarithm of how often each class is drawn.
+        gamma: >= 0; 0 is cross-entropy.
 
     Returns:
-        A scalar in nats; equal to plain cross-entropy where all classes are drawn alike.
+        [B], in nats.
+    """
+    cross_entropy = F.cross_entropy(logits, labels, reduction="none")
+    return (1 - torch.exp(-cross_entropy)).clamp(min=0) ** gamma * cross_entropy
+
+
+def ldam_margins(counts: Tensor, largest: float) -> Tensor:
+    """Margin of each class, proportional to n^(-1/4), the rarest class having ``largest``.
+
+    Source: Cao et al. 2019 (arXiv 1906.07413), eq. 12.
+
+    Args:
+        counts: training images, [C].
+        largest: > 0, in units of the cosine.
+
+    Returns:
+        [C].
+    """
+    margins = counts.clamp(min=1).double() ** -0.25
+    return (margins * (largest / margins.max())).float()
+
+
+def ldam(logits: Tensor, labels: Tensor, margins: Tensor, scale: float) -> Tensor:
+    """Cross-entropy after the right class's cosine was lowered by its margin.
+
+    Source: Cao et al. 2019 (arXiv 1906.07413), eq. 13.
+
+    Args:
+        logits: scale times cosine, [B, C].
+        labels: [B] class indices.
+        margins: [C], in units of the cosine.
+        scale: of the logits.
+
+    Returns:
+        [B], in nats.
+    """
+    shift = F.one_hot(labels, logits.shape[1]) * (scale * margins[labels])[:, None]
+    return F.cross_entropy(logits - shift, labels, reduction="none")
+
+
+def logit_adjusted(logits: Tensor, labels: Tensor, prior: Tensor, tau: float = 1.0) -> Tensor:
+    """Cross-entropy of logits shifted by tau times the log frequency of each class.
+
+    With tau = 1 this is balanced softmax. Sources: Menon et al. 2021 (arXiv 2007.07314), eq. 10;
+    Ren et al. 2020, Balanced Meta-Softmax (arXiv 2007.10740), eq. 3.
+
+    Args:
+        logits: [B, C].
+        labels: [B] class indices.
+        prior: [C], how often each class is drawn, sum 1.
+        tau: >= 0; 0 is cross-entropy.
+
+    Returns:
+        [B], in nats; equal to cross-entropy where all classes are drawn alike.
 
     Raises:
         ValueError: if the prior is not [C].
-
-    Source: Ren et al. 2020, Balanced Meta-Softmax (arXiv 2007.10740), eq. 3.
     """
-    if log_prior.shape != logits.shape[1:]:
-        raise ValueError(f"log_prior {[*log_prior.shape]} != classes {[*logits.shape[1:]]}")
-    return F.cross_entropy(logits + log_prior, labels)
+    if prior.shape != logits.shape[1:]:
+        raise ValueError(f"prior {[*prior.shape]} != classes {[*logits.shape[1:]]}")
+    shift = tau * prior.to(logits.dtype).clamp(min=torch.finfo(logits.dtype).tiny).log()
+    return F.cross_entropy(logits + shift, labels, reduction="none")
+
+
+def effective_weights(counts: Tensor, beta: float) -> Tensor:
+    """Class weights (1 - beta) / (1 - beta^n), scaled to a mean of 1 over the classes.
+
+    Source: Cui et al. 2019, class-balanced loss (arXiv 1901.05555), eq. 3 and section 4.1.
+
+    Args:
+        counts: training images, [C].
+        beta: in [0, 1); 0 gives 1 to all, towards 1 the weights tend to 1 / n.
+
+    Returns:
+        [C].
+    """
+    n = counts.clamp(min=1).double()
+    # expm1 and log1p keep the digits that 1 - beta^n loses for beta near 1.
+    effective = -torch.expm1(n * torch.log1p(torch.tensor(-(1 - beta), dtype=torch.float64)))
+    weights = 1 / effective if beta > 0 else torch.ones_like(n)
+    return (weights * (len(counts) / weights.sum())).float()

@@ -6,22 +6,22 @@ import math
 import pytest
 import torch
 from tests_support import Command, in_process, write_generated
-from torch.autograd import gradcheck
 
-from classify import cli
+from classify import cli, course
 from classify import compare as comparing
 from classify import train as training
 from classify.batches import ClassRows, Mixture
 from classify.cli import OF_THE_RUN, with_default_folder
 from classify.compare import Plan, compare, interval
+from classify.course import train_classifier
+from classify.criterion import LabelCriterion, LossSettings
 from classify.evaluate import report
 from classify.folding import train_folds
 from classify.lessons import Lesson, images_of
-from classify.losses import balanced_softmax
-from classify.methods.plain import PlainMethod
+from classify.methods.base import Method
 from classify.recipes import check_recipes
 from classify.settings import TrainSettings
-from classify.train import ClassifierTrainer, train_classifier
+from classify.train import ClassifierTrainer
 from tgn.core.backbones import build_backbone, load_classifier
 from tgn.core.data import ImageSet
 from tgn.core.devices import Device
@@ -36,24 +36,6 @@ from tgn.core.progress import Silent
 def settings(**changes: object) -> TrainSettings:
     base = {"steps": 4, "batch_size": 16, "size": 16, "device": "cpu", "precision": "float32"}
     return TrainSettings.model_validate({**base, **changes})
-
-
-def test_balanced_softmax_known_value_and_limits():
-    logits, labels = torch.zeros(1, 2), torch.tensor([1])
-    prior = torch.tensor([0.75, 0.25])
-    value = balanced_softmax(logits, labels, prior.log()).item()
-    assert value == pytest.approx(-math.log(0.25))
-    draw = torch.randn(5, 3, dtype=torch.float64)
-    target = torch.tensor([0, 1, 2, 1, 0])
-    even = torch.full((3,), 1 / 3, dtype=torch.float64).log()
-    plain = torch.nn.functional.cross_entropy(draw, target)
-    torch.testing.assert_close(balanced_softmax(draw, target, even), plain)
-    skew = torch.tensor([0.7, 0.2, 0.1], dtype=torch.float64).log()
-    shifted = balanced_softmax(draw + 5.0, target, skew)
-    torch.testing.assert_close(shifted, balanced_softmax(draw, target, skew))
-    assert gradcheck(lambda x: balanced_softmax(x, target, skew), (draw.requires_grad_(True),))
-    with pytest.raises(ValueError, match="log_prior"):
-        balanced_softmax(draw, target, even[:2])
 
 
 def test_rows_are_picked_within_their_class():
@@ -82,25 +64,26 @@ def mixture(run, sampling, share, folder=None):
 
 
 def test_generated_images_fill_up_the_histogram_and_never_turn_it_over(augmented):
-    prior = mixture(augmented, "random", 0.5, augmented.path / "generated").prior
+    prior = mixture(augmented, "random", 0.5, augmented.path / "generated").prior()
     expected = torch.tensor([24, 12, 6, 24]).double()
     torch.testing.assert_close(prior, expected / expected.sum())
     mix = mixture(augmented, "random", 0.5, augmented.path / "generated")
-    for late in (False, True):
-        images, labels = mix.batch(4000, 0, 1, late)
+    for progress in (0.0, 0.9):
+        images, labels, *_ = mix.batch(4000, 0, 1, progress, generated_until=0.6)
         white = (images == 255).flatten(1).all(1)
         assert white[labels == 3].float().mean() == pytest.approx(20 / 24, abs=0.05)
-    even = mixture(augmented, "class-balanced", 0.5).prior
+    even = mixture(augmented, "class-balanced", 0.5).prior()
     torch.testing.assert_close(even, torch.full((4,), 0.25).double())
 
 
 def test_the_share_of_generated_images_is_kept_and_batches_repeat(augmented):
     mix = mixture(augmented, "class-balanced", 0.25, augmented.path / "generated")
-    images, labels = mix.batch(4000, 0, 1)
+    images, labels, is_generated, *_ = mix.batch(4000, 0, 1)
     white = (images == 255).flatten(1).all(1)
+    assert torch.equal(white, is_generated)
     assert set(labels[white].tolist()) == {3}
     assert white[labels == 3].float().mean() == pytest.approx(0.25, abs=0.05)
-    late, _ = mix.batch(4000, 0, 1, late=True)
+    late = mix.batch(4000, 0, 1, 0.6, generated_until=0.6).images_u8
     assert not (late == 255).flatten(1).all(1).any()
     again = mix.batch(4000, 0, 1)
     assert torch.equal(again[0], images)
@@ -194,13 +177,12 @@ def test_a_later_look_wins_unless_clearly_worse(fake_run, monkeypatch):
     device = Device(settings())
     net = build_backbone(settings(), tuple(entry.folder for entry in split.classes))
     mixture = Mixture(real, None, "random", 0.0, split.num_classes)
-    trainer = ClassifierTrainer(
-        net, PlainMethod(net, "ce", mixture.prior), mixture, settings(), device
-    )
+    criterion = LabelCriterion("ce", "none", LossSettings(), mixture.counts)
+    trainer = ClassifierTrainer(Method(net, criterion), mixture, settings(), device)
     kept = []
     for done, table in enumerate(tables.values(), start=1):
         monkeypatch.setattr(training, "confusion_matrix", lambda *_, table=table: table)
-        trainer.remember_if_best(done, real)
+        trainer.remember_if_best(done, real, range(split.num_classes))
         kept.append(trainer.best["step"])
     assert kept == [1, 2, 2]
 
@@ -262,7 +244,7 @@ def test_accuracy_score_recipes_learn_from_the_tail_only(augmented):
 
 
 def test_unknown_recipes_are_listed():
-    with pytest.raises(UserError, match="valid: ce, balanced, .*generated-tail-only"):
+    with pytest.raises(UserError, match=r"valid: ce, balanced, .*-only, each also as NAME\+gen"):
         check_recipes(["ce", "best"])
 
 
@@ -326,13 +308,13 @@ def test_a_manifest_cannot_lead_outside(fake_run):
 
 def test_a_fold_never_sees_its_own_part(fake_run, monkeypatch):
     split, seen = fake_run.split(), []
-    plain = training.Mixture
+    plain = course.Mixture
 
     def spy(real, *rest):
         seen.append({"/".join(path.parts[-3:]) for path in real.files})
         return plain(real, *rest)
 
-    monkeypatch.setattr(training, "Mixture", spy)
+    monkeypatch.setattr(course, "Mixture", spy)
     folder = fake_run.path / "classify" / "judges"
     folds = train_folds(fake_run, Lesson(folder), 2, settings(steps=1), Silent())
     assert read_folds(folder) == folds

@@ -5,10 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import timm
 import torch
-from timm.models.resnet import BasicBlock, ResNet
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from tgn.core.checkpoints import load_strictly, load_weights, read_metadata, save_weights
 from tgn.core.errors import UserError
@@ -28,13 +27,38 @@ class ClassifierFacts:
     folders: tuple[str, ...]  # class folders in the order of the logits
     mean: tuple[float, ...]  # of pixels in [0, 1], as the weights expect
     std: tuple[float, ...]
+    cosine_scale: float = 0.0  # > 0: logits are this times the cosine of embedding and weight
 
 
 class Output(NamedTuple):
-    """Logits [B, C] and stage-3 features [B, D, h, w] of a batch."""
+    """What a network says of a batch."""
 
-    logits: Tensor
-    features: Tensor
+    logits: Tensor  # [B, C]
+    features: Tensor  # after stage 3, [B, D, h, w]
+    embedding: Tensor  # what the classifier reads, [B, E]
+
+
+class CosineLinear(nn.Module):
+    """A classifier without lengths: scale times the cosine of embedding and class weight.
+
+    Source: LDAM (Cao et al. 2019, arXiv 1906.07413), section 3.2, which needs margins to mean the
+    same for every class.
+
+    Args:
+        in_features: E.
+        out_features: C.
+        scale: s > 0.
+    """
+
+    def __init__(self, in_features: int, out_features: int, scale: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(out_features, in_features))
+        nn.init.xavier_uniform_(self.weight)
+        self.in_features, self.scale = in_features, scale
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """[B, E] -> logits [B, C] in [-scale, scale]."""
+        return self.scale * F.linear(F.normalize(embedding), F.normalize(self.weight))
 
 
 class TappedNet(nn.Module):
@@ -47,6 +71,9 @@ class TappedNet(nn.Module):
         super().__init__()
         self.facts = facts
         self.net: Any = _create(facts)
+        if facts.cosine_scale:
+            size = self.embedding_size
+            self.replace_classifier(CosineLinear(size, len(facts.folders), facts.cosine_scale))
         self.stages = len(self.net.feature_info)
         if self.stages < 2:
             raise UserError(f"{facts.arch} has no stages to tap; choose e.g. tiny, resnet18")
@@ -59,23 +86,45 @@ class TappedNet(nn.Module):
         """D, channels of the tapped features."""
         return self.net.feature_info[self.stages - 2]["num_chs"]
 
+    @property
+    def classifier(self) -> Any:
+        """The last layer, embeddings [B, E] -> logits [B, C]."""
+        return self.net.get_classifier()
+
+    def replace_classifier(self, layer: nn.Module) -> None:
+        """Put another last layer in, embeddings [B, E] -> logits [B, C]."""
+        old = self.classifier
+        name = next(name for name, module in self.net.named_modules() if module is old)
+        parent, _, last = name.rpartition(".")
+        setattr(self.net.get_submodule(parent), last, layer)
+
+    @property
+    def embedding_size(self) -> int:
+        """E, numbers the classifier reads."""
+        return int(self.classifier.in_features)
+
     def forward(self, images_pm1: Tensor) -> Output:
-        """Return logits and the features after stage 3 (the last but one)."""
-        logits, stages = self.with_stages(images_pm1)
-        return Output(logits, stages[-1])  # [B, C], [B, D, H/16, W/16]
+        """Return logits, the features after stage 3 (the last but one) and the embedding."""
+        last, stages = self._stages(images_pm1)
+        embedding = self.net.forward_head(last, pre_logits=True)  # [B, E]
+        return Output(self.classifier(embedding), stages[-1], embedding)
 
     def with_stages(self, images_pm1: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return logits and the features of every stage but the last, finest first."""
-        normalised = self._normalise(images_pm1)  # [B, bands, H, W]
-        indices = list(range(self.stages - 1))
-        last, stages = self.net.forward_intermediates(normalised, indices=indices)
+        last, stages = self._stages(images_pm1)
         return self.net.forward_head(last), stages  # [B, C], each [B, D_i, h_i, w_i]
+
+    def _stages(self, images_pm1: Tensor) -> tuple[Tensor, list[Tensor]]:
+        normalised = self._normalise(images_pm1)  # [B, bands, H, W]
+        return self.net.forward_intermediates(normalised, indices=list(range(self.stages - 1)))
 
     def _normalise(self, images_pm1: Tensor) -> Tensor:
         return (images_pm1 * 0.5 + 0.5 - self.mean) / self.std
 
 
-def build_backbone(settings: BackboneSettings, folders: tuple[str, ...]) -> TappedNet:
+def build_backbone(
+    settings: BackboneSettings, folders: tuple[str, ...], cosine_scale: float = 0.0
+) -> TappedNet:
     """Build a network for the classes in ``folders``.
 
     Images of up to 64 px get a 3x3 stem of stride 1 without pooling where the network starts from
@@ -93,6 +142,7 @@ def build_backbone(settings: BackboneSettings, folders: tuple[str, ...]) -> Tapp
         folders=folders,
         mean=(0.5,) * settings.bands,
         std=(0.5,) * settings.bands,
+        cosine_scale=cosine_scale,
     )
     if not pretrained:
         return TappedNet(facts)
@@ -130,6 +180,9 @@ def freeze(net: TappedNet) -> TappedNet:
 
 
 def _create(facts: ClassifierFacts) -> Any:
+    import timm  # seconds to import: --help must not wait for it
+    from timm.models.resnet import BasicBlock, ResNet
+
     classes = len(facts.folders)
     if facts.arch == "tiny":
         net: Any = ResNet(
@@ -156,6 +209,8 @@ def _create(facts: ClassifierFacts) -> Any:
 
 def _shrink_stem(net: Any, bands: int) -> None:
     """Replace the stride-4 stem of a ResNet; other families keep theirs."""
+    from timm.models.resnet import ResNet
+
     if not isinstance(net, ResNet):
         return
     width = int(net.bn1.num_features)  # type: ignore[arg-type]
@@ -166,6 +221,8 @@ def _shrink_stem(net: Any, bands: int) -> None:
 
 def _expected_statistics(settings: BackboneSettings) -> dict[str, tuple[float, ...]]:
     """Return the mean and std that timm's weights of this network were trained with."""
+    import timm
+
     if settings.arch == "tiny":
         return {}
     config = timm.get_pretrained_cfg(settings.arch)
@@ -175,6 +232,8 @@ def _expected_statistics(settings: BackboneSettings) -> dict[str, tuple[float, .
 
 
 def _foreign_weights(settings: BackboneSettings) -> dict[str, Tensor]:
+    import timm
+
     if settings.weights != "pretrained":
         return load_weights(Path(str(settings.weights)))
     try:

@@ -1,7 +1,7 @@
 """Settings: one frozen, typed object a verb, read from a file and ``--set key=value``."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,7 +24,8 @@ class Settings(BaseModel):
             UserError: naming the key, what was got and the valid keys.
         """
         values = _read_yaml(file) if file else {}
-        values |= dict(_parse_override(text) for text in overrides)
+        for key, value in (_parse_override(text) for text in overrides):
+            _put(values, key, value)
         values |= {key: value for key, value in flags.items() if value is not None}
         try:
             return cls.model_validate(values)
@@ -34,17 +35,45 @@ class Settings(BaseModel):
     @classmethod
     def help_text(cls) -> str:
         """Return the keys and defaults that ``--set`` takes, for ``--help``."""
-        keys = (f"{name}={field.get_default()}" for name, field in cls.model_fields.items())
-        return f"Settings for --set and --config (--dry-run explains them): {', '.join(keys)}"
+        keys = ", ".join(f"{name}={value}" for name, value, _ in _flat(cls()))
+        return f"Settings for --set and --config (--dry-run explains them): {keys}"
 
     def explained(self) -> str:
         """Return the resolved settings as YAML, each with its meaning as a comment."""
-        lines = []
-        for name, value in self.model_dump(mode="json").items():
-            meaning = type(self).model_fields[name].description
-            shown = f"{name}: {json.dumps(value, ensure_ascii=False)}"  # JSON is YAML too
-            lines.append(f"{shown}  # {meaning}" if meaning else shown)
-        return "\n".join(lines)
+        return "\n".join(_lines(self))
+
+
+def _flat(settings: Settings, prefix: str = "") -> Iterator[tuple[str, Any, str | None]]:
+    """Yield (dotted name, value, meaning) of every single setting."""
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, Settings):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value, field.description
+
+
+def _lines(settings: Settings, indent: str = "") -> Iterator[str]:
+    """Yield lines of YAML; a group of settings is a mapping of its own."""
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        meaning = f"  # {field.description}" if field.description else ""
+        if isinstance(value, Settings):
+            yield f"{indent}{name}:{meaning}"
+            yield from _lines(value, indent + "  ")
+        else:
+            plain = settings.model_dump(mode="json", include={name})[name]
+            shown = json.dumps(plain, ensure_ascii=False)  # JSON is YAML too
+            yield f"{indent}{name}: {shown}{meaning}"
+
+
+def _put(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set ``group.name`` in nested mappings."""
+    *groups, name = key.split(".")
+    for group in groups:
+        values[group] = inner = dict(values.get(group) or {})
+        values = inner
+    values[name] = value
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
@@ -71,7 +100,17 @@ def _explain(error: ValidationError, cls: type[BaseModel]) -> str:
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            parts.append(f"unknown setting {key!r}; valid: {', '.join(cls.model_fields)}")
+            valid = ", ".join(_valid_keys(cls, problem["loc"][:-1]))
+            parts.append(f"unknown setting {key!r}; valid: {valid}")
         else:
             parts.append(f"setting {key}: got {problem['input']!r}: {problem['msg']}")
     return "; ".join(parts)
+
+
+def _valid_keys(cls: type[BaseModel], groups: Sequence[int | str]) -> list[str]:
+    for group in groups:
+        inner = cls.model_fields[str(group)].annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            break
+        cls = inner
+    return [".".join(str(part) for part in (*groups, name)) for name in cls.model_fields]

@@ -5,8 +5,6 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from tgn.core.errors import UserError
@@ -26,6 +24,8 @@ class Device:
         use_bf16 = settings.precision == "bf16" or (
             settings.precision == "auto" and _has_fast_bf16(settings.device)
         )
+        from accelerate import Accelerator  # a second to import: --help must not wait for it
+
         # Precision is not accelerate's to keep: it is one for the whole process there.
         self.accelerator = Accelerator(cpu=settings.device == "cpu")
         self.precision = "bf16" if use_bf16 else "float32"
@@ -63,12 +63,20 @@ class Device:
         """Move a network to the device, channels last, equal on all processes."""
         net = net.to(self.torch_device).to(memory_format=torch.channels_last)
         if self.processes > 1:
+            from accelerate.utils import broadcast
+
             broadcast(list(net.state_dict().values()))
         return net
 
     def mine(self, rows: Tensor) -> Tensor:
         """Return this process's slice of a global batch of row numbers."""
         return rows.tensor_split(self.processes)[self.rank]
+
+    def total(self, values: Tensor) -> Tensor:
+        """Return the sum of the processes' values; alone, the values."""
+        if self.processes == 1:
+            return values
+        return self.accelerator.reduce(values, reduction="sum")
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Average the gradients of all processes; does nothing alone."""

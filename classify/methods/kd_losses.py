@@ -1,0 +1,53 @@
+"""What makes a student resemble its teacher: tensors to one scalar each."""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def soft_target_kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """KL divergence from the teacher's softened classes to the student's, times T².
+
+    The factor T² keeps the gradient's size when T changes (Hinton et al. 2015, arXiv 1503.02531,
+    section 2).
+
+    Args:
+        student: logits, [B, C].
+        teacher: logits, [B, C]; no gradient flows into them.
+        temperature: T > 0; larger is softer.
+
+    Returns:
+        Sum over classes, mean over the batch ("batchmean"), in nats.
+
+    Raises:
+        ValueError: if the shapes differ or the temperature is not positive.
+    """
+    if student.shape != teacher.shape:
+        raise ValueError(f"student logits {[*student.shape]} != teacher's {[*teacher.shape]}")
+    if temperature <= 0:
+        raise ValueError(f"temperature must be > 0, got {temperature}")
+    p_teacher = F.softmax(teacher.detach().float() / temperature, dim=1)
+    log_p_student = F.log_softmax(student.float() / temperature, dim=1)
+    return F.kl_div(log_p_student, p_teacher, reduction="batchmean") * temperature**2
+
+
+class FeatureMatch(nn.Module):
+    """Compares stage-3 features of nets of any two widths and strides.
+
+    Args:
+        student_channels: D of the student.
+        teacher_channels: D of the teacher; where it differs, a trained 1x1 convolution translates.
+    """
+
+    def __init__(self, student_channels: int, teacher_channels: int) -> None:
+        super().__init__()
+        same = student_channels == teacher_channels
+        self.translate: nn.Module = (
+            nn.Identity() if same else nn.Conv2d(student_channels, teacher_channels, 1, bias=False)
+        )
+
+    def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """[B, D_s, h, w] and [B, D_t, h', w'] -> mean squared difference of each image, [B]."""
+        translated, height, width = self.translate(student).float(), *teacher.shape[2:]
+        if translated.shape[2:] != teacher.shape[2:]:
+            translated = F.adaptive_avg_pool2d(translated, (height, width))
+        return (translated - teacher.detach().float()).square().mean(dim=(1, 2, 3))

@@ -1,0 +1,198 @@
+"""The student mimics the teacher's embedding, above all its direction, by random hyperplanes.
+
+Source: Wang et al. 2021, Distilling Knowledge by Mimicking Features (TPAMI, arXiv 2011.01424).
+
+Differs from the released code: the mask of the teacher's mistakes cannot divide by zero, and the
+hashes see embeddings scaled to a mean square of 1 where nothing else bounds them (``lsh`` alone).
+"""
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from classify.methods.base import Batch, Method, MethodOutput, added
+from classify.methods.logit_kd import given_teacher
+from classify.methods.phases import Facts, Parts, Phase
+from tgn.core.backbones import TappedNet
+from tgn.core.config import Settings
+from tgn.core.images import to_pm1
+from tgn.core.seeds import generator
+
+BATCH_SIZE, HASHES_AT_ONCE = 256, 256
+Mimic = Literal["l2", "lsh", "lshl2"]
+Bias = Literal["zero", "mean", "median"]
+
+
+class LshSettings(Settings):
+    """Settings of ``--method lsh``."""
+
+    mimic: Mimic = Field("lshl2", description="l2, lsh, or both")
+    weight: float = Field(6.0, ge=0, description="beta, of the mimicking")
+    hashes: int = Field(2048, ge=1, description="N hyperplanes")
+    bias: Bias = Field("median", description="where the hyperplanes cut: zero, mean, median")
+    mask: bool = Field(True, description="mimic only where the teacher is right")
+    warm_up: float = Field(0.1, ge=0, lt=1, description="share of the steps until full weight")
+
+
+class Hashes(nn.Module):
+    """N hyperplanes in the space of embeddings, fixed.
+
+    Args:
+        size: D.
+        hashes: N.
+        std: of the normal weights, > 0.
+        draw: CPU generator.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, size: int, hashes: int, std: float, draw: torch.Generator) -> None:
+        super().__init__()
+        weight = std * torch.randn(hashes, size, generator=draw)
+        self.register_buffer("weight", weight, persistent=False)
+        self.register_buffer("bias", torch.zeros(hashes), persistent=False)
+
+    def set_bias(self, kind: Bias, embeddings: Tensor) -> None:
+        """Move the planes so that they cut at 0, or at the mean or median of embeddings [n, D]."""
+        if kind == "zero":
+            self.bias.zero_()
+            return
+        for rows in torch.arange(len(self.weight)).split(HASHES_AT_ONCE):
+            values = embeddings.float() @ self.weight[rows].T.to(embeddings.device)  # [n, rows]
+            cut = values.mean(0) if kind == "mean" else values.median(0).values
+            self.bias[rows] = -cut.to(self.bias)
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """[B, D] -> [B, N], float32; the sign is the side of the plane."""
+        with torch.autocast(embedding.device.type, enabled=False):
+            return F.linear(embedding.float(), self.weight, self.bias)
+
+
+def l2_each(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean squared difference of embeddings [B, D] of each image, [B]."""
+    return (student.float() - teacher.detach().float()).square().mean(1)
+
+
+def lsh_each(student: Tensor, teacher: Tensor) -> Tensor:
+    """Binary cross-entropy between the sides of the planes, mean over the planes, [B] in nats.
+
+    Args:
+        student: hash values, [B, N], taken as logits.
+        teacher: hash values, [B, N]; their signs are the targets.
+    """
+    target = (teacher.detach() > 0).to(student.dtype)
+    return F.binary_cross_entropy_with_logits(student, target, reduction="none").mean(1)
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of values [B] where mask [B] is 1; 0 where it is nowhere."""
+    return (values * mask).sum() / mask.sum().clamp(min=1)
+
+
+class MatchedClassifier(nn.Module):
+    """Two linear layers, student's embedding -> teacher's size -> classes, that are one matrix.
+
+    Args:
+        size: E of the student.
+        teacher_size: E of the teacher.
+        classes: C.
+    """
+
+    def __init__(self, size: int, teacher_size: int, classes: int) -> None:
+        super().__init__()
+        self.in_features = size
+        self.match, self.last = nn.Linear(size, teacher_size), nn.Linear(teacher_size, classes)
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """[B, E] -> logits [B, C]."""
+        return self.last(self.match(embedding))
+
+    @torch.no_grad()
+    def merged(self) -> nn.Linear:
+        """Return the one layer that does the same."""
+        match, last = self.match, self.last
+        layer = nn.Linear(match.in_features, last.out_features, device=last.weight.device)
+        weight = last.weight.double()
+        layer.weight.copy_(weight @ match.weight.double())
+        layer.bias.copy_(weight @ match.bias.double() + last.bias.double())
+        return layer
+
+
+class LshMimicking(Method):
+    """Labels + beta (L2 and/or LSH) of the embeddings."""
+
+    def __init__(self, parts: Parts, settings: LshSettings) -> None:
+        super().__init__(parts.student, parts.criterion)
+        self.settings, self._teachers = settings, parts.teachers
+        teacher = parts.teachers["teacher"].net
+        student, size = parts.student, teacher.embedding_size
+        if student.embedding_size != size:
+            matched = MatchedClassifier(student.embedding_size, size, len(parts.counts))
+            student.replace_classifier(parts.device.place(matched))
+        std = float(teacher.classifier.weight.detach().float().std())
+        draw = generator(parts.seed, "lsh hyperplanes")
+        self.hashes = Hashes(size, settings.hashes, std, draw).to(parts.device.torch_device)
+        embeddings = torch.empty(0)
+        if settings.bias != "zero":
+            embeddings = self._embeddings(parts)
+        self.hashes.set_bias(settings.bias, embeddings)
+
+    def forward(self, batch: Batch) -> MethodOutput:
+        """Return the loss of a batch."""
+        output = self.student(batch.images_pm1)
+        taught = self._teachers["teacher"](batch.images_pm1)
+        embedding, logits = self._matched(output.embedding), output.logits.float()
+        mask = torch.ones(len(logits), device=logits.device)
+        if self.settings.mask:
+            mask = (taught.logits.argmax(1) == batch.labels).float()
+        terms = {}
+        weight = self._weight(batch.progress)
+        if self.settings.mimic != "lsh":
+            terms["l2"] = (weight, masked_mean(l2_each(embedding, taught.embedding), mask))
+        if self.settings.mimic != "l2":
+            terms["lsh"] = (weight, masked_mean(self._lsh(embedding, taught.embedding), mask))
+        return added(self.criterion(logits, batch), logits, **terms)
+
+    def finished(self, student: TappedNet) -> TappedNet:
+        """Merge the layer that matched the sizes away."""
+        if isinstance(student.classifier, MatchedClassifier):
+            student.replace_classifier(student.classifier.merged())
+        return student
+
+    def _lsh(self, embedding: Tensor, taught: Tensor) -> Tensor:
+        values = self.hashes(taught)
+        if self.settings.mimic == "lsh":
+            # Only signs are asked for: without a bound the length, and with it the certainty,
+            # would grow for ever. The teacher's own length is the natural one.
+            length = taught.float().norm(dim=1, keepdim=True)
+            embedding = F.normalize(embedding.float()) * length
+        return lsh_each(self.hashes(embedding), values)
+
+    def _matched(self, embedding: Tensor) -> Tensor:
+        layer = self.student.classifier
+        return layer.match(embedding) if isinstance(layer, MatchedClassifier) else embedding
+
+    def _weight(self, progress: float) -> float:
+        """Rise to beta over the warm-up: at first nothing bounds what the student says."""
+        if self.settings.warm_up == 0:
+            return self.settings.weight
+        return self.settings.weight * min(progress / self.settings.warm_up, 1.0)
+
+    def _embeddings(self, parts: Parts) -> Tensor:
+        """Return the teacher's embeddings of the training images as they are, [n, D]."""
+        device, found = parts.device, []
+        for images_u8, _ in parts.images.batches(BATCH_SIZE):
+            with device.autocast():
+                output = self._teachers["teacher"](device.put(to_pm1(images_u8)))
+            found.append(output.embedding.float())
+        return torch.cat(found)
+
+
+def phases(settings: LshSettings, facts: Facts) -> tuple[Phase, ...]:
+    """Return the one phase."""
+    teachers = {"teacher": given_teacher(facts, "lsh")}
+    return (Phase("", lambda parts: LshMimicking(parts, settings), teachers),)

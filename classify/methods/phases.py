@@ -1,0 +1,69 @@
+"""The trainings that one command does in turn, as a method describes them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor
+
+from classify.methods.base import Criterion, Method, Teacher
+from tgn.core.backbones import TappedNet
+from tgn.core.data import ImageSet
+from tgn.core.devices import Device
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a method is built from at the beginning of a phase."""
+
+    student: TappedNet
+    criterion: Criterion
+    teachers: Mapping[str, Teacher]
+    counts: Tensor  # images of each class that count, [C]
+    images: ImageSet  # what the student learns from, without generated ones
+    validation: ImageSet | None  # None where a class has no images in it
+    device: Device
+    seed: int
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One training; its classifier is written to ``<classifier>/<name>/``.
+
+    Attributes:
+        name: of the folder; "" for the last phase, whose classifier is the result.
+        build: makes the method.
+        teachers: what ``build`` finds in ``parts.teachers``: the name of an earlier phase, or a
+            file.
+        start: phase whose weights the student begins with, or None.
+        classes: the student sees images of these classes only; None for all.
+        on_paired: the student sees the other sensor's images, the teachers those of the run.
+        steps: share of the steps of the settings; 0 for none.
+        lr: times the learning rate of the settings.
+        balanced: class-balanced sampling whatever the settings say.
+    """
+
+    name: str
+    build: Callable[[Parts], Method]
+    teachers: Mapping[str, str | Path] = field(default_factory=dict)
+    start: str | None = None
+    classes: tuple[int, ...] | None = None
+    on_paired: bool = False
+    steps: float = 1.0
+    lr: float = 1.0
+    balanced: bool = False
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of the run when phases are laid out."""
+
+    counts: tuple[int, ...]  # training images of each class, largest first
+    num_head: int
+    given_teacher: Path | None  # --teacher
+    distilled: Path  # folder of tgn distill's networks
+
+
+def plain(parts: Parts) -> Method:
+    """Learn from labels alone."""
+    return Method(parts.student, parts.criterion)
