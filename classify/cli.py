@@ -1,14 +1,16 @@
 """The command ``classify``: reads what was asked, calls one function, shows the result."""
 
+import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, get_args
 
 import typer
 from rich.table import Table
 
-from classify.recipes import RECIPES, check_recipes
-from classify.settings import TrainSettings, recipe_name
+from classify.recipes import BASES, check_recipes, with_ratios
+from classify.settings import MethodName, TrainSettings, recipe_name
 from tgn.core.console import (
     ConfigOption,
     DeviceOption,
@@ -22,7 +24,7 @@ from tgn.core.console import (
     run_app,
 )
 from tgn.core.errors import NotFoundError, UserError
-from tgn.core.files import write_json
+from tgn.core.files import read_json, write_json
 from tgn.core.manifest import rows_in_use
 from tgn.core.runs import Run, find_run
 from tgn.core.settings import ComputeSettings
@@ -43,6 +45,9 @@ AugmentedOption = Annotated[
     typer.Option("--augmented", help="Also generated images: the run's, or those in a folder."),
 ]
 NameOption = Annotated[str | None, typer.Option("--name", help="Name of the classifier.")]
+TeacherOption = Annotated[
+    str | None, typer.Option("--teacher", help="Classifier that teaches: a name or a file.")
+]
 
 
 @app.callback()
@@ -55,6 +60,10 @@ def train_verb(
     augmented: AugmentedOption = None,
     run: RunOption = None,
     name: NameOption = None,
+    method: Annotated[
+        str | None, typer.Option(help=f"Any of: {', '.join(get_args(MethodName))}.")
+    ] = None,
+    teacher: TeacherOption = None,
     folds: Annotated[
         int | None,
         typer.Option(min=2, help="Train this many, each without its part: judges for tgn score."),
@@ -67,34 +76,48 @@ def train_verb(
     resume: ResumeOption = True,
 ) -> None:
     """Train a classifier on real images, with --augmented also on generated ones."""
-    from classify.course import train_classifier
+    from classify.course import planned, train_classifier
     from classify.folding import train_folds
     from classify.lessons import Lesson
 
-    settings = _settings(config, set_, seed=seed, device=device)
+    settings = _settings(config, set_, seed=seed, device=device, method=method)
     found = find_run(run)
     folder = _augmented(found, augmented)
     if folds and folder:
         raise UserError("--folds got --augmented too; judges must not see generated images")
     name = name or recipe_name(settings, folder is not None) + (f"-{folds}-folds" if folds else "")
-    lesson = Lesson(found.path / "classify" / name, folder, resume)
+    directory = found.path / "classify" / name
+    lesson = Lesson(directory, folder, resume, teacher=_teacher(found, teacher))
+    phases = [phase.name or name for phase in planned(found, lesson, settings)]
     if dry_run:
-        _plan(settings, f"train {name!r}")
+        _plan(settings, f"train {name!r} in {len(phases)} trainings: {', '.join(phases)}")
     if folds:
         train_folds(found, lesson, folds, settings, TerminalProgress())
         out.print(f"{folds} classifiers: {lesson.directory}; next: tgn score", markup=False)
         return
     result = train_classifier(found, lesson, settings, TerminalProgress())
     _show(result)
+    for phase in phases[:-1]:
+        _show_own(phase, read_json(lesson.directory / phase / "metrics.json"))
     out.print(f"classifier, metrics and confusion matrix: {lesson.directory}", markup=False)
 
 
 @app.command("evaluate")
 def evaluate_verb(
-    run: RunOption = None, name: NameOption = None, device: DeviceOption = None
+    run: RunOption = None,
+    name: NameOption = None,
+    assume_balanced_test: Annotated[
+        bool,
+        typer.Option(
+            help="Also: name every class equally often. Uses the prior of the test set, which no "
+            "classifier in use knows."
+        ),
+    ] = False,
+    device: DeviceOption = None,
 ) -> None:
     """Measure a trained classifier on the run's test images, class by class."""
-    from classify.evaluate import draw_confusion, evaluate
+    from classify.calibration import draw_reliability
+    from classify.evaluate import draw_confusion, evaluate, evaluate_assigned
     from tgn.core.backbones import load_classifier
     from tgn.core.devices import Device
 
@@ -105,9 +128,19 @@ def evaluate_verb(
     split, facts = found.split(), net.facts
     images = split.image_set("test", found.path, facts.size, facts.bands)
     result = evaluate(place.place(net), images, split, place)
+    if assume_balanced_test:
+        result["assuming_balanced_test"] = evaluate_assigned(net, images, split, place)
     write_json(directory / "evaluation.json", result)
     draw_confusion(result, directory / "confusion.png")
+    draw_reliability(result, directory / "reliability.png")
     _show(result)
+    shifted = ", ".join(f"{name} {100 * x:.1f}" for name, x in result["shifted"].items())
+    out.print(
+        f"calibration error {100 * result['ece']:.1f}; accuracy under other test priors: {shifted}"
+    )
+    if assume_balanced_test:
+        out.print("the same, told that all classes are equally frequent in the test part:")
+        _show(result["assuming_balanced_test"])
     table = Table("class", "training images", "test images", "accuracy")
     for row in result["per_class"]:
         accuracy = "-" if row["accuracy"] is None else f"{100 * row['accuracy']:.1f}"
@@ -117,28 +150,69 @@ def evaluate_verb(
 
 @app.command("predict")
 def predict_verb(
-    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    images: Annotated[
+        list[str], typer.Argument(help="Image files, folders, or - for a list on stdin.")
+    ],
     run: RunOption = None,
     name: NameOption = None,
+    top: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object an image.")] = False,
     device: DeviceOption = None,
 ) -> None:
-    """Name the class of images, with its probability."""
-    from classify.predict import predict
+    """Name the classes of images, with their probabilities, tab-separated."""
+    from classify.predict import files_in, predict
     from tgn.core.backbones import load_classifier
     from tgn.core.devices import Device
 
     net = load_classifier(_classifier(find_run(run), name) / "classifier.safetensors")
     place = Device(ComputeSettings.resolve(device=device))
-    for file, folder, probability in predict(place.place(net), images, place):
-        out.print(f"{file}\t{folder}\t{probability:.3f}", markup=False)
+    files = files_in(Path(one) for one in _listed(images))
+    for file, classes in predict(place.place(net), files, place, top):
+        if as_json:
+            row = {"file": str(file), "classes": dict(classes)}
+            out.print(json.dumps(row, ensure_ascii=False), markup=False)
+        else:
+            named = (f"{folder}\t{probability:.3f}" for folder, probability in classes)
+            out.print("\t".join((str(file), *named)), markup=False)
+
+
+@app.command("export")
+def export_verb(
+    file: Annotated[Path | None, typer.Argument(help="Default: beside the classifier.")] = None,
+    run: RunOption = None,
+    name: NameOption = None,
+) -> None:
+    """Write a classifier as ONNX, checked against torch with onnxruntime."""
+    from classify.export import export_onnx
+    from tgn.core.backbones import load_classifier
+
+    directory = _classifier(find_run(run), name)
+    net = load_classifier(directory / "classifier.safetensors")
+    file = file or directory / "classifier.onnx"
+    difference = export_onnx(net, file)
+    facts = net.facts
+    out.print(
+        f"{file}: images [B, {facts.bands}, {facts.size}, {facts.size}] in [0, 1] -> logits, "
+        f"probabilities [B, {len(facts.folders)}]; differs from torch by {difference:.0e}",
+        markup=False,
+    )
 
 
 @app.command("compare", epilog=TrainSettings.help_text())
 def compare_verb(
     recipes: Annotated[
-        str, typer.Option(help=f"Any of: {', '.join(RECIPES)}.")
+        str,
+        typer.Option(help=f"Any of: {', '.join(BASES)}; each also as NAME+generated."),
     ] = "ce,ce+generated,balanced,balanced+generated",
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each recipe.")] = 3,
+    ratio: Annotated[
+        str | None,
+        typer.Option(help="With so many generated images: 1 fills classes up; e.g. 0.25,0.5,1,2."),
+    ] = None,
+    teacher: TeacherOption = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Trainings at a time; default: one for each GPU.")
+    ] = None,
     augmented: AugmentedOption = OF_THE_RUN,
     run: RunOption = None,
     config: ConfigOption = None,
@@ -148,24 +222,25 @@ def compare_verb(
     dry_run: DryRunOption = False,
 ) -> None:
     """Train recipes with several seeds and show mean and 95% interval of each."""
-    from classify.compare import Plan, compare, shown
+    from classify.compare import Plan, compare, default_jobs
+    from classify.tables import rows_of, shown
 
     settings = _settings(config, set_, seed=seed, device=device)
     found = find_run(run)
     names = check_recipes([recipe.strip() for recipe in recipes.split(",") if recipe.strip()])
+    names = tuple(with_ratios(names, _numbers(ratio)))
     folder = found.path / "generated" if augmented in (None, OF_THE_RUN) else Path(str(augmented))
     if dry_run:
         _plan(settings, f"train {len(names)} recipes x {seeds} seeds: {', '.join(names)}")
-    result = compare(found, Plan(names, seeds, folder), settings, TerminalProgress())
+    plan = Plan(names, seeds, folder, _teacher(found, teacher), jobs or default_jobs())
+    result = compare(found, plan, settings, TerminalProgress())
     table = Table("recipe", "tail", "head", "balanced", "overall", "macro F1")
-    for recipe, row in result["recipes"].items():
-        table.add_row(recipe, *(shown(entry) for entry in row.values()))
-    for recipe, row in result["gains"].items():
-        table.add_row(f"gain over {recipe}", *(shown(entry) for entry in row.values()))
+    for title, row in rows_of(result):
+        table.add_row(title, *(shown(entry) for entry in row.values()))
     out.print(table)
     out.print(
         f"percent of real test images, mean over {seeds} seeds ± half of the 95% interval; "
-        f"all values: {found.path / 'compare.json'}",
+        f"all values: {found.path / 'compare.json'}, also .csv, .md and .png",
         markup=False,
     )
 
@@ -200,6 +275,38 @@ def _classifier(run: Run, name: str | None) -> Path:
     if name not in found:
         raise NotFoundError(f"no classifier {name!r}; there are: {', '.join(sorted(found))}")
     return found[name].parent
+
+
+def _teacher(run: Run, given: str | None) -> Path | None:
+    """Return the file of the classifier that --teacher names."""
+    if given is None or Path(given).is_file():
+        return Path(given) if given else None
+    return _classifier(run, given) / "classifier.safetensors"
+
+
+def _numbers(text: str | None) -> list[float]:
+    try:
+        return [float(part) for part in (text or "").split(",") if part.strip()]
+    except ValueError:
+        raise UserError(f"--ratio got {text!r}, expected numbers, e.g. 0.25,0.5,1,2") from None
+
+
+def _listed(images: list[str]) -> Iterator[str]:
+    """Yield the arguments; in place of ``-`` the lines of stdin, as they come."""
+    for one in images:
+        if one == "-":
+            yield from (line.rstrip("\n") for line in sys.stdin if line.strip())
+        else:
+            yield one
+
+
+def _show_own(phase: str, result: dict[str, Any]) -> None:
+    """Show what a teacher is worth on the classes it was taught."""
+    own = result.get("own_classes")
+    value = own["accuracy"] if own else result["balanced"]
+    what = f"its own {len(own['classes'])} classes" if own else "all classes"
+    shown = "-" if value is None else f"{100 * value:.1f}"
+    out.print(f"{phase}: balanced accuracy on {what}: {shown}", markup=False)
 
 
 def _show(result: dict[str, Any]) -> None:

@@ -1,20 +1,18 @@
 """Recipes against one another, over several seeds: one table with intervals."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
-from scipy import stats
+import torch
 
-from classify.course import train_classifier
 from classify.lessons import Lesson
 from classify.recipes import GENERATED, recipe
 from classify.settings import TrainSettings
-from tgn.core.files import atomic_path, read_json, write_json
+from classify.tables import as_csv, as_markdown, draw_comparison, interval
+from classify.trainings import Training, run_all
+from tgn.core.files import sha256_of, write_json, write_text
 from tgn.core.manifest import fingerprint
 from tgn.core.progress import Progress
 from tgn.core.runs import Run
@@ -29,23 +27,31 @@ class Plan:
     recipes: tuple[str, ...]
     seeds: int
     augmented: Path  # folder of generated images
+    teacher: Path | None = None  # of the recipes that need one
+    jobs: int = 1  # trainings at a time
+
+
+def default_jobs() -> int:
+    """Return one training at a time for each GPU, and at least one."""
+    return max(torch.cuda.device_count(), 1)
 
 
 def compare(run: Run, plan: Plan, settings: TrainSettings, progress: Progress) -> dict[str, Any]:
-    """Train every recipe with every seed and write ``compare.json`` and ``compare.png``.
+    """Train every recipe with every seed and write ``compare.{json,csv,md,png}``.
 
-    A training that is there, made with the same settings and the same generated images, is not
+    A training that is there, made with the same settings, generated images and teacher, is not
     repeated: after a kill the comparison goes on where it was.
     """
     some = any(recipe(name).generated for name in plan.recipes)
     generated = fingerprint(plan.augmented, run.split()) if some else ""
-    results: dict[str, list[dict[str, Any]]] = {}
-    for name in plan.recipes:
-        made = (plan.augmented, generated) if recipe(name).generated else (None, "")
-        results[name] = [
-            _one(run, name, made, settings.model_copy(update={"seed": seed}), progress)
-            for seed in range(settings.seed, settings.seed + plan.seeds)
-        ]
+    seeds = range(settings.seed, settings.seed + plan.seeds)
+    trainings = [
+        _training(run, plan, name, generated, settings.with_changes({"seed": seed}))
+        for name in plan.recipes
+        for seed in seeds
+    ]
+    rows = iter(run_all(run, trainings, plan.jobs, progress))
+    results = {name: [next(rows) for _ in seeds] for name in plan.recipes}
     table = {
         "part": "test",
         "seeds": plan.seeds,
@@ -54,32 +60,32 @@ def compare(run: Run, plan: Plan, settings: TrainSettings, progress: Progress) -
         "generated_sha256": generated,
         "recipes": {name: _summaries(rows) for name, rows in results.items()},
         "gains": _gains(results),
+        "against_first": _against_first(results),
         "per_class": {name: _per_class(rows) for name, rows in results.items()},
     }
     write_json(run.path / "compare.json", table)
-    _draw(table, run.path / "compare.png")
+    write_text(run.path / "compare.csv", as_csv(table))
+    write_text(run.path / "compare.md", as_markdown(table))
+    draw_comparison(table, run.path / "compare.png")
     return table
 
 
-def _one(
-    run: Run,
-    name: str,
-    generated: tuple[Path | None, str],  # folder, fingerprint
-    settings: TrainSettings,
-    progress: Progress,
-) -> dict[str, Any]:
+def _training(run: Run, plan: Plan, name: str, generated: str, settings: TrainSettings) -> Training:
     changes = recipe(name)
     settings = settings.with_changes(changes.settings)
     directory = run.path / "classify" / "compare" / f"{name}-seed{settings.seed}"
-    made_with = {"settings": settings.model_dump(mode="json"), "generated": generated[1]}
-    record = directory / "made_with.json"
-    same = record.is_file() and read_json(record) == made_with
-    if same and (directory / "metrics.json").is_file():
-        return read_json(directory / "metrics.json")
-    (directory / "metrics.json").unlink(missing_ok=True)
-    write_json(record, made_with)
-    lesson = Lesson(directory, generated[0], resume=same, images=changes.images)
-    return train_classifier(run, lesson, settings, progress)
+    made_with = {"settings": settings.model_dump(mode="json"), "generated": ""}
+    if changes.generated:
+        made_with["generated"] = generated
+    if plan.teacher is not None and settings.method != "plain":
+        made_with["teacher"] = sha256_of(plan.teacher)
+    lesson = Lesson(
+        directory,
+        plan.augmented if changes.generated else None,
+        images=changes.images,
+        teacher=plan.teacher,
+    )
+    return Training(lesson, settings, made_with)
 
 
 def _summaries(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -101,49 +107,18 @@ def _gains(results: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """Return what generated images add to each recipe, paired by seed."""
     gains = {}
     for name, rows in results.items():
-        plain = name.removesuffix(GENERATED)
+        plain = name.partition(GENERATED)[0]
         if plain != name and plain in results:
-            pairs = list(zip(rows, results[plain], strict=True))
-            gains[plain] = {m: interval([a[m] - b[m] for a, b in pairs]) for m in MEASURES}
+            gains[name.replace(GENERATED, "")] = _differences(rows, results[plain])
     return gains
 
 
-def interval(values: Sequence[float]) -> dict[str, Any]:
-    """Return mean and half-width of the 95% t-interval; the half-width of one value is null."""
-    mean, n = float(np.mean(values)), len(values)
-    if n < 2:
-        return {"mean": mean, "half_width": None, "values": list(values)}
-    error = float(np.std(values, ddof=1)) / math.sqrt(n)
-    half_width = float(stats.t.ppf(0.975, n - 1)) * error
-    return {"mean": mean, "half_width": half_width, "values": list(values)}
+def _against_first(results: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Return every recipe's difference to the first one, paired by seed."""
+    (_, first), *others = results.items()
+    return {name: _differences(rows, first) for name, rows in others}
 
 
-def shown(entry: dict[str, Any]) -> str:
-    """Return "mean ± half-width" in percent."""
-    half = entry["half_width"]
-    return f"{100 * entry['mean']:.1f}" + ("" if half is None else f" ± {100 * half:.1f}")
-
-
-def _draw(table: dict[str, Any], path: Path) -> None:
-    """Draw tail and head accuracy of every recipe with their intervals."""
-    recipes = table["recipes"]
-    figure = Figure(figsize=(7, 1.2 + 0.45 * len(recipes)), layout="constrained")
-    axes = figure.subplots()
-    for offset, measure, colour in ((-0.15, "tail", "#dd8452"), (0.15, "head", "#4c72b0")):
-        entries = [row[measure] for row in recipes.values()]
-        axes.errorbar(
-            [100 * entry["mean"] for entry in entries],
-            [place + offset for place in range(len(entries))],
-            xerr=[100 * (entry["half_width"] or 0) for entry in entries],
-            fmt="o",
-            color=colour,
-            capsize=3,
-            label=f"{measure} classes",
-        )
-    axes.set_yticks(range(len(recipes)), list(recipes))
-    axes.invert_yaxis()
-    axes.set_xlabel("accuracy on real test images, %")
-    axes.legend(fontsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
+def _differences(rows: list[dict[str, Any]], others: list[dict[str, Any]]) -> dict[str, Any]:
+    pairs = list(zip(rows, others, strict=True))
+    return {m: interval([a[m] - b[m] for a, b in pairs]) for m in MEASURES}

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from classify.batches import Mixture
+from classify.calibration import draw_reliability
 from classify.criterion import LabelCriterion
 from classify.evaluate import draw_confusion, evaluate
 from classify.lessons import Lesson, LessonImages, images_of, sets_of
@@ -231,4 +232,5 @@ def _write(directory: Path, net: TappedNet, result: dict[str, Any], settings: st
     save_classifier(directory / CHECKPOINT, net)
     write_text(directory / SETTINGS, settings)
     draw_confusion(result, directory / "confusion.png")
+    draw_reliability(result, directory / "reliability.png")
     write_json(directory / METRICS, result)

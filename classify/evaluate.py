@@ -3,26 +3,58 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from classify.calibration import Reliability
+from classify.priors import balanced_assignment, shifted_accuracies
 from tgn.core.backbones import TappedNet
 from tgn.core.data import ImageSet
 from tgn.core.devices import Device
 from tgn.core.files import atomic_path
 from tgn.core.longtail import shot_groups
-from tgn.core.measures import confusion_matrix, group_accuracy, recalls, summary
+from tgn.core.measures import (
+    confusion_of,
+    group_accuracy,
+    predictions,
+    recalls,
+    summary,
+)
 from tgn.core.split import Split
 
 MANY, FEW = 100, 20
 
 
 def evaluate(net: TappedNet, images: ImageSet, split: Split, device: Device) -> dict[str, Any]:
-    """Return overall, balanced, head, tail, macro F1, many/medium/few and per-class accuracy.
+    """Return all that is measured on held-out images, each in [0, 1] unless it is a count.
 
-    All are in [0, 1]; groups are class means; a class without test images has accuracy null.
+    Overall, balanced, head, tail, macro F1, many/medium/few and per-class accuracy; accuracy
+    under other class priors; calibration. Groups are class means; a class without test images has
+    accuracy null.
     """
-    return report(confusion_matrix(net, images, device), split)
+    classes, reliability = split.num_classes, Reliability()
+    confusion = torch.zeros(classes, classes, dtype=torch.int64)
+    for logits, labels in predictions(net, images, device):
+        confusion += confusion_of(logits, labels)
+        reliability.add(logits, labels)
+    return {**report(confusion, split), **reliability.summary()}
+
+
+def evaluate_assigned(
+    net: TappedNet, images: ImageSet, split: Split, device: Device
+) -> dict[str, Any]:
+    """Return the measures after every class was named equally often.
+
+    It uses the prior of the test set and all its images at once, so it says nothing of a
+    classifier in use; report it apart or not at all.
+    """
+    pairs = list(predictions(net, images, device))
+    logits = torch.cat([logits for logits, _ in pairs])
+    labels = torch.cat([labels for _, labels in pairs])
+    named = torch.tensor(balanced_assignment(logits.softmax(1)))
+    one_hot = torch.nn.functional.one_hot(named, split.num_classes)
+    return report(confusion_of(one_hot, labels), split)
 
 
 def report(confusion: Tensor, split: Split) -> dict[str, Any]:
@@ -42,6 +74,7 @@ def report(confusion: Tensor, split: Split) -> dict[str, Any]:
     return {
         **summary(confusion, split.num_head),
         **shots,
+        "shifted": shifted_accuracies(confusion),
         "thresholds": {"many_over": MANY, "few_under": FEW},
         "per_class": per_class,
         "confusion": confusion.tolist(),

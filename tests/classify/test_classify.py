@@ -7,12 +7,11 @@ import pytest
 import torch
 from tests_support import Command, in_process, write_generated
 
-from classify import cli, course
-from classify import compare as comparing
+from classify import cli, course, trainings
 from classify import train as training
 from classify.batches import ClassRows, Mixture
 from classify.cli import OF_THE_RUN, with_default_folder
-from classify.compare import Plan, compare, interval
+from classify.compare import Plan, compare
 from classify.course import train_classifier
 from classify.criterion import LabelCriterion, LossSettings
 from classify.evaluate import report
@@ -21,6 +20,7 @@ from classify.lessons import Lesson, images_of
 from classify.methods.base import Method
 from classify.recipes import check_recipes
 from classify.settings import TrainSettings
+from classify.tables import interval
 from classify.train import ClassifierTrainer
 from tgn.core.backbones import build_backbone, load_classifier
 from tgn.core.data import ImageSet
@@ -205,7 +205,7 @@ def test_report_groups():
 
 def test_comparison_is_paired_and_goes_on_after_a_kill(augmented, monkeypatch):
     plan = Plan(("ce", "ce+generated"), 2, augmented.path / "generated")
-    real, calls = comparing.train_classifier, []
+    real, calls = trainings.train_classifier, []
 
     def counts(run, lesson, *rest):
         calls.append(lesson.directory.name)
@@ -213,7 +213,7 @@ def test_comparison_is_paired_and_goes_on_after_a_kill(augmented, monkeypatch):
             raise KeyboardInterrupt
         return real(run, lesson, *rest)
 
-    monkeypatch.setattr(comparing, "train_classifier", counts)
+    monkeypatch.setattr(trainings, "train_classifier", counts)
     with pytest.raises(KeyboardInterrupt):
         compare(augmented, plan, settings(steps=2), Silent())
     table = compare(augmented, plan, settings(steps=2), Silent())

@@ -1,6 +1,6 @@
 """Numbers for people out of a confusion matrix."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -12,22 +12,32 @@ from tgn.core.images import to_pm1
 
 
 @torch.inference_mode()
-def confusion_matrix(net: torch.nn.Module, images: ImageSet, device: Device) -> Tensor:
-    """Count a :class:`TappedNet`'s predictions: [C, C], row = true class, column = predicted."""
+def predictions(
+    net: torch.nn.Module, images: ImageSet, device: Device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield a :class:`TappedNet`'s logits [B, C], float32 on the CPU, with labels [B]."""
     was_training = net.training
     net.eval()
-    counts: Tensor | None = None
     for images_u8, labels in images.batches(256):
         with device.autocast():
             logits = net(to_pm1(device.put(images_u8))).logits
-        classes = logits.shape[1]
-        flat = labels * classes + logits.argmax(1).cpu()
-        seen = torch.bincount(flat, minlength=classes * classes).view(classes, classes)
-        counts = seen if counts is None else counts + seen
+        yield logits.float().cpu(), labels
     net.train(was_training)
-    if counts is None:
+
+
+def confusion_matrix(net: torch.nn.Module, images: ImageSet, device: Device) -> Tensor:
+    """Count a :class:`TappedNet`'s predictions: [C, C], row = true class, column = predicted."""
+    counts = [confusion_of(logits, labels) for logits, labels in predictions(net, images, device)]
+    if not counts:
         raise ValueError("an empty image set has no confusion matrix")
-    return counts
+    return torch.stack(counts).sum(0)
+
+
+def confusion_of(logits: Tensor, labels: Tensor) -> Tensor:
+    """Count the predictions of one batch, logits [B, C] with labels [B]: [C, C]."""
+    classes = logits.shape[1]
+    flat = labels * classes + logits.argmax(1)
+    return torch.bincount(flat, minlength=classes * classes).view(classes, classes)
 
 
 def recalls(confusion: Tensor) -> Tensor:
