@@ -170,10 +170,10 @@ def predict_verb(
     for file, classes in predict(place.place(net), files, place, top):
         if as_json:
             row = {"file": str(file), "classes": dict(classes)}
-            out.print(json.dumps(row, ensure_ascii=False), markup=False)
+            typer.echo(json.dumps(row, ensure_ascii=False))
         else:
             named = (f"{folder}\t{probability:.3f}" for folder, probability in classes)
-            out.print("\t".join((str(file), *named)), markup=False)
+            typer.echo("\t".join((str(file), *named)))  # rich would turn tabs into spaces
 
 
 @app.command("export")
