@@ -60,13 +60,16 @@ def _root(
 @app.command("scenes", epilog=ScenesSettings.help_text())
 def scenes_verb(
     out_dir: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
+    modality: Annotated[
+        str | None, typer.Option(help="eo (camera), sar (radar), or eo,sar: pairs of both.")
+    ] = None,
     config: ConfigOption = None,
     set_: SetOption = None,
     seed: SeedOption = None,
     dry_run: DryRunOption = False,
 ) -> None:
     """Write the built-in data: drawn aerial chips of twelve classes, long-tailed."""
-    settings = _settings(ScenesSettings, config, set_, seed=seed)
+    settings = _settings(ScenesSettings, config, set_, seed=seed, modality=modality)
     counts = count_scenes(settings)
     if dry_run:
         _plan(settings, f"{counts.total} chips into {out_dir}")
@@ -81,7 +84,8 @@ def scenes_verb(
 
     write_scenes(out_dir, settings, advance)
     progress.stop()
-    out.print(f"wrote {counts.total} chips to {out_dir}; next: tgn split {out_dir}")
+    data = out_dir / "eo" if "," in settings.modality else out_dir
+    out.print(f"wrote {counts.total} scenes to {out_dir}; next: tgn split {data}")
 
 
 @app.command("chips", epilog=ChipSettings.help_text())

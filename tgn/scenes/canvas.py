@@ -51,6 +51,8 @@ class Canvas:
         self.samples = 3 if size <= 40 else 2 if size <= 160 else 1
         self.side = size * self.samples
         self.pixels: Paint = np.zeros((3, self.side, self.side), np.float32)
+        self.heights: Field = np.zeros((self.side, self.side), np.float32)
+        """How high what stands on the ground is, in chip units, [side, side]."""
         self._axis = (np.arange(self.side, dtype=np.float32) + 0.5) * (2.0 / self.side) - 1.0
         direction = rng.uniform(0.0, 2.0 * math.pi)
         length = rng.uniform(0.35, 1.5)
@@ -87,6 +89,7 @@ class Canvas:
     def cast(self, shape: Shape, pose: Pose, height: float) -> None:
         """Darkens the ground where a shape this high (in its own units) keeps the sun off."""
         rise = height * pose.scale
+        self._raise(shape, pose, rise)
         fallen = Pose(
             pose.x + self.sun[0] * rise, pose.y + self.sun[1] * rise, pose.angle_rad, pose.scale
         )
@@ -95,6 +98,13 @@ class Canvas:
             return
         rows, columns, coverage = found
         self.pixels[:, rows, columns] *= 1.0 - coverage * np.float32(self.shade)
+
+    def _raise(self, shape: Shape, pose: Pose, rise: float) -> None:
+        found = self._coverage(shape, pose, 0.0)
+        if found is not None:
+            rows, columns, coverage = found
+            below = self.heights[rows, columns]
+            np.maximum(below, coverage * np.float32(rise), out=below)
 
     def sunward(self, pose: Pose, length: float) -> tuple[float, float]:
         """The step (u, v) of this length, in units of the shape, that leads towards the sun."""

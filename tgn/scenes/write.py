@@ -16,9 +16,10 @@ from tgn.core.files import read_json, write_bytes, write_json
 from tgn.core.images import encode_image
 from tgn.core.longtail import profile_counts
 from tgn.core.seeds import seed_of
-from tgn.scenes.draw import CLASS_NAMES, SMALLEST_SIZE, draw_chip
+from tgn.scenes.draw import CLASS_NAMES, SMALLEST_SIZE, draw_chip, draw_pair
 
 RECORD_NAME = "scenes.json"
+Modality = Literal["eo", "sar", "eo,sar"]
 
 
 class ScenesSettings(Settings):
@@ -34,6 +35,9 @@ class ScenesSettings(Settings):
     profile: Literal["longtail", "balanced"] = Field(
         default="longtail",
         description="longtail: exponential, aircraft first; balanced: all the largest",
+    )
+    modality: Modality = Field(
+        default="eo", description="eo: camera; sar: radar; eo,sar: both, in folders of that name"
     )
 
 
@@ -76,6 +80,8 @@ def write_scenes(
 ) -> SceneCounts:
     """Writes OUT/train/<class>/NNNNN.png, OUT/test/<class>/NNNNN.png and OUT/scenes.json.
 
+    With two sensors OUT/eo/train/... and OUT/sar/train/...; equal names are the same scene.
+
     An interrupted call is continued by the same call: chips that are there are kept, and every
     chip's bytes depend on its own key only.
 
@@ -93,15 +99,34 @@ def write_scenes(
     counts = count_scenes(settings)
     _claim(out, settings)
     for done, (part, class_name, index) in enumerate(_chips(counts), start=1):
-        file = out / part / class_name / f"{index:05d}.png"
-        if not file.exists():
-            rng = chip_generator(settings, part, class_name, index)
-            chip_u8 = torch.from_numpy(draw_chip(class_name, rng, settings.size))
-            write_bytes(file, encode_image(chip_u8.permute(2, 0, 1), "png"))
+        files = _files(out, settings.modality, f"{part}/{class_name}/{index:05d}.png")
+        if not all(file.exists() for file in files.values()):
+            _write_scene(files, settings, part, class_name, index)
         if progress is not None:
             progress(done)
     write_json(out / RECORD_NAME, _record(settings, complete=True))
     return counts
+
+
+def _files(out: Path, modality: Modality, name: str) -> dict[str, Path]:
+    """Return the file of each sensor; a sensor alone has no folder of its own."""
+    sensors = modality.split(",")
+    return {sensor: (out if len(sensors) == 1 else out / sensor) / name for sensor in sensors}
+
+
+def _write_scene(
+    files: dict[str, Path], settings: ScenesSettings, part: str, class_name: str, index: int
+) -> None:
+    rng = chip_generator(settings, part, class_name, index)
+    if set(files) == {"eo"}:
+        views = {"eo": draw_chip(class_name, rng, settings.size)}
+    else:
+        radar_rng = chip_generator(settings, f"{part} radar", class_name, index)
+        eo, sar = draw_pair(class_name, rng, radar_rng, settings.size)
+        views = {"eo": eo, "sar": sar}
+    for sensor, file in files.items():
+        chip_u8 = torch.from_numpy(views[sensor]).permute(2, 0, 1)
+        write_bytes(file, encode_image(chip_u8, "png"))
 
 
 def _chips(counts: SceneCounts) -> Iterator[tuple[str, str, int]]:
