@@ -74,11 +74,10 @@ def manifold(
     2002.09797), eq. 4 and 5.
     """
     check_tables(generated, real, ("generated", "real"))
-    x, y = generated.to(torch.float64), real.to(torch.float64)
-    reach_x, reach_y = neighbour_radii(x, k, chunk_size), neighbour_radii(y, k, chunk_size)
-    balls = torch.zeros(len(x), dtype=torch.float64)
-    recalled, covered = torch.zeros(2, len(y), dtype=torch.bool)
-    for rows, columns, between in distance_blocks(x, y, chunk_size):
+    reach_x, reach_y = (neighbour_radii(table, k, chunk_size) for table in (generated, real))
+    balls = torch.zeros(len(generated), dtype=torch.float64)
+    recalled, covered = torch.zeros(2, len(real), dtype=torch.bool)
+    for rows, columns, between in distance_blocks(generated, real, chunk_size):
         inside = between <= reach_y[columns]
         balls[rows] += inside.sum(dim=1)
         covered[columns] |= inside.any(dim=0)

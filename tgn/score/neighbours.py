@@ -66,7 +66,7 @@ def neighbour_radii(features: Tensor, k: int, chunk_size: int = CHUNK_SIZE) -> T
         chunk_size: rows compared at once; memory is its square.
 
     Returns:
-        float64 [N].
+        [N], in the precision of the features.
 
     Raises:
         ValueError: for a wrong shape, non-finite values or too few rows.
@@ -74,9 +74,8 @@ def neighbour_radii(features: Tensor, k: int, chunk_size: int = CHUNK_SIZE) -> T
     check_tables(features, features, ("own", "own"))
     if not 1 <= k < len(features):
         raise ValueError(f"k must be in [1, {len(features) - 1}] for that many rows, got {k}")
-    table = features.to(torch.float64)
-    nearest = torch.full((len(table), k), float("inf"), dtype=torch.float64)
-    for rows, columns, between in distance_blocks(table, table, chunk_size):
+    nearest = features.new_full((len(features), k), float("inf"))
+    for rows, columns, between in distance_blocks(features, features, chunk_size):
         hide_self(between, rows, columns)
         both = torch.cat((nearest[rows], between), dim=1)
         nearest[rows] = both.topk(k, dim=1, largest=False).values

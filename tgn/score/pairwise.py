@@ -15,6 +15,9 @@ def distance_blocks(
 ) -> Iterator[tuple[slice, slice, Tensor]]:
     """Yield Euclidean distances block by block, all references of one query block in turn.
 
+    From |q|² + |r|² - 2 q·r, after the references' mean was taken off both, which leaves distances
+    as they are and keeps the digits that large common offsets would eat.
+
     Args:
         queries: features, [N, D].
         references: features, [M, D].
@@ -23,11 +26,16 @@ def distance_blocks(
     Yields:
         Query rows, reference rows and their distances [n, m], in the precision of the tables.
     """
-    for start in range(0, len(queries), chunk_size):
-        rows = slice(start, min(start + chunk_size, len(queries)))
-        for offset in range(0, len(references), chunk_size):
-            columns = slice(offset, min(offset + chunk_size, len(references)))
-            yield rows, columns, torch.cdist(queries[rows], references[columns])
+    centre = references.mean(dim=0, dtype=torch.float64)
+    q, r = ((table.double() - centre).to(queries.dtype) for table in (queries, references))
+    norms_q, norms_r = (table.square().sum(dim=1) for table in (q, r))
+    for start in range(0, len(q), chunk_size):
+        rows = slice(start, min(start + chunk_size, len(q)))
+        for offset in range(0, len(r), chunk_size):
+            columns = slice(offset, min(offset + chunk_size, len(r)))
+            sums = norms_q[rows, None] + norms_r[columns]
+            block = torch.addmm(sums, q[rows], r[columns].T, alpha=-2, out=sums)
+            yield rows, columns, block.clamp_(min=0).sqrt_()
 
 
 def hide_self(block: Tensor, rows: slice, columns: slice) -> None:
