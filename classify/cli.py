@@ -26,7 +26,7 @@ from tgn.core.console import (
 from tgn.core.errors import NotFoundError, UserError
 from tgn.core.files import read_json, write_json
 from tgn.core.manifest import rows_in_use
-from tgn.core.runs import Run, find_run
+from tgn.core.runs import Run, find_run, runs_root
 from tgn.core.settings import ComputeSettings
 
 # What trains and judges is imported by the verbs: it takes seconds, --help takes none.
@@ -243,6 +243,37 @@ def compare_verb(
         f"all values: {found.path / 'compare.json'}, also .csv, .md and .png",
         markup=False,
     )
+
+
+@app.command("multilabel", epilog=TrainSettings.help_text())
+def multilabel_verb(
+    table: Annotated[
+        Path, typer.Argument(help="CSV: file,part,labels; part train or test, labels a;b;c.")
+    ],
+    name: NameOption = None,
+    method: Annotated[str | None, typer.Option(help="plain or lsh.")] = None,
+    teacher: Annotated[str | None, typer.Option(help="Classifier that teaches: its file.")] = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    seed: SeedOption = None,
+    device: DeviceOption = None,
+    dry_run: DryRunOption = False,
+    resume: ResumeOption = True,
+) -> None:
+    """Train a classifier of images that show several classes; mAP, CF1, OF1 on the test part."""
+    from classify.multilabel.train import MultiLabelLesson, train_multi_label
+
+    settings = _settings(config, set_, seed=seed, device=device, method=method)
+    directory = runs_root() / f"{table.stem}-multilabel" / (name or settings.method)
+    if dry_run:
+        _plan(settings, f"train {directory}")
+    lesson = MultiLabelLesson(table, directory, Path(teacher) if teacher else None, resume)
+    result = train_multi_label(lesson, settings, TerminalProgress())
+    shown = ("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1")
+    table_of_measures = Table(*shown)
+    table_of_measures.add_row(*(f"{100 * result[measure]:.1f}" for measure in shown))
+    out.print(table_of_measures)
+    out.print(f"percent on {result['n']} test images; classifier: {directory}", markup=False)
 
 
 def _settings(config: str | None, set_: list[str] | None, **flags: Any) -> TrainSettings:

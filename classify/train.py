@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
 
-from classify.batches import Drawn, Mixture
+from classify.batches import Drawn
 from classify.methods.base import Batch, Method
 from classify.mixing import blended, draw_blend
 from classify.settings import TrainSettings
@@ -24,11 +24,28 @@ MOMENTUM, WARMUP = 0.9, 0.05
 AVERAGE_DECAY = 0.98
 
 
+class Draws(Protocol):
+    """Where batches come from."""
+
+    counts: Tensor
+
+    def batch(
+        self,
+        size: int,
+        seed: int,
+        step: int,
+        progress: float,
+        generated_until: float,
+        class_weights: Tensor | None,
+    ) -> Drawn:
+        """Return the images of a step."""
+
+
 class ClassifierTrainer:
     """Steps of a student under a method; its averaged weights are the result."""
 
     def __init__(
-        self, method: Method, mixture: Mixture, settings: TrainSettings, device: Device
+        self, method: Method, mixture: Draws, settings: TrainSettings, device: Device
     ) -> None:
         self.method, self.mixture = method, mixture
         self.settings, self.device = settings, device

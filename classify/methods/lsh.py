@@ -147,7 +147,9 @@ class LshMimicking(Method):
         taught = self._teachers["teacher"](batch.images_pm1)
         embedding, logits = self._matched(output.embedding), output.logits.float()
         mask = torch.ones(len(logits), device=logits.device)
-        if self.settings.mask:
+        if (
+            self.settings.mask and batch.labels.ndim == 1
+        ):  # of several labels none is "the" right one
             mask = (taught.logits.argmax(1) == batch.labels).float()
         terms = {}
         weight = self._weight(batch.progress)

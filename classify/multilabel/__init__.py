@@ -1,0 +1,1 @@
+"""Images of which each shows several classes or none: data, measures, training."""
