@@ -26,7 +26,7 @@ class CrossModalitySettings(Settings):
     """Settings of ``--method cross-modality``."""
 
     paired: str | None = Field(None, description="image folder of the other sensor, same names")
-    bands: Literal[1, 3] = Field(1, description="of the other sensor")
+    bands: int = Field(1, ge=1, le=64, description="of the other sensor")
     size: int | None = Field(None, ge=16, description="side its images are read at; none: as ours")
     iterations: int = Field(0, ge=0, description="0: method 1; more: rounds of method 2")
     weight: float = Field(0.2, ge=0, le=1, description="of the teacher of our sensor's net")

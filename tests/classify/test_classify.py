@@ -91,6 +91,36 @@ def test_the_share_of_generated_images_is_kept_and_batches_repeat(augmented):
     assert not torch.equal(mix.batch(4000, 0, 2)[1], labels)
 
 
+def test_square_root_and_progressive_sampling(fake_run):
+    counts = torch.tensor([24.0, 12, 6, 4]).double()
+    root = mixture(fake_run, "square-root", 0.5).prior()
+    torch.testing.assert_close(root, counts.sqrt() / counts.sqrt().sum())
+    progressive = mixture(fake_run, "progressive", 0.5)
+    torch.testing.assert_close(progressive.prior(0.0), counts / counts.sum())
+    torch.testing.assert_close(progressive.prior(1.0), torch.full((4,), 0.25).double())
+    middle = (counts / counts.sum() + 0.25) / 2
+    torch.testing.assert_close(progressive.prior(0.5), middle)
+    drawn = progressive.batch(4000, 0, 1, progress=0.5)
+    share = torch.bincount(drawn.labels, minlength=4) / 4000
+    torch.testing.assert_close(share.double(), middle, atol=0.03, rtol=0)
+    told = progressive.batch(4000, 0, 1, class_weights=torch.tensor([0.0, 0, 0, 1]))
+    assert told.labels.eq(3).all()
+
+
+def test_generated_images_weigh_what_is_said(augmented):
+    device = Device(settings())
+    folder = augmented.path / "generated"
+    mix = mixture(augmented, "class-balanced", 0.5, folder)
+    net = build_backbone(settings(), tuple(e.folder for e in augmented.split().classes))
+    method = Method(net, LabelCriterion("ce", "none", LossSettings(), mix.counts))
+    trainer = ClassifierTrainer(method, mix, settings(generated_weight=0.25), device)
+    drawn = mix.batch(64, 0, 1)
+    batch = trainer._batch(drawn, 1, 0.0)
+    assert drawn.is_generated.any()
+    assert batch.weight[drawn.is_generated].eq(0.25).all()
+    assert batch.weight[~drawn.is_generated].eq(1.0).all()
+
+
 def test_an_empty_generated_set_is_an_error(fake_run):
     real = fake_run.split().image_set("train", fake_run.path, 16)
     with pytest.raises(DataError, match="tgn generate"):

@@ -342,3 +342,23 @@ def test_resume_equals_one_go(fake_run, changes, monkeypatch):
     train(fake_run, "b", **changes)
     folder = fake_run.path / "classify"
     assert sha256_of(folder / "a" / CHECKPOINT) == sha256_of(folder / "b" / CHECKPOINT)
+
+
+def test_kmdn_nets_teach_their_groups(fake_run, monkeypatch):
+    from tgn.core.backbones import save_classifier
+
+    folders = tuple(entry.folder for entry in fake_run.split().classes)
+    for name in ("head", "tail"):
+        net = build_backbone(settings(), folders)
+        save_classifier(fake_run.path / "kmdn" / f"{name}.safetensors", net)
+    seen = []
+    real = Teacher.__call__
+
+    def spy(self, images):
+        seen.append(len(images))
+        return real(self, images)
+
+    monkeypatch.setattr(Teacher, "__call__", spy)
+    train(fake_run, "kmdn", method="kmdn")
+    assert sum(seen) == 3 * 16  # every image of every step asks one teacher
+    assert (fake_run.path / "classify" / "kmdn" / CHECKPOINT).is_file()

@@ -15,6 +15,7 @@ from tgn.core.checkpoints import save_weights
 from tgn.core.clip import ClipGuide, load_clip
 from tgn.core.data import ImageSet
 from tgn.core.devices import Device
+from tgn.core.errors import UserError
 from tgn.core.files import sha256_of
 from tgn.core.loops import Job, run_steps
 from tgn.core.progress import Progress
@@ -37,6 +38,11 @@ def train(run: Run, settings: TrainSettings, progress: Progress, resume: bool = 
     split = run.split()
     tail_path = tail_net_file(run.path / "kmdn")
     tail_net = device.place(load_classifier(tail_path))
+    if tail_net.facts.bands not in (1, 3):
+        raise UserError(
+            f"the tail net sees {tail_net.facts.bands} bands; images of 1 or 3 bands can be drawn: "
+            "tgn distill --set bands=3 (classify takes any number)"
+        )
     numbers = architecture(settings.preset, settings.size, tail_net.facts.bands)
     images = run.split().image_set("train", run.path, numbers.size, tail_net.facts.bands)
     clip = _clip(settings, images, split.names, job)

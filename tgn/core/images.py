@@ -12,7 +12,8 @@ from torch import Tensor
 
 from tgn.core.errors import DataError
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+ARRAY = ".npy"  # [H, W, bands] bytes, for images of other than one or three bands
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ARRAY})
 MAX_PIXELS = 100_000_000
 MIN_SIDE = 4
 
@@ -47,6 +48,36 @@ def read_image(file: Path | io.BytesIO, bands: int = 3) -> tuple[Image.Image, st
     return _to_bands(image, bands)
 
 
+def read_array(file: Path | io.BytesIO) -> NDArray[np.uint8]:
+    """Read a ``.npy`` file of any number of bands: bytes [H, W, bands].
+
+    Raises:
+        DataError: for another shape or kind of number, or a damaged file; objects are never read.
+    """
+    try:
+        array = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"no array: {' '.join(str(error).split())[:120]}") from None
+    if array.ndim != 3 or array.dtype != np.uint8 or min(array.shape[:2]) < MIN_SIDE:
+        raise DataError(
+            f"array is {array.dtype} {[*array.shape]}; expected uint8 [H, W, bands], H and W >= "
+            f"{MIN_SIDE}: scale other numbers to bytes first"
+        )
+    return array
+
+
+def check_image(data: bytes, name: str) -> str:
+    """Decode a file's content; return the repair that it needs, "" if none.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    if name.lower().endswith(ARRAY):
+        read_array(io.BytesIO(data))
+        return ""
+    return read_image(io.BytesIO(data))[1]
+
+
 def _to_bands(image: Image.Image, bands: int) -> tuple[Image.Image, str]:
     mode = "RGB" if bands == 3 else "L"
     if image.mode == mode:
@@ -71,12 +102,34 @@ def _scaled_to_8_bit(image: Image.Image) -> Image.Image:
 
 
 def read_resized(file: Path, size: int, bands: int = 3) -> NDArray[np.uint8]:
-    """Read a file as [bands, size, size] bytes; the aspect is not kept (chips are square)."""
+    """Read a file as [bands, size, size] bytes; the aspect is not kept (chips are square).
+
+    Raises:
+        DataError: if it cannot be read, or has another number of bands and no rule to convert it.
+    """
+    if file.suffix.lower() == ARRAY:
+        return _resized_array(read_array(file), size, bands)
+    if bands not in (1, 3):
+        raise DataError(f"has at most 3 bands, {bands} are asked for; use {ARRAY} files")
     image, _ = read_image(file, bands)
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
     pixels = np.asarray(image, dtype=np.uint8)
     return np.ascontiguousarray(pixels.reshape(size, size, bands).transpose(2, 0, 1))
+
+
+def _resized_array(array: NDArray[np.uint8], size: int, bands: int) -> NDArray[np.uint8]:
+    if array.shape[2] != bands:
+        raise DataError(f"has {array.shape[2]} bands, {bands} are asked for; use --set bands=")
+    if array.shape[:2] == (size, size):
+        return np.ascontiguousarray(array.transpose(2, 0, 1))
+    resized = [
+        Image.fromarray(np.ascontiguousarray(array[:, :, k])).resize(
+            (size, size), Image.Resampling.BICUBIC, reducing_gap=3.0
+        )
+        for k in range(bands)
+    ]
+    return np.stack([np.asarray(band, dtype=np.uint8) for band in resized])
 
 
 def encode_image(image_u8: Tensor, image_format: ImageFormat) -> bytes:

@@ -1,7 +1,6 @@
 """Making a run's split: every file read once, classes ordered, parts drawn."""
 
 import hashlib
-import io
 import os
 import tempfile
 from collections import Counter
@@ -16,7 +15,7 @@ from tgn.core.archives import extract_zip
 from tgn.core.config import Settings
 from tgn.core.errors import DataError
 from tgn.core.histogram import draw_histogram
-from tgn.core.images import read_image
+from tgn.core.images import check_image
 from tgn.core.layouts import Layout, find_images
 from tgn.core.longtail import ProfileName, number_of_head_classes, profile_counts
 from tgn.core.progress import Progress
@@ -124,7 +123,7 @@ def _read_all(layout: Layout, progress: Progress) -> Reading:
         if not data:
             return file, digest, "empty file", ""
         try:
-            return file, digest, "", read_image(io.BytesIO(data))[1]
+            return file, digest, "", check_image(data, file)
         except DataError as error:
             return file, digest, str(error), ""
 
