@@ -176,6 +176,22 @@ def predict_verb(
             typer.echo("\t".join((str(file), *named)))  # rich would turn tabs into spaces
 
 
+@app.command("import")
+def import_verb(
+    file: Annotated[Path, typer.Argument(help="A published TGN classifier, e.g. result.pth.")],
+    run: RunOption = None,
+    name: Annotated[str, typer.Option(help="Name of the classifier.")] = "published",
+    size: Annotated[int, typer.Option(min=32, help="Side in pixels it sees images at.")] = 224,
+) -> None:
+    """Take over a published ResNet-50 classifier as one of the run's."""
+    from classify.importing import import_classifier
+
+    found = find_run(run)
+    path = found.path / "classify" / name / "classifier.safetensors"
+    import_classifier(found.split(), file, path, size)
+    out.print(f"{path}; next: classify evaluate --name {name}", markup=False)
+
+
 @app.command("export")
 def export_verb(
     file: Annotated[Path | None, typer.Argument(help="Default: beside the classifier.")] = None,

@@ -175,6 +175,24 @@ def train_verb(
     out.print(f"generator and grids are in {found.path / 'cdtg'}; next: tgn generate --class all")
 
 
+@app.command("import")
+def import_verb(
+    file: Annotated[Path, typer.Argument(help="A published TGN checkpoint, e.g. 200000.pt.")],
+    run: RunOption = None,
+) -> None:
+    """Take over a published TGN generator into a run that has been split and distilled."""
+    from tgn.cdtg.importing import import_generator
+
+    found = find_run(run)
+    imported = import_generator(found, file)
+    names = [found.split().classes[k].folder for k in imported.classes]
+    out.print(
+        f"{imported.path}: {imported.size} px, published labels 0, 1, ... are {', '.join(names)}; "
+        "next: tgn generate --class all --noise 1",
+        markup=False,
+    )
+
+
 @app.command("generate", epilog=GenerateSettings.help_text())
 def generate_verb(
     class_: Annotated[

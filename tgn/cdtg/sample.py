@@ -24,7 +24,8 @@ from tgn.core.seeds import seed_of
 from tgn.core.split import Split
 
 ENCODE_THREADS = 4
-WEIGHTS = "generator.safetensors"
+WEIGHTS, FORMAT = "generator.safetensors", "tgn-cdtg-1"
+UNTRAINED = "untrained"  # the fusion of an imported generator
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Studio:
     split: Split
     weights_sha256: str
     device: Device
+    fusion_is_trained: bool = True
 
 
 def open_studio(run: Run, settings: GenerateSettings) -> Studio:
@@ -68,7 +70,8 @@ def open_studio(run: Run, settings: GenerateSettings) -> Studio:
     painter = Painter(numbers, int(facts["num_classes"]), int(facts["feature_channels"]))
     load_strictly(painter, load_weights(path), str(path))
     painter = device.place(painter.eval().requires_grad_(False))
-    return Studio(painter, bank, split, sha256_of(path), device)
+    trained = facts.get("fusion") != UNTRAINED
+    return Studio(painter, bank, split, sha256_of(path), device, trained)
 
 
 def draw_block(
@@ -122,6 +125,10 @@ def generate(run: Run, request: Request, progress: Progress, resume: bool = True
         run.record("generate", request.settings, classes=folders)
     done = sum(row.folder in folders for row in have.values())
     teller = progress if device.is_main else Silent()
+    if request.settings.noise < 1 and not studio.fusion_is_trained:
+        teller.warn(
+            "an imported generator has no trained fusion: below --noise 1 features enter at random"
+        )
     teller.start("generate", sum(wanted.values()), min(done, sum(wanted.values())))
     with ThreadPoolExecutor(ENCODE_THREADS) as pool:
         for number, (label, block) in enumerate(_blocks(wanted, request.settings.block)):

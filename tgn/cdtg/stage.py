@@ -7,6 +7,7 @@ from tgn.cdtg.critic import Critic, some_features, within_class_distance
 from tgn.cdtg.painter import Painter
 from tgn.cdtg.presets import Architecture, architecture, build_discriminator
 from tgn.cdtg.preview import Preview
+from tgn.cdtg.sample import FORMAT, WEIGHTS
 from tgn.cdtg.settings import TrainSettings
 from tgn.cdtg.train import CdtgTrainer, Parts
 from tgn.core.backbones import load_classifier
@@ -61,14 +62,14 @@ def train(run: Run, settings: TrainSettings, progress: Progress, resume: bool = 
     )
     if device.is_main:
         facts = {
-            "format": "tgn-cdtg-1",
+            "format": FORMAT,
             "architecture": numbers.model_dump_json(),
             "num_classes": str(split.num_classes),
             "feature_channels": str(tail_net.feature_channels),
             "tail_net_sha256": sha256_of(tail_path),
         }
         weights = trainer.averaged_painter.state_dict()
-        save_weights(directory / "generator.safetensors", weights, facts)
+        save_weights(directory / WEIGHTS, weights, facts)
 
 
 def _build(
