@@ -53,9 +53,8 @@ def draw_blend(
     return Blend(partner, share, lam, box)
 
 
-def blended(images: Tensor, blend: Blend) -> Tensor:
-    """Mix images [B, bands, H, W] of any size as the blend says."""
-    other = images[blend.partner.to(images.device)]
+def blended(images: Tensor, other: Tensor, blend: Blend) -> Tensor:
+    """Mix images with their partners, both [B, bands, H, W] of any size, as the blend says."""
     if blend.box is None:
         return torch.lerp(other, images, blend.own_pixels)
     height, width = images.shape[2:]

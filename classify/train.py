@@ -2,16 +2,16 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor
 
 from classify.batches import Drawn
 from classify.methods.base import Batch, Method
-from classify.mixing import blended, draw_blend
+from classify.mixing import Blend, blended, draw_blend
 from classify.settings import TrainSettings
-from tgn.core.augmentation import augment
+from tgn.core.augmentation import Augmentation, augment, draw_augmentation
 from tgn.core.averaging import averaged
 from tgn.core.backbones import TappedNet
 from tgn.core.data import ImageSet
@@ -39,6 +39,14 @@ class Draws(Protocol):
         class_weights: Tensor | None,
     ) -> Drawn:
         """Return the images of a step."""
+
+
+class Look(NamedTuple):
+    """How this process sees the images of a global batch."""
+
+    mine: Tensor  # its rows
+    augmentation: Augmentation  # of all of them
+    blend: Blend | None  # how they are mixed
 
 
 class ClassifierTrainer:
@@ -86,33 +94,38 @@ class ClassifierTrainer:
 
     def _batch(self, drawn: Drawn, step: int, progress: float) -> Batch:
         """Augment and mix this process's part of what was drawn."""
-        mine = self.device.mine(torch.arange(len(drawn.labels)))
-        images, labels = self._seen(drawn.images_u8[mine], step), drawn.labels[mine]
-        paired = None if drawn.paired_u8 is None else self._seen(drawn.paired_u8[mine], step)
-        put = images.device
-        own, share = labels.to(put), torch.ones(len(labels), device=put)
-        partners = own
+        size = len(drawn.labels)
+        mine, blend = self.device.mine(torch.arange(size)), None
         if self.settings.mixing != "none":
             blend = draw_blend(
                 self.settings.mixing,
-                labels,
+                drawn.labels,
                 self.mixture.counts,
                 self.settings.mixing_alpha,
-                self._generator("classify mix", step),
+                generator(self.settings.seed, "classify mix", step),
             )
-            images = blended(images, blend)
-            paired = None if paired is None else blended(paired, blend)
-            partners, share = own[blend.partner.to(put)], blend.share.to(put)
+        draw = generator(self.settings.seed, "classify augment", step)
+        look = Look(mine, draw_augmentation(size, draw), blend)
+        images = self._seen(drawn.images_u8, look)
+        paired = None if drawn.paired_u8 is None else self._seen(drawn.paired_u8, look)
+        put = images.device
+        own, share = drawn.labels[mine].to(put), torch.ones(len(mine), device=put)
+        partners = own
+        if blend is not None:
+            partners, share = drawn.labels[blend.partner[mine]].to(put), blend.share[mine].to(put)
         weight = torch.where(drawn.is_generated[mine], self.settings.generated_weight, 1.0).to(put)
         return Batch(images, own, partners, share, weight, drawn.prior, progress, paired)
 
-    def _seen(self, images_u8: Tensor, step: int) -> Tensor:
-        """Augment; two sensors' views of a scene are turned and shifted alike."""
-        draw = self._generator("classify augment", step)
-        return augment(self.device.put(to_pm1(images_u8)), draw)
+    def _seen(self, images_u8: Tensor, look: Look) -> Tensor:
+        """Augment and mix; two sensors' views of a scene are turned, shifted and mixed alike."""
 
-    def _generator(self, purpose: str, step: int) -> torch.Generator:
-        return generator(self.settings.seed, purpose, step, self.device.rank)
+        def augmented(rows: Tensor) -> Tensor:
+            images = self.device.put(to_pm1(images_u8[rows]))
+            return augment(images, look.augmentation.rows(rows))
+
+        if look.blend is None:
+            return augmented(look.mine)
+        return blended(augmented(look.mine), augmented(look.blend.partner[look.mine]), look.blend)
 
     def remember_if_best(
         self, done: int, validation: ImageSet, classes: Sequence[int]

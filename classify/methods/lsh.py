@@ -18,6 +18,7 @@ from classify.methods.logit_kd import given_teacher
 from classify.methods.phases import Facts, Parts, Phase
 from tgn.core.backbones import TappedNet
 from tgn.core.config import Settings
+from tgn.core.devices import Device
 from tgn.core.images import to_pm1
 from tgn.core.seeds import generator
 
@@ -88,9 +89,10 @@ def lsh_each(student: Tensor, teacher: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(student, target, reduction="none").mean(1)
 
 
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of values [B] where mask [B] is 1; 0 where it is nowhere."""
-    return (values * mask).sum() / mask.sum().clamp(min=1)
+def masked_mean(values: Tensor, mask: Tensor, device: Device) -> Tensor:
+    """Mean of values [B] where mask [B] is 1, over all processes' images; 0 where it is nowhere."""
+    share = device.total(mask.sum()).clamp(min=1) / device.processes  # a process's part of them
+    return (values * mask).sum() / share
 
 
 class MatchedClassifier(nn.Module):
@@ -127,7 +129,7 @@ class LshMimicking(Method):
 
     def __init__(self, parts: Parts, settings: LshSettings) -> None:
         super().__init__(parts.student, parts.criterion)
-        self.settings, self._teachers = settings, parts.teachers
+        self.settings, self._teachers, self.device = settings, parts.teachers, parts.device
         teacher = parts.teachers["teacher"].net
         student, size = parts.student, teacher.embedding_size
         if student.embedding_size != size:
@@ -154,9 +156,9 @@ class LshMimicking(Method):
         terms = {}
         weight = self._weight(batch.progress)
         if self.settings.mimic != "lsh":
-            terms["l2"] = (weight, masked_mean(l2_each(embedding, taught.embedding), mask))
+            terms["l2"] = (weight, self._mean(l2_each(embedding, taught.embedding), mask))
         if self.settings.mimic != "l2":
-            terms["lsh"] = (weight, masked_mean(self._lsh(embedding, taught.embedding), mask))
+            terms["lsh"] = (weight, self._mean(self._lsh(embedding, taught.embedding), mask))
         return added(self.criterion(logits, batch), logits, **terms)
 
     def finished(self, student: TappedNet) -> TappedNet:
@@ -173,6 +175,9 @@ class LshMimicking(Method):
             length = taught.float().norm(dim=1, keepdim=True)
             embedding = F.normalize(embedding.float()) * length
         return lsh_each(self.hashes(embedding), values)
+
+    def _mean(self, values: Tensor, mask: Tensor) -> Tensor:
+        return masked_mean(values, mask, self.device)
 
     def _matched(self, embedding: Tensor) -> Tensor:
         layer = self.student.classifier

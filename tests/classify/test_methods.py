@@ -16,6 +16,7 @@ from classify.methods.lsh import Hashes, MatchedClassifier, lsh_each, masked_mea
 from classify.methods.t2fts import T2ftsSettings, calibrated_weights, groups_of
 from classify.settings import TrainSettings
 from tgn.core.backbones import build_backbone, load_classifier
+from tgn.core.devices import Device
 from tgn.core.errors import UserError
 from tgn.core.files import read_json, sha256_of
 from tgn.core.progress import Silent
@@ -210,7 +211,7 @@ def test_lsh_falls_with_the_angle_and_never_becomes_nan():
         turned = turned / turned.norm() * taught.norm()
         losses.append(lsh_each(planes(turned), planes(taught)).item())
     assert losses == sorted(losses)
-    assert masked_mean(torch.tensor([1.0, 2.0]), torch.zeros(2)) == 0
+    assert masked_mean(torch.tensor([1.0, 2.0]), torch.zeros(2), Device(settings())) == 0
     values = torch.randn(3, 20, dtype=torch.float64)
     student = torch.randn(3, 20, dtype=torch.float64, requires_grad=True)
     assert gradcheck(lambda x: lsh_each(x, values), (student,))

@@ -5,7 +5,7 @@ import torch
 from torch.autograd import gradcheck
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
-from tgn.core.augmentation import augment, dihedral, random_dihedral
+from tgn.core.augmentation import augment, dihedral, draw_augmentation, random_dihedral
 from tgn.core.averaging import averaged
 from tgn.core.backbones import build_backbone, load_classifier, save_classifier
 from tgn.core.bank import FeatureBank, read_bank, write_bank
@@ -142,11 +142,14 @@ def test_symmetries_are_the_eight_of_the_square():
 
 def test_augmentation_stays_in_range_and_depends_on_its_generator():
     images = torch.rand(6, 3, 16, 16) * 2 - 1
-    first, again = (augment(images, generator("a")) for _ in range(2))
+    plans = [draw_augmentation(6, generator(seed)) for seed in ("a", "a", "b")]
+    first, again, other = (augment(images, plan) for plan in plans)
     assert torch.equal(first, again)
     assert first.shape == images.shape
     assert first.abs().max() <= 1
-    assert not torch.equal(first, augment(images, generator("b")))
+    assert not torch.equal(first, other)
+    part = torch.tensor([1, 4])
+    torch.testing.assert_close(augment(images[part], plans[0].rows(part)), first[part])
 
 
 def test_batches_depend_on_seed_and_step_alone_and_can_be_balanced():

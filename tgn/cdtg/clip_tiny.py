@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tgn.cdtg.losses import clip_consistency
-from tgn.core.augmentation import augment
+from tgn.core.augmentation import augment, draw_augmentation
 from tgn.core.checkpoints import load_strictly, load_weights, save_weights
 from tgn.core.clip import ClipGuide, tiny_clip
 from tgn.core.data import BatchSampler, ImageSet
@@ -34,9 +34,10 @@ class ClipTrainer:
 
     def train_step(self, step: int) -> Mapping[str, Tensor]:
         """Do one step."""
-        rows = self.device.mine(self.sampler.rows(step))
-        draw = generator(self.seed, "clip", step, self.device.rank)
-        images = augment(self.device.put(to_pm1(self.images.batch(rows))), draw)
+        mine = self.device.mine(torch.arange(BATCH_SIZE))
+        rows = self.sampler.rows(step)[mine]
+        augmentation = draw_augmentation(BATCH_SIZE, generator(self.seed, "clip", step)).rows(mine)
+        images = augment(self.device.put(to_pm1(self.images.batch(rows))), augmentation)
         labels = self.images.labels[rows].to(images.device)
         with self.device.autocast():
             cosines = self.guide(images)

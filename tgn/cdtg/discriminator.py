@@ -25,8 +25,9 @@ _EPSILON = 1e-8
 def minibatch_deviation(x: Tensor) -> Tensor:
     """Appends one channel that tells how much the samples of a group differ.
 
-    Source: arXiv 1710.10196, section 3, with groups. Differs from the paper: the group is the
-    smallest divisor of the batch that is at least 4, so that any batch size works.
+    Source: arXiv 1710.10196, section 3, with groups. Differs from the paper: a group is images in
+    a row, as many as the smallest divisor of the batch that is at least 4, so that any batch size
+    works and a batch may be dealt out to several processes.
 
     Args:
         x: [B, C, H, W].
@@ -36,9 +37,10 @@ def minibatch_deviation(x: Tensor) -> Tensor:
     """
     batch, _, height, width = x.shape
     group = next(n for n in range(min(_SMALLEST_GROUP, batch), batch + 1) if batch % n == 0)
-    grouped = at_least_float32(x).unflatten(0, (group, batch // group))
-    variance = (grouped - grouped.mean(dim=0)).square().mean(dim=0)  # var() is 20 times slower
-    deviation = (variance + _EPSILON).sqrt().mean(dim=(1, 2, 3)).repeat(group)
+    grouped = at_least_float32(x).unflatten(0, (batch // group, group))
+    centred = grouped - grouped.mean(dim=1, keepdim=True)
+    variance = centred.square().mean(dim=1)  # var() is 20 times slower
+    deviation = (variance + _EPSILON).sqrt().mean(dim=(1, 2, 3)).repeat_interleave(group)
     plane = deviation[:, None, None, None].expand(batch, 1, height, width)
     return torch.cat((x, plane.to(x.dtype)), dim=1)
 

@@ -35,7 +35,7 @@ class Batch(NamedTuple):
 
     images: Tensor  # real, [B, bands, H, W] in [-1, 1]
     labels: Tensor  # [B]
-    noise: Tensor  # [B + P, noise_dim]; the last P belong to second drawings of the first P
+    noise: Tensor  # [B + P, noise_dim]; the last P belong to second drawings of every fourth
     ratio: Tensor  # r, [B]
 
 
@@ -89,7 +89,7 @@ class CdtgTrainer:
         ratio = torch.rand(size, generator=draw).square()  # all of [0, 1], more of it near 0
         noise = torch.randn(2, size, self.parts.painter.noise_dim, generator=draw)
         mine = self.device.mine(torch.arange(size))
-        pairs = mine[: max(len(mine) // PAIR_SHARE, 1)]
+        pairs = mine[::PAIR_SHARE]
         images = self.device.put(to_pm1(self.images.batch(rows[mine])))
         target = images.device
         return Batch(
@@ -100,15 +100,10 @@ class CdtgTrainer:
         )
 
     def _paint(self, batch: Batch, source: View) -> Painted:
-        """Draw every source once, and the first ones a second time with other noise."""
-        pairs = len(batch.noise) - len(batch.images)
-        features = source.stages[-1]
-        return self.parts.painter(
-            torch.cat([features, features[:pairs]]),
-            torch.cat([batch.labels, batch.labels[:pairs]]),
-            batch.noise,
-            torch.cat([batch.ratio, batch.ratio[:pairs]]),
-        )
+        """Draw every source once, and every fourth a second time with other noise."""
+        given = (source.stages[-1], batch.labels, batch.ratio)
+        features, labels, ratio = (torch.cat([each, each[::PAIR_SHARE]]) for each in given)
+        return self.parts.painter(features, labels, batch.noise, ratio)
 
     def _discriminator_step(self, batch: Batch, fake: Tensor, step: int) -> dict[str, Tensor]:
         """Maximise logits of real images, minimise those of drawn ones; R1 now and then."""
@@ -147,7 +142,7 @@ class CdtgTrainer:
         weights = self._weights()
         loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
         if self.settings.path_weight and step % self.settings.path_every == 0:
-            terms["g_path"] = self._path_length(batch, source)
+            terms["g_path"] = self._path_length(batch, source, step)
             loss = loss + self.settings.path_weight * self.settings.path_every * terms["g_path"]
         self._descend(loss, self.parts.painter, self.painter_optimizer)
         return {name: term.detach() for name, term in terms.items()}
@@ -163,7 +158,7 @@ class CdtgTrainer:
             images: drawings, [B + P, bands, H, W] with gradient; the last P are second drawings.
             step: for the augmentation's randomness.
         """
-        count, pairs = len(batch.images), len(images) - len(batch.images)
+        count = len(batch.images)
         on = {name for name, weight in self._weights().items() if weight}
         terms: dict[str, Tensor] = {}
         with self.device.autocast():
@@ -172,9 +167,9 @@ class CdtgTrainer:
                 logits = self._judge(images[:count], batch.labels, step, "fake")
                 terms["g_adversarial"] = losses.generator_adversarial(logits.float())
             if self.parts.clip is not None and "g_clip" in on:
-                few = -(-count // CLIP_SHARE)
-                cosines, scale = self.parts.clip(images[:few]), self.parts.clip.logit_scale
-                terms["g_clip"] = losses.clip_consistency(cosines, batch.labels[:few], scale)
+                seen = slice(0, count, CLIP_SHARE)
+                cosines, scale = self.parts.clip(images[seen]), self.parts.clip.logit_scale
+                terms["g_clip"] = losses.clip_consistency(cosines, batch.labels[seen], scale)
         drawn, second = view.part(slice(count)), view.part(slice(count, None))
         if "g_class" in on:
             terms["g_class"] = F.cross_entropy(drawn.logits.float(), batch.labels)
@@ -184,9 +179,9 @@ class CdtgTrainer:
             distance = distance + PIXEL_WEIGHT * pixels
             terms["g_source"] = losses.source_fidelity(distance, batch.ratio)
         if "g_diversity" in on:
-            twice = losses.perceptual_distance(view.part(slice(pairs)).stages, second.stages)
-            real = self.parts.real_distance
-            terms["g_diversity"] = losses.diversity_shortfall(twice, batch.ratio[:pairs], real)
+            pairs, real = slice(0, count, PAIR_SHARE), self.parts.real_distance
+            twice = losses.perceptual_distance(view.part(pairs).stages, second.stages)
+            terms["g_diversity"] = losses.diversity_shortfall(twice, batch.ratio[pairs], real)
         return terms
 
     def _weights(self) -> dict[str, float]:
@@ -199,18 +194,22 @@ class CdtgTrainer:
             "g_source": chosen.source_weight,
         }
 
-    def _path_length(self, batch: Batch, source: View) -> Tensor:
+    def _path_length(self, batch: Batch, source: View, step: int) -> Tensor:
         """Deviation of the path lengths from their running mean (Karras et al. 2020, eq. 4)."""
-        few = max(len(batch.images) // PATH_SHARE, 1)
+        count, size = len(batch.images), self.settings.batch_size
+        few = slice(0, count, PATH_SHARE)
         painted = self.parts.painter(
-            source.stages[-1][:few].float(),
-            batch.labels[:few],
-            batch.noise[:few],
-            batch.ratio[:few],
+            source.stages[-1][few].float(),
+            batch.labels[few],
+            batch.noise[:count][few],
+            batch.ratio[few],
         )
-        noise = torch.randn_like(painted.images)
+        draw = generator(self.settings.seed, "path", step)
+        noise = torch.randn(size, *painted.images.shape[1:], generator=draw)
+        noise = noise[self.device.mine(torch.arange(size))][few].to(painted.images.device)
         lengths = losses.path_lengths(painted.images, painted.styles, noise)
-        self.mean_path = self.mean_path.lerp(lengths.detach().mean(), PATH_DECAY)
+        mean = self.device.total(lengths.detach().mean()) / self.device.processes
+        self.mean_path = self.mean_path.lerp(mean, PATH_DECAY)
         return (lengths - self.mean_path).square().mean()
 
     def _descend(self, loss: Tensor, net: nn.Module, optimizer: torch.optim.Optimizer) -> None:

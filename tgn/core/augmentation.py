@@ -1,5 +1,7 @@
 """Ordinary augmentation of overhead images, on the batch and on its device."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -31,7 +33,24 @@ def random_dihedral(images: Tensor, codes: Tensor) -> Tensor:
     return turned
 
 
-def augment(images_pm1: Tensor, draw: torch.Generator) -> Tensor:
+class Augmentation(NamedTuple):
+    """What happens to each image of a batch."""
+
+    codes: Tensor  # of the symmetries, [B] in 0..7
+    numbers: Tensor  # right, down, larger, contrast, brightness: [B, 5] in [-1, 1]
+
+    def rows(self, rows: Tensor) -> "Augmentation":
+        """Return what happens to some of the images."""
+        return Augmentation(self.codes[rows], self.numbers[rows])
+
+
+def draw_augmentation(count: int, draw: torch.Generator) -> Augmentation:
+    """Decide what happens to ``count`` images; ``draw`` lies on the CPU."""
+    codes = torch.randint(SYMMETRIES, (count,), generator=draw)
+    return Augmentation(codes, torch.rand(count, 5, generator=draw).mul(2).sub(1))
+
+
+def augment(images_pm1: Tensor, augmentation: Augmentation) -> Tensor:
     """Turn, mirror, shift, zoom and relight a batch.
 
     Overhead images have no up: all 8 symmetries are alike. Brightness and contrast change per
@@ -39,14 +58,12 @@ def augment(images_pm1: Tensor, draw: torch.Generator) -> Tensor:
 
     Args:
         images_pm1: [B, C, S, S].
-        draw: CPU generator; the result is a function of it and the images.
+        augmentation: of B images.
 
     Returns:
         The same shape, in [-1, 1].
     """
-    count, device = len(images_pm1), images_pm1.device
-    codes = torch.randint(SYMMETRIES, (count,), generator=draw).to(device)
-    numbers = torch.rand(count, 5, generator=draw).mul(2).sub(1).to(device)  # each in [-1, 1]
+    codes, numbers = (each.to(images_pm1.device) for each in augmentation)
     moved = _shift_and_zoom(random_dihedral(images_pm1, codes), numbers[:, :3])
     contrast = 1 + MAX_CONTRAST * numbers[:, 3].view(-1, 1, 1, 1)
     brightness = MAX_BRIGHTNESS * numbers[:, 4].view(-1, 1, 1, 1)

@@ -1,6 +1,6 @@
 """Where the arithmetic runs: device, precision and processes, as accelerate sees them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from tgn.core.errors import UserError
 from tgn.core.settings import ComputeSettings
+from tgn.core.shared_norm import share_batch_statistics
 
 
 class Device:
@@ -59,24 +60,44 @@ class Device:
         """Move images to the device in channels-last layout."""
         return images.to(self.torch_device, non_blocking=True, memory_format=torch.channels_last)
 
+    def move(self, net: nn.Module) -> Any:
+        """Move a network to the device, channels last; other processes need not do the same."""
+        return net.to(self.torch_device).to(memory_format=torch.channels_last)
+
     def place(self, net: nn.Module) -> Any:
-        """Move a network to the device, channels last, equal on all processes."""
-        net = net.to(self.torch_device).to(memory_format=torch.channels_last)
+        """Move a network to the device and make it equal on all processes, which all must call."""
+        net = self.move(net)
         if self.processes > 1:
             from accelerate.utils import broadcast
 
+            net = share_batch_statistics(net)
             broadcast(list(net.state_dict().values()))
         return net
 
     def mine(self, rows: Tensor) -> Tensor:
-        """Return this process's slice of a global batch of row numbers."""
-        return rows.tensor_split(self.processes)[self.rank]
+        """Return this process's slice of a global batch of row numbers.
+
+        Raises:
+            UserError: if the batch cannot be dealt out evenly, as equal means need.
+        """
+        if len(rows) % self.processes:
+            raise UserError(
+                f"batch_size {len(rows)} cannot be dealt out to {self.processes} processes; "
+                "take a multiple"
+            )
+        return rows.chunk(self.processes)[self.rank]
 
     def total(self, values: Tensor) -> Tensor:
         """Return the sum of the processes' values; alone, the values."""
         if self.processes == 1:
             return values
         return self.accelerator.reduce(values, reduction="sum")
+
+    def mean(self, values: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return the means of the processes' scalars; all must ask for the same names."""
+        stacked = torch.stack([value.detach().float() for value in values.values()])
+        mean = self.total(stacked) / self.processes
+        return dict(zip(values, mean.tolist(), strict=True))
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Average the gradients of all processes; does nothing alone."""

@@ -106,8 +106,13 @@ def run_steps(
             terms = trainer.train_step(done)
             done += 1
             extra = (after_step(done) if after_step and log else None) or {}
-            if extra or done % settings.log_every == 0 or done == settings.steps:
-                _report(log, done, terms, extra, progress)
+            if done % settings.log_every == 0 or done == settings.steps:
+                values = job.device.mean(terms)
+                _check_finite(values, done)
+                progress.advance(0, " ".join(f"{name} {v:.3g}" for name, v in values.items()))
+                extra = {**values, **extra}
+            if log and extra:
+                log.write(done, extra)
             progress.advance()
             if log and (done % settings.save_every == 0 or done == settings.steps):
                 _save(trainer, job.directory, done)
@@ -119,20 +124,6 @@ def run_steps(
     finally:
         if log:
             log.close()
-
-
-def _report(
-    log: MetricLog | None,
-    done: int,
-    terms: Mapping[str, torch.Tensor],
-    extra: Mapping[str, float],
-    progress: Progress,
-) -> None:
-    values = {name: float(value) for name, value in terms.items()}
-    _check_finite(values, done)
-    if log:
-        log.write(done, {**values, **extra})
-    progress.advance(0, " ".join(f"{name} {value:.3g}" for name, value in values.items()))
 
 
 def _check_finite(values: Mapping[str, float], step: int) -> None:

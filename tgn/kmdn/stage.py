@@ -90,7 +90,7 @@ def _write(job: Job, nets: Nets, images: ImageSet, split: Split, settings: Disti
     for name, net in nets.items():
         save_classifier(job.directory / f"{name.removesuffix('_net')}.safetensors", net)
     path = tail_net_file(job.directory)
-    tail_net = job.device.place(load_classifier(path))
+    tail_net = job.device.move(load_classifier(path))
     tail_images = of_classes(images, split.tail_classes)
     features = feature_bank(tail_net, tail_images, settings, job.device)
     files = [file for file, label in split.train if label in split.tail_classes]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tgn.core.augmentation import augment
+from tgn.core.augmentation import augment, draw_augmentation
 from tgn.core.backbones import TappedNet
 from tgn.core.data import BatchSampler, ImageSet
 from tgn.core.devices import Device
@@ -99,10 +99,11 @@ class KmdnTrainer:
             rows = self.all_rows.rows(step)
         else:
             rows = self.own_rows[turn.student][self.samplers[turn.student].rows(step)]
-        rows = self.device.mine(rows)
-        draw = generator(self.settings.seed, "kmdn", turn.student, step, self.device.rank)
-        images = augment(self.device.put(to_pm1(self.images.batch(rows))), draw)
-        return images, self.images.labels[rows].to(images.device)
+        draw = generator(self.settings.seed, "kmdn", turn.student, step)
+        mine = self.device.mine(torch.arange(len(rows)))
+        augmentation = draw_augmentation(len(rows), draw).rows(mine)
+        images = self.device.put(to_pm1(self.images.batch(rows[mine])))
+        return augment(images, augmentation), self.images.labels[rows[mine]].to(images.device)
 
     def state_dict(self) -> dict[str, Any]:
         """Return nets and optimisers."""

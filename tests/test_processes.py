@@ -1,0 +1,119 @@
+"""Two processes do what one does: the same losses, images and scores from the same global batch."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tgn.core.files import read_json, sha256_of
+
+COMMON = ["--device", "cpu", "--set", "precision=float32", "--set", "log_every=1"]
+
+
+def run_on(processes: int, *command: str, **environment: str) -> None:
+    """Run a command as ``processes`` ranks of one job, as accelerate's launcher would."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    running = []
+    for rank in range(processes):
+        env = {
+            **os.environ,
+            **environment,
+            "ACCELERATE_USE_CPU": "true",
+            "OMP_NUM_THREADS": "1",
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+            "WORLD_SIZE": str(processes),
+            "LOCAL_WORLD_SIZE": str(processes),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": port,
+        }
+        if processes == 1:
+            env = {k: v for k, v in env.items() if k not in ("RANK", "LOCAL_RANK", "WORLD_SIZE")}
+        running.append(
+            subprocess.Popen(
+                [sys.executable, "-m", *command], env=env, stderr=subprocess.PIPE, text=True
+            )
+        )
+    said = [one.communicate(timeout=300)[1] for one in running]
+    assert not any(one.returncode for one in running), said
+
+
+def curve(file: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def assert_same_curve(one: Path, two: Path, tolerance: float = 2e-3) -> None:
+    first, second = curve(one), curve(two)
+    assert len(first) == len(second) > 0
+    for a, b in zip(first, second, strict=True):
+        assert a.keys() == b.keys()
+        for name, value in a.items():
+            assert b[name] == pytest.approx(value, rel=tolerance, abs=tolerance), (name, a, b)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["--set", "mixing=mixup", "--set", "loss=balanced-softmax"],
+        ["--set", "method=t2fts", "--set", "steps=3"],
+    ],
+)
+def test_a_classifier_learns_alike(fake_run, changes):
+    base = ["--set", "steps=5", "--set", "size=16", "--set", "batch_size=16", *changes]
+    for processes in (1, 2):
+        words = ["train", "--name", f"on{processes}", *COMMON, *base]
+        run_on(processes, "classify", *words)
+    folder = fake_run.path / "classify"
+    assert_same_curve(folder / "on1" / "metrics.jsonl", folder / "on2" / "metrics.jsonl")
+
+
+def test_the_pipeline_on_two_processes_is_that_on_one(fake_run, tmp_path):
+    small = ["--set", "steps=4", "--set", "batch_size=16"]
+    for processes, root in ((2, "two"), (1, "runs")):
+        runs = tmp_path / root
+        if root == "two":
+            run_on(
+                1,
+                "tgn",
+                "split",
+                str(tmp_path / "data"),
+                "--run",
+                "fake",
+                "--set",
+                "val_fraction=0",
+                TGN_RUNS=str(runs),
+            )
+        where = {"TGN_RUNS": str(runs)}
+        run_on(processes, "tgn", "distill", *COMMON, *small, "--set", "bank_views=2", **where)
+        run_on(processes, "tgn", "train", *COMMON, *small, "--set", "clip_steps=2", **where)
+    one, two = tmp_path / "runs" / "fake", tmp_path / "two" / "fake"
+    assert_same_curve(one / "kmdn" / "metrics.jsonl", two / "kmdn" / "metrics.jsonl")
+    # Adam without momentum makes steps of rounding errors, so the curves part a little sooner.
+    assert_same_curve(one / "cdtg" / "metrics.jsonl", two / "cdtg" / "metrics.jsonl", 2e-2)
+    for processes in (1, 2):
+        words = ["--class", "all", "--n", "70", "--out", str(tmp_path / f"made{processes}")]
+        run_on(processes, "tgn", "generate", *COMMON[:4], *words)
+    rows = [(tmp_path / f"made{n}" / "manifest.jsonl").read_text() for n in (1, 2)]
+    assert rows[0] == rows[1]
+    assert len(rows[0].splitlines()) == 3 * 70
+    for line in rows[1].splitlines()[::20]:
+        row = json.loads(line)
+        assert sha256_of(tmp_path / "made2" / row["file"]) == row["sha256"]
+    found = []
+    for processes in (1, 2):
+        run_on(processes, "tgn", "score", str(tmp_path / "made1"), "--device", "cpu")
+        (file,) = (one / "scores").glob("made1*tail.json")
+        found.append(read_json(file))
+        file.unlink()
+    assert found[0] == found[1]
+
+
+def test_a_batch_that_cannot_be_dealt_out_is_an_error(fake_run):
+    with pytest.raises(AssertionError, match="cannot be dealt out to 2 processes"):
+        run_on(2, "classify", "train", *COMMON, "--set", "batch_size=15", "--set", "size=16")
