@@ -24,7 +24,7 @@ def _recipe(**settings: str) -> Recipe:
     return Recipe(settings)
 
 
-BALANCED = {"sampling": "class-balanced"}
+BALANCED: Mapping[str, Any] = {"sampling": "class-balanced"}
 BASES = {
     "ce": Recipe(),
     "balanced": _recipe(sampling="class-balanced"),
@@ -54,6 +54,10 @@ BASES = {
 RECIPES = {
     **BASES,
     **{name + GENERATED: replace(base, generated=True) for name, base in BASES.items()},
+    # In the first half a rare class is only drawn, in the second only real.
+    "generated-first": Recipe(
+        {**BALANCED, "generated_share": 1.0, "generated_until": 0.5}, generated=True
+    ),
     # The classification accuracy score is the tail accuracy of the second against the first.
     "real-tail-only": Recipe(BALANCED, "real-tail"),
     "generated-tail-only": Recipe(BALANCED, "generated-tail", generated=True),
@@ -71,7 +75,7 @@ def check_recipes(names: Sequence[str]) -> tuple[str, ...]:
     """Return the names, or raise UserError listing the valid ones."""
     unknown = [name for name in names if name.partition(RATIO)[0] not in RECIPES]
     if unknown or not names:
-        valid = ", ".join([*BASES, *(name for name in RECIPES if name.endswith("-only"))])
+        valid = ", ".join([*BASES, *(n for n in RECIPES if n not in BASES and GENERATED not in n)])
         raise UserError(
             f"--recipes got {unknown or 'nothing'}; valid: {valid}, each also as NAME{GENERATED}"
         )

@@ -37,12 +37,20 @@ def rows_of(table: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"gain over {name}", row
 
 
+def differences_of(table: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (title, measures) of every recipe's difference to the first, paired by seed."""
+    first = next(iter(table["recipes"]))
+    for name, row in table.get("against_first", {}).items():
+        yield f"{name} minus {first}", row
+
+
 def as_markdown(table: dict[str, Any]) -> str:
     """Return the table for a README, in percent."""
     measures = list(next(iter(table["recipes"].values())))
     lines = ["| recipe | " + " | ".join(m.replace("_", " ") for m in measures) + " |"]
     lines.append("|---" * (len(measures) + 1) + "|")
-    for name, row in rows_of(table):
+    rows = [*rows_of(table), *differences_of(table)]
+    for name, row in rows:
         lines.append(f"| {name} | " + " | ".join(shown(row[m]) for m in measures) + " |")
     return "\n".join(lines) + "\n"
 

@@ -121,6 +121,7 @@ def test_every_recipe_is_compared_with_the_first(fake_run):
     ce, balanced = (table["recipes"][name]["tail"]["values"] for name in plan.recipes)
     found = table["against_first"]["balanced"]["tail"]["values"]
     assert found == [b - a for a, b in zip(ce, balanced, strict=True)]
+    assert "| balanced minus ce |" in (fake_run.path / "compare.md").read_text()
     for suffix in ("csv", "md", "png"):
         assert (fake_run.path / f"compare.{suffix}").stat().st_size > 100
 

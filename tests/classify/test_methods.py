@@ -363,3 +363,32 @@ def test_kmdn_nets_teach_their_groups(fake_run, monkeypatch):
     train(fake_run, "kmdn", method="kmdn")
     assert sum(seen) == 3 * 16  # every image of every step asks one teacher
     assert (fake_run.path / "classify" / "kmdn" / CHECKPOINT).is_file()
+
+
+def test_mixed_images_of_both_sensors_reach_the_networks(fake_run, paired, monkeypatch):
+    seen = []
+    real = course.ClassifierTrainer._batch
+
+    def spy(self, drawn, step, progress):
+        batch = real(self, drawn, step, progress)
+        if batch.paired_pm1 is not None:
+            seen.append(batch)
+        return batch
+
+    monkeypatch.setattr(course.ClassifierTrainer, "_batch", spy)
+    options = {"paired": str(paired)}
+    for name, mixing in (("plain", "none"), ("mixed", "mixup")):
+        train(fake_run, name, method="cross-modality", cross_modality=options, mixing=mixing)
+    assert len(seen) == 12  # three steps of teacher and student, twice
+    plain, mixed = seen[3], seen[9]  # the student's first steps, of the same images
+    lam, partner = mixed.share[0], mixed.partners
+    assert 0 < lam < 1
+    assert torch.equal(plain.labels, mixed.labels)
+    assert not torch.equal(partner, mixed.labels)
+    for before, after in (
+        (plain.images_pm1, mixed.images_pm1),
+        (plain.paired_pm1, mixed.paired_pm1),
+    ):
+        others = (after - lam * before) / (1 - lam)  # what was mixed in: images of the same batch
+        distance = torch.cdist(others.flatten(1), before.flatten(1)).min(dim=1).values
+        assert distance.max() < 1e-2
