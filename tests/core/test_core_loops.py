@@ -84,6 +84,15 @@ def test_no_resume_starts_anew(tmp_path):
     assert not torch.equal(run(other, tmp_path / "a", resume=False), whole)
 
 
+def test_a_new_beginning_that_is_killed_does_not_bring_the_old_training_back(tmp_path):
+    run(Toy(), tmp_path / "a", steps=7)
+    with pytest.raises(RuntimeError):
+        run(Toy(stop_at=2, error=RuntimeError()), tmp_path / "a", resume=False)
+    seen = []
+    run(Toy(), tmp_path / "a", after_step=seen.append)
+    assert seen[0] == 1
+
+
 def test_a_checkpoint_of_something_else_is_refused(tmp_path):
     run(Toy(), tmp_path / "a")
     wider = Toy()

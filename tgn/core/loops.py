@@ -96,7 +96,7 @@ def run_steps(
     Raises:
         DivergedError: when a logged term is NaN or infinite; the last checkpoint stays.
     """
-    done = _resume(trainer, job.directory, settings) if job.resume else 0
+    done = _resume(trainer, job.directory, settings) if job.resume else _forget(job)
     log = MetricLog(job.directory, done) if job.device.is_main else None
     progress = job.progress if job.device.is_main else Silent()
     progress.start(title, settings.steps, done)
@@ -137,6 +137,14 @@ def _check_finite(values: Mapping[str, float], step: int) -> None:
 
 def _save(trainer: Trainer, directory: Path, done: int) -> None:
     save_state(directory / STATE, {"step": done, "trainer": trainer.state_dict()})
+
+
+def _forget(job: Job) -> int:
+    """Delete the checkpoint of a training that begins anew: a kill would bring it back."""
+    if job.device.is_main:
+        (job.directory / STATE).unlink(missing_ok=True)
+    job.device.wait()
+    return 0
 
 
 def _resume(trainer: Trainer, directory: Path, settings: LoopSettings) -> int:
