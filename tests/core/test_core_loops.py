@@ -93,6 +93,14 @@ def test_a_new_beginning_that_is_killed_does_not_bring_the_old_training_back(tmp
     assert seen[0] == 1
 
 
+def test_other_settings_do_not_go_on_with_a_checkpoint(tmp_path):
+    run(Toy(), tmp_path / "a", steps=5)
+    job = Job(tmp_path / "a", DEVICE, Silent())
+    with pytest.raises(UserError, match=r"seed differ\); take those again"):
+        run_steps(Toy(), LoopSettings(steps=8, seed=1), job)
+    run_steps(Toy(), LoopSettings(steps=8, log_every=2), job)
+
+
 def test_a_checkpoint_of_something_else_is_refused(tmp_path):
     run(Toy(), tmp_path / "a")
     wider = Toy()

@@ -19,6 +19,7 @@ from tgn.core.seeds import seed_of
 from tgn.core.settings import LoopSettings
 
 STATE = "state.pt"
+MAY_CHANGE = ("steps", "log_every", "save_every", "device", "precision")  # before a resume
 METRICS = "metrics.jsonl"
 
 
@@ -115,10 +116,10 @@ def run_steps(
                 log.write(done, extra)
             progress.advance()
             if log and (done % settings.save_every == 0 or done == settings.steps):
-                _save(trainer, job.directory, done)
+                _save(trainer, job.directory, settings, done)
     except KeyboardInterrupt:
         if log:
-            _save(trainer, job.directory, done)
+            _save(trainer, job.directory, settings, done)
         progress.warn(f"interrupted after {done} steps; the same command continues from there")
         raise
     finally:
@@ -135,8 +136,10 @@ def _check_finite(values: Mapping[str, float], step: int) -> None:
         )
 
 
-def _save(trainer: Trainer, directory: Path, done: int) -> None:
-    save_state(directory / STATE, {"step": done, "trainer": trainer.state_dict()})
+def _save(trainer: Trainer, directory: Path, settings: LoopSettings, done: int) -> None:
+    made_with = settings.model_dump_json(exclude=set(MAY_CHANGE))
+    state = {"step": done, "settings": made_with, "trainer": trainer.state_dict()}
+    save_state(directory / STATE, state)
 
 
 def _forget(job: Job) -> int:
@@ -153,10 +156,24 @@ def _resume(trainer: Trainer, directory: Path, settings: LoopSettings) -> int:
         return 0
     try:
         state = load_state(path)
+        _check_same(json.loads(state["settings"]), settings, path)
         trainer.load_state_dict(state["trainer"])
+    except UserError:
+        raise
     except (KeyError, RuntimeError, ValueError) as error:
         raise UserError(
             f"{path} does not fit these settings ({' '.join(str(error).split())[:200]}); use the "
             "settings it was made with, or --no-resume to start anew"
         ) from None
     return min(int(state["step"]), settings.steps)
+
+
+def _check_same(before: dict[str, Any], settings: LoopSettings, path: Path) -> None:
+    """Refuse to go on with other settings: the result would be neither the one nor the other."""
+    now = settings.model_dump(mode="json", exclude=set(MAY_CHANGE))
+    changed = sorted(key for key in before | now if before.get(key) != now.get(key))
+    if changed:
+        raise UserError(
+            f"{path} was made with other settings ({', '.join(changed)} differ); take those again, "
+            "or another --name or --run, or --no-resume to start anew"
+        )
