@@ -69,3 +69,13 @@ def write_generated(run: Run, label: int, count: int) -> Path:
     writer.append(rows)
     writer.finish()
     return folder
+
+
+def damage(path: Path, how: str) -> None:
+    """Cut a file in half, or change one bit of it."""
+    data = bytearray(path.read_bytes())
+    if how == "cut short":
+        del data[len(data) // 2 :]
+    else:
+        data[len(data) // 2] ^= 1
+    path.write_bytes(data)

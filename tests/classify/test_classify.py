@@ -23,6 +23,7 @@ from classify.settings import TrainSettings
 from classify.tables import interval
 from classify.train import ClassifierTrainer
 from tgn.core.backbones import build_backbone, load_classifier
+from tgn.core.checkpoints import load_state
 from tgn.core.data import ImageSet
 from tgn.core.devices import Device
 from tgn.core.errors import DataError, NotFoundError, UserError
@@ -176,7 +177,7 @@ def test_resume_equals_one_go(fake_run):
                 patch.setattr(module.ClassifierTrainer, "train_step", stops)
                 with pytest.raises(KeyboardInterrupt):
                     train_classifier(fake_run, lesson, settings(), Silent())
-            assert torch.load(lesson.directory / STATE, weights_only=True)["step"] == stop
+            assert load_state(lesson.directory / STATE)["step"] == stop
         train_classifier(fake_run, lesson, settings(), Silent())
         return sha256_of(lesson.directory / "classifier.safetensors")
 

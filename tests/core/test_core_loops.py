@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tests_support import damage
 
 from tgn.core.devices import Device
 from tgn.core.errors import DivergedError, UserError
@@ -115,3 +116,15 @@ def test_what_after_step_returns_is_logged(tmp_path):
     rows = {row["step"]: row for row in read_json_lines(tmp_path / "a" / "metrics.jsonl")}
     assert rows[3]["score"] == 0.5
     assert "score" not in rows[4]
+
+
+@pytest.mark.parametrize("how", ["cut short", "one bit"])
+def test_a_training_goes_on_from_the_state_before(tmp_path, how):
+    whole = run(Toy(), tmp_path / "a")
+    run(Toy(), tmp_path / "b", steps=9)  # saved after 4, 8 and 9 steps
+    damage(tmp_path / "b" / "state.pt", how)
+    assert torch.equal(run(Toy(), tmp_path / "b"), whole)
+    damage(tmp_path / "b" / "state.pt", how)
+    damage(tmp_path / "b" / "state.before.pt", how)
+    with pytest.raises(UserError, match="--no-resume starts anew"):
+        run(Toy(), tmp_path / "b")

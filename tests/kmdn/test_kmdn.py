@@ -90,10 +90,11 @@ def test_resume_equals_one_go(fake_run, in_tmp):
         distill(fake_run, settings(steps=steps), Silent(), resume)
         return load_classifier(fake_run.path / "kmdn" / "tail.safetensors").net.conv1.weight.clone()
 
+    from tgn.core.checkpoints import load_state
     from tgn.core.loops import STATE
 
     whole = weights(8, resume=False)
-    state = torch.load(fake_run.path / "kmdn" / STATE, weights_only=True)
+    state = load_state(fake_run.path / "kmdn" / STATE)
     assert state["step"] == 8
     assert torch.equal(weights(8, resume=True), whole)
     assert torch.equal(weights(8, resume=False), whole)

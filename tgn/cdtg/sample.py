@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tgn.core.devices import Device
 from tgn.core.errors import NotFoundError, UserError
 from tgn.core.files import sha256_of, write_bytes
 from tgn.core.images import encode_image, to_u8
+from tgn.core.locks import only_writer
 from tgn.core.manifest import ManifestRow, ManifestWriter
 from tgn.core.progress import Progress, Silent
 from tgn.core.runs import Run
@@ -109,9 +111,17 @@ def generate(run: Run, request: Request, progress: Progress, resume: bool = True
         Class folder -> number of its images that are there now.
 
     Raises:
-        UserError: if the folder holds images of the class drawn in another way.
+        UserError: if the folder holds images of the class drawn in another way, or another
+            process writes there.
     """
     studio = open_studio(run, request.settings)
+    with only_writer(request.out) if studio.device.is_main else nullcontext():
+        return _generate(run, studio, request, progress, resume)
+
+
+def _generate(
+    run: Run, studio: Studio, request: Request, progress: Progress, resume: bool
+) -> dict[str, int]:
     device = studio.device
     wanted = {label: _number(studio.split, label, request.settings.n) for label in request.classes}
     writer = ManifestWriter(request.out, device.rank)

@@ -1,6 +1,7 @@
 """Weights as safetensors, training state without code, both written atomically."""
 
 import hashlib
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +12,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from tgn.core.errors import NotFoundError, UserError
+from tgn.core.errors import DamagedError, NotFoundError, UserError
 from tgn.core.files import atomic_path
 
 METADATA_KEY = "tgn"
+MAGIC = b"tgn-state-1 "
 
 
 def save_weights(
@@ -87,15 +89,40 @@ def load_strictly(net: nn.Module, weights: Mapping[str, Tensor], source: str) ->
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a training state (tensors, numbers, strings, lists, dicts) atomically."""
+    """Write a training state (tensors, numbers, strings, lists, dicts) atomically.
+
+    Its SHA-256 stands before it, and the state that was there is kept beside it, so that a
+    damaged file is noticed and the one before can serve.
+    """
+    content = io.BytesIO()
+    torch.save(dict(state), content)
+    data = content.getbuffer()
     with atomic_path(path) as temporary:
-        torch.save(dict(state), temporary)
+        with temporary.open("wb") as file:
+            file.write(MAGIC + hashlib.sha256(data).hexdigest().encode() + b"\n")
+            file.write(data)
+        if path.is_file():
+            path.replace(before(path))
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """Read what :func:`save_state` wrote; refuses anything that would run code."""
+    """Read what :func:`save_state` wrote; refuses anything that would run code.
+
+    Raises:
+        NotFoundError: if it is not there.
+        DamagedError: if a byte is wrong or missing.
+    """
     _require(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
+    with path.open("rb") as file:
+        head, data = file.readline(len(MAGIC) + 65), file.read()
+    if head != MAGIC + hashlib.sha256(data).hexdigest().encode() + b"\n":
+        raise DamagedError(f"{path} is damaged: its content is not what was written")
+    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+
+
+def before(path: Path) -> Path:
+    """Return where the state before ``path`` is kept."""
+    return path.with_name(f"{path.stem}.before{path.suffix}")
 
 
 def _require(path: Path) -> None:

@@ -19,3 +19,7 @@ class NotFoundError(UserError, FileNotFoundError):
 
 class DivergedError(TgnError, ArithmeticError):
     """A loss became NaN or infinite; the last good checkpoint is kept."""
+
+
+class DamagedError(TgnError):
+    """A file of ours is not what was written."""

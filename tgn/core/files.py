@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+LONGEST_LINE = 1 << 20  # bytes that a line of ours may have
+
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -58,6 +60,18 @@ def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
         for line in lines:
             if line.endswith("\n"):
                 yield json.loads(line)
+
+
+def append_text(path: Path, text: str) -> None:
+    """Add whole lines to a file; a line that a kill or a full disk cut short is taken off first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b") as file:
+        end = file.tell()
+        file.seek(max(end - LONGEST_LINE, 0))
+        tail = file.read()
+        if tail and not tail.endswith(b"\n"):
+            file.truncate(end - len(tail) + tail.rfind(b"\n") + 1)
+        file.write(text.encode())
 
 
 def sha256_of(path: Path) -> str:

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,10 +11,11 @@ from typing import Any, Protocol
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from tgn.core.checkpoints import load_state, save_state
+from tgn.core.checkpoints import before, load_state, save_state
 from tgn.core.devices import Device
-from tgn.core.errors import DivergedError, UserError
+from tgn.core.errors import DamagedError, DivergedError, NotFoundError, UserError
 from tgn.core.files import read_json_lines, write_text
+from tgn.core.locks import only_writer
 from tgn.core.progress import Progress, Silent
 from tgn.core.seeds import seed_of
 from tgn.core.settings import LoopSettings
@@ -96,10 +98,19 @@ def run_steps(
 
     Raises:
         DivergedError: when a logged term is NaN or infinite; the last checkpoint stays.
+        UserError: if another process trains there, or the checkpoint is of something else.
     """
-    done = _resume(trainer, job.directory, settings) if job.resume else _forget(job)
-    log = MetricLog(job.directory, done) if job.device.is_main else None
+    alone = only_writer(job.directory) if job.device.is_main else nullcontext()
+    with alone:
+        _run_steps(trainer, settings, job, title, after_step)
+
+
+def _run_steps(
+    trainer: Trainer, settings: LoopSettings, job: Job, title: str, after_step: AfterStep | None
+) -> None:
     progress = job.progress if job.device.is_main else Silent()
+    done = _resume(trainer, job.directory, settings, progress) if job.resume else _forget(job)
+    log = MetricLog(job.directory, done) if job.device.is_main else None
     progress.start(title, settings.steps, done)
     try:
         while done < settings.steps:
@@ -145,27 +156,46 @@ def _save(trainer: Trainer, directory: Path, settings: LoopSettings, done: int) 
 def _forget(job: Job) -> int:
     """Delete the checkpoint of a training that begins anew: a kill would bring it back."""
     if job.device.is_main:
-        (job.directory / STATE).unlink(missing_ok=True)
+        for path in (job.directory / STATE, before(job.directory / STATE)):
+            path.unlink(missing_ok=True)
     job.device.wait()
     return 0
 
 
-def _resume(trainer: Trainer, directory: Path, settings: LoopSettings) -> int:
+def _resume(trainer: Trainer, directory: Path, settings: LoopSettings, progress: Progress) -> int:
     path = directory / STATE
-    if not path.is_file():
+    state = _whole_state(path, progress)
+    if state is None:
         return 0
+    _check_same(json.loads(state["settings"]), settings, path)
     try:
-        state = load_state(path)
-        _check_same(json.loads(state["settings"]), settings, path)
         trainer.load_state_dict(state["trainer"])
-    except UserError:
-        raise
     except (KeyError, RuntimeError, ValueError) as error:
         raise UserError(
             f"{path} does not fit these settings ({' '.join(str(error).split())[:200]}); use the "
             "settings it was made with, or --no-resume to start anew"
         ) from None
     return min(int(state["step"]), settings.steps)
+
+
+def _whole_state(path: Path, progress: Progress) -> dict[str, Any] | None:
+    """Read the last state that is whole; None if nothing was ever written."""
+    damaged = []
+    for candidate in (path, before(path)):
+        try:
+            state = load_state(candidate)
+        except NotFoundError:
+            continue
+        except DamagedError as error:
+            damaged.append(candidate)
+            progress.warn(f"{error}; going on with the one before, if there is one")
+            continue
+        for useless in damaged:  # or the next save would put it in the place of the good one
+            useless.unlink(missing_ok=True)
+        return state
+    if damaged:
+        raise UserError(f"{path} is damaged and there is none before it; --no-resume starts anew")
+    return None
 
 
 def _check_same(before: dict[str, Any], settings: LoopSettings, path: Path) -> None:

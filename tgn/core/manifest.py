@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from tgn.core.data import ImageSet
 from tgn.core.errors import NotFoundError, UserError
-from tgn.core.files import read_json_lines, sha256_of, write_text
+from tgn.core.files import append_text, read_json_lines, sha256_of, write_text
 from tgn.core.images import SUFFIXES
 from tgn.core.split import Split
 
@@ -163,9 +163,7 @@ class ManifestWriter:
         """Add the rows of images that are on the disk."""
         if not rows:
             return
-        self._part.parent.mkdir(parents=True, exist_ok=True)
-        with self._part.open("a", encoding="utf-8") as file:
-            file.write("".join(row.model_dump_json() + "\n" for row in rows))
+        append_text(self._part, "".join(row.model_dump_json() + "\n" for row in rows))
 
     def finish(self) -> None:
         """Join all parts into the manifest (main process, after all have written)."""
