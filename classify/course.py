@@ -27,7 +27,7 @@ from tgn.core.measures import group_accuracy
 from tgn.core.progress import Progress
 from tgn.core.runs import Run
 from tgn.core.seeds import seed_of
-from tgn.core.split import Split
+from tgn.core.split import Part, Split
 
 CHECKPOINT, METRICS, SETTINGS = "classifier.safetensors", "metrics.json", "settings.yaml"
 
@@ -95,14 +95,38 @@ def _settings_of(course: Course, phase: Phase) -> TrainSettings:
 
 
 def _train_phase(course: Course, phase: Phase) -> None:
-    settings, device = _settings_of(course, phase), course.device
-    directory = course.lesson.directory / phase.name
+    """Train, test and write the classifier of one phase."""
+    settings, classes = _settings_of(course, phase), _classes(course, phase)
     images = _images(course, phase)
-    validation, test = (_sensor(course, phase, part) for part in ("val", "test"))
-    classes = phase.classes or tuple(range(course.split.num_classes))
-    chooses = all(course.split.classes[k].val for k in classes)
-    if phase.classes:
-        validation = _only(validation, classes)
+    validation = _validation(course, phase)
+    trainer = _trainer(course, phase, settings, images, validation)
+    if phase.steps:
+        _run(course, phase, trainer, validation, classes)
+    net = trainer.result()
+    if course.device.is_main:
+        rule = "last step" if validation is None else "last look within one error of the best"
+        result = {
+            **evaluate(net, _sensor(course, phase, "test"), course.split, course.device),
+            "chosen": {"rule": rule, "step": trainer.best["step"] or settings.steps},
+            "generated_images": images.num_generated,
+        }
+        if phase.classes:
+            own = group_accuracy(torch.tensor(result["confusion"]), classes)
+            result["own_classes"] = {"classes": list(classes), "accuracy": own}
+        directory = course.lesson.directory / phase.name
+        _write(directory, net, result, _settings_text(course, phase))
+    course.device.wait()
+
+
+def _trainer(
+    course: Course,
+    phase: Phase,
+    settings: TrainSettings,
+    images: LessonImages,
+    validation: ImageSet | None,
+) -> ClassifierTrainer:
+    """Build student, teachers and method of a phase."""
+    device = course.device
     torch.manual_seed(seed_of(settings.seed, "classifier init", phase.name))
     student = device.place(_student(course, phase))
     mixture = Mixture(
@@ -113,35 +137,19 @@ def _train_phase(course: Course, phase: Phase) -> None:
         course.split.num_classes,
         images.paired,
     )
-    criterion = LabelCriterion(settings.loss, settings.reweighting, settings.losses, mixture.counts)
-    method = phase.build(
-        Parts(
-            student,
-            criterion,
-            _teachers(course, phase),
-            mixture.counts,
-            images.main,
-            validation if chooses else None,
-            device,
-            settings.seed,
-        )
+    parts = Parts(
+        student=student,
+        criterion=LabelCriterion(
+            settings.loss, settings.reweighting, settings.losses, mixture.counts
+        ),
+        teachers=_teachers(course, phase),
+        counts=mixture.counts,
+        images=images.main,
+        validation=validation,
+        device=device,
+        seed=settings.seed,
     )
-    trainer = ClassifierTrainer(method, mixture, settings, device)
-    if phase.steps:
-        _run(course, phase, trainer, validation if chooses else None, classes)
-    net = trainer.result()
-    if device.is_main:
-        rule = "last look within one error of the best on validation" if chooses else "last step"
-        result = {
-            **evaluate(net, test, course.split, device),
-            "chosen": {"rule": rule, "step": trainer.best["step"] or settings.steps},
-            "generated_images": images.num_generated,
-        }
-        if phase.classes:
-            own = group_accuracy(torch.tensor(result["confusion"]), phase.classes)
-            result["own_classes"] = {"classes": list(phase.classes), "accuracy": own}
-        _write(directory, net, result, _settings_text(course, phase))
-    device.wait()
+    return ClassifierTrainer(phase.build(parts), mixture, settings, device)
 
 
 def _run(
@@ -164,6 +172,19 @@ def _run(
     run_steps(trainer, trainer.settings, job, title=title, after_step=after_step)
 
 
+def _classes(course: Course, phase: Phase) -> tuple[int, ...]:
+    return phase.classes or tuple(range(course.split.num_classes))
+
+
+def _validation(course: Course, phase: Phase) -> ImageSet | None:
+    """Return the validation images that choose the step; None if a class has none."""
+    classes = _classes(course, phase)
+    if not all(course.split.classes[k].val for k in classes):
+        return None
+    images = _sensor(course, phase, "val")
+    return _only(images, classes) if phase.classes else images
+
+
 def _images(course: Course, phase: Phase) -> LessonImages:
     images = images_of(course.lesson, course.run, course.settings)
     if phase.on_paired and images.paired is not None:
@@ -181,7 +202,7 @@ def _only(images: ImageSet, classes: Sequence[int]) -> ImageSet:
     return images.subset(keep.nonzero().flatten())
 
 
-def _sensor(course: Course, phase: Phase, part: Any) -> ImageSet:
+def _sensor(course: Course, phase: Phase, part: Part) -> ImageSet:
     """Return a part's images as the student's sensor sees them."""
     own, paired = sets_of(course.run, course.settings, part)
     return paired if phase.on_paired and paired is not None else own

@@ -190,7 +190,7 @@ def test_validation_chooses_only_where_every_class_has_some(in_tmp, fake_folder)
     data = fake_folder({"a": 12, "b": 8})
     run, _ = split_run(data, "val", SplitSettings(val_fraction=0.25), Silent())
     result = train_classifier(run, Lesson(run.path / "c"), settings(looks=2), Silent())
-    assert result["chosen"]["rule"] == "last look within one error of the best on validation"
+    assert result["chosen"]["rule"] == "last look within one error of the best"
     assert result["chosen"]["step"] in (2, 4)
 
 
