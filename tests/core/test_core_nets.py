@@ -9,7 +9,7 @@ from tgn.core.augmentation import augment, dihedral, draw_augmentation, random_d
 from tgn.core.averaging import averaged
 from tgn.core.backbones import build_backbone, load_classifier, save_classifier
 from tgn.core.bank import FeatureBank, read_bank, write_bank
-from tgn.core.checkpoints import load_weights, save_state, save_weights
+from tgn.core.checkpoints import load_weights, save_weights
 from tgn.core.data import BatchSampler
 from tgn.core.errors import NotFoundError, UserError
 from tgn.core.losses import feature_mse
@@ -73,7 +73,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path, capsys):
     with pytest.raises(UserError, match="cannot read weights"):
         load_weights(tmp_path / "bad.pt")
     assert capsys.readouterr().out == ""
-    save_state(tmp_path / "good.pt", {"a": torch.ones(2)})
+    torch.save({"a": torch.ones(2)}, tmp_path / "good.pt")
     assert torch.equal(load_weights(tmp_path / "good.pt")["a"], torch.ones(2))
 
 
