@@ -5,17 +5,19 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from tgn.core.checkpoints import load_state
 from tgn.core.files import read_json, sha256_of
 
 COMMON = ["--device", "cpu", "--set", "precision=float32", "--set", "log_every=1"]
 
 
-def run_on(processes: int, *command: str, **environment: str) -> None:
-    """Run a command as ``processes`` ranks of one job, as accelerate's launcher would."""
+def start_on(processes: int, *command: str, **environment: str) -> list[subprocess.Popen[str]]:
+    """Start a command as ``processes`` ranks of one job, as accelerate's launcher would."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -40,6 +42,12 @@ def run_on(processes: int, *command: str, **environment: str) -> None:
                 [sys.executable, "-m", *command], env=env, stderr=subprocess.PIPE, text=True
             )
         )
+    return running
+
+
+def run_on(processes: int, *command: str, **environment: str) -> None:
+    """Run a command as ``processes`` ranks of one job to its end."""
+    running = start_on(processes, *command, **environment)
     said = [one.communicate(timeout=300)[1] for one in running]
     assert not any(one.returncode for one in running), said
 
@@ -117,3 +125,18 @@ def test_the_pipeline_on_two_processes_is_that_on_one(fake_run, tmp_path):
 def test_a_batch_that_cannot_be_dealt_out_is_an_error(fake_run):
     with pytest.raises(AssertionError, match="cannot be dealt out to 2 processes"):
         run_on(2, "classify", "train", *COMMON, "--set", "batch_size=15", "--set", "size=16")
+
+
+def test_a_killed_process_ends_the_job_and_leaves_a_whole_checkpoint(fake_run):
+    words = ["--set", "steps=4000", "--set", "size=16", "--set", "batch_size=16", "--name", "x"]
+    running = start_on(2, "classify", "train", *COMMON, *words, "--set", "save_every=5")
+    state = fake_run.path / "classify" / "x" / "state.pt"
+    began = time.monotonic()
+    while not state.is_file() and time.monotonic() - began < 120:
+        time.sleep(0.2)
+    running[1].kill()
+    running[1].communicate()
+    _, said = running[0].communicate(timeout=120)
+    assert running[0].returncode == 2, said
+    assert "another of the 2 processes is gone" in said
+    assert load_state(state)["step"] >= 5

@@ -21,5 +21,9 @@ class DivergedError(TgnError, ArithmeticError):
     """A loss became NaN or infinite; the last good checkpoint is kept."""
 
 
+class LostProcessError(TgnError):
+    """Another process of the job is gone."""
+
+
 class DamagedError(TgnError):
     """A file of ours is not what was written."""

@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +13,13 @@ from torch.utils.tensorboard import SummaryWriter
 
 from tgn.core.checkpoints import before, load_state, save_state
 from tgn.core.devices import Device
-from tgn.core.errors import DamagedError, DivergedError, NotFoundError, UserError
+from tgn.core.errors import (
+    DamagedError,
+    DivergedError,
+    LostProcessError,
+    NotFoundError,
+    UserError,
+)
 from tgn.core.files import read_json_lines, write_text
 from tgn.core.locks import only_writer
 from tgn.core.progress import Progress, Silent
@@ -23,6 +29,7 @@ from tgn.core.settings import LoopSettings
 STATE = "state.pt"
 MAY_CHANGE = ("steps", "log_every", "save_every", "device", "precision")  # before a resume
 METRICS = "metrics.jsonl"
+TRANSPORTS = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
 
 
 class Trainer(Protocol):
@@ -98,11 +105,26 @@ def run_steps(
 
     Raises:
         DivergedError: when a logged term is NaN or infinite; the last checkpoint stays.
+        LostProcessError: if another process of the job is gone.
         UserError: if another process trains there, or the checkpoint is of something else.
     """
     alone = only_writer(job.directory) if job.device.is_main else nullcontext()
-    with alone:
+    with alone, _clear_about_lost_processes(job):
         _run_steps(trainer, settings, job, title, after_step)
+
+
+@contextmanager
+def _clear_about_lost_processes(job: Job) -> Iterator[None]:
+    """Say in words what the transport says in file names and line numbers."""
+    try:
+        yield
+    except RuntimeError as error:
+        if job.device.processes > 1 and any(word in str(error) for word in TRANSPORTS):
+            raise LostProcessError(
+                f"another of the {job.device.processes} processes is gone; the last checkpoint in "
+                f"{job.directory} is whole, and the same command continues from there"
+            ) from None
+        raise
 
 
 def _run_steps(
