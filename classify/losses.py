@@ -32,13 +32,13 @@ def ldam_margins(counts: Tensor, largest: float) -> Tensor:
     Source: Cao et al. 2019 (arXiv 1906.07413), eq. 12.
 
     Args:
-        counts: training images, [C].
+        counts: training images, [C]; classes without any have no part in it.
         largest: > 0, in units of the cosine.
 
     Returns:
-        [C].
+        [C]; 0 for a class without images.
     """
-    margins = counts.clamp(min=1).double() ** -0.25
+    margins = counts.clamp(min=1).double() ** -0.25 * (counts > 0)
     return (margins * (largest / margins.max())).float()
 
 
@@ -90,14 +90,14 @@ def effective_weights(counts: Tensor, beta: float) -> Tensor:
     Source: Cui et al. 2019, class-balanced loss (arXiv 1901.05555), eq. 3 and section 4.1.
 
     Args:
-        counts: training images, [C].
+        counts: training images, [C]; classes without any have no part in the mean.
         beta: in [0, 1); 0 gives 1 to all, towards 1 the weights tend to 1 / n.
 
     Returns:
-        [C].
+        [C]; 0 for a class without images.
     """
     n = counts.clamp(min=1).double()
     # expm1 and log1p keep the digits that 1 - beta^n loses for beta near 1.
     effective = -torch.expm1(n * torch.log1p(torch.tensor(-(1 - beta), dtype=torch.float64)))
-    weights = 1 / effective if beta > 0 else torch.ones_like(n)
-    return (weights * (len(counts) / weights.sum())).float()
+    weights = (1 / effective if beta > 0 else torch.ones_like(n)) * (counts > 0)
+    return (weights * ((counts > 0).sum() / weights.sum())).float()

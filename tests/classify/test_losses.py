@@ -65,6 +65,14 @@ def test_effective_numbers():
     )
 
 
+def test_classes_without_images_change_nothing():
+    absent = torch.tensor([100, 0, 10, 1])
+    kept = [0, 2, 3]
+    for of in (lambda n: effective_weights(n, 0.99), lambda n: ldam_margins(n, 0.5)):
+        torch.testing.assert_close(of(absent)[kept], of(COUNTS))
+        assert of(absent)[1] == 0
+
+
 def batch(**changes) -> Batch:
     ones = torch.ones(6, dtype=torch.float64)
     known = {
