@@ -27,7 +27,7 @@ from tgn.core.measures import group_accuracy
 from tgn.core.progress import Progress
 from tgn.core.runs import Run
 from tgn.core.seeds import seed_of
-from tgn.core.split import Part, Split
+from tgn.core.split import Part, Split, of_classes
 
 CHECKPOINT, METRICS, SETTINGS = "classifier.safetensors", "metrics.json", "settings.yaml"
 
@@ -142,7 +142,7 @@ def _trainer(
         criterion=LabelCriterion(
             settings.loss, settings.reweighting, settings.losses, mixture.counts
         ),
-        teachers=_teachers(course, phase),
+        teachers=_teachers(course, phase, images.main if images.paired is None else images.paired),
         counts=mixture.counts,
         images=images.main,
         validation=validation,
@@ -182,7 +182,7 @@ def _validation(course: Course, phase: Phase) -> ImageSet | None:
     if not all(course.split.classes[k].val for k in classes):
         return None
     images = _sensor(course, phase, "val")
-    return _only(images, classes) if phase.classes else images
+    return of_classes(images, classes) if phase.classes else images
 
 
 def _images(course: Course, phase: Phase) -> LessonImages:
@@ -191,15 +191,10 @@ def _images(course: Course, phase: Phase) -> LessonImages:
         images = images._replace(main=images.paired, paired=images.main)
     if phase.classes is None:
         return images
-    mixed_in = None if images.mixed_in is None else _only(images.mixed_in, phase.classes)
+    mixed_in = None if images.mixed_in is None else of_classes(images.mixed_in, phase.classes)
     if mixed_in is not None and len(mixed_in) == 0:
         mixed_in = None
-    return images._replace(main=_only(images.main, phase.classes), mixed_in=mixed_in)
-
-
-def _only(images: ImageSet, classes: Sequence[int]) -> ImageSet:
-    keep = torch.isin(images.labels, torch.tensor(list(classes)))
-    return images.subset(keep.nonzero().flatten())
+    return images._replace(main=of_classes(images.main, phase.classes), mixed_in=mixed_in)
 
 
 def _sensor(course: Course, phase: Phase, part: Part) -> ImageSet:
@@ -223,11 +218,11 @@ def _student(course: Course, phase: Phase) -> TappedNet:
     return build_backbone(settings, folders, cosine_scale)
 
 
-def _teachers(course: Course, phase: Phase) -> dict[str, Teacher]:
+def _teachers(course: Course, phase: Phase, shown: ImageSet) -> dict[str, Teacher]:
     """Load what teaches in a phase.
 
     Raises:
-        UserError: for a teacher of other classes or of another image size.
+        UserError: for a teacher of other classes, or of other images than it is ``shown``.
     """
     teachers, folders = {}, tuple(entry.folder for entry in course.split.classes)
     for name, where in phase.teachers.items():
@@ -238,11 +233,11 @@ def _teachers(course: Course, phase: Phase) -> dict[str, Teacher]:
                 f"teacher {file} knows the classes {', '.join(net.facts.folders[:4])}, ... in that "
                 f"order; the run has {', '.join(folders[:4])}, ...; train one on this run"
             )
-        size = course.settings.size
-        if course.settings.method != "cross-modality" and net.facts.size != size:
+        if (net.facts.size, net.facts.bands) != (shown.size, shown.bands):
             raise UserError(
-                f"teacher {file} sees {net.facts.size} px, the student {size}; train one with "
-                f"--set size={size}, or the student with --set size={net.facts.size}"
+                f"teacher {file} sees {net.facts.size} px and {net.facts.bands} bands, the images "
+                f"it is shown have {shown.size} px and {shown.bands} bands; train one with "
+                f"--set size={shown.size} --set bands={shown.bands}"
             )
         teachers[name] = Teacher(course.device.place(net))
     return teachers

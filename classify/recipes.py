@@ -73,13 +73,22 @@ def recipe(name: str) -> Recipe:
 
 def check_recipes(names: Sequence[str]) -> tuple[str, ...]:
     """Return the names, or raise UserError listing the valid ones."""
-    unknown = [name for name in names if name.partition(RATIO)[0] not in RECIPES]
+    unknown = [name for name in names if not _is_known(name)]
     if unknown or not names:
         valid = ", ".join([*BASES, *(n for n in RECIPES if n not in BASES and GENERATED not in n)])
         raise UserError(
-            f"--recipes got {unknown or 'nothing'}; valid: {valid}, each also as NAME{GENERATED}"
+            f"--recipes got {unknown or 'nothing'}; valid: {valid}, each also as NAME{GENERATED} "
+            f"or NAME{GENERATED}{RATIO}0.5"
         )
     return tuple(names)
+
+
+def _is_known(name: str) -> bool:
+    base, separator, ratio = name.partition(RATIO)
+    if not separator:
+        return base in RECIPES
+    number = ratio.replace(".", "", 1).isdecimal() and float(ratio) > 0
+    return base in RECIPES and RECIPES[base].generated and number
 
 
 def with_ratios(names: Sequence[str], ratios: Sequence[float]) -> list[str]:

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from classify.methods.base import Batch, Method, MethodOutput, Teacher, added
 from classify.methods.kd_losses import FeatureMatch
-from classify.methods.logit_kd import given_teacher
-from classify.methods.phases import Facts, Parts, Phase
+from classify.methods.phases import Facts, Parts, Phase, given_teacher
 from tgn.core.config import Settings
 from tgn.core.errors import UserError
 

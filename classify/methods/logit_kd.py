@@ -1,14 +1,11 @@
 """Hinton's distillation: the student's softened classes follow the teacher's."""
 
-from pathlib import Path
-
 from pydantic import Field
 
 from classify.methods.base import Batch, Method, MethodOutput, added
 from classify.methods.kd_losses import soft_target_kl
-from classify.methods.phases import Facts, Parts, Phase
+from classify.methods.phases import Facts, Parts, Phase, given_teacher
 from tgn.core.config import Settings
-from tgn.core.errors import UserError
 
 
 class LogitKdSettings(Settings):
@@ -40,17 +37,3 @@ def phases(settings: LogitKdSettings, facts: Facts) -> tuple[Phase, ...]:
     """Return the one phase."""
     teachers = {"teacher": given_teacher(facts, "logit-kd")}
     return (Phase("", lambda parts: LogitKd(parts, settings), teachers),)
-
-
-def given_teacher(facts: Facts, method: str) -> Path:
-    """Return the teacher's file.
-
-    Raises:
-        UserError: if the user named none.
-    """
-    if facts.given_teacher is None:
-        raise UserError(
-            f"--method {method} needs --teacher, the name of a classifier of this run or a file; "
-            "train one with e.g.: classify train --name teacher --set arch=resnet18"
-        )
-    return facts.given_teacher

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from classify.methods.base import Batch, Method, MethodOutput, added
-from classify.methods.logit_kd import given_teacher
-from classify.methods.phases import Facts, Parts, Phase
+from classify.methods.phases import Facts, Parts, Phase, given_teacher
 from tgn.core.backbones import TappedNet
 from tgn.core.config import Settings
 from tgn.core.devices import Device

@@ -10,6 +10,7 @@ from classify.methods.base import Criterion, Method, Teacher
 from tgn.core.backbones import TappedNet
 from tgn.core.data import ImageSet
 from tgn.core.devices import Device
+from tgn.core.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -67,3 +68,17 @@ class Facts:
 def plain(parts: Parts) -> Method:
     """Learn from labels alone."""
     return Method(parts.student, parts.criterion)
+
+
+def given_teacher(facts: Facts, method: str) -> Path:
+    """Return the teacher's file.
+
+    Raises:
+        UserError: if the user named none.
+    """
+    if facts.given_teacher is None:
+        raise UserError(
+            f"--method {method} needs --teacher, the name of a classifier of this run or a file; "
+            "train one with e.g.: classify train --name teacher --set arch=resnet18"
+        )
+    return facts.given_teacher

@@ -81,6 +81,9 @@ def test_ratios_count_from_what_a_class_lacks():
         "ce+generated@1",
     ]
     assert recipe("ce+generated@0.5").settings["ratio"] == 0.5
+    for wrong in ("ce+generated@x", "ce+generated@0", "ce@0.5"):
+        with pytest.raises(UserError, match="or NAME.generated@0.5"):
+            check_recipes([wrong])
     with pytest.raises(UserError, match="--ratio got 0"):
         with_ratios(["ce+generated"], [0.0])
 

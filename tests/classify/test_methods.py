@@ -119,7 +119,9 @@ def test_another_teacher_makes_another_student(fake_run, teacher, method):
 def test_teachers_that_do_not_fit_are_refused(fake_run, teacher):
     with pytest.raises(UserError, match="needs --teacher"):
         train(fake_run, "x", method="logit-kd")
-    with pytest.raises(UserError, match="sees 16 px, the student 32"):
+    with pytest.raises(
+        UserError, match="sees 16 px and 3 bands, the images it is shown have 32 px"
+    ):
         train(fake_run, "x", teacher, method="logit-kd", size=32)
     with pytest.raises(UserError, match="tgn distill"):
         train(fake_run, "x", method="kmdn")
@@ -251,8 +253,8 @@ def test_each_phase_is_taught_by_the_student_before_it(fake_run, paired, monkeyp
     taught = []
     real = course._teachers
 
-    def spy(this, phase):
-        found = real(this, phase)
+    def spy(this, phase, shown):
+        found = real(this, phase, shown)
         taught.append(
             (
                 phase.name,

@@ -71,7 +71,8 @@ def _put(values: dict[str, Any], key: str, value: Any) -> None:
     """Set ``group.name`` in nested mappings."""
     *groups, name = key.split(".")
     for group in groups:
-        values[group] = inner = dict(values.get(group) or {})
+        found = values.get(group)
+        values[group] = inner = dict(found) if isinstance(found, dict) else {}
         values = inner
     values[name] = value
 

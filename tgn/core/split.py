@@ -1,5 +1,6 @@
 """Which images train, validate and test, in which class order: decided once, read by everyone."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -109,7 +110,7 @@ def read_split(path: Path) -> Split:
     return Split.model_validate(read_json(path))
 
 
-def of_classes(images: ImageSet, classes: range) -> ImageSet:
+def of_classes(images: ImageSet, classes: Sequence[int]) -> ImageSet:
     """Return the part of ``images`` with labels in ``classes``; the labels are kept as they are."""
     keep = torch.isin(images.labels, torch.tensor(list(classes)))
     return images.subset(keep.nonzero().flatten())
