@@ -12,6 +12,17 @@ from tgn.core.seeds import generator
 Sampling = Literal["random", "square-root", "class-balanced", "progressive"]
 
 
+class Wanted(NamedTuple):
+    """What a step asks for."""
+
+    size: int  # B
+    seed: int  # of the training
+    step: int
+    progress: float = 0.0  # part of the training that is done, in [0, 1)
+    generated_until: float = 1.0  # from this progress on level batches hold real images only
+    class_weights: Tensor | None = None  # [C], in place of what sampling says
+
+
 class Drawn(NamedTuple):
     """The images of a step, not yet augmented."""
 
@@ -96,31 +107,18 @@ class Mixture:
             return torch.lerp(self.counts / self.counts.sum().double(), prior, progress)
         return prior
 
-    def batch(
-        self,
-        size: int,
-        seed: int,
-        step: int,
-        progress: float = 0.0,
-        generated_until: float = 1.0,
-        class_weights: Tensor | None = None,
-    ) -> Drawn:
+    def batch(self, wanted: Wanted) -> Drawn:
         """Return the images of a step.
 
-        Args:
-            size: B.
-            seed: of the training.
-            step: number of the step.
-            progress: part of the training that is done, in [0, 1).
-            generated_until: from this progress on level batches hold real images only: what is
-                learned last is learned from the real thing.
-            class_weights: [C], in place of what sampling says, or None.
+        Real ones only after ``generated_until`` where classes are level: what is learned last is
+        learned from the real thing.
         """
-        draw = generator(seed, "classify batch", step)
-        prior = self.prior(progress) if class_weights is None else class_weights.double()
+        size, weights = wanted.size, wanted.class_weights
+        draw = generator(wanted.seed, "classify batch", wanted.step)
+        prior = self.prior(wanted.progress) if weights is None else weights.double()
         labels = torch.multinomial(prior, size, replacement=True, generator=draw)
         uniform = torch.rand(2, size, generator=draw)
-        ended = self._levels and progress >= generated_until
+        ended = self._levels and wanted.progress >= wanted.generated_until
         is_generated = uniform[0] < (0 * self.share if ended else self.share)[labels]
         rows = self.real_rows.pick(labels[~is_generated], uniform[1][~is_generated])
         images = torch.empty(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol, cast
 import torch
 from torch import Tensor
 
-from classify.batches import Drawn
+from classify.batches import Drawn, Wanted
 from classify.methods.base import Batch, Method
 from classify.mixing import Blend, blended, draw_blend
 from classify.settings import TrainSettings
@@ -29,15 +29,7 @@ class Draws(Protocol):
 
     counts: Tensor
 
-    def batch(
-        self,
-        size: int,
-        seed: int,
-        step: int,
-        progress: float,
-        generated_until: float,
-        class_weights: Tensor | None,
-    ) -> Drawn:
+    def batch(self, wanted: Wanted) -> Drawn:
         """Return the images of a step."""
 
 
@@ -71,13 +63,16 @@ class ClassifierTrainer:
     def train_step(self, step: int) -> Mapping[str, Tensor]:
         """Do one step."""
         progress = step / self.settings.steps
+        settings = self.settings
         drawn = self.mixture.batch(
-            self.settings.batch_size,
-            self.settings.seed,
-            step,
-            progress,
-            self.settings.generated_until,
-            self.method.class_weights(),
+            Wanted(
+                settings.batch_size,
+                settings.seed,
+                step,
+                progress,
+                settings.generated_until,
+                self.method.class_weights(),
+            )
         )
         batch = self._batch(drawn, step, progress)
         for group in self.optimizer.param_groups:

@@ -1,13 +1,14 @@
 """A table of images and their labels, as two sets."""
 
 import csv
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from classify.batches import Drawn
+from classify.batches import Drawn, Wanted
 from tgn.core.data import ImageSet
 from tgn.core.errors import DataError, NotFoundError
 from tgn.core.seeds import generator
@@ -59,15 +60,19 @@ def read_labels(table: Path, size: int, bands: int) -> MultiLabelData:
             rows[row["part"]].append((table.parent / row["file"], shown))
     if empty := [part for part, found in rows.items() if not found]:
         raise DataError(f"{table} has no {empty[0]} images; column part must say train or test")
-    counts: dict[str, int] = {}
-    for _, shown in rows["train"]:
-        for name in shown:
-            counts[name] = counts.get(name, 0) + 1
-    if strange := sorted({name for _, shown in rows["test"] for name in shown} - set(counts)):
-        raise DataError(f"{table}: class {strange[0]!r} is tested but no training image shows it")
-    classes = tuple(sorted(counts, key=lambda name: (-counts[name], name)))
+    classes = _classes(rows, table)
     train, test = (_labelled(rows[part], classes, size, bands) for part in ("train", "test"))
     return MultiLabelData(classes, train, test)
+
+
+def _classes(rows: dict[str, list[tuple[Path, frozenset[str]]]], table: Path) -> tuple[str, ...]:
+    """Return the classes that training images show, the most frequent first."""
+    counts = Counter(name for _, shown in rows["train"] for name in shown)
+    if not counts:
+        raise DataError(f"{table}: no training image shows any class; column labels is empty")
+    if strange := sorted({name for _, shown in rows["test"] for name in shown} - set(counts)):
+        raise DataError(f"{table}: class {strange[0]!r} is tested but no training image shows it")
+    return tuple(sorted(counts, key=lambda name: (-counts[name], name)))
 
 
 def _check(row: dict[str, str], seen: set[str], where: str, root: Path) -> None:
@@ -93,18 +98,10 @@ class MultiLabelMixture:
         self.data = data
         self.counts = data.labels.sum(0).long()  # training images that show each class, [C]
 
-    def batch(  # noqa: PLR0913 - the loop's question; most of it concerns single labels
-        self,
-        size: int,
-        seed: int,
-        step: int,
-        progress: float = 0.0,
-        generated_until: float = 1.0,
-        class_weights: Tensor | None = None,
-    ) -> Drawn:
+    def batch(self, wanted: Wanted) -> Drawn:
         """Return the images of a step with their labels [B, C]."""
-        draw = generator(seed, "multi-label batch", step)
-        rows = torch.randint(len(self.data.images), (size,), generator=draw)
+        draw = generator(wanted.seed, "multi-label batch", wanted.step)
+        rows = torch.randint(len(self.data.images), (wanted.size,), generator=draw)
         shown = self.counts / self.counts.sum()
-        none = torch.zeros(size, dtype=torch.bool)
+        none = torch.zeros(wanted.size, dtype=torch.bool)
         return Drawn(self.data.images.batch(rows), self.data.labels[rows], none, shown, None)

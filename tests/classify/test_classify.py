@@ -9,7 +9,7 @@ from tests_support import Command, in_process, write_generated
 
 from classify import cli, course, trainings
 from classify import train as training
-from classify.batches import ClassRows, Mixture
+from classify.batches import ClassRows, Mixture, Wanted
 from classify.cli import OF_THE_RUN, with_default_folder
 from classify.compare import Plan, compare
 from classify.course import train_classifier
@@ -70,7 +70,7 @@ def test_generated_images_fill_up_the_histogram_and_never_turn_it_over(augmented
     torch.testing.assert_close(prior, expected / expected.sum())
     mix = mixture(augmented, "random", 0.5, augmented.path / "generated")
     for progress in (0.0, 0.9):
-        images, labels, *_ = mix.batch(4000, 0, 1, progress, generated_until=0.6)
+        images, labels, *_ = mix.batch(Wanted(4000, 0, 1, progress, generated_until=0.6))
         white = (images == 255).flatten(1).all(1)
         assert white[labels == 3].float().mean() == pytest.approx(20 / 24, abs=0.05)
     even = mixture(augmented, "class-balanced", 0.5).prior()
@@ -79,17 +79,17 @@ def test_generated_images_fill_up_the_histogram_and_never_turn_it_over(augmented
 
 def test_the_share_of_generated_images_is_kept_and_batches_repeat(augmented):
     mix = mixture(augmented, "class-balanced", 0.25, augmented.path / "generated")
-    images, labels, is_generated, *_ = mix.batch(4000, 0, 1)
+    images, labels, is_generated, *_ = mix.batch(Wanted(4000, 0, 1))
     white = (images == 255).flatten(1).all(1)
     assert torch.equal(white, is_generated)
     assert set(labels[white].tolist()) == {3}
     assert white[labels == 3].float().mean() == pytest.approx(0.25, abs=0.05)
-    late = mix.batch(4000, 0, 1, 0.6, generated_until=0.6).images_u8
+    late = mix.batch(Wanted(4000, 0, 1, 0.6, generated_until=0.6)).images_u8
     assert not (late == 255).flatten(1).all(1).any()
-    again = mix.batch(4000, 0, 1)
+    again = mix.batch(Wanted(4000, 0, 1))
     assert torch.equal(again[0], images)
     assert torch.equal(again[1], labels)
-    assert not torch.equal(mix.batch(4000, 0, 2)[1], labels)
+    assert not torch.equal(mix.batch(Wanted(4000, 0, 2))[1], labels)
 
 
 def test_square_root_and_progressive_sampling(fake_run):
@@ -101,10 +101,10 @@ def test_square_root_and_progressive_sampling(fake_run):
     torch.testing.assert_close(progressive.prior(1.0), torch.full((4,), 0.25).double())
     middle = (counts / counts.sum() + 0.25) / 2
     torch.testing.assert_close(progressive.prior(0.5), middle)
-    drawn = progressive.batch(4000, 0, 1, progress=0.5)
+    drawn = progressive.batch(Wanted(4000, 0, 1, progress=0.5))
     share = torch.bincount(drawn.labels, minlength=4) / 4000
     torch.testing.assert_close(share.double(), middle, atol=0.03, rtol=0)
-    told = progressive.batch(4000, 0, 1, class_weights=torch.tensor([0.0, 0, 0, 1]))
+    told = progressive.batch(Wanted(4000, 0, 1, class_weights=torch.tensor([0.0, 0, 0, 1])))
     assert told.labels.eq(3).all()
 
 
@@ -115,7 +115,7 @@ def test_generated_images_weigh_what_is_said(augmented):
     net = build_backbone(settings(), tuple(e.folder for e in augmented.split().classes))
     method = Method(net, LabelCriterion("ce", "none", LossSettings(), mix.counts))
     trainer = ClassifierTrainer(method, mix, settings(generated_weight=0.25), device)
-    drawn = mix.batch(64, 0, 1)
+    drawn = mix.batch(Wanted(64, 0, 1))
     batch = trainer._batch(drawn, 1, 0.0)
     assert drawn.is_generated.any()
     assert batch.weight[drawn.is_generated].eq(0.25).all()

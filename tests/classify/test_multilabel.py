@@ -95,6 +95,13 @@ def test_faults_name_their_line(table, old, new, message):
         read_labels(table, 16, 3)
 
 
+def test_a_table_without_any_label_is_an_error(table):
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([lines[0], *(line.rpartition(",")[0] + "," for line in lines[1:])]))
+    with pytest.raises(DataError, match="no training image shows any class"):
+        read_labels(table, 16, 3)
+
+
 def test_a_student_mimics_its_teacher(table, run_cli):
     done = run_cli("multilabel", str(table), "--name", "teacher", *SMALL)
     assert (done.code, "mAP" in done.stdout) == (0, True), done.stderr
