@@ -30,18 +30,20 @@ from tgn.core.seeds import seed_of
 from tgn.core.split import Part, Split, of_classes
 
 CHECKPOINT, METRICS, SETTINGS = "classifier.safetensors", "metrics.json", "settings.yaml"
+HELD_OUT: tuple[Part, ...] = ("val", "test")
 
 
 @dataclass(frozen=True)
 class Course:
     """One classifier to train, with all that its phases share."""
 
-    run: Run
     split: Split
     lesson: Lesson
     settings: TrainSettings
     device: Device
     progress: Progress
+    images: LessonImages  # to learn from
+    held_out: dict[Part, tuple[ImageSet, ImageSet | None]]  # of our sensor, and of the other
 
 
 def train_classifier(
@@ -59,7 +61,10 @@ def train_classifier(
         UserError: if a teacher is missing or does not fit.
     """
     split = run.split()
-    course = Course(run, split, lesson, settings, Device(settings), progress)
+    images = images_of(lesson, run, settings)
+    held_out = {part: sets_of(run, settings, part) for part in HELD_OUT}
+    device = Device(settings)
+    course = Course(split, lesson, settings, device, progress, images, held_out)
     for phase in planned(run, lesson, settings):
         if not (phase.name and lesson.resume and _is_done(course, phase)):
             _train_phase(course, phase)
@@ -186,7 +191,7 @@ def _validation(course: Course, phase: Phase) -> ImageSet | None:
 
 
 def _images(course: Course, phase: Phase) -> LessonImages:
-    images = images_of(course.lesson, course.run, course.settings)
+    images = course.images
     if phase.on_paired and images.paired is not None:
         images = images._replace(main=images.paired, paired=images.main)
     if phase.classes is None:
@@ -199,7 +204,7 @@ def _images(course: Course, phase: Phase) -> LessonImages:
 
 def _sensor(course: Course, phase: Phase, part: Part) -> ImageSet:
     """Return a part's images as the student's sensor sees them."""
-    own, paired = sets_of(course.run, course.settings, part)
+    own, paired = course.held_out[part]
     return paired if phase.on_paired and paired is not None else own
 
 
