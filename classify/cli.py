@@ -307,7 +307,7 @@ def _augmented(run: Run, given: str | None) -> Path | None:
     if given is None:
         return None
     folder = run.path / "generated" if given == OF_THE_RUN else Path(given)
-    if not rows_in_use(folder, run.split()):
+    if not any(rows_in_use(folder, run.split())):
         raise NotFoundError(f"no images in {folder}; make them with: tgn generate --class all")
     return folder
 

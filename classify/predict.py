@@ -54,7 +54,7 @@ def predict(
         images = ImageSet(some, [0] * len(some), net.facts.size, net.facts.bands, cache_bytes=0)
         images_u8 = images.batch(torch.arange(len(some)))
         with device.autocast():
-            logits = net(device.put(to_pm1(images_u8))).logits
+            logits = net(to_pm1(device.put(images_u8))).logits
         values, places = logits.float().softmax(1).cpu().topk(min(top, len(folders)))
         for file, row, classes in zip(some, values.tolist(), places.tolist(), strict=True):
             named = zip((folders[k] for k in classes), row, strict=True)

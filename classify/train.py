@@ -14,7 +14,7 @@ from classify.settings import TrainSettings
 from tgn.core.augmentation import Augmentation, augment, draw_augmentation
 from tgn.core.averaging import averaged
 from tgn.core.backbones import TappedNet
-from tgn.core.data import ImageSet
+from tgn.core.data import Ahead, ImageSet
 from tgn.core.devices import Device
 from tgn.core.images import to_pm1
 from tgn.core.measures import balanced_accuracy_error, confusion_matrix, group_accuracy
@@ -49,6 +49,7 @@ class ClassifierTrainer:
     ) -> None:
         self.method, self.mixture = method, mixture
         self.settings, self.device = settings, device
+        self.drawn = Ahead(self._draw, settings.steps)
         self.average = averaged(method.student, AVERAGE_DECAY)
         self.best: dict[str, Any] = {"score": -1.0, "step": 0, "weights": {}}
         self.trained = [p for p in method.parameters() if p.requires_grad]
@@ -62,18 +63,9 @@ class ClassifierTrainer:
 
     def train_step(self, step: int) -> Mapping[str, Tensor]:
         """Do one step."""
-        progress = step / self.settings.steps
-        settings = self.settings
-        drawn = self.mixture.batch(
-            Wanted(
-                settings.batch_size,
-                settings.seed,
-                step,
-                progress,
-                settings.generated_until,
-                self.method.class_weights(),
-            )
-        )
+        weights = self.method.class_weights()
+        drawn = self.drawn(step) if weights is None else self._draw(step, weights)
+        progress = self._progress(step)
         batch = self._batch(drawn, step, progress)
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.lr * _schedule(progress)
@@ -86,6 +78,13 @@ class ClassifierTrainer:
         self.optimizer.step()
         self.average.update_parameters(self.method.student)
         return {name: part.detach() for name, part in output.parts.items()}
+
+    def _draw(self, step: int, class_weights: Tensor | None = None) -> Drawn:
+        wanted = self.settings.batch_size, self.settings.seed, step, self._progress(step)
+        return self.mixture.batch(Wanted(*wanted, self.settings.generated_until, class_weights))
+
+    def _progress(self, step: int) -> float:
+        return step / self.settings.steps
 
     def _batch(self, drawn: Drawn, step: int, progress: float) -> Batch:
         """Augment and mix this process's part of what was drawn."""
@@ -115,7 +114,7 @@ class ClassifierTrainer:
         """Augment and mix; two sensors' views of a scene are turned, shifted and mixed alike."""
 
         def augmented(rows: Tensor) -> Tensor:
-            images = self.device.put(to_pm1(images_u8[rows]))
+            images = to_pm1(self.device.put(images_u8[rows]))
             return augment(images, look.augmentation.rows(rows))
 
         if look.blend is None:

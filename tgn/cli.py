@@ -212,7 +212,8 @@ def generate_verb(
     resume: ResumeOption = True,
 ) -> None:
     """Draw images of a tail class, or of all; continues where it was stopped."""
-    from tgn.cdtg.sample import Request, generate, open_studio
+    from tgn.cdtg.generate import Request, generate
+    from tgn.cdtg.sample import open_studio
 
     settings = _settings(GenerateSettings, config, set_, seed=seed, device=device, noise=noise, n=n)
     found = find_run(run)

@@ -144,7 +144,7 @@ class NearestMean(Method):
         sums = torch.zeros_like(layer.weight)
         for images_u8, labels in self.parts.images.batches(BATCH_SIZE):
             with device.autocast():
-                embedding = student(device.put(to_pm1(images_u8))).embedding
+                embedding = student(to_pm1(device.put(images_u8))).embedding
             sums.index_add_(0, labels.to(sums.device), F.normalize(embedding.float()))
         layer.weight.copy_(F.normalize(sums))
         absent = sums.abs().sum(1) == 0

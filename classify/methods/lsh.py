@@ -193,7 +193,7 @@ class LshMimicking(Method):
         device, found = parts.device, []
         for images_u8, _ in parts.images.batches(BATCH_SIZE):
             with device.autocast():
-                output = self._teachers["teacher"](device.put(to_pm1(images_u8)))
+                output = self._teachers["teacher"](to_pm1(device.put(images_u8)))
             found.append(output.embedding.float())
         return torch.cat(found)
 

@@ -12,7 +12,8 @@ import torch
 from tgn.app.drawing import draw
 from tgn.app.lookalikes import Lookalikes
 from tgn.app.review import Review
-from tgn.cdtg.sample import Request, generate, open_studio
+from tgn.cdtg.generate import Request, generate
+from tgn.cdtg.sample import open_studio
 from tgn.cdtg.settings import GenerateSettings, TrainSettings
 from tgn.cdtg.stage import train
 from tgn.core.data import ImageSet

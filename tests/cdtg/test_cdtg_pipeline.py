@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from tgn.cdtg import stage as training
+from tgn.cdtg.generate import Request, generate
 from tgn.cdtg.preview import Preview
-from tgn.cdtg.sample import Request, draw_block, generate, open_studio
+from tgn.cdtg.sample import draw_block, open_studio
 from tgn.cdtg.settings import GenerateSettings, TrainSettings
 from tgn.core.clip import load_clip, prompts_of, tiny_clip
 from tgn.core.errors import NotFoundError, UserError
@@ -49,7 +50,7 @@ def trainer(distilled, monkeypatch):
 
 @pytest.mark.parametrize("name", TERMS)
 def test_every_term_sends_gradient_into_generator_and_is_there_only_with_a_weight(trainer, name):
-    batch = trainer._draw(0)
+    batch = trainer._batch(0)
     with torch.no_grad():
         source = trainer.parts.critic(batch.images)
     for _ in range(2):  # the noise strengths start at zero: one step makes pairs differ
@@ -87,7 +88,7 @@ def test_penalties_are_lazy_and_frozen_nets_stay(trainer):
 
 
 def test_ratio_is_drawn_from_all_of_zero_to_one(trainer):
-    ratio = torch.cat([trainer._draw(step).ratio for step in range(300)])
+    ratio = torch.cat([trainer._batch(step).ratio for step in range(300)])
     assert ratio.min() < 0.01
     assert ratio.max() > 0.97
 
@@ -192,9 +193,9 @@ def test_drawing_is_exact_in_number_and_bytes_whatever_the_order(trained, tmp_pa
 
 
 def test_a_killed_drawing_goes_on_without_touching_what_is_there(trained, tmp_path, monkeypatch):
-    from tgn.cdtg import sample
+    from tgn.cdtg import generate as stage
 
-    calls, real = [], sample.draw_block
+    calls, real = [], stage.draw_block
 
     def stops(*args):
         calls.append(args[2])
@@ -202,7 +203,7 @@ def test_a_killed_drawing_goes_on_without_touching_what_is_there(trained, tmp_pa
             raise KeyboardInterrupt
         return real(*args)
 
-    monkeypatch.setattr(sample, "draw_block", stops)
+    monkeypatch.setattr(stage, "draw_block", stops)
     label = (trained.split().num_classes - 1,)
     with pytest.raises(KeyboardInterrupt):
         drawn(trained, tmp_path / "a", 10, label)

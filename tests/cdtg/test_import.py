@@ -5,10 +5,11 @@ import os
 import pytest
 import torch
 
+from tgn.cdtg.generate import Request, generate
 from tgn.cdtg.generator import Generator
 from tgn.cdtg.importing import import_generator
 from tgn.cdtg.published import _published_names
-from tgn.cdtg.sample import Request, draw_block, generate, open_studio
+from tgn.cdtg.sample import draw_block, open_studio
 from tgn.cdtg.settings import GenerateSettings
 from tgn.core.errors import NotFoundError, UserError
 from tgn.core.images import to_u8

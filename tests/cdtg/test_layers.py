@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from textbook import modulated
 from torch.nn import functional as F
 
 from tgn.cdtg.layers import (
@@ -26,26 +27,6 @@ def _seed():
     torch.manual_seed(0)
 
 
-def textbook_modulated(layer, x, style, up):
-    """StyleGAN2, equations 1 and 3: one scaled weight a sample, one group a sample."""
-    batch, channels, height, width = x.shape
-    scales = layer.modulation(style)
-    weight = layer.weight[None] * layer.weight_scale * scales[:, None, :, None, None]
-    if isinstance(layer, DemodulatedConv2d):
-        weight = weight * torch.rsqrt(weight.square().sum((2, 3, 4), keepdim=True) + 1e-8)
-        weight = weight * math.sqrt(2)
-    grouped = x.reshape(1, batch * channels, height, width)
-    if up:
-        weight = weight.transpose(1, 2).flatten(0, 1)
-        out = F.conv_transpose2d(grouped, weight, stride=2, groups=batch)
-        kernel = (FILTER * 4).expand(out.shape[1], 1, 4, 4)
-        out = F.conv2d(out, kernel, padding=1, groups=out.shape[1])
-    else:
-        padding = layer.weight.shape[-1] // 2
-        out = F.conv2d(grouped, weight.flatten(0, 1), padding=padding, groups=batch)
-    return out.reshape(batch, -1, *out.shape[2:])
-
-
 LAYERS = {
     "plain": lambda: ModulatedConv2d(6, 5, 1, 7),
     "demodulated": lambda: DemodulatedConv2d(6, 5, 3, 7),
@@ -56,7 +37,7 @@ LAYERS = {
 @pytest.mark.parametrize("kind", LAYERS)
 def test_modulated_convolutions_equal_the_textbook(kind):
     layer, x, style = LAYERS[kind](), torch.randn(3, 6, 8, 8), torch.randn(3, 7)
-    expected = textbook_modulated(layer, x, style, up=kind == "doubling")
+    expected = modulated(layer, x, style)
     torch.testing.assert_close(layer(x, style), expected, atol=1e-5, rtol=1e-5)
 
 

@@ -62,7 +62,7 @@ def test_the_rest_of_the_toolkit_sees_only_what_was_kept(mixed):
     result = filtered(mixed, duplicate_percentile=1)
     assert result.counts()["dark"] == {"kept": 1, "near-duplicate": 19}
     assert result.counts()["pale"]["kept"] >= 10
-    assert rows_in_use(folder, mixed.split()) == result.kept
+    assert list(rows_in_use(folder, mixed.split())) == result.kept
     scores, _ = score_run(mixed, ScoreSettings(device="cpu"), None, Silent())
     assert scores.classes[1].num_generated == 1
     assert len(list(folder.glob("dark/*.png"))) == 20  # nothing was deleted
@@ -72,7 +72,7 @@ def test_the_rest_of_the_toolkit_sees_only_what_was_kept(mixed):
     assert report["dropped"]["dark/7.png"] == ["near-duplicate"]
     assert forget_filter(folder)
     assert not forget_filter(folder)
-    assert len(rows_in_use(folder, mixed.split())) == 37
+    assert len(list(rows_in_use(folder, mixed.split()))) == 37
 
 
 def test_copies_of_training_images_are_found_in_files(run):
@@ -106,7 +106,7 @@ def test_class_folders_of_another_generator(run):
     result = filtered(run, folder, duplicate_percentile=1)
     assert [row.file for row in result.kept] == ["pale/0.png", "pale/3.png"]
     assert (folder / FILTERED).is_file()
-    assert len(rows_in_use(folder, run.split())) == 2
+    assert len(list(rows_in_use(folder, run.split()))) == 2
 
 
 def test_mistakes(run):

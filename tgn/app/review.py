@@ -28,7 +28,7 @@ class Review:
 
     def __init__(self, folder: Path, split: Split, lookalikes: Lookalikes) -> None:
         self.folder, self.split, self.lookalikes = folder, split, lookalikes
-        self.rows = all_rows(folder, split)
+        self.rows = list(all_rows(folder, split))
 
     def folders(self) -> list[str]:
         """Return the class folders that have images, in the split's order."""

@@ -37,7 +37,7 @@ class ClipTrainer:
         # So small that every process does all of it: any number of them agrees.
         rows = self.sampler.rows(step)
         augmentation = draw_augmentation(BATCH_SIZE, generator(self.seed, "clip", step))
-        images = augment(self.device.put(to_pm1(self.images.batch(rows))), augmentation)
+        images = augment(to_pm1(self.device.put(self.images.batch(rows))), augmentation)
         labels = self.images.labels[rows].to(images.device)
         with self.device.autocast():
             cosines = self.guide(images)

@@ -59,7 +59,7 @@ def within_class_distance(critic: Critic, images: ImageSet, device: Device, seed
     pairs = (first != second).nonzero().flatten()
     distances = []
     for rows in pairs.split(128):
-        views = [critic(device.put(to_pm1(images.batch(side[rows])))) for side in (first, second)]
+        views = [critic(to_pm1(device.put(images.batch(side[rows])))) for side in (first, second)]
         distances.append(perceptual_distance(views[0].stages, views[1].stages))
     return float(torch.cat(distances).mean())
 
@@ -84,7 +84,7 @@ def some_features(
     rows = rows[torch.randperm(len(rows), generator=draw)]
     codes = torch.randint(SYMMETRIES, (len(rows),), generator=draw)
     views = [
-        critic(random_dihedral(device.put(to_pm1(images.batch(part))), code))
+        critic(random_dihedral(to_pm1(device.put(images.batch(part))), code))
         for part, code in zip(rows.split(128), codes.split(128), strict=True)
     ]
     return torch.cat([view.stages[-1].cpu() for view in views]), images.labels[rows]

@@ -65,7 +65,7 @@ class Preview:
             real_u8 = self.images.batch(self._some(label, CHECKED))
             draw = generator(self.settings.seed, "collapse", label)
             drawn = self._draw(painter, real_u8, label, 0.5, draw)
-            real = self._variety(self.job.device.put(to_pm1(real_u8)))
+            real = self._variety(to_pm1(self.job.device.put(real_u8)))
             shares[label] = float(self._variety(drawn) / real.clamp(min=1e-6))
         for label, share in shares.items():
             if share < self.settings.collapse_fraction:
@@ -88,7 +88,7 @@ class Preview:
         noise = torch.randn(count, painter.noise_dim, generator=draw).to(device.torch_device)
         labels = torch.full((count,), label, device=device.torch_device)
         with device.autocast():
-            features = self.critic(device.put(to_pm1(real_u8))).stages[-1]
+            features = self.critic(to_pm1(device.put(real_u8))).stages[-1]
             return painter(features, labels, noise, torch.full_like(noise[:, 0], ratio)).images
 
     def _some(self, label: int, count: int) -> Tensor:

@@ -4,8 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from tgn.core.images import ImageFormat
 from tgn.core.settings import ComputeSettings, LoopSettings
+
+StoreFormat = Literal["png", "jpeg", "webdataset"]
 
 
 class TrainSettings(ComputeSettings, LoopSettings):
@@ -43,6 +44,6 @@ class GenerateSettings(ComputeSettings):
 
     noise: float = Field(0.4, ge=0, le=1, description="r: 0 redraws the source, 1 forgets it")
     n: int | None = Field(None, ge=1, description="images a class; default: fill up to the largest")
-    format: ImageFormat = Field("png", description="png or jpeg")
+    format: StoreFormat = Field("png", description="png, jpeg, or webdataset: png in .tar shards")
     block: int = Field(64, ge=1, description="images drawn at once; fixes the last bit of pixels")
     seed: int = Field(0, description="another seed draws other images")

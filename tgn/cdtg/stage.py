@@ -34,25 +34,12 @@ def train(run: Run, settings: TrainSettings, progress: Progress, resume: bool = 
         UserError: for settings, CLIP sources or data that cannot work.
     """
     directory = run.path / "cdtg"
-    device = Device(settings)
-    job = Job(directory, device, progress, resume)
-    split = run.split()
-    tail_path = tail_net_file(run.path / "kmdn")
-    tail_net = device.place(load_classifier(tail_path))
-    if tail_net.facts.bands not in (1, 3):
-        raise UserError(
-            f"the tail net sees {tail_net.facts.bands} bands; images of 1 or 3 bands can be drawn: "
-            "tgn distill --set bands=3 (classify takes any number)"
-        )
-    numbers = architecture(settings.preset, settings.size, tail_net.facts.bands)
-    images = run.split().image_set("train", run.path, numbers.size, tail_net.facts.bands)
-    clip = _clip(settings, images, split.names, job)
-    images = images if settings.classes == "all" else of_classes(images, split.tail_classes)
-    run.record("train", settings, tail_net_sha256=sha256_of(tail_path), precision=device.precision)
-    parts = _build(numbers, split.num_classes, Critic(tail_net), clip, settings.seed)
-    parts = _placed(parts, images, settings, device)
-    trainer = CdtgTrainer(parts, images, settings, device)
-    preview = Preview(split, images, parts.critic, settings, job)
+    job = Job(directory, Device(settings), progress, resume)
+    split, tail_path = run.split(), tail_net_file(run.path / "kmdn")
+    trainer = open_trainer(run, settings, job)
+    precision = job.device.precision
+    run.record("train", settings, tail_net_sha256=sha256_of(tail_path), precision=precision)
+    preview = Preview(split, trainer.images, trainer.parts.critic, settings, job)
     run_steps(
         trainer,
         settings,
@@ -60,16 +47,38 @@ def train(run: Run, settings: TrainSettings, progress: Progress, resume: bool = 
         title="train",
         after_step=lambda done: preview.after(done, trainer.averaged_painter),
     )
-    if device.is_main:
+    if job.device.is_main:
+        painter = trainer.averaged_painter
         facts = {
             "format": FORMAT,
-            "architecture": numbers.model_dump_json(),
+            "architecture": painter.architecture.model_dump_json(),
             "num_classes": str(split.num_classes),
-            "feature_channels": str(tail_net.feature_channels),
+            "feature_channels": str(trainer.parts.critic.tail_net.feature_channels),
             "tail_net_sha256": sha256_of(tail_path),
         }
-        weights = trainer.averaged_painter.state_dict()
-        save_weights(directory / WEIGHTS, weights, facts)
+        save_weights(directory / WEIGHTS, painter.state_dict(), facts)
+
+
+def open_trainer(run: Run, settings: TrainSettings, job: Job) -> CdtgTrainer:
+    """Build the networks for a run whose ``kmdn/`` is there, at step 0.
+
+    Raises:
+        NotFoundError: without a tail net.
+        UserError: for settings, CLIP sources or data that cannot work.
+    """
+    split, device = run.split(), job.device
+    tail_net = device.place(load_classifier(tail_net_file(run.path / "kmdn")))
+    if tail_net.facts.bands not in (1, 3):
+        raise UserError(
+            f"the tail net sees {tail_net.facts.bands} bands; images of 1 or 3 bands can be drawn: "
+            "tgn distill --set bands=3 (classify takes any number)"
+        )
+    numbers = architecture(settings.preset, settings.size, tail_net.facts.bands)
+    images = split.image_set("train", run.path, numbers.size, tail_net.facts.bands)
+    clip = _clip(settings, images, split.names, job)
+    images = images if settings.classes == "all" else of_classes(images, split.tail_classes)
+    parts = _build(numbers, split.num_classes, Critic(tail_net), clip, settings.seed)
+    return CdtgTrainer(_placed(parts, images, settings, device), images, settings, device)
 
 
 def _build(

@@ -14,10 +14,10 @@ from tgn.cdtg.critic import Critic, View
 from tgn.cdtg.discriminator import Discriminator
 from tgn.cdtg.painter import Painted, Painter
 from tgn.cdtg.settings import TrainSettings
-from tgn.core.augmentation import random_dihedral
+from tgn.core.augmentation import SYMMETRIES, random_dihedral
 from tgn.core.averaging import averaged
 from tgn.core.clip import ClipGuide
-from tgn.core.data import BatchSampler, ImageSet
+from tgn.core.data import Ahead, BatchSampler, ImageSet
 from tgn.core.devices import Device
 from tgn.core.images import to_pm1
 from tgn.core.seeds import generator
@@ -30,8 +30,18 @@ PATH_DECAY = 0.01
 CLIP_SHARE = 2  # CLIP, the dearest judge, looks at every second image
 
 
+class Drawn(NamedTuple):
+    """One process's part of a step, as it is drawn on the CPU."""
+
+    images_u8: Tensor  # real, [B, bands, H, W]
+    labels: Tensor  # [B]
+    codes: Tensor  # symmetry of each image, [B]
+    noise: Tensor  # [B + P, noise_dim]
+    ratio: Tensor  # [B]
+
+
 class Batch(NamedTuple):
-    """One process's part of a step."""
+    """One process's part of a step, on the device."""
 
     images: Tensor  # real, [B, bands, H, W] in [-1, 1]
     labels: Tensor  # [B]
@@ -58,6 +68,7 @@ class CdtgTrainer:
     ) -> None:
         self.parts, self.images, self.settings, self.device = parts, images, settings, device
         self.sampler = BatchSampler(images.labels, settings.batch_size, True, settings.seed)
+        self.drawn = Ahead(self._draw, settings.steps)
         decay = 0.5 ** (settings.batch_size / settings.ema_images)
         self.average = averaged(parts.painter, decay)
         self.painter_optimizer = _adam(parts.painter, settings.lr, settings.path_every)
@@ -71,7 +82,7 @@ class CdtgTrainer:
 
     def train_step(self, step: int) -> Mapping[str, Tensor]:
         """Do step ``step``: discriminator first, then generator on the same drawings."""
-        batch = self._draw(step)
+        batch = self._batch(step)
         with self.device.autocast(), torch.no_grad():
             source = self.parts.critic(batch.images)
         with self.device.autocast():
@@ -81,23 +92,28 @@ class CdtgTrainer:
         self.average.update_parameters(self.parts.painter)
         return terms
 
-    def _draw(self, step: int) -> Batch:
+    def _draw(self, step: int) -> Drawn:
         """Draw the global batch of a step and return this process's rows of it."""
         size, draw = self.settings.batch_size, generator(self.settings.seed, "cdtg", step)
         rows = self.sampler.rows(step)
-        codes = torch.randint(8, (size,), generator=draw)
+        codes = torch.randint(SYMMETRIES, (size,), generator=draw)
         ratio = torch.rand(size, generator=draw).square()  # all of [0, 1], more of it near 0
         noise = torch.randn(2, size, self.parts.painter.noise_dim, generator=draw)
         mine = self.device.mine(torch.arange(size))
         pairs = mine[::PAIR_SHARE]
-        images = self.device.put(to_pm1(self.images.batch(rows[mine])))
-        target = images.device
-        return Batch(
-            random_dihedral(images, codes[mine].to(target)),
-            self.images.labels[rows[mine]].to(target),
-            torch.cat([noise[0, mine], noise[1, pairs]]).to(target),
-            ratio[mine].to(target),
+        return Drawn(
+            self.images.batch(rows[mine]),
+            self.images.labels[rows[mine]],
+            codes[mine],
+            torch.cat([noise[0, mine], noise[1, pairs]]),
+            ratio[mine],
         )
+
+    def _batch(self, step: int) -> Batch:
+        drawn = self.drawn(step)
+        images = to_pm1(self.device.put(drawn.images_u8))
+        labels, codes, noise, ratio = (each.to(images.device) for each in drawn[1:])
+        return Batch(random_dihedral(images, codes), labels, noise, ratio)
 
     def _paint(self, batch: Batch, source: View) -> Painted:
         """Draw every source once, and every fourth a second time with other noise."""

@@ -1,8 +1,9 @@
 """A listed set of image files as batches of bytes, cached in memory where it fits."""
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Generic, TypeVar, overload
 
 import numpy as np
 import torch
@@ -14,6 +15,38 @@ from tgn.core.seeds import generator
 
 CACHE_BYTES = 2 << 30
 DECODE_THREADS = 4
+
+Made = TypeVar("Made")
+
+
+class Under(Sequence[Path]):
+    """Files below one folder, kept as names: a million paths would take half a gigabyte.
+
+    Args:
+        root: the folder.
+        names: relative to it, with "/".
+    """
+
+    def __init__(self, root: Path, names: Sequence[str]) -> None:
+        self.root, self.names = root, names
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, row: int) -> Path: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> "Under": ...
+
+    def __getitem__(self, row: int | slice) -> "Path | Under":
+        if isinstance(row, slice):
+            return Under(self.root, self.names[row])
+        return self.root / self.names[row]
+
+    def pick(self, rows: Sequence[int]) -> "Under":
+        """Return the files of some rows."""
+        return Under(self.root, [self.names[row] for row in rows])
 
 
 class ImageSet:
@@ -37,7 +70,7 @@ class ImageSet:
     ) -> None:
         if len(files) != len(labels):
             raise DataError(f"{len(files)} files but {len(labels)} labels")
-        self.files = list(files)
+        self.files = files
         self.labels = torch.tensor(list(labels), dtype=torch.int64)
         self.size = size
         self.bands = bands
@@ -66,10 +99,9 @@ class ImageSet:
 
     def subset(self, rows: Tensor) -> "ImageSet":
         """Return the images of the rows [n] as a set, with their pixels if decoded."""
-        picked = rows.tolist()
-        part = ImageSet(
-            [self.files[row] for row in picked], self.labels[rows].tolist(), self.size, self.bands
-        )
+        picked, files = rows.tolist(), self.files
+        chosen = files.pick(picked) if isinstance(files, Under) else [files[k] for k in picked]
+        part = ImageSet(chosen, self.labels[rows].tolist(), self.size, self.bands)
         if self._cache is not None:
             part._cache, part._fits = self._cache[rows], True
         return part
@@ -85,6 +117,29 @@ class ImageSet:
             return torch.empty(0, self.bands, self.size, self.size, dtype=torch.uint8)
         with ThreadPoolExecutor(DECODE_THREADS) as pool:
             return torch.from_numpy(np.stack(list(pool.map(read, rows))))
+
+
+class Ahead(Generic[Made]):
+    """Makes the batch of step t + 1 in a thread while step t is trained on.
+
+    Args:
+        make: from a step to what it needs; a function of the step alone, safe to call in a thread.
+        steps: how many there are.
+    """
+
+    def __init__(self, make: Callable[[int], Made], steps: int) -> None:
+        self._make, self._steps = make, steps
+        self._thread = ThreadPoolExecutor(1)
+        self._coming: tuple[int, Future[Made]] | None = None
+
+    def __call__(self, step: int) -> Made:
+        """Return what ``make(step)`` returns, or raise what it raises."""
+        expected, self._coming = self._coming, None
+        ready = expected is not None and expected[0] == step
+        made = expected[1].result() if expected and ready else self._make(step)
+        if step + 1 < self._steps:
+            self._coming = (step + 1, self._thread.submit(self._make, step + 1))
+        return made
 
 
 class BatchSampler:

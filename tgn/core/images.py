@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from tgn.core.errors import DataError
+from tgn.core.shards import read_file
 
 ARRAY = ".npy"  # [H, W, bands] bytes, for images of other than one or three bands
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ARRAY})
@@ -33,7 +34,7 @@ def read_image(file: Path | io.BytesIO, bands: int = 3) -> tuple[Image.Image, st
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # own limit below
-            image = Image.open(file)
+            image = Image.open(io.BytesIO(read_file(file)) if isinstance(file, Path) else file)
         if image.width * image.height > MAX_PIXELS:
             raise DataError(f"{image.width}x{image.height} pixels, over the limit of {MAX_PIXELS}")
         if min(image.size) < MIN_SIDE:
@@ -48,7 +49,7 @@ def read_image(file: Path | io.BytesIO, bands: int = 3) -> tuple[Image.Image, st
     return _to_bands(image, bands)
 
 
-def read_array(file: Path | io.BytesIO) -> NDArray[np.uint8]:
+def read_array(file: io.BytesIO) -> NDArray[np.uint8]:
     """Read a ``.npy`` file of any number of bands: bytes [H, W, bands].
 
     Raises:
@@ -104,11 +105,16 @@ def _scaled_to_8_bit(image: Image.Image) -> Image.Image:
 def read_resized(file: Path, size: int, bands: int = 3) -> NDArray[np.uint8]:
     """Read a file as [bands, size, size] bytes; the aspect is not kept (chips are square).
 
+    Args:
+        file: an image file, or an image in a shard (see `shards`).
+        size: side in pixels.
+        bands: of the result.
+
     Raises:
         DataError: if it cannot be read, or has another number of bands and no rule to convert it.
     """
     if file.suffix.lower() == ARRAY:
-        return _resized_array(read_array(file), size, bands)
+        return _resized_array(read_array(io.BytesIO(read_file(file))), size, bands)
     if bands not in (1, 3):
         raise DataError(f"has at most 3 bands, {bands} are asked for; use {ARRAY} files")
     image, _ = read_image(file, bands)

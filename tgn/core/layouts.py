@@ -1,15 +1,18 @@
 """Finding the images of a data folder, in any of the layouts people have."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tgn.core.errors import DataError, NotFoundError
 from tgn.core.images import SUFFIXES
+from tgn.core.shards import TAR, label_of, member_name, samples
 
 EXPECTED = (
     "expected class folders (DATA/<class>/*.png), or DATA/train/<class>/ and DATA/test/<class>/, "
-    "with or without DATA/anno/*_train.txt and *_test.txt, or a .zip of one of these"
+    "with or without DATA/anno/*_train.txt and *_test.txt, or a .zip of one of these, or "
+    "WebDataset shards: DATA/*.tar, or DATA/train-*.tar and DATA/test-*.tar"
 )
 PARTS = ("train", "test")
 
@@ -35,7 +38,9 @@ def find_images(data: Path) -> Layout:
     if not data.is_dir():
         raise NotFoundError(f"no data folder {data}; {EXPECTED}")
     root = _only_folder(data)
-    if sorted((root / "anno").glob("*_train.txt")):
+    if any(root.glob(f"*{TAR}")) or any((root / "train").glob(f"*{TAR}")):
+        layout = _sharded(root)
+    elif sorted((root / "anno").glob("*_train.txt")):
         layout = _annotated(root)
     elif (root / "train").is_dir():
         parts = [_class_folders(root, root / part) for part in PARTS]
@@ -79,6 +84,35 @@ def _images_in(root: Path, folder: Path) -> list[str]:
         and path.is_file()
         and path.resolve().is_relative_to(real_root)
     ]
+
+
+def _sharded(root: Path) -> Layout:
+    """List the images in WebDataset shards; ``classnames.txt`` names the numbers of ``.cls``."""
+    file = root / "classnames.txt"
+    names = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    parts = {
+        part: sorted({*root.glob(f"{part}*{TAR}"), *(root / part).glob(f"*{TAR}")})
+        for part in PARTS
+    }
+    if not parts["train"]:
+        parts = {"train": sorted(root.glob(f"*{TAR}")), "test": []}
+    found: dict[str, dict[str, list[str]]] = {}
+    for part, shards in parts.items():
+        classes = found.setdefault(part, {})
+        for shard in shards:
+            for label, name in _images_of_shard(root, shard):
+                number = int(label) if label.isdecimal() else len(names)
+                folder = names[number].strip() if number < len(names) else label
+                classes.setdefault(folder, []).append(name)
+    return Layout(root, found["train"], found["test"] or None)
+
+
+def _images_of_shard(root: Path, shard: Path) -> Iterator[tuple[str, str]]:
+    place = shard.relative_to(root).as_posix()
+    for sample in samples(shard):
+        extension = next((e for e in sample.places if f".{e}" in SUFFIXES), None)
+        if extension is not None:
+            yield label_of(shard, sample), member_name(place, sample, extension)
 
 
 def _annotated(root: Path) -> Layout:

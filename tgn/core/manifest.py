@@ -1,15 +1,19 @@
 """The record of generated images: one line of JSON an image."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import sqlite3
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from tgn.core.data import ImageSet
+from tgn.core.data import ImageSet, Under
 from tgn.core.errors import NotFoundError, UserError
-from tgn.core.files import append_text, read_json_lines, sha256_of, write_text
+from tgn.core.files import append_text, atomic_path, read_json_lines, sha256_of, write_text
 from tgn.core.images import SUFFIXES
+from tgn.core.shards import is_there, on_disk
 from tgn.core.split import Split
 
 MANIFEST = "manifest.jsonl"
@@ -50,8 +54,7 @@ def read_manifest(folder: Path) -> Iterator[ManifestRow]:
     path = folder / MANIFEST
     if not path.is_file():
         raise NotFoundError(f"no {path}; make images with: tgn generate --class all")
-    for row in read_json_lines(path):
-        yield ManifestRow.model_validate(row)
+    yield from _rows(path)
 
 
 def used_manifest(folder: Path) -> Path:
@@ -60,50 +63,50 @@ def used_manifest(folder: Path) -> Path:
     return filtered if filtered.is_file() else folder / MANIFEST
 
 
-def rows_in_use(folder: Path, split: Split) -> list[ManifestRow]:
-    """Return the rows of a folder's images, without those that were filtered out.
+def rows_in_use(folder: Path, split: Split) -> Iterator[ManifestRow]:
+    """Yield the rows of a folder's images, without those that were filtered out.
 
     Raises:
         NotFoundError: if the folder has no images of the split's classes.
         UserError: if a row names a class that the split does not have.
     """
-    if (folder / FILTERED).is_file():
-        rows = [ManifestRow.model_validate(row) for row in read_json_lines(folder / FILTERED)]
-    else:
-        rows = all_rows(folder, split)
-    known = {entry.folder for entry in split.classes}
-    if unknown := sorted({row.folder for row in rows} - known):
-        raise UserError(
-            f"{used_manifest(folder)} has class {unknown[0]!r}, which the run does not; "
-            f"it has: {', '.join(entry.folder for entry in split.classes)}"
-        )
-    return rows
+    filtered, known = folder / FILTERED, {entry.folder for entry in split.classes}
+    for row in _rows(filtered) if filtered.is_file() else all_rows(folder, split):
+        if row.folder not in known:
+            raise UserError(
+                f"{used_manifest(folder)} has class {row.folder!r}, which the run does not; "
+                f"it has: {', '.join(entry.folder for entry in split.classes)}"
+            )
+        yield row
 
 
-def all_rows(folder: Path, split: Split) -> list[ManifestRow]:
-    """Return the manifest's rows, or rows for the class folders of a folder that has none.
+def all_rows(folder: Path, split: Split) -> Iterator[ManifestRow]:
+    """Yield the manifest's rows, or rows for the class folders of a folder that has none.
 
     Raises:
         NotFoundError: if there is neither.
     """
     if (folder / MANIFEST).is_file():
-        return list(read_manifest(folder))
-    rows = [
-        ManifestRow(
-            file=path.relative_to(folder).as_posix(),
-            folder=entry.folder,
-            class_index=label,
-            index=index,
-        )
-        for label, entry in enumerate(split.classes)
-        for index, path in enumerate(_pictures(folder / entry.folder))
-    ]
-    if not rows:
+        yield from read_manifest(folder)
+        return
+    index = -1
+    for label, entry in enumerate(split.classes):
+        for index, path in enumerate(_pictures(folder / entry.folder)):
+            yield ManifestRow(
+                file=path.relative_to(folder).as_posix(),
+                folder=entry.folder,
+                class_index=label,
+                index=index,
+            )
+    if index < 0:
         raise NotFoundError(
             f"{folder} has no {MANIFEST} and no images in folders named as the run's classes; "
             "make images with: tgn generate --class all"
         )
-    return rows
+
+
+def _rows(path: Path) -> Iterator[ManifestRow]:
+    return (ManifestRow.model_validate(row) for row in read_json_lines(path))
 
 
 def _pictures(folder: Path) -> list[Path]:
@@ -111,12 +114,15 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def image_set(
-    folder: Path, rows: Sequence[ManifestRow], split: Split, size: int, bands: int = 3
+    folder: Path, rows: Iterable[ManifestRow], split: Split, size: int, bands: int = 3
 ) -> ImageSet:
     """Return the images of manifest rows, labelled by the split's class order."""
     index_of = {entry.folder: k for k, entry in enumerate(split.classes)}
-    labels = [index_of[row.folder] for row in rows]
-    return ImageSet([folder / row.file for row in rows], labels, size, bands)
+    names, labels = [], array("q")
+    for row in rows:
+        names.append(row.file)
+        labels.append(index_of[row.folder])
+    return ImageSet(Under(folder, names), labels, size, bands)
 
 
 def fingerprint(folder: Path, split: Split) -> str:
@@ -125,11 +131,13 @@ def fingerprint(folder: Path, split: Split) -> str:
     Raises:
         NotFoundError: if there is no image.
     """
-    rows, path = rows_in_use(folder, split), used_manifest(folder)
+    path = used_manifest(folder)
     if path.is_file():
         return sha256_of(path)
-    lines = [f"{row.file} {(folder / row.file).stat().st_size}" for row in rows]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    digest = hashlib.sha256()
+    for row in rows_in_use(folder, split):
+        digest.update(f"{row.file} {(folder / row.file).stat().st_size}\n".encode())
+    return digest.hexdigest()
 
 
 def write_filtered(folder: Path, kept: Sequence[ManifestRow]) -> None:
@@ -141,23 +149,20 @@ class ManifestWriter:
     """Adds rows while images are written; a kill loses no row of a whole image for long.
 
     Each process appends to a part file of its own; :meth:`finish` joins the parts, sorted, into
-    ``manifest.jsonl`` in one atomic step.
+    ``manifest.jsonl`` in one atomic step. Rows are streamed: memory does not grow with them.
     """
 
     def __init__(self, folder: Path, rank: int = 0) -> None:
         self.folder = folder
         self._part = folder / f"manifest.part-{rank}.jsonl"
 
-    def rows(self) -> dict[str, ManifestRow]:
-        """Return the known rows whose image file is there, by file."""
-        found = {}
-        for path in [self.folder / MANIFEST, *sorted(self.folder.glob("manifest.part-*.jsonl"))]:
+    def rows(self) -> Iterator[ManifestRow]:
+        """Yield the known rows whose image is there; one that was written twice comes twice."""
+        for path in [self.folder / MANIFEST, *self._parts()]:
             if path.is_file():
-                for line in read_json_lines(path):
-                    row = ManifestRow.model_validate(line)
-                    if (self.folder / row.file).is_file():
-                        found[row.file] = row
-        return found
+                for row in _rows(path):
+                    if is_there(self.folder / row.file):
+                        yield row
 
     def append(self, rows: Sequence[ManifestRow]) -> None:
         """Add the rows of images that are on the disk."""
@@ -167,26 +172,38 @@ class ManifestWriter:
 
     def finish(self) -> None:
         """Join all parts into the manifest (main process, after all have written)."""
-        self._replace(list(self.rows().values()))
+        self._replace(self.rows())
 
     def forget(self, folders: Sequence[str]) -> None:
         """Delete the images of some classes and their rows."""
-        rows = self.rows().values()
-        self._replace([row for row in rows if row.folder not in folders])
-        for row in rows:
-            if row.folder in folders:
-                (self.folder / row.file).unlink()
+        gone = {on_disk(self.folder / row.file) for row in self.rows() if row.folder in folders}
+        self._replace(row for row in self.rows() if row.folder not in folders)
+        for path in gone:
+            path.unlink()
 
-    def _is_written(self, text: str) -> bool:
+    def _parts(self) -> list[Path]:
+        return sorted(self.folder.glob("manifest.part-*.jsonl"))
+
+    def _replace(self, rows: Iterable[ManifestRow]) -> None:
         path = self.folder / MANIFEST
-        return path.is_file() and path.read_text(encoding="utf-8") == text
-
-    def _replace(self, rows: list[ManifestRow]) -> None:
-        rows = sorted(rows, key=lambda row: (row.class_index, row.index))
-        text = "".join(row.model_dump_json() + "\n" for row in rows)
-        # Another set of images: what was kept of the old one says nothing of it.
-        if not self._is_written(text):
-            (self.folder / FILTERED).unlink(missing_ok=True)
-        write_text(self.folder / MANIFEST, text)
-        for part in self.folder.glob("manifest.part-*.jsonl"):
+        before = sha256_of(path) if path.is_file() else ""
+        with atomic_path(path) as temporary:
+            with temporary.open("w", encoding="utf-8") as file:
+                file.writelines(_sorted_lines(rows))
+            # Another set of images: what was kept of the old one says nothing of it.
+            if sha256_of(temporary) != before:
+                (self.folder / FILTERED).unlink(missing_ok=True)
+        for part in self._parts():
             part.unlink()
+
+
+def _sorted_lines(rows: Iterable[ManifestRow]) -> Iterator[str]:
+    """Yield lines by class and number, the last one written of each; sorted on the disk."""
+    with closing(sqlite3.connect("")) as table:
+        table.execute("create table lines (class, number, line, primary key (class, number))")
+        table.executemany(
+            "insert or replace into lines values (?, ?, ?)",
+            ((row.class_index, row.index, row.model_dump_json()) for row in rows),
+        )
+        for (line,) in table.execute("select line from lines order by class, number"):
+            yield f"{line}\n"

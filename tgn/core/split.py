@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from tgn.core.data import ImageSet
+from tgn.core.data import ImageSet, Under
 from tgn.core.errors import NotFoundError, UserError
 from tgn.core.files import read_json, write_json
 
@@ -93,9 +93,8 @@ class Split(BaseModel):
         if not root.is_dir():
             raise NotFoundError(f"the run's data folder {root} is gone; put it back or split again")
         rows = getattr(self, part)
-        return ImageSet(
-            [root / file for file, _ in rows], [label for _, label in rows], size, bands
-        )
+        files = Under(root, [file for file, _ in rows])
+        return ImageSet(files, [label for _, label in rows], size, bands)
 
 
 def write_split(path: Path, split: Split) -> None:

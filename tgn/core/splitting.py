@@ -21,6 +21,7 @@ from tgn.core.longtail import ProfileName, number_of_head_classes, profile_count
 from tgn.core.progress import Progress
 from tgn.core.runs import Run, create_run
 from tgn.core.seeds import generator
+from tgn.core.shards import read_file
 from tgn.core.split import ClassEntry, Split, write_split
 
 READ_THREADS = 4
@@ -118,7 +119,7 @@ def _read_all(layout: Layout, progress: Progress) -> Reading:
     progress.start("read images", len(files))
 
     def look(file: str) -> tuple[str, str, str, str]:
-        data = (layout.root / file).read_bytes()
+        data = read_file(layout.root / file)
         digest = hashlib.sha256(data).hexdigest()
         if not data:
             return file, digest, "empty file", ""

@@ -37,7 +37,7 @@ def feature_bank(
     """
     rows = []
     for images_u8, _ in images.batches(BATCH_SIZE):
-        images_pm1 = device.put(to_pm1(images_u8))
+        images_pm1 = to_pm1(device.put(images_u8))
         views = [
             pooled_features(net, dihedral(images_pm1, code), settings.bank_grid, device)
             for code in range(settings.bank_views)

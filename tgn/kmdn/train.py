@@ -1,15 +1,15 @@
 """One step of KMDN: who is student learns, who is teacher stays as it is."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tgn.core.augmentation import augment, draw_augmentation
+from tgn.core.augmentation import Augmentation, augment, draw_augmentation
 from tgn.core.backbones import TappedNet
-from tgn.core.data import BatchSampler, ImageSet
+from tgn.core.data import Ahead, BatchSampler, ImageSet
 from tgn.core.devices import Device
 from tgn.core.images import to_pm1
 from tgn.core.losses import feature_mse
@@ -19,6 +19,14 @@ from tgn.kmdn.settings import DistillSettings
 
 MOMENTUM = 0.9
 Nets = dict[NetName, TappedNet]
+
+
+class Drawn(NamedTuple):
+    """One process's part of a student's batch, as it is drawn on the CPU."""
+
+    images_u8: Tensor  # [B, bands, H, W]
+    labels: Tensor  # [B]
+    augmentation: Augmentation
 
 
 class KmdnTrainer:
@@ -43,6 +51,7 @@ class KmdnTrainer:
             name: self._sampler(images.labels[rows], name) for name, rows in self.own_rows.items()
         }
         self.all_rows = self._sampler(images.labels, "all")
+        self.drawn = Ahead(self._draw, settings.steps)
         self.optimizers = {
             name: torch.optim.SGD(
                 net.parameters(),
@@ -61,12 +70,13 @@ class KmdnTrainer:
     def train_step(self, step: int) -> Mapping[str, Tensor]:
         """Let every student of this step learn; losses are those before its update."""
         terms: dict[str, Tensor] = {}
-        for turn in turns(self.settings, step):
-            terms |= self._learn(turn, step)
+        for turn, drawn in zip(turns(self.settings, step), self.drawn(step), strict=True):
+            terms |= self._learn(turn, drawn)
         return terms
 
-    def _learn(self, turn: Turn, step: int) -> dict[str, Tensor]:
-        images, labels = self._batch(turn, step)
+    def _learn(self, turn: Turn, drawn: Drawn) -> dict[str, Tensor]:
+        images = augment(to_pm1(self.device.put(drawn.images_u8)), drawn.augmentation)
+        labels = drawn.labels.to(images.device)
         student = self.nets[turn.student].train()
         with self.device.autocast():
             output = student(images)
@@ -94,7 +104,11 @@ class KmdnTrainer:
         self.device.average_gradients(self.nets[turn.student].parameters())
         optimizer.step()
 
-    def _batch(self, turn: Turn, step: int) -> tuple[Tensor, Tensor]:
+    def _draw(self, step: int) -> list[Drawn]:
+        """Draw the global batch of each student of a step and return this process's part."""
+        return [self._draw_for(turn, step) for turn in turns(self.settings, step)]
+
+    def _draw_for(self, turn: Turn, step: int) -> Drawn:
         if turn.has_teacher:
             rows = self.all_rows.rows(step)
         else:
@@ -102,8 +116,7 @@ class KmdnTrainer:
         draw = generator(self.settings.seed, "kmdn", turn.student, step)
         mine = self.device.mine(torch.arange(len(rows)))
         augmentation = draw_augmentation(len(rows), draw).rows(mine)
-        images = self.device.put(to_pm1(self.images.batch(rows[mine])))
-        return augment(images, augmentation), self.images.labels[rows[mine]].to(images.device)
+        return Drawn(self.images.batch(rows[mine]), self.images.labels[rows[mine]], augmentation)
 
     def state_dict(self) -> dict[str, Any]:
         """Return nets and optimisers."""

@@ -65,7 +65,7 @@ def _newest_scores(folder: Path) -> tuple[Any, dict[str, Any]]:
 
 
 def _manifest(folder: Path, split: Split) -> list[ManifestRow]:
-    return rows_in_use(folder, split) if (folder / MANIFEST).is_file() else []
+    return list(rows_in_use(folder, split)) if (folder / MANIFEST).is_file() else []
 
 
 def _filter(folder: Path) -> dict[str, Any] | None:

@@ -77,11 +77,9 @@ def closest_pairs(run: Run, scores: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def thumbnail(path: Path) -> str:
     """Return a small PNG of an image file, or an empty string if it is gone."""
-    if not path.is_file():
-        return ""
     try:
         image = read_image(path)[0]
-    except DataError:
+    except (DataError, FileNotFoundError):
         return ""
     smooth = Image.Resampling.BICUBIC if image.width > THUMBNAIL else Image.Resampling.NEAREST
     stream = io.BytesIO()

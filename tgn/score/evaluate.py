@@ -45,7 +45,7 @@ def score_run(
     folder = folder or run.path / "generated"
     split = run.split()
     tools = load_tools(settings, run, split)
-    rows = rows_in_use(folder, split)
+    rows = list(rows_in_use(folder, split))
     sets = load_sets(run, folder, rows, tools.tail.network.bands, settings.size)
     device = Device(ComputeSettings(device=settings.device, precision="float32"))
     kept = run.path / "scores" / "features" if settings.keep_features else None

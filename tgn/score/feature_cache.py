@@ -11,8 +11,8 @@ from torch import Tensor
 from tgn.core.checkpoints import load_weights, save_weights
 from tgn.core.data import ImageSet
 from tgn.core.devices import Device
-from tgn.core.files import sha256_of
 from tgn.core.progress import Progress
+from tgn.core.shards import digest_of
 from tgn.score.extractors import Extractor
 
 HASH_THREADS = 4
@@ -56,5 +56,5 @@ class FeatureCache:
     def _file_hashes(self, files: Sequence[Path]) -> list[str]:
         new = [file for file in dict.fromkeys(files) if file not in self._hashes]
         with ThreadPoolExecutor(HASH_THREADS) as pool:
-            self._hashes.update(zip(new, pool.map(sha256_of, new), strict=True))
+            self._hashes.update(zip(new, pool.map(digest_of, new), strict=True))
         return [self._hashes[file] for file in files]

@@ -82,7 +82,7 @@ def filter_run(
     """
     folder = folder or run.path / "generated"
     split = run.split()
-    rows = all_rows(folder, split)
+    rows = list(all_rows(folder, split))
     extractor = load_extractor(settings.extractor, tail_net_file(run.path / "kmdn"))
     sets = load_sets(run, folder, rows, extractor.network.bands)
     device = Device(ComputeSettings.resolve(device=settings.device, precision="float32"))

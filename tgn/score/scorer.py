@@ -116,9 +116,9 @@ class Scorer:
         closest = found.neighbours.distance.argsort(stable=True)[:NEAREST_SHOWN]
         nearest = [
             NearestPair(
-                generated=self.sets.relative(self.sets.generated.files[rows.generated[row]]),
+                generated=self.sets.relative(self.sets.generated.files[int(rows.generated[row])]),
                 real=self.sets.relative(
-                    self.sets.real.files[rows.real[found.neighbours.index[row]]]
+                    self.sets.real.files[int(rows.real[found.neighbours.index[row]])]
                 ),
                 distance=float(found.neighbours.distance[row]),
             )
