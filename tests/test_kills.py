@@ -36,6 +36,11 @@ VERBS = {
          "--set", "precision=float32"],
         "generated/**/*.*",
     ),
+    "tgn generate, shards": (
+        ["tgn", "generate", "--class", "all", "--n", "1500", "--device", "cpu",
+         "--set", "precision=float32", "--set", "format=webdataset", "--set", "block=16"],
+        "generated/**/*.*",
+    ),
 }  # fmt: skip
 pytestmark = pytest.mark.faults
 

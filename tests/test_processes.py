@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -100,6 +101,9 @@ def test_the_pipeline_on_two_processes_is_that_on_one(fake_run, tmp_path):
         where = {"TGN_RUNS": str(runs)}
         run_on(processes, "tgn", "distill", *COMMON, *small, "--set", "bank_views=2", **where)
         run_on(processes, "tgn", "train", *COMMON, *small, "--set", "clip_steps=2", **where)
+    for processes, root in ((1, "two"), (2, "runs")):  # on with the other number of processes
+        longer = [*small, "--set", "clip_steps=2", "--set", "steps=6"]
+        run_on(processes, "tgn", "train", *COMMON, *longer, TGN_RUNS=str(tmp_path / root))
     one, two = tmp_path / "runs" / "fake", tmp_path / "two" / "fake"
     assert_same_curve(one / "kmdn" / "metrics.jsonl", two / "kmdn" / "metrics.jsonl")
     # Adam without momentum makes steps of rounding errors, so the curves part a little sooner.
@@ -107,14 +111,21 @@ def test_the_pipeline_on_two_processes_is_that_on_one(fake_run, tmp_path):
     for processes in (1, 2):
         words = ["--class", "all", "--n", "70", "--out", str(tmp_path / f"made{processes}")]
         run_on(processes, "tgn", "generate", *COMMON[:4], *words)
+        shards = ["--out", str(tmp_path / f"shards{processes}"), "--set", "format=webdataset"]
+        run_on(processes, "tgn", "generate", *COMMON[:4], *words[:4], *shards)
     rows = [(tmp_path / f"made{n}" / "manifest.jsonl").read_text() for n in (1, 2)]
     assert rows[0] == rows[1]
     assert len(rows[0].splitlines()) == 3 * 70
     for line in rows[1].splitlines()[::20]:
         row = json.loads(line)
         assert sha256_of(tmp_path / "made2" / row["file"]) == row["sha256"]
+    tars = sorted((tmp_path / "shards1").glob("*.tar"))
+    assert [sha256_of(tmp_path / "shards2" / tar.name) for tar in tars] == list(
+        map(sha256_of, tars)
+    )
     found = []
     for processes in (1, 2):
+        shutil.rmtree(one / "scores", ignore_errors=True)  # and the features in it
         run_on(processes, "tgn", "score", str(tmp_path / "made1"), "--device", "cpu")
         (file,) = (one / "scores").glob("made1*tail.json")
         found.append(read_json(file))

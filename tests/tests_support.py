@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from tgn.core.files import write_bytes
+from tgn.core.files import sha256_of, write_bytes
 from tgn.core.images import encode_image
 from tgn.core.manifest import ManifestRow, ManifestWriter
 from tgn.core.runs import Run
@@ -63,7 +63,7 @@ def write_generated(run: Run, label: int, count: int) -> Path:
                 source=0,
                 source_file=source,
                 weights_sha256="0",
-                sha256="0",
+                sha256=sha256_of(folder / file),
             )
         )
     writer.append(rows)

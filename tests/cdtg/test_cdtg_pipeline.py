@@ -13,7 +13,7 @@ from tgn.cdtg.settings import GenerateSettings, TrainSettings
 from tgn.core.clip import load_clip, prompts_of, tiny_clip
 from tgn.core.errors import NotFoundError, UserError
 from tgn.core.files import read_json_lines, sha256_of
-from tgn.core.manifest import read_manifest
+from tgn.core.manifest import image_set, read_manifest, rows_in_use
 from tgn.core.progress import Silent
 from tgn.kmdn.settings import DistillSettings
 from tgn.kmdn.stage import distill
@@ -251,3 +251,36 @@ def test_a_saved_architecture_is_enough_to_draw(trained):
 
     facts = read_metadata(trained.path / "cdtg" / "generator.safetensors")
     assert json.loads(facts["architecture"])["size"] == 32
+
+
+def test_shards_hold_the_same_images_as_files(trained, tmp_path):
+    split = trained.split()
+    drawn(trained, tmp_path / "files", 6)
+    drawn(trained, tmp_path / "shards", 6, format="webdataset")
+    sets = [
+        image_set(tmp_path / name, rows_in_use(tmp_path / name, split), split, 32)
+        for name in ("files", "shards")
+    ]
+    everything = torch.arange(len(sets[0]))
+    assert torch.equal(sets[0].batch(everything), sets[1].batch(everything))
+    rows = [list(read_manifest(tmp_path / name)) for name in ("files", "shards")]
+    assert [row.sha256 for row in rows[0]] == [row.sha256 for row in rows[1]]
+    assert len(list((tmp_path / "shards").rglob("*.tar"))) == len(split.tail_classes)
+
+
+def test_a_shard_grows_is_kept_and_is_forgotten(trained, tmp_path):
+    label = (trained.split().num_classes - 1,)
+    drawn(trained, tmp_path / "a", 3, label, format="webdataset")
+    (shard,) = (tmp_path / "a").glob("*.tar")
+    drawn(trained, tmp_path / "a", 7, label, format="webdataset")
+    drawn(trained, tmp_path / "b", 7, label, format="webdataset")
+    assert shard.read_bytes() == (tmp_path / "b" / shard.name).read_bytes()
+    assert list(read_manifest(tmp_path / "a")) == list(read_manifest(tmp_path / "b"))
+    written = shard.stat().st_mtime_ns
+    drawn(trained, tmp_path / "a", 7, label, format="webdataset")
+    assert shard.stat().st_mtime_ns == written
+    with pytest.raises(UserError, match="format"):
+        drawn(trained, tmp_path / "a", 7, label)
+    drawn(trained, tmp_path / "a", 2, label, resume=False)
+    assert not shard.exists()
+    assert len(list(read_manifest(tmp_path / "a"))) == 2

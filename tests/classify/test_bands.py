@@ -8,7 +8,7 @@ from classify.lessons import Lesson
 from classify.settings import TrainSettings
 from tgn.core.backbones import load_classifier
 from tgn.core.errors import DataError
-from tgn.core.images import check_image, read_resized
+from tgn.core.images import check_image, decode_resized
 from tgn.core.progress import Silent
 from tgn.core.splitting import SplitSettings, split_run
 
@@ -56,7 +56,7 @@ def test_bands_are_resized_as_pictures_are(tmp_path):
     ramp = np.linspace(0, 200, 32).astype(np.uint8)
     pixels = np.stack([np.tile(ramp, (32, 1)), np.tile(ramp[:, None], (1, 32))], axis=2)
     np.save(tmp_path / "x.npy", pixels)
-    small = read_resized(tmp_path / "x.npy", 8, 2)
+    small = decode_resized((tmp_path / "x.npy").read_bytes(), "x.npy", 8, 2)
     assert small.shape == (2, 8, 8)
     assert np.array_equal(small[0], small[1].T)
     assert np.all(np.diff(small[0][0].astype(int)) > 0)

@@ -2,9 +2,11 @@ import threading
 
 import pytest
 import torch
+from tests_support import write_generated
 
 from tgn.core.data import Ahead, ImageSet
 from tgn.core.errors import DataError
+from tgn.core.manifest import image_set, read_manifest
 
 
 def test_the_next_batch_is_made_while_this_one_is_used():
@@ -47,3 +49,28 @@ def test_images_that_do_not_fit_into_the_memory_given_are_decoded_at_every_use(f
     assert torch.equal(held.batch(rows), streamed.batch(rows))
     assert held._cache is not None
     assert streamed._cache is None
+
+
+def test_a_file_that_changed_under_a_run_is_noticed(fake_run):
+    split = fake_run.split()
+    images = split.image_set("train", fake_run.path, 16)
+    images.batch(torch.arange(len(images)))
+    victim = images.files[3]
+    victim.write_bytes(images.files[4].read_bytes())
+    changed = split.image_set("train", fake_run.path, 16)
+    with pytest.raises(DataError, match="not what it was"):
+        changed.batch(torch.tensor([0]))
+    part = ImageSet(changed.files, changed.labels, 16, cache_bytes=0, checks=changed.checks)
+    part.batch(torch.tensor([0, 4]))  # what is not looked at is not missed
+    with pytest.raises(DataError, match=victim.name):
+        part.subset(torch.tensor([2, 3])).batch(torch.tensor([1]))
+
+
+def test_a_generated_image_that_changed_is_noticed(fake_run):
+    folder, split = write_generated(fake_run, 3, 4), fake_run.split()
+    rows = list(read_manifest(folder))
+    image_set(folder, rows, split, 16).batch(torch.arange(4))
+    with (folder / rows[2].file).open("ab") as file:
+        file.write(b" ")
+    with pytest.raises(DataError, match="not what it was"):
+        image_set(folder, rows, split, 16).batch(torch.arange(4))

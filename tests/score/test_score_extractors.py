@@ -7,6 +7,7 @@ import timm
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from torch import nn
 from torch.nn import functional as F
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torchvision.models import resnet18, squeezenet1_0
@@ -18,7 +19,8 @@ from tgn.core.errors import NotFoundError, UserError
 from tgn.core.images import to_pm1
 from tgn.core.progress import Silent
 from tgn.core.settings import BackboneSettings, ComputeSettings
-from tgn.score.extractors import load_extractor
+from tgn.score import extractors
+from tgn.score.extractors import apply_network, load_extractor
 
 NOWHERE = Path("nowhere.safetensors")
 
@@ -52,6 +54,35 @@ def test_tail_net(tmp_path, images, cpu):
     expected = net.eval()(smaller).features.mean((2, 3))
     torch.testing.assert_close(found, expected.detach(), rtol=1e-4, atol=1e-5)
     assert torch.equal(found, extractor.features(images, cpu, Silent()))
+
+
+class Brightness(nn.Module):
+    def forward(self, images_u8):
+        return images_u8.float().mean(dim=(1, 2, 3))[:, None]
+
+
+class OneOfTwo(Device):
+    """One process of two, whose sums are its own part."""
+
+    def __init__(self, rank, device):
+        self.accelerator, self._rank = device.accelerator, rank
+
+    rank = property(lambda self: self._rank)
+    processes = property(lambda _: 2)
+
+    def place(self, net):
+        return net
+
+    def total(self, values):
+        return values
+
+
+def test_processes_share_the_batches(images, cpu, monkeypatch):
+    monkeypatch.setattr(extractors, "BATCH_SIZE", 2)
+    whole = apply_network(Brightness(), images, cpu, Silent())
+    parts = [apply_network(Brightness(), images, OneOfTwo(k, cpu), Silent()) for k in (0, 1)]
+    assert torch.equal(parts[0] + parts[1], whole)
+    assert [int((part == 0).sum()) for part in parts] == [2, 3]
 
 
 def normalised_224(images):

@@ -1,5 +1,6 @@
 """A listed set of image files as batches of bytes, cached in memory where it fits."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -7,16 +8,29 @@ from typing import Generic, TypeVar, overload
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tgn.core.errors import DataError
-from tgn.core.images import read_resized
+from tgn.core.images import decode_resized
 from tgn.core.seeds import generator
+from tgn.core.shards import read_file
 
 CACHE_BYTES = 2 << 30
 DECODE_THREADS = 4
 
 Made = TypeVar("Made")
+Checks = NDArray[np.uint64]
+
+
+def check_of(data: bytes) -> int:
+    """Return the first 64 bits of the SHA-256 of a file's content."""
+    return check_from(hashlib.sha256(data).hexdigest())
+
+
+def check_from(sha256: str) -> int:
+    """Return the first 64 bits of a hexadecimal SHA-256."""
+    return int(sha256[:16], 16)
 
 
 class Under(Sequence[Path]):
@@ -58,6 +72,8 @@ class ImageSet:
         size: side in pixels; every file is resized to size x size.
         bands: 3 for RGB, 1 for greyscale.
         cache_bytes: sets that need less are decoded once and kept; others at every use.
+        checks: what `check_of` said of each file's content when it was listed, [N] uint64; a file
+            that has changed is an error at its first use. None checks nothing.
     """
 
     def __init__(
@@ -67,6 +83,7 @@ class ImageSet:
         size: int,
         bands: int = 3,
         cache_bytes: int = CACHE_BYTES,
+        checks: Checks | None = None,
     ) -> None:
         if len(files) != len(labels):
             raise DataError(f"{len(files)} files but {len(labels)} labels")
@@ -74,6 +91,7 @@ class ImageSet:
         self.labels = torch.tensor(list(labels), dtype=torch.int64)
         self.size = size
         self.bands = bands
+        self.checks = checks
         self._cache: Tensor | None = None
         self._fits = len(self.files) * bands * size * size <= cache_bytes
 
@@ -101,17 +119,24 @@ class ImageSet:
         """Return the images of the rows [n] as a set, with their pixels if decoded."""
         picked, files = rows.tolist(), self.files
         chosen = files.pick(picked) if isinstance(files, Under) else [files[k] for k in picked]
-        part = ImageSet(chosen, self.labels[rows].tolist(), self.size, self.bands)
+        checks = None if self.checks is None else self.checks[rows.numpy()]
+        part = ImageSet(chosen, self.labels[rows].tolist(), self.size, self.bands, checks=checks)
         if self._cache is not None:
             part._cache, part._fits = self._cache[rows], True
         return part
 
     def _decode(self, rows: Sequence[int]) -> Tensor:
         def read(row: int) -> np.ndarray:
+            file = self.files[row]
             try:
-                return read_resized(self.files[row], self.size, self.bands)
+                data = read_file(file)
+                if self.checks is not None and check_of(data) != self.checks[row]:
+                    raise DataError("its content is not what it was")
+                return decode_resized(data, file.name, self.size, self.bands)
             except (DataError, FileNotFoundError) as error:
-                raise DataError(f"{self.files[row]}: {error}; run the split again") from None
+                raise DataError(
+                    f"{file}: {error}; put the file back, or make the run (or images) anew"
+                ) from None
 
         if not rows:
             return torch.empty(0, self.bands, self.size, self.size, dtype=torch.uint8)

@@ -102,22 +102,23 @@ def _scaled_to_8_bit(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.clip(samples / scale, 0, 255).astype(np.uint8))
 
 
-def read_resized(file: Path, size: int, bands: int = 3) -> NDArray[np.uint8]:
-    """Read a file as [bands, size, size] bytes; the aspect is not kept (chips are square).
+def decode_resized(data: bytes, name: str, size: int, bands: int = 3) -> NDArray[np.uint8]:
+    """Decode a file's content as [bands, size, size] bytes; the aspect is not kept.
 
     Args:
-        file: an image file, or an image in a shard (see `shards`).
-        size: side in pixels.
+        data: the content.
+        name: of the file; its suffix tells arrays from pictures.
+        size: side in pixels (chips are square).
         bands: of the result.
 
     Raises:
         DataError: if it cannot be read, or has another number of bands and no rule to convert it.
     """
-    if file.suffix.lower() == ARRAY:
-        return _resized_array(read_array(io.BytesIO(read_file(file))), size, bands)
+    if name.lower().endswith(ARRAY):
+        return _resized_array(read_array(io.BytesIO(data)), size, bands)
     if bands not in (1, 3):
         raise DataError(f"has at most 3 bands, {bands} are asked for; use {ARRAY} files")
-    image, _ = read_image(file, bands)
+    image, _ = read_image(io.BytesIO(data), bands)
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
     pixels = np.asarray(image, dtype=np.uint8)

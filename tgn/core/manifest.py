@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from tgn.core.data import ImageSet, Under
+from tgn.core.data import ImageSet, Under, check_from
 from tgn.core.errors import NotFoundError, UserError
 from tgn.core.files import append_text, atomic_path, read_json_lines, sha256_of, write_text
 from tgn.core.images import SUFFIXES
@@ -118,11 +119,14 @@ def image_set(
 ) -> ImageSet:
     """Return the images of manifest rows, labelled by the split's class order."""
     index_of = {entry.folder: k for k, entry in enumerate(split.classes)}
-    names, labels = [], array("q")
+    names, labels, checks = [], array("q"), array("Q")
     for row in rows:
         names.append(row.file)
         labels.append(index_of[row.folder])
-    return ImageSet(Under(folder, names), labels, size, bands)
+        if row.sha256:
+            checks.append(check_from(row.sha256))
+    known = np.array(checks, np.uint64) if len(checks) == len(names) else None
+    return ImageSet(Under(folder, names), labels, size, bands, checks=known)
 
 
 def fingerprint(folder: Path, split: Split) -> str:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from tgn.core.data import ImageSet, Under
+from tgn.core.data import ImageSet, Under, check_from
 from tgn.core.errors import NotFoundError, UserError
 from tgn.core.files import read_json, write_json
 
@@ -40,6 +41,7 @@ class Split(BaseModel):
     left_out: tuple[tuple[str, str], ...] = ()  # (file, reason)
     repairs: dict[str, int] = {}  # what was converted on reading -> how many images
     notes: tuple[str, ...] = ()
+    checksums: dict[str, str] = {}  # file -> first 16 hexadecimal digits of its SHA-256
 
     @property
     def num_classes(self) -> int:
@@ -93,8 +95,11 @@ class Split(BaseModel):
         if not root.is_dir():
             raise NotFoundError(f"the run's data folder {root} is gone; put it back or split again")
         rows = getattr(self, part)
-        files = Under(root, [file for file, _ in rows])
-        return ImageSet(files, [label for _, label in rows], size, bands)
+        names = [file for file, _ in rows]
+        known = self.checksums
+        checks = np.array([check_from(known[name]) for name in names], np.uint64) if known else None
+        labels = [label for _, label in rows]
+        return ImageSet(Under(root, names), labels, size, bands, checks=checks)
 
 
 def write_split(path: Path, split: Split) -> None:

@@ -108,6 +108,7 @@ def make_split(data: Path, run_path: Path, settings: SplitSettings, progress: Pr
         left_out=tuple(reading.left_out),
         repairs=dict(sorted(reading.repairs.items())),
         notes=tuple(notes + _reading_notes(reading)),
+        checksums={file: reading.digests[file][:16] for rows in parts.values() for file, _ in rows},
     )
 
 

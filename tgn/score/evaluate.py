@@ -6,9 +6,9 @@ from typing import Any
 import torch
 
 from tgn.core.devices import Device
-from tgn.core.files import write_json
+from tgn.core.files import read_json, write_json
 from tgn.core.manifest import fingerprint, rows_in_use
-from tgn.core.progress import Progress
+from tgn.core.progress import Progress, Silent
 from tgn.core.runs import Run
 from tgn.core.settings import ComputeSettings
 from tgn.score.accuracy import with_accuracy
@@ -44,18 +44,21 @@ def score_run(
     """
     folder = folder or run.path / "generated"
     split = run.split()
+    device = Device(ComputeSettings(device=settings.device, precision="float32"))
+    progress = progress if device.is_main else Silent()
     tools = load_tools(settings, run, split)
     rows = list(rows_in_use(folder, split))
     sets = load_sets(run, folder, rows, tools.tail.network.bands, settings.size)
-    device = Device(ComputeSettings(device=settings.device, precision="float32"))
     kept = run.path / "scores" / "features" if settings.keep_features else None
     evidence = look(sets, tools, FeatureCache(kept, device, progress))
-    scores = score_sets(sets, tools, settings, evidence, progress)
-    scores = with_accuracy(scores, run.path / "compare.json", fingerprint(folder, split))
     path = run.path / "scores" / f"{folder.name}-{tools.extractor.name.replace('/', '_')}.json"
-    write_json(path.with_suffix(NEAREST_SUFFIX), _nearest(sets, evidence))
-    write_json(path, scores.model_dump(mode="json"))
-    return scores, path
+    if device.is_main:  # the networks are the work; the formulas need all features in one place
+        scores = score_sets(sets, tools, settings, evidence, progress)
+        scores = with_accuracy(scores, run.path / "compare.json", fingerprint(folder, split))
+        write_json(path.with_suffix(NEAREST_SUFFIX), _nearest(sets, evidence))
+        write_json(path, scores.model_dump(mode="json"))
+    device.wait()
+    return Scores.model_validate(read_json(path)), path
 
 
 def score_sets(

@@ -67,6 +67,8 @@ def apply_network(
 ) -> Tensor:
     """Apply a network of bytes to a set in its order, in float32 whatever the device's precision.
 
+    Every process takes batches in turn and gets the whole result; all must call.
+
     Args:
         network: [B, bands, H, W] bytes to a tensor [B, ...].
         images: N images, N >= 1.
@@ -77,13 +79,20 @@ def apply_network(
         float32 [N, ...] on the CPU.
     """
     network = device.place(network)
-    parts = []
+    batches = torch.arange(len(images)).split(BATCH_SIZE)
+
+    def apply(rows: Tensor) -> Tensor:
+        return network(device.put(images.batch(rows))).float()
+
     # Figures must not depend on a GPU's liberty to round products to 10 bits.
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-        for images_u8, _ in images.batches(BATCH_SIZE):
-            parts.append(network(device.put(images_u8)).float().cpu())
-            progress.advance(len(images_u8))
-    return torch.cat(parts)
+        first = apply(batches[0])  # by all: it tells the shape
+        table = first.new_zeros(len(images), *first.shape[1:])
+        for number, rows in enumerate(batches):
+            if number % device.processes == device.rank:
+                table[rows] = apply(rows) if number else first
+            progress.advance(len(rows))
+    return device.total(table).cpu()
 
 
 def load_extractor(spec: str, tail_file: Path) -> Extractor:

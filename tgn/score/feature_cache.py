@@ -36,10 +36,13 @@ class FeatureCache:
         if self.folder is None:
             return extractor.features(images, self.device, self.progress)
         path = self.folder / f"{self._key(extractor, images)}.safetensors"
-        if path.is_file():
+        is_there = path.is_file()
+        self.device.wait()  # until all processes have looked: they must agree
+        if is_there:
             return load_weights(path)["features"]
         features = extractor.features(images, self.device, self.progress)
-        save_weights(path, {"features": features})
+        if self.device.is_main:
+            save_weights(path, {"features": features})
         return features
 
     def _key(self, extractor: Extractor, images: ImageSet) -> str:
