@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tgn.cdtg import discriminator, generator, layers
+from tgn.cdtg import discriminator, generator, layers, resampling
 
 TAPS = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
 HAAR = (
@@ -57,7 +57,7 @@ def upsample(x: Tensor) -> Tensor:
     )
 
 
-def downsample(_: layers.Downsample, x: Tensor) -> Tensor:
+def downsample(_: resampling.Downsample, x: Tensor) -> Tensor:
     """The filter, at every second pixel."""
     return filtered(x, gain=1, stride=2)
 
@@ -85,7 +85,7 @@ def textbook() -> Iterator[None]:
     places = [
         (layers.ModulatedConv2d, "forward", modulated),
         (layers.DemodulatedConv2d, "forward", modulated),
-        (layers.Downsample, "forward", downsample),
+        (resampling.Downsample, "forward", downsample),
         (generator, "upsample", upsample),
     ]
     for room in (generator, discriminator):

@@ -284,3 +284,25 @@ def test_a_shard_grows_is_kept_and_is_forgotten(trained, tmp_path):
     drawn(trained, tmp_path / "a", 2, label, resume=False)
     assert not shard.exists()
     assert len(list(read_manifest(tmp_path / "a"))) == 2
+
+
+@pytest.mark.slow
+def test_compiled_drawings_are_those_of_the_plain_painter(trained):
+    label, chosen = trained.split().num_classes - 1, {"block": 4, **QUICK}
+    images = [
+        draw_block(open_studio(trained, settings), label, 0, settings)[0].int()
+        for settings in (GenerateSettings(compile=flag, **chosen) for flag in (False, True))
+    ]
+    assert (images[0] - images[1]).abs().max() <= 1
+
+
+def test_without_a_compiler_images_are_drawn_without_one(trained, tmp_path, monkeypatch):
+    def no_compiler(*_, **__):
+        raise RuntimeError("No working C++ compiler found")
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: no_compiler)
+    studio = open_studio(trained, GenerateSettings(compile=True, block=4, **QUICK))
+    assert "C++ compiler" in studio.not_compiled
+    drawn(trained, tmp_path / "a", 2, compile=True)
+    drawn(trained, tmp_path / "b", 2)
+    assert list(read_manifest(tmp_path / "a")) == list(read_manifest(tmp_path / "b"))

@@ -9,15 +9,14 @@ from tgn.cdtg.layers import (
     ActivatedConv2d,
     DemodulatedConv2d,
     DemodulatedUpConv2d,
-    Downsample,
     EqualizedConv2d,
     EqualizedLinear,
     ModulatedConv2d,
     StyledLayer,
     pixel_norm,
     scaled_leaky_relu,
-    upsample,
 )
+from tgn.cdtg.resampling import Downsample, upsample
 
 FILTER = torch.outer(*2 * [torch.tensor([1.0, 3.0, 3.0, 1.0])]) / 64
 

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from tgn.cdtg.generator import trunk_resolutions
 from tgn.cdtg.layers import (
     ActivatedConv2d,
-    Downsample,
     EqualizedConv2d,
     EqualizedLinear,
     at_least_float32,
     pixel_norm,
     scaled_leaky_relu,
 )
+from tgn.cdtg.resampling import Downsample
 from tgn.cdtg.wavelets import haar, inverse_haar
 
 _SMALLEST_GROUP = 4

@@ -87,6 +87,8 @@ def _generate(
         teller.warn(
             "an imported generator has no trained fusion: below --noise 1 features enter at random"
         )
+    if studio.not_compiled:
+        teller.warn(f"drawing without torch.compile, which fails here: {studio.not_compiled}")
     total, missing = sum(wanted.values()), sum(len(piece.indices) for piece in pieces)
     teller.start("generate", total, total - missing)
     mine = pieces[device.rank :: device.processes]

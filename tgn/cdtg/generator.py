@@ -15,8 +15,8 @@ from tgn.cdtg.layers import (
     StyledLayer,
     pixel_norm,
     scaled_leaky_relu,
-    upsample,
 )
+from tgn.cdtg.resampling import upsample
 from tgn.cdtg.wavelets import haar, inverse_haar
 
 MAPPING_LR_MULTIPLIER = 0.01

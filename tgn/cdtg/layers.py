@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tgn.cdtg.resampling import SmoothAfterUpsampling
+
 # leaky_relu halves the second moment (almost); this gain restores it.
 ACTIVATION_GAIN = math.sqrt(2)
 ACTIVATION_SLOPE = 0.2
@@ -125,64 +127,6 @@ class ActivatedConv2d(EqualizedConv2d):
     def forward(self, x: Tensor) -> Tensor:
         """[B, C_in, H, W] -> [B, C_out, H, W]."""
         return F.leaky_relu(super().forward(x), ACTIVATION_SLOPE, inplace=True)
-
-
-def upsample(x: Tensor) -> Tensor:
-    """Doubles the size: zeros between the pixels, then the [1, 3, 3, 1] blur, zero borders.
-
-    Written as the two weighted sums per axis that this comes to: they keep the precision of x
-    under autocast and are faster than a convolution for the few channels of an image.
-
-    Args:
-        x: [B, C, H, W].
-
-    Returns:
-        [B, C, 2H, 2W].
-    """
-    for axis, padding in ((2, (0, 0, 1, 1)), (3, (1, 1, 0, 0))):
-        padded, near = F.pad(x, padding), x * 0.75
-        before = padded.narrow(axis, 0, x.shape[axis])
-        after = padded.narrow(axis, 2, x.shape[axis])
-        pairs = torch.stack((near + before * 0.25, near + after * 0.25), dim=axis + 1)
-        x = pairs.flatten(axis, axis + 1)
-    return x
-
-
-class _Lowpass(nn.Module):
-    """Holds the separable [1, 3, 3, 1] filter for one rate change."""
-
-    kernel: Tensor
-
-    def __init__(self, gain: float) -> None:
-        super().__init__()
-        taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
-        self.register_buffer("kernel", torch.outer(taps, taps)[None, None] * gain, persistent=False)
-
-    def kernel_for(self, x: Tensor) -> Tensor:
-        return self.kernel.to(x.dtype).expand(x.shape[1], 1, 4, 4)
-
-
-class SmoothAfterUpsampling(_Lowpass):
-    """Blurs the [B, C, 2H+1, 2W+1] of a transposed convolution to [B, C, 2H, 2W], gain 4."""
-
-    def __init__(self) -> None:
-        super().__init__(gain=4.0)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, 2H+1, 2W+1] -> [B, C, 2H, 2W]."""
-        return F.conv2d(x, self.kernel_for(x), padding=1, groups=x.shape[1])
-
-
-class Downsample(_Lowpass):
-    """Halves the size: the blur, then every second pixel, zero borders."""
-
-    def __init__(self) -> None:
-        super().__init__(gain=1.0)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, H/2, W/2]."""
-        # Not stride=2: the bfloat16 backward pass of that is ten times slower on CPUs.
-        return F.conv2d(x, self.kernel_for(x), padding=1, groups=x.shape[1])[:, :, ::2, ::2]
 
 
 class ModulatedConv2d(nn.Module):

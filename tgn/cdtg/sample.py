@@ -1,11 +1,12 @@
 """Drawing images of tail classes from a trained painter and the feature bank."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from tgn.cdtg.painter import Painter
+from tgn.cdtg.painter import Painted, Painter
 from tgn.cdtg.presets import Architecture
 from tgn.cdtg.settings import GenerateSettings
 from tgn.core.bank import FeatureBank, read_bank
@@ -18,6 +19,7 @@ from tgn.core.runs import Run
 from tgn.core.seeds import seed_of
 from tgn.core.split import Split
 
+PIXELS_AT_ONCE = 1 << 19
 WEIGHTS, FORMAT = "generator.safetensors", "tgn-cdtg-1"
 UNTRAINED = "untrained"  # the fusion of an imported generator
 
@@ -27,11 +29,13 @@ class Studio:
     """Everything needed to draw any image of a run."""
 
     painter: Painter
+    paint: Callable[..., Painted]  # the painter, compiled if that was asked for
     bank: FeatureBank
     split: Split
     weights_sha256: str
     device: Device
     fusion_is_trained: bool = True
+    not_compiled: str = ""  # why it could not be
 
 
 def open_studio(run: Run, settings: GenerateSettings) -> Studio:
@@ -56,7 +60,20 @@ def open_studio(run: Run, settings: GenerateSettings) -> Studio:
     load_strictly(painter, load_weights(path), str(path))
     painter = device.place(painter.eval().requires_grad_(False))
     trained = facts.get("fusion") != UNTRAINED
-    return Studio(painter, bank, split, sha256_of(path), device, trained)
+    studio = Studio(painter, painter, bank, split, sha256_of(path), device, trained)
+    return _compiled(studio, settings) if settings.compile else studio
+
+
+def _compiled(studio: Studio, settings: GenerateSettings) -> Studio:
+    """Return the studio with a compiled painter that has drawn once, or with the reason why not."""
+    # Weights become constants, which lets the compiler lay them out for the processor once.
+    fast = replace(studio, paint=torch.compile(studio.painter, options={"freezing": True}))
+    label = int(studio.bank.labels[0])
+    try:
+        draw_block(fast, label, 0, settings)
+    except (RuntimeError, OSError) as error:  # no compiler, or one that is too old
+        return replace(studio, not_compiled=" ".join(str(error).split())[:120])
+    return fast
 
 
 def draw_block(
@@ -77,9 +94,22 @@ def draw_block(
     noise = torch.stack([torch.randn(studio.painter.noise_dim, generator=draw) for draw in draws])
     sources = torch.stack([rows[index % len(rows)] for index in indices])
     features = studio.bank.features[sources, torch.tensor(views)].float()
-    target = studio.device.torch_device
-    ratio = torch.full((size,), settings.noise, device=target)
-    labels = torch.full((size,), label, device=target)
+    target, pixels = studio.device.torch_device, studio.painter.architecture.size**2
+    some = size if target.type != "cpu" else images_at_once(size, pixels)
+    ratio = torch.full((some,), settings.noise, device=target)
+    labels = torch.full((some,), label, device=target)
+    painted = []
     with torch.inference_mode(), studio.device.autocast():
-        painted = studio.painter(features.to(target), labels, noise.to(target), ratio)
-    return to_u8(painted.images).cpu(), list(zip(sources.tolist(), seeds, strict=True))
+        for part, own in zip(features.split(some), noise.split(some), strict=True):
+            images = studio.paint(part.to(target), labels, own.to(target), ratio).images
+            painted.append(to_u8(images).cpu())
+    return torch.cat(painted), list(zip(sources.tolist(), seeds, strict=True))
+
+
+def images_at_once(block: int, pixels: int) -> int:
+    """Return how many images of a block a CPU draws at once: all parts are equally large.
+
+    More would not be faster, and their activations would take gigabytes.
+    """
+    most = max(PIXELS_AT_ONCE // pixels, 1)
+    return next(number for number in range(min(most, block), 0, -1) if block % number == 0)

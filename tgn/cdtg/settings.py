@@ -47,3 +47,6 @@ class GenerateSettings(ComputeSettings):
     format: StoreFormat = Field("png", description="png, jpeg, or webdataset: png in .tar shards")
     block: int = Field(64, ge=1, description="images drawn at once; fixes the last bit of pixels")
     seed: int = Field(0, description="another seed draws other images")
+    compile: bool = Field(
+        False, description="torch.compile: faster after half a minute, needs a C++ compiler on CPUs"
+    )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tgn.core.errors import UserError
+from tgn.core.memory import keep_freed_memory
 from tgn.core.settings import ComputeSettings
 from tgn.core.shared_norm import share_batch_statistics
 
@@ -30,6 +31,8 @@ class Device:
         # Precision is not accelerate's to keep: it is one for the whole process there.
         self.accelerator = Accelerator(cpu=settings.device == "cpu")
         self.precision = "bf16" if use_bf16 else "float32"
+        if self.torch_device.type == "cpu":
+            keep_freed_memory()
 
     @property
     def torch_device(self) -> torch.device:

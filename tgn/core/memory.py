@@ -1,0 +1,22 @@
+"""How the C library treats the memory of tensors on CPUs."""
+
+import ctypes
+import sys
+
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of mallopt(3), malloc.h
+_MOST = 2**31 - 1
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep freed blocks of any size for the next tensor; elsewhere do nothing.
+
+    By default it gives blocks of 32 MiB and more back to the system at once and has them zeroed
+    again at the next step, which takes half the time of drawing a large batch. What a process
+    holds at its peak stays the same; it holds it longer.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is not None:
+        mallopt(_MMAP_MAX, 0)
+        mallopt(_TRIM_THRESHOLD, _MOST)
