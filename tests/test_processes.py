@@ -14,6 +14,7 @@ import pytest
 from tgn.core.checkpoints import load_state
 from tgn.core.files import read_json, sha256_of
 
+COUNTED, ONE_IMAGE = ("d_real", "clip_hits"), 0.07  # shares of a batch of 16
 COMMON = ["--device", "cpu", "--set", "precision=float32", "--set", "log_every=1"]
 
 
@@ -63,7 +64,8 @@ def assert_same_curve(one: Path, two: Path, tolerance: float = 2e-3) -> None:
     for a, b in zip(first, second, strict=True):
         assert a.keys() == b.keys()
         for name, value in a.items():
-            assert b[name] == pytest.approx(value, rel=tolerance, abs=tolerance), (name, a, b)
+            within = ONE_IMAGE if name in COUNTED else tolerance
+            assert b[name] == pytest.approx(value, rel=tolerance, abs=within), (name, a, b)
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,8 @@ def test_a_teacher_is_untouched_to_the_last_bit(fake_run, monkeypatch):
     trainer = kept["trainer"]
     before = {k: v.clone() for k, v in trainer.nets["head_net"].state_dict().items()}
     student = {k: v.clone() for k, v in trainer.nets["tail_net"].state_dict().items()}
-    terms = trainer._learn(Turn("tail_net", True, 0.1), 5)
+    turn = Turn("tail_net", True, 0.1)
+    terms = trainer._learn(turn, trainer._draw_for(turn, 5))
     assert set(terms) == {"tail_net_ce", "tail_net_mse"}
     after = trainer.nets["head_net"].state_dict()
     assert all(torch.equal(before[k], after[k]) for k in before)
