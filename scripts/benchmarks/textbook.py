@@ -6,6 +6,7 @@ Benchmarks time ours against it; tests/cdtg/test_fast_paths.py holds ours equal 
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 from unittest import mock
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tgn.cdtg import discriminator, generator, layers, resampling
+from tgn.core import devices
 
 TAPS = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
 HAAR = (
@@ -82,12 +84,13 @@ def inverse_haar(bands: Tensor) -> Tensor:
 @contextmanager
 def textbook() -> Iterator[None]:
     """Within the block, our networks compute this way."""
-    places = [
+    places: list[tuple[Any, str, Any]] = [
         (layers.ModulatedConv2d, "forward", modulated),
         (layers.DemodulatedConv2d, "forward", modulated),
         (resampling.Downsample, "forward", downsample),
         (generator, "upsample", upsample),
     ]
+    places.append((devices, "keep_freed_memory", lambda: None))
     for room in (generator, discriminator):
         places += [(room, "haar", haar), (room, "inverse_haar", inverse_haar)]
     with ExitStack() as patches:
