@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -73,6 +74,7 @@ def train_once(run: Run, training: Training, progress: Progress) -> dict[str, An
 
 def _begin(numbers: Any, jobs: int, gpus: int) -> None:
     """Take a GPU before anything here has looked for one, or a share of the cores."""
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     number = numbers.get()
     if gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(number % gpus)
@@ -81,3 +83,11 @@ def _begin(numbers: Any, jobs: int, gpus: int) -> None:
 
 def _quietly(work: tuple[Run, Training]) -> dict[str, Any]:
     return train_once(*work, Silent())
+
+
+def _end_with_the_parent() -> None:
+    """Stop as soon as the command was killed; else this would train on, and keep others out."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

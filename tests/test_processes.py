@@ -7,12 +7,15 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tgn.core.checkpoints import load_state
+from tgn.core.errors import UserError
 from tgn.core.files import read_json, sha256_of
+from tgn.core.locks import only_writer
 
 COUNTED, ONE_IMAGE = ("d_real", "clip_hits"), 0.07  # shares of a batch of 16
 COMMON = ["--device", "cpu", "--set", "precision=float32", "--set", "log_every=1"]
@@ -144,12 +147,36 @@ def test_a_killed_process_ends_the_job_and_leaves_a_whole_checkpoint(fake_run):
     words = ["--set", "steps=4000", "--set", "size=16", "--set", "batch_size=16", "--name", "x"]
     running = start_on(2, "classify", "train", *COMMON, *words, "--set", "save_every=5")
     state = fake_run.path / "classify" / "x" / "state.pt"
-    began = time.monotonic()
-    while not state.is_file() and time.monotonic() - began < 120:
-        time.sleep(0.2)
+    wait_for(state.is_file)
     running[1].kill()
     running[1].communicate()
     _, said = running[0].communicate(timeout=120)
     assert running[0].returncode == 2, said
     assert "another of the 2 processes is gone" in said
     assert load_state(state)["step"] >= 5
+
+
+def test_trainings_side_by_side_end_with_their_command(fake_run):
+    words = ["--recipes", "ce,balanced", "--seeds", "1", "--jobs", "2", "--device", "cpu"]
+    long = ["--set", "steps=100000", "--set", "save_every=2", "--set", "size=16"]
+    (command,) = start_on(1, "classify", "compare", *words, *long)
+    folder = fake_run.path / "classify" / "compare"
+    wait_for(lambda: len(list(folder.glob("*/state.pt"))) == 2)
+    command.kill()
+    command.communicate()
+    wait_for(lambda: all(is_free(place) for place in folder.iterdir()))
+
+
+def is_free(folder: Path) -> bool:
+    try:
+        with only_writer(folder):
+            return True
+    except UserError:
+        return False
+
+
+def wait_for(done: Callable[[], bool]) -> None:
+    began = time.monotonic()
+    while not done():
+        assert time.monotonic() - began < 120
+        time.sleep(0.2)

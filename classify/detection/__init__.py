@@ -1,0 +1,1 @@
+"""Detectors of upright and rotated boxes, and their distillation."""
