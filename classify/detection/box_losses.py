@@ -1,0 +1,82 @@
+"""Losses between rotated boxes seen as Gaussians: smooth where the angle is not."""
+
+import torch
+from torch import Tensor
+
+_EPSILON = 1e-7
+
+
+def gaussian(boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and covariance of rotated boxes (Yang et al. 2021, arXiv 2101.11952, eq. 1).
+
+    Args:
+        boxes: [N, 5].
+
+    Returns:
+        [N, 2] and [N, 2, 2]; the standard deviations are half the sides. Equal rectangles have
+        equal Gaussians however their angle is written.
+    """
+    width, height, angle = boxes[:, 2], boxes[:, 3], boxes[:, 4]
+    cosine, sine = angle.cos(), angle.sin()
+    turn = torch.stack((cosine, -sine, sine, cosine), dim=1).view(-1, 2, 2)
+    spread = torch.diag_embed(torch.stack((width, height), dim=1).square() / 4)
+    return boxes[:, :2], turn @ spread @ turn.mT
+
+
+def gwd_loss(predicted: Tensor, target: Tensor, tau: float = 1.0) -> Tensor:
+    """Gaussian Wasserstein distance of box pairs (arXiv 2101.11952, eq. 8), as a loss in [0, 1).
+
+    Args:
+        predicted: [N, 5], sides > 0.
+        target: [N, 5], sides > 0.
+        tau: >= 1.
+
+    Returns:
+        1 - 1 / (tau + log(1 + distance)), [N]; the distance is over the target's geometric mean
+        side, so that it does not depend on the unit.
+    """
+    (mean_p, cov_p), (mean_t, cov_t) = gaussian(predicted), gaussian(target)
+    centres = (mean_p - mean_t).square().sum(dim=1)
+    # Trace of the root of a product of two 2x2 matrices, from its trace and determinant.
+    trace = (cov_p @ cov_t).diagonal(dim1=1, dim2=2).sum(dim=1)
+    root = (_determinant(cov_p) * _determinant(cov_t)).clamp(min=0).sqrt()
+    cross = 2 * (trace + 2 * root).clamp(min=_EPSILON).sqrt()
+    traces = sum(cov.diagonal(dim1=1, dim2=2).sum(dim=1) for cov in (cov_p, cov_t))
+    squared = (centres + traces - cross).clamp(min=_EPSILON)
+    unit = (target[:, 2] * target[:, 3]).clamp(min=_EPSILON).sqrt()
+    return _as_loss(squared.sqrt() / unit, tau)
+
+
+def kld_loss(predicted: Tensor, target: Tensor, tau: float = 1.0) -> Tensor:
+    """Kullback-Leibler divergence of target from predicted Gaussians (arXiv 2106.01883, eq. 4).
+
+    Args:
+        predicted: [N, 5], sides > 0.
+        target: [N, 5], sides > 0.
+        tau: >= 1.
+
+    Returns:
+        1 - 1 / (tau + log(1 + divergence)), [N]. Blind to the unit by itself.
+    """
+    (mean_p, cov_p), (mean_t, cov_t) = gaussian(predicted), gaussian(target)
+    inverse = _inverse(cov_t)
+    offset = (mean_p - mean_t)[:, :, None]
+    distance = (offset.mT @ inverse @ offset).flatten()
+    spread = (inverse @ cov_p).diagonal(dim1=1, dim2=2).sum(dim=1)
+    sizes = _determinant(cov_t).log() - _determinant(cov_p).log()
+    return _as_loss(0.5 * (distance + spread + sizes) - 1, tau)
+
+
+def _as_loss(distance: Tensor, tau: float) -> Tensor:
+    return 1 - 1 / (tau + distance.clamp(min=0).log1p())
+
+
+def _determinant(matrix: Tensor) -> Tensor:
+    both = matrix[:, 0, 0] * matrix[:, 1, 1] - matrix[:, 0, 1] * matrix[:, 1, 0]
+    return both.clamp(min=_EPSILON)
+
+
+def _inverse(matrix: Tensor) -> Tensor:
+    a, b, c, d = matrix[:, 0, 0], matrix[:, 0, 1], matrix[:, 1, 0], matrix[:, 1, 1]
+    adjugate = torch.stack((d, -b, -c, a), dim=1).view(-1, 2, 2)
+    return adjugate / _determinant(matrix)[:, None, None]

@@ -1,0 +1,136 @@
+"""Average precision against pycocotools, and cases worked out by hand."""
+
+import contextlib
+import io
+
+import numpy as np
+import pytest
+import torch
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from classify.detection.average_precision import THRESHOLDS, Found, Truth, average_precision
+
+CLASSES, IMAGES = 3, 12
+
+
+def random_case(seed: int):
+    draw = np.random.default_rng(seed)
+
+    def boxes(count):
+        corner = draw.uniform(0, 80, (count, 2))
+        return np.concatenate((corner, corner + draw.uniform(8, 40, (count, 2))), axis=1)
+
+    truths, found = [], []
+    for _ in range(IMAGES):
+        there = boxes(draw.integers(0, 7))
+        near = there + draw.normal(0, 3, there.shape)
+        near = near[(near[:, 2:] > near[:, :2]).all(1)]
+        boxes_found = np.concatenate((near, boxes(draw.integers(0, 6))))
+        labels = draw.integers(0, CLASSES, len(there))
+        more = draw.integers(0, CLASSES, len(boxes_found) - len(near))
+        guesses = np.concatenate((draw.integers(0, CLASSES, len(near)), more))
+        guesses[: min(len(near), len(labels))] = labels[: min(len(near), len(labels))]
+        scores = draw.permutation(1000)[: len(boxes_found)] / 1000
+        tensors = [torch.as_tensor(each) for each in (there, labels, boxes_found, guesses, scores)]
+        truths.append(Truth(tensors[0], tensors[1], torch.zeros(len(there), dtype=torch.bool)))
+        found.append(Found(tensors[2], tensors[3], tensors[4]))
+    return truths, found
+
+
+def of_pycocotools(truths, found) -> np.ndarray:
+    def rows(several, extra):
+        for image, one in enumerate(several):
+            for k, (x0, y0, x1, y1) in enumerate(one.boxes.tolist()):
+                size = {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0)}
+                yield {"image_id": image + 1, "category_id": int(one.labels[k]) + 1, **size,
+                       **extra(one, k)}  # fmt: skip
+
+    labels = [{"id": k + 1, **row} for k, row in enumerate(rows(truths, lambda *_: {"iscrowd": 0}))]
+    with contextlib.redirect_stdout(io.StringIO()):
+        data = COCO()
+        data.dataset = {
+            "images": [{"id": k + 1} for k in range(IMAGES)],
+            "categories": [{"id": k + 1, "name": str(k)} for k in range(CLASSES)],
+            "annotations": labels,
+            "info": {},
+        }
+        data.createIndex()
+        guesses = data.loadRes(list(rows(found, lambda one, k: {"score": float(one.scores[k])})))
+        judge = COCOeval(data, guesses, "bbox")
+        judge.evaluate()
+        judge.accumulate()
+    return judge.eval["precision"][:, :, :, 0, -1].mean(axis=1).T  # [C, T]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_coco_rule_is_that_of_pycocotools(seed):
+    truths, found = random_case(seed)
+    ours = average_precision(truths, found, CLASSES, "coco")
+    np.testing.assert_allclose(ours, of_pycocotools(truths, found), atol=1e-6)
+    assert 0.05 < ours.mean() < 0.95
+
+
+def box(x: float) -> list[float]:
+    return [x, 0.0, x + 10, 10.0]
+
+
+def by_hand(*, difficult: bool = False):
+    """Four objects of one class; found, best first: hit, false, hit, the first again, hit."""
+    truth = Truth(
+        torch.tensor([box(0), box(100), box(200), box(300)]),
+        torch.zeros(4, dtype=torch.int64),
+        torch.tensor([False, difficult, False, False]),
+    )
+    found = Found(
+        torch.tensor([box(0), box(50), box(100), box(1), box(200)]),
+        torch.zeros(5, dtype=torch.int64),
+        torch.tensor([0.9, 0.8, 0.7, 0.6, 0.5]),
+    )
+    return [truth], [found]
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        # Precision 1, 1/2, 2/3, 2/4, 3/5 at recall 1/4, 1/4, 2/4, 2/4, 3/4.
+        ("voc07", (3 * 1 + 3 * 2 / 3 + 2 * 3 / 5 + 3 * 0) / 11),
+        ("voc12", (1 + 2 / 3 + 3 / 5) / 4),
+        ("coco", (26 * 1 + 25 * 2 / 3 + 25 * 3 / 5) / 101),
+    ],
+)
+def test_each_rule_on_a_case_worked_out_by_hand(rule, expected):
+    assert average_precision(*by_hand(), 1, rule, [0.5])[0, 0] == pytest.approx(expected)
+
+
+def test_a_difficult_object_counts_neither_way():
+    # Without the second object and what was found of it: 1, 1/2, 1/3, 2/4 at 1/3, 1/3, 1/3, 2/3.
+    found = average_precision(*by_hand(difficult=True), 1, "voc12", [0.5])[0, 0]
+    assert found == pytest.approx((1 + 1 / 2) / 3)
+
+
+def test_rotated_boxes_and_thresholds():
+    boxes = torch.tensor([[50.0, 50.0, 40.0, 10.0, 0.4]])
+    truth = [Truth(boxes, torch.tensor([1]), torch.tensor([False]))]
+    moved = boxes + torch.tensor([[0.0, 0.0, 0.0, 0.0, 0.1]])
+    found = [Found(moved, torch.tensor([1]), torch.tensor([0.3]))]
+    table = average_precision(truth, found, 2, "voc07")
+    assert np.isnan(table[0]).all()  # no object of that class
+    overlap_is_enough = table[1] == 1
+    assert overlap_is_enough[0]
+    assert not overlap_is_enough[-1]
+    assert (np.diff(overlap_is_enough.astype(int)) <= 0).all()
+    assert len(THRESHOLDS) == table.shape[1] == 10
+
+
+def test_images_without_objects_or_detections():
+    nothing = torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)
+    truths, found = by_hand()
+    truths.append(Truth(*nothing, torch.zeros(0, dtype=torch.bool)))
+    found.append(Found(torch.tensor([box(7)]), torch.tensor([0]), torch.tensor([0.95])))
+    worse = average_precision(truths, found, 1, "voc12", [0.5])[0, 0]
+    assert 0 < worse < average_precision(*by_hand(), 1, "voc12", [0.5])[0, 0]
+    silent = [Found(*nothing, torch.zeros(0)) for _ in truths]
+    assert average_precision(truths, silent, 1, "coco", [0.5])[0, 0] == 0
+    with pytest.raises(ValueError, match="2 images with labels"):
+        average_precision(truths, found[:1], 1, "coco")
