@@ -35,6 +35,7 @@ class Detections:
     """All objects that could be read, and a line on each label that could not."""
 
     objects: list[DetectedObject] = field(default_factory=list)
+    images: list[Path] = field(default_factory=list)  # all that belong to the labels, by name
     problems: list[str] = field(default_factory=list)
 
 
@@ -43,23 +44,27 @@ class _Reader:
 
     def __init__(self, images: Path) -> None:
         self.images, self.found = images, Detections()
-        self._sizes: dict[Path, tuple[int, int]] = {}
+        self.sizes: dict[Path, tuple[int, int]] = {}
         self._by_stem = {
             path.stem: path for path in sorted(images.iterdir()) if path.suffix.lower() in SUFFIXES
         }
 
+    def find(self, name: str) -> Path | None:
+        """Return the image file of a name or stem, or None."""
+        plain = Path(name).name
+        exact = self.images / plain
+        return exact if exact.is_file() else self._by_stem.get(Path(plain).stem)
+
     def image(self, name: str, where: str) -> Path | None:
         """Return the image file of a name or stem, noting its size, or None with a problem."""
-        plain = Path(name).name
-        path = self.images / plain if (self.images / plain).is_file() else None
-        path = path or self._by_stem.get(Path(plain).stem)
+        path = self.find(name)
         if path is None:
-            self.found.problems.append(f"{where}: no image {plain!r} in {self.images}")
+            self.found.problems.append(f"{where}: no image {Path(name).name!r} in {self.images}")
             return None
-        if path not in self._sizes:
+        if path not in self.sizes:
             try:
                 with Image.open(path) as picture:
-                    self._sizes[path] = picture.size
+                    self.sizes[path] = picture.size
             except (UnidentifiedImageError, OSError):
                 self.found.problems.append(f"{where}: {path} is not an image")
                 return None
@@ -72,7 +77,7 @@ class _Reader:
         polygon = tuple(zip(numbers[::2], numbers[1::2], strict=True))
         found = DetectedObject(image, class_name, polygon, difficult)
         left, top, right, bottom = found.box_xyxy
-        width, height = self._sizes[image]
+        width, height = self.sizes[image]
         if not class_name.strip() or class_name in (".", "..") or set("/\\") & set(class_name):
             self.found.problems.append(f"{where}: class {class_name!r} cannot name a folder")
         elif not (right - left > 0 and bottom - top > 0):
@@ -105,6 +110,7 @@ def read_annotations(labels: Path, images: Path) -> Detections:
         raise NotFoundError(
             f"no labels in {labels}: expected a COCO .json, or a folder of DOTA .txt or VOC .xml"
         )
+    reader.found.images = sorted(reader.sizes)
     return reader.found
 
 
@@ -116,6 +122,9 @@ def _read_coco(file: Path, reader: _Reader) -> None:
         rows = list(data["annotations"])
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{file} is no COCO file: {error!r}") from None
+    for number, name in names.items():
+        reader.image(name, f"{file} image {number}")
+    missing = {name for name in names.values() if reader.find(name) is None}
     for number, row in enumerate(rows):
         where = f"{file} annotation {row.get('id', number)}"
         try:
@@ -124,7 +133,7 @@ def _read_coco(file: Path, reader: _Reader) -> None:
         except (KeyError, ValueError, TypeError) as error:
             reader.found.problems.append(f"{where}: {error!r}")
             continue
-        image = reader.image(name, where)
+        image = None if name in missing else reader.image(name, where)
         if image:
             corners = [x, y, x + width, y, x + width, y + height, x, y + height]
             reader.add(image, class_name, corners, bool(row.get("iscrowd")), where)
@@ -146,6 +155,8 @@ def _read_dota(file: Path, reader: _Reader) -> None:
         if image is None:
             return
         reader.add(image, class_name, corners, difficult, where)
+    if image is None:  # a file without objects: an image that shows none
+        reader.image(file.stem, str(file))
 
 
 def _read_voc(file: Path, reader: _Reader) -> None:

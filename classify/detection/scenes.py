@@ -1,0 +1,95 @@
+"""Labelled scenes: images with boxes, upright or rotated, whatever format the labels had."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from classify.detection.rotated import from_corners
+from tgn.core.annotations import DetectedObject, Detections
+from tgn.core.errors import DataError
+from tgn.core.seeds import generator
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One image and what is labelled in it."""
+
+    image: Path
+    boxes: Tensor  # [N, 4] left, top, right, bottom, or [N, 5] rotated; pixels; N may be 0
+    labels: Tensor  # [N], int64
+    difficult: Tensor  # [N], bool
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """A detection set."""
+
+    classes: tuple[str, ...]  # the most frequent first
+    scenes: tuple[Scene, ...]  # by file name
+
+    @property
+    def is_rotated(self) -> bool:
+        """Whether boxes are rotated."""
+        return any(scene.boxes.shape[1] == 5 for scene in self.scenes)
+
+
+def scenes_of(found: Detections, rotated: bool, classes: tuple[str, ...] | None = None) -> Scenes:
+    """Put labels that were read into one form, images without any included.
+
+    Args:
+        found: what `read_annotations` returned.
+        rotated: whether boxes keep their angle; else the upright box round each is taken.
+        classes: their order, where another part of the data has set it; None: by frequency.
+
+    Raises:
+        DataError: if there is no object, or one of a class that ``classes`` does not have.
+    """
+    if not found.objects:
+        raise DataError("no labelled object was read; see the problems listed")
+    counts = Counter(one.class_name for one in found.objects)
+    order = classes or tuple(sorted(counts, key=lambda name: (-counts[name], name)))
+    if strange := sorted(set(counts) - set(order)):
+        raise DataError(f"class {strange[0]!r} is not one of {', '.join(order)}")
+    by_image: dict[Path, list[DetectedObject]] = {path: [] for path in found.images}
+    for one in found.objects:
+        by_image.setdefault(one.image, []).append(one)
+    scenes = (_scene(path, by_image[path], order, rotated) for path in sorted(by_image))
+    return Scenes(order, tuple(scenes))
+
+
+def _scene(
+    path: Path, objects: list[DetectedObject], classes: tuple[str, ...], rotated: bool
+) -> Scene:
+    if rotated:
+        corners = torch.tensor([_quadrilateral(one) for one in objects]).view(-1, 4, 2)
+        boxes = from_corners(corners.double()).float()
+    else:
+        boxes = torch.tensor([one.box_xyxy for one in objects]).view(-1, 4)
+    labels = torch.tensor([classes.index(one.class_name) for one in objects], dtype=torch.int64)
+    difficult = torch.tensor([one.difficult for one in objects], dtype=torch.bool)
+    return Scene(path, boxes, labels, difficult)
+
+
+def _quadrilateral(one: DetectedObject) -> tuple[tuple[float, float], ...]:
+    if len(one.polygon) == 4:
+        return one.polygon
+    left, top, right, bottom = one.box_xyxy
+    return (left, top), (right, top), (right, bottom), (left, bottom)
+
+
+def held_out(data: Scenes, share: float, seed: int) -> tuple[Scenes, Scenes]:
+    """Split by image, seeded: training and test.
+
+    Raises:
+        DataError: if a part would be empty.
+    """
+    count = round(len(data.scenes) * share)
+    if not 0 < count < len(data.scenes):
+        raise DataError(f"{len(data.scenes)} images cannot be split with a test share of {share}")
+    order = torch.randperm(len(data.scenes), generator=generator(seed, "detect split")).tolist()
+    parts = sorted(order[count:]), sorted(order[:count])
+    train, test = (Scenes(data.classes, tuple(data.scenes[k] for k in part)) for part in parts)
+    return train, test
