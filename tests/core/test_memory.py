@@ -1,0 +1,28 @@
+import subprocess
+import sys
+
+import pytest
+
+FAULTS = """
+import resource, torch
+from tgn.core.memory import keep_freed_memory
+{setting}
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(64 << 20)  # 256 MiB, freed at once
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+print(faults())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a matter of glibc")
+def test_memory_that_was_freed_is_used_again():
+    def pages(setting: str) -> int:
+        code = FAULTS.format(setting=setting)
+        return int(
+            subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+        )
+
+    assert pages("keep_freed_memory()") < 100
+    assert pages("") > 100  # by default the system gives and zeroes it anew
