@@ -11,8 +11,8 @@ def keep_freed_memory() -> None:
     """Let glibc keep freed blocks of any size for the next tensor; elsewhere do nothing.
 
     By default it gives blocks of 32 MiB and more back to the system at once and has them zeroed
-    again at the next step, which takes half the time of drawing a large batch. What a process
-    holds at its peak stays the same; it holds it longer.
+    again at the next step, which takes a third of the time of drawing large images. The price:
+    gaps between blocks, which made the peak of a training a tenth higher (docs/performance.md).
     """
     if not sys.platform.startswith("linux"):
         return
