@@ -1,0 +1,64 @@
+"""torchvision's detectors as we build them: any backbone, empty images, weights of files."""
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models import resnet18, resnet34
+from torchvision.ops import FrozenBatchNorm2d
+
+from classify.detection.detectors import DetectorFacts, build_detector, detect, targets_for
+from tgn.core.errors import UserError
+
+CLASSES = ("ship", "plane", "tank")
+
+
+def facts(detector="retinanet", backbone="resnet18") -> DetectorFacts:
+    return DetectorFacts(detector, backbone, CLASSES, 64)
+
+
+@pytest.mark.parametrize(
+    ("detector", "backbone"),
+    [("faster-rcnn", "resnet18"), ("retinanet", "resnet18"), ("faster-rcnn", "vgg11"),
+     ("retinanet", "vgg16"), ("retinanet", "resnet50")],
+)  # fmt: skip
+def test_every_detector_trains_also_on_images_without_objects(detector, backbone):
+    torch.manual_seed(0)
+    net = build_detector(facts(detector, backbone))
+    boxes = [torch.tensor([[5.0, 5.0, 30.0, 40.0]]), torch.zeros(0, 4)]
+    labels = [torch.tensor([2]), torch.zeros(0, dtype=torch.int64)]
+    targets = [targets_for(net, b, k) for b, k in zip(boxes, labels, strict=True)]
+    losses = net([torch.rand(3, 64, 64), torch.rand(3, 48, 64)], targets)
+    total = sum(losses.values())
+    assert torch.isfinite(total)
+    total.backward()
+    grown = [p for p in net.parameters() if p.grad is not None and p.grad.abs().sum() > 0]
+    assert len(grown) > 0.8 * len(list(net.parameters()))
+    found = detect(net.eval(), [torch.rand(3, 50, 70)])
+    assert len(found) == 1
+    assert ((found[0].labels >= 0) & (found[0].labels < len(CLASSES))).all()
+
+
+def test_the_pyramid_starts_at_stride_four_or_eight():
+    for detector, strides in (
+        ("faster-rcnn", [4, 8, 16, 32, 64]),
+        ("retinanet", [8, 16, 32, 64, 128]),
+    ):
+        for backbone in ("resnet18", "vgg11", "vgg16"):
+            net = build_detector(facts(detector, backbone)).eval()
+            maps = net.backbone(torch.rand(1, 3, 128, 128))
+            assert [128 // one.shape[-1] for one in maps.values()] == strides
+
+
+def test_weights_of_a_file_are_taken_and_frozen(tmp_path):
+    source = resnet18(num_classes=7)
+    torch.save(source.state_dict(), tmp_path / "net.pth")
+    net = build_detector(facts(), str(tmp_path / "net.pth"))
+    assert torch.equal(net.backbone.body.layer4[1].conv2.weight, source.layer4[1].conv2.weight)
+    kinds = {type(module) for module in net.backbone.body.modules()}
+    assert FrozenBatchNorm2d in kinds
+    assert nn.BatchNorm2d not in kinds
+    with pytest.raises(UserError, match="as resnet50"):
+        build_detector(facts(backbone="resnet50"), str(tmp_path / "net.pth"))
+    torch.save(resnet34().state_dict(), tmp_path / "larger.pth")
+    with pytest.raises(UserError, match="as resnet18"):
+        build_detector(facts(), str(tmp_path / "larger.pth"))
