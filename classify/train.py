@@ -68,7 +68,7 @@ class ClassifierTrainer:
         progress = self._progress(step)
         batch = self._batch(drawn, step, progress)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.lr * _schedule(progress)
+            group["lr"] = self.settings.lr * schedule(progress)
         self.method.train()
         with self.device.autocast():
             output = self.method(batch)
@@ -162,7 +162,7 @@ class ClassifierTrainer:
         self.best = state["best"]
 
 
-def _schedule(share: float) -> float:
+def schedule(share: float) -> float:
     """Rise over the first twentieth of the steps, then half a cosine; share in [0, 1)."""
     if share < WARMUP:
         return (share + 0.01) / (WARMUP + 0.01)

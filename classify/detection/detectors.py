@@ -50,6 +50,7 @@ class DetectorFacts(NamedTuple):
     backbone: BackboneName
     classes: tuple[str, ...]
     size: int  # long side at which images are seen, in pixels
+    frozen_norm: bool = False  # whether the backbone's batch normalisation is fixed
 
 
 def build_detector(facts: DetectorFacts, weights: str | None = None) -> nn.Module:
@@ -61,14 +62,15 @@ def build_detector(facts: DetectorFacts, weights: str | None = None) -> nn.Modul
     Args:
         facts: of the network.
         weights: of the backbone as an image classifier of torchvision: a local file, or
-            ``pretrained`` for torchvision's own. With weights, batch normalisation is frozen, as
-            batches of detectors are too small to change it.
+            ``pretrained`` for torchvision's own.
 
     Raises:
         UserError: for weights that cannot be had or do not fit.
     """
     trunk = _TRUNKS[facts.backbone]
     net = _trunk_with(trunk, facts.backbone, weights)
+    if facts.frozen_norm:
+        _freeze(net)
     is_dense = facts.detector == "retinanet"
     levels = dict(list(trunk.layers.items())[1:]) if is_dense else trunk.layers
     channels = list(trunk.channels[1:] if is_dense else trunk.channels)
@@ -87,32 +89,30 @@ def _trunk_with(trunk: _Trunk, name: str, weights: str | None) -> nn.Module:
         return trunk.build(weights=None)
     if weights == "pretrained":
         try:
-            net = trunk.build(weights="DEFAULT")
+            return trunk.build(weights="DEFAULT")
         except OSError as error:
             raise UserError(
                 f"the weights of {name} are not cached and cannot be downloaded ({error}); "
                 "give a local file: --set weights=FILE"
             ) from None
-        return _frozen(net)
     net = trunk.build(weights=None)
     for head in HEADS:  # of the image classifier, no part of a detector
         if hasattr(net, head):
             setattr(net, head, nn.Identity())
     known = {k: v for k, v in load_weights(Path(weights)).items() if k.split(".")[0] not in HEADS}
     load_strictly(net, known, f"{weights} as {name}")
-    return _frozen(net)
+    return net
 
 
-def _frozen(net: nn.Module) -> nn.Module:
-    """Replace batch normalisation by its fixed form, in place."""
+def _freeze(net: nn.Module) -> None:
+    """Replace batch normalisation by its fixed form: batches of detectors are too small for it."""
     for name, child in net.named_children():
         if isinstance(child, nn.BatchNorm2d):
             fixed = FrozenBatchNorm2d(child.num_features, eps=child.eps)
             fixed.load_state_dict(child.state_dict(), strict=False)
             setattr(net, name, fixed)
         else:
-            _frozen(child)
-    return net
+            _freeze(child)
 
 
 def targets_for(net: nn.Module, boxes: Tensor, labels: Tensor) -> dict[str, Tensor]:

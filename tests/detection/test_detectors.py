@@ -12,8 +12,8 @@ from tgn.core.errors import UserError
 CLASSES = ("ship", "plane", "tank")
 
 
-def facts(detector="retinanet", backbone="resnet18") -> DetectorFacts:
-    return DetectorFacts(detector, backbone, CLASSES, 64)
+def facts(detector="retinanet", backbone="resnet18", frozen=False) -> DetectorFacts:
+    return DetectorFacts(detector, backbone, CLASSES, 64, frozen)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_the_pyramid_starts_at_stride_four_or_eight():
 def test_weights_of_a_file_are_taken_and_frozen(tmp_path):
     source = resnet18(num_classes=7)
     torch.save(source.state_dict(), tmp_path / "net.pth")
-    net = build_detector(facts(), str(tmp_path / "net.pth"))
+    net = build_detector(facts(frozen=True), str(tmp_path / "net.pth"))
     assert torch.equal(net.backbone.body.layer4[1].conv2.weight, source.layer4[1].conv2.weight)
     kinds = {type(module) for module in net.backbone.body.modules()}
     assert FrozenBatchNorm2d in kinds
