@@ -9,6 +9,7 @@ from typing import Annotated, Any, NoReturn, get_args
 import typer
 from rich.table import Table
 
+from classify.detection.cli import app as detect_app
 from classify.recipes import BASES, check_recipes, with_ratios
 from classify.settings import MethodName, TrainSettings, recipe_name
 from tgn.core.console import (
@@ -37,6 +38,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Train classifiers on the real, or real and generated, images of a run, and compare them.",
 )
+
+app.add_typer(detect_app, name="detect")
 
 OF_THE_RUN = "@run"  # what --augmented alone means
 GROUPS = ("overall", "balanced", "head", "tail", "macro_f1", "many", "medium", "few")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +13,10 @@ from torchvision.ops import FrozenBatchNorm2d
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
 from classify.detection.average_precision import Found
+from classify.detection.settings import BackboneName, DetectorName
 from tgn.core.checkpoints import load_strictly, load_weights
 from tgn.core.errors import UserError
 
-DetectorName = Literal["faster-rcnn", "retinanet"]
-BackboneName = Literal["resnet18", "resnet34", "resnet50", "resnet101", "vgg11", "vgg16"]
 PYRAMID_CHANNELS = 256
 HEADS = ("fc", "classifier")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as published weights expect

@@ -4,8 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from classify.detection.detectors import BackboneName, DetectorName
 from tgn.core.settings import ComputeSettings, LoopSettings
+
+DetectorName = Literal["faster-rcnn", "retinanet"]
+BackboneName = Literal["resnet18", "resnet34", "resnet50", "resnet101", "vgg11", "vgg16"]
 
 
 class DetectSettings(ComputeSettings, LoopSettings):

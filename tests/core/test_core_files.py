@@ -44,3 +44,12 @@ def test_a_line_cut_short_by_a_kill_is_left_out(tmp_path: Path):
 def test_sha256_of_a_known_text(tmp_path: Path):
     (tmp_path / "a").write_bytes(b"abc")
     assert files.sha256_of(tmp_path / "a").startswith("ba7816bf8f01cfea")
+
+
+def test_what_a_killed_writer_left_goes_when_the_next_one_begins(tmp_path):
+    for name in (".state.pt.abc.part", "ship/.000001.png.xyz.part"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"half")
+    (tmp_path / "ship" / "whole.part").write_bytes(b"a file of the user")
+    with only_writer(tmp_path):
+        assert [path.name for path in tmp_path.rglob("*.part")] == ["whole.part"]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+PART = ".part"  # of a file that is being written
 LONGEST_LINE = 1 << 20  # bytes that a line of ours may have
 
 
@@ -20,7 +21,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     the new one, never a mixture; after an error the temporary file is gone.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=PART)
     os.close(handle)
     temporary = Path(name)
     try:

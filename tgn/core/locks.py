@@ -7,6 +7,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from tgn.core.errors import UserError
+from tgn.core.files import PART
 
 LOCK = ".lock"
 
@@ -14,6 +15,8 @@ LOCK = ".lock"
 @contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
     """Keep every other process out of a folder; the lock ends with its process, however it dies.
+
+    What a killed writer has left half-written there, or one folder below, is deleted.
 
     Raises:
         UserError: if another process writes there.
@@ -28,6 +31,9 @@ def only_writer(folder: Path) -> Iterator[None]:
             "or --out"
         ) from None
     try:
+        for pattern in (f".*{PART}", f"*/.*{PART}"):
+            for left in folder.glob(pattern):
+                left.unlink()
         yield
     finally:
         lock.release()
