@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tgn.core import files
+from tgn.core.locks import only_writer
 
 
 def test_atomic_write_replaces_whole(tmp_path: Path):
