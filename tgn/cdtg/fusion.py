@@ -112,7 +112,8 @@ class Fusion(nn.Module):
                 raise ValueError(f"noise_grid must be {[*expected]}, got {got}")
         if r.shape != (batch,):
             raise ValueError(f"r must be [{batch}], got {[*r.shape]}")
-        if not bool(((r >= 0) & (r <= 1)).all()):
+        is_cheap = r.device.type == "cpu" and not torch.compiler.is_compiling()  # no wait for a GPU
+        if is_cheap and not bool(((r >= 0) & (r <= 1)).all()):
             raise ValueError(f"r must lie in [0, 1], got {r.min():.3g} to {r.max():.3g}")
 
     def _check_features(self, features: Tensor) -> None:

@@ -1,0 +1,69 @@
+"""`classify detect` as a user types it."""
+
+import json
+
+import pytest
+from PIL import Image, ImageDraw
+from tests_support import Command, in_process
+
+from classify import cli
+from tgn.core.files import read_json
+
+QUICK = ["--device", "cpu", "--set", "size=64", "--set", "batch_size=2"]
+
+
+@pytest.fixture
+def run_cli(monkeypatch, capsys) -> Command:
+    return in_process(cli.main, monkeypatch, capsys)
+
+
+@pytest.fixture
+def coco(in_tmp):
+    """Write six images with a square each; the last label is faulty."""
+    (in_tmp / "images").mkdir()
+    images, boxes = [], []
+    for number in range(6):
+        picture = Image.new("RGB", (64, 48), (120, 120, 120))
+        left = 5 + 4 * number
+        ImageDraw.Draw(picture).rectangle((left, 10, left + 20, 30), (230, 220, 90))
+        picture.save(in_tmp / "images" / f"{number}.png")
+        images.append({"id": number, "file_name": f"{number}.png"})
+        size = [left, 10, 20, 20 if number < 5 else 0]
+        boxes.append({"id": number, "image_id": number, "category_id": number % 2, "bbox": size})
+    classes = [{"id": 0, "name": "court"}, {"id": 1, "name": "field"}]
+    content = {"images": images, "annotations": boxes, "categories": classes}
+    (in_tmp / "labels.json").write_text(json.dumps(content))
+    return ["labels.json", "images"]
+
+
+def test_train_evaluate_show(coco, in_tmp, run_cli):
+    done = run_cli("detect", "train", *coco, *QUICK, "--set", "steps=2", "--name", "x")
+    assert done.code == 0, done.stderr
+    assert "5 and 1 images" in done.stderr
+    assert "zero area" in done.stderr
+    folder = in_tmp / "runs" / "detect" / "x"
+    measures = read_json(folder / "metrics.json")
+    assert (measures["images"], measures["classes"]) == (1, ["court", "field"])
+    done = run_cli("detect", "evaluate", *coco, "--device", "cpu")
+    assert done.code == 0, done.stderr
+    assert read_json(folder / "labels.json")["images"] == 6
+    done = run_cli("detect", "show", *coco, "pictures", "--device", "cpu", "--least", "0")
+    assert done.code == 0, done.stderr
+    assert len(list((in_tmp / "pictures").glob("*.png"))) == 6
+    run_cli("detect", "show", *coco, "labelled", "--truth", "--rotated", "--most", "2")
+    with Image.open(in_tmp / "labelled" / "0.png") as picture:
+        assert picture.getpixel((5, 20)) == (255, 255, 255)  # the box's left edge
+        assert picture.getpixel((50, 40)) == (120, 120, 120)
+
+
+def test_plans_and_errors(coco, run_cli):
+    done = run_cli("detect", "train", *coco, *QUICK, "--dry-run")
+    assert done.code == 0
+    assert "would do: train" in done.stdout
+    assert "retinanet" in done.stdout
+    done = run_cli("detect", "evaluate", *coco)
+    assert done.code == 2
+    assert "classify detect train" in done.stderr
+    done = run_cli("detect", "train", "nowhere.json", "images")
+    assert done.code == 2
+    assert "no labels in nowhere.json" in done.stderr
