@@ -49,7 +49,7 @@ class ClassifierTrainer:
     ) -> None:
         self.method, self.mixture = method, mixture
         self.settings, self.device = settings, device
-        self.drawn = Ahead(self._draw, settings.steps)
+        self.drawn = Ahead(self._draw, settings.steps, in_thread=device.is_gpu)
         self.average = averaged(method.student, AVERAGE_DECAY)
         self.best: dict[str, Any] = {"score": -1.0, "step": 0, "weights": {}}
         self.trained = [p for p in method.parameters() if p.requires_grad]

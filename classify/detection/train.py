@@ -32,7 +32,7 @@ class DetectorTrainer:
         self, net: nn.Module, data: Scenes, settings: DetectSettings, device: Device
     ) -> None:
         self.net, self.data, self.settings, self.device = net, data, settings, device
-        self.batches = Ahead(self._draw, settings.steps)
+        self.batches = Ahead(self._draw, settings.steps, in_thread=device.is_gpu)
         self.trained = [p for p in net.parameters() if p.requires_grad]
         self.optimizer = torch.optim.SGD(
             self.trained, settings.lr, momentum=MOMENTUM, weight_decay=settings.weight_decay

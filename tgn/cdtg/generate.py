@@ -92,10 +92,12 @@ def _generate(
     total, missing = sum(wanted.values()), sum(len(piece.indices) for piece in pieces)
     teller.start("generate", total, total - missing)
     mine = pieces[device.rank :: device.processes]
-    ahead = Ahead(lambda place: _drawn(studio, settings, mine[place]), len(mine))
+    drawn = Ahead(
+        lambda place: _drawn(studio, settings, mine[place]), len(mine), in_thread=device.is_gpu
+    )
     with ThreadPoolExecutor(ENCODE_THREADS) as pool:
         for place, piece in enumerate(mine):
-            pictures = _encoded(studio, piece, ahead(place), store, pool)
+            pictures = _encoded(studio, piece, drawn(place), store, pool)
             names = store.write(folders[piece.label], pictures, pool)
             named = zip(names, pictures, strict=True)
             writer.append([ManifestRow(file=name, **picture.facts) for name, picture in named])

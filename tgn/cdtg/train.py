@@ -68,7 +68,7 @@ class CdtgTrainer:
     ) -> None:
         self.parts, self.images, self.settings, self.device = parts, images, settings, device
         self.sampler = BatchSampler(images.labels, settings.batch_size, True, settings.seed)
-        self.drawn = Ahead(self._draw, settings.steps)
+        self.drawn = Ahead(self._draw, settings.steps, in_thread=device.is_gpu)
         decay = 0.5 ** (settings.batch_size / settings.ema_images)
         self.average = averaged(parts.painter, decay)
         self.painter_optimizer = _adam(parts.painter, settings.lr, settings.path_every)

@@ -150,10 +150,12 @@ class Ahead(Generic[Made]):
     Args:
         make: from a step to what it needs; a function of the step alone, safe to call in a thread.
         steps: how many there are.
+        in_thread: False makes each batch when it is asked for. Where the step itself works on all
+            cores of the CPU, a second worker only holds up its threads, which wait for one another.
     """
 
-    def __init__(self, make: Callable[[int], Made], steps: int) -> None:
-        self._make, self._steps = make, steps
+    def __init__(self, make: Callable[[int], Made], steps: int, in_thread: bool = True) -> None:
+        self._make, self._steps, self._in_thread = make, steps, in_thread
         self._thread = ThreadPoolExecutor(1)
         self._coming: tuple[int, Future[Made]] | None = None
 
@@ -162,7 +164,7 @@ class Ahead(Generic[Made]):
         expected, self._coming = self._coming, None
         ready = expected is not None and expected[0] == step
         made = expected[1].result() if expected and ready else self._make(step)
-        if step + 1 < self._steps:
+        if self._in_thread and step + 1 < self._steps:
             self._coming = (step + 1, self._thread.submit(self._make, step + 1))
         return made
 

@@ -40,6 +40,11 @@ class Device:
         return self.accelerator.device
 
     @property
+    def is_gpu(self) -> bool:
+        """Whether arithmetic runs beside the CPU, not on it."""
+        return self.torch_device.type != "cpu"
+
+    @property
     def is_main(self) -> bool:
         """Whether this process writes files and shows progress."""
         return self.accelerator.is_main_process

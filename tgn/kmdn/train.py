@@ -51,7 +51,7 @@ class KmdnTrainer:
             name: self._sampler(images.labels[rows], name) for name, rows in self.own_rows.items()
         }
         self.all_rows = self._sampler(images.labels, "all")
-        self.drawn = Ahead(self._draw, settings.steps)
+        self.drawn = Ahead(self._draw, settings.steps, in_thread=device.is_gpu)
         self.optimizers = {
             name: torch.optim.SGD(
                 net.parameters(),
