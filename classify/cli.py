@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, get_args
+from typing import Annotated, Any, get_args
 
 import typer
 from rich.table import Table
@@ -23,6 +23,8 @@ from tgn.core.console import (
     TerminalProgress,
     out,
     run_app,
+    settings_of,
+    show_plan,
 )
 from tgn.core.errors import NotFoundError, UserError
 from tgn.core.files import read_json, write_json
@@ -83,7 +85,7 @@ def train_verb(
     from classify.folding import train_folds
     from classify.lessons import Lesson
 
-    settings = _settings(config, set_, seed=seed, device=device, method=method)
+    settings = settings_of(TrainSettings, config, set_, seed=seed, device=device, method=method)
     found = find_run(run)
     folder = _augmented(found, augmented)
     if folds and folder:
@@ -93,7 +95,7 @@ def train_verb(
     lesson = Lesson(directory, folder, resume, teacher=_teacher(found, teacher))
     phases = [phase.name or name for phase in planned(found, lesson, settings)]
     if dry_run:
-        _plan(settings, f"train {name!r} in {len(phases)} trainings: {', '.join(phases)}")
+        show_plan(settings, f"train {name!r} in {len(phases)} trainings: {', '.join(phases)}")
     if folds:
         train_folds(found, lesson, folds, settings, TerminalProgress())
         out.print(f"{folds} classifiers: {lesson.directory}; next: tgn score", markup=False)
@@ -244,13 +246,13 @@ def compare_verb(
     from classify.compare import Plan, compare, default_jobs
     from classify.tables import rows_of, shown
 
-    settings = _settings(config, set_, seed=seed, device=device)
+    settings = settings_of(TrainSettings, config, set_, seed=seed, device=device)
     found = find_run(run)
     names = check_recipes([recipe.strip() for recipe in recipes.split(",") if recipe.strip()])
     names = tuple(with_ratios(names, _numbers(ratio)))
     folder = found.path / "generated" if augmented in (None, OF_THE_RUN) else Path(str(augmented))
     if dry_run:
-        _plan(settings, f"train {len(names)} recipes x {seeds} seeds: {', '.join(names)}")
+        show_plan(settings, f"train {len(names)} recipes x {seeds} seeds: {', '.join(names)}")
     plan = Plan(names, seeds, folder, _teacher(found, teacher), jobs or default_jobs())
     result = compare(found, plan, settings, TerminalProgress())
     table = Table("recipe", "tail", "head", "balanced", "overall", "macro F1")
@@ -282,10 +284,10 @@ def multilabel_verb(
     """Train a classifier of images that show several classes; mAP, CF1, OF1 on the test part."""
     from classify.multilabel.train import MultiLabelLesson, train_multi_label
 
-    settings = _settings(config, set_, seed=seed, device=device, method=method)
+    settings = settings_of(TrainSettings, config, set_, seed=seed, device=device, method=method)
     directory = runs_root() / f"{table.stem}-multilabel" / (name or settings.method)
     if dry_run:
-        _plan(settings, f"train {directory}")
+        show_plan(settings, f"train {directory}")
     lesson = MultiLabelLesson(table, directory, Path(teacher) if teacher else None, resume)
     result = train_multi_label(lesson, settings, TerminalProgress())
     shown = ("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1")
@@ -293,16 +295,6 @@ def multilabel_verb(
     table_of_measures.add_row(*(f"{100 * result[measure]:.1f}" for measure in shown))
     out.print(table_of_measures)
     out.print(f"percent on {result['n']} test images; classifier: {directory}", markup=False)
-
-
-def _settings(config: str | None, set_: list[str] | None, **flags: Any) -> TrainSettings:
-    return TrainSettings.resolve(Path(config) if config else None, set_ or (), **flags)
-
-
-def _plan(settings: TrainSettings, what: str) -> NoReturn:
-    """Show what a dry run would do, and end."""
-    out.print(f"would do: {what}\n{settings.explained()}", markup=False)
-    raise typer.Exit
 
 
 def _augmented(run: Run, given: str | None) -> Path | None:

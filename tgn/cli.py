@@ -1,7 +1,7 @@
 """The command ``tgn``: reads what was asked, calls one function of a room, shows the result."""
 
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -10,7 +10,6 @@ from tgn import __version__, demo
 from tgn.cdtg.settings import GenerateSettings, TrainSettings
 from tgn.core.annotations import read_annotations
 from tgn.core.chips import ChipSettings, cut_chips
-from tgn.core.config import Settings
 from tgn.core.console import (
     ConfigOption,
     DeviceOption,
@@ -23,6 +22,8 @@ from tgn.core.console import (
     err,
     out,
     run_app,
+    settings_of,
+    show_plan,
 )
 from tgn.core.histogram import histogram_rows
 from tgn.core.runs import find_run, runs_root
@@ -44,8 +45,6 @@ app = typer.Typer(
 )
 
 LOOPBACK = "127.0.0.1"
-
-SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
 @app.callback(invoke_without_command=True)
@@ -69,10 +68,10 @@ def scenes_verb(
     dry_run: DryRunOption = False,
 ) -> None:
     """Write the built-in data: drawn aerial chips of twelve classes, long-tailed."""
-    settings = _settings(ScenesSettings, config, set_, seed=seed, modality=modality)
+    settings = settings_of(ScenesSettings, config, set_, seed=seed, modality=modality)
     counts = count_scenes(settings)
     if dry_run:
-        _plan(settings, f"{counts.total} chips into {out_dir}")
+        show_plan(settings, f"{counts.total} chips into {out_dir}")
     progress = TerminalProgress()
     progress.start("scenes", counts.total)
     shown = 0
@@ -99,12 +98,12 @@ def chips_verb(
     dry_run: DryRunOption = False,
 ) -> None:
     """Crop the objects of detection data (COCO, DOTA labelTxt, VOC) into an image folder."""
-    settings = _settings(ChipSettings, config, set_, seed=seed)
+    settings = settings_of(ChipSettings, config, set_, seed=seed)
     detections = read_annotations(annotations, images)
     for problem in detections.problems:
         err.print(f"left out: {problem}", markup=False)
     if dry_run:
-        _plan(settings, f"{len(detections.objects)} objects into {out_dir}")
+        show_plan(settings, f"{len(detections.objects)} objects into {out_dir}")
     counts = cut_chips(detections, out_dir, settings, TerminalProgress())
     out.print(f"wrote {sum(counts.values())} chips to {out_dir}; next: tgn split {out_dir}")
 
@@ -119,10 +118,10 @@ def split_verb(
     dry_run: DryRunOption = False,
 ) -> None:
     """Make a run: count classes, fix class order, head and tail, train/validation/test parts."""
-    settings = _settings(SplitSettings, config, set_, seed=seed)
+    settings = settings_of(SplitSettings, config, set_, seed=seed)
     if dry_run:
         _show_split(plan_split(data, settings, TerminalProgress()))
-        _plan(settings, f"run {run!r} in {runs_root()}")
+        show_plan(settings, f"run {run!r} in {runs_root()}")
     made, split = split_run(data, run, settings, TerminalProgress())
     _show_split(split)
     out.print(f"run {made.name!r} is in {made.path}; next: tgn distill")
@@ -141,10 +140,10 @@ def distill_verb(
     """Train the head and tail nets on one another (KMDN) and write the tail feature bank."""
     from tgn.kmdn.stage import distill
 
-    settings = _settings(DistillSettings, config, set_, seed=seed, device=device)
+    settings = settings_of(DistillSettings, config, set_, seed=seed, device=device)
     found = find_run(run)
     if dry_run:
-        _plan(settings, f"KMDN on {sum(found.split().counts)} images, run {found.name!r}")
+        show_plan(settings, f"KMDN on {sum(found.split().counts)} images, run {found.name!r}")
     result = distill(found, settings, TerminalProgress(), resume)
     table = Table("net", "tail before", "tail after", "head before", "head after")
     for name, row in result.rows().items():
@@ -166,11 +165,11 @@ def train_verb(
     """Train the generator of tail images (CDTG) on the run's data and tail features."""
     from tgn.cdtg.stage import train
 
-    settings = _settings(TrainSettings, config, set_, seed=seed, device=device)
+    settings = settings_of(TrainSettings, config, set_, seed=seed, device=device)
     found = find_run(run)
     if dry_run:
         images = settings.steps * settings.batch_size
-        _plan(settings, f"CDTG in run {found.name!r}: {images} images seen")
+        show_plan(settings, f"CDTG in run {found.name!r}: {images} images seen")
     train(found, settings, TerminalProgress(), resume)
     out.print(f"generator and grids are in {found.path / 'cdtg'}; next: tgn generate --class all")
 
@@ -215,7 +214,9 @@ def generate_verb(
     from tgn.cdtg.generate import Request, generate
     from tgn.cdtg.sample import open_studio
 
-    settings = _settings(GenerateSettings, config, set_, seed=seed, device=device, noise=noise, n=n)
+    settings = settings_of(
+        GenerateSettings, config, set_, seed=seed, device=device, noise=noise, n=n
+    )
     found = find_run(run)
     split = found.split()
     chosen = tuple(split.tail_classes) if class_ == "all" else (split.tail_class(class_),)
@@ -224,7 +225,7 @@ def generate_verb(
     folder = out_dir or found.path / "generated"
     if dry_run:
         open_studio(found, settings)
-        _plan(settings, f"{len(chosen)} classes into {folder}")
+        show_plan(settings, f"{len(chosen)} classes into {folder}")
     counts = generate(found, Request(chosen, folder, settings), TerminalProgress(), resume)
     for name, count in counts.items():
         out.print(f"{count} images of {name} in {folder / name}", markup=False)
@@ -246,10 +247,10 @@ def score_verb(
     """Measure generated images: FID, KID, diversity (LPIPS), agreement, copies; per class."""
     from tgn.score.evaluate import score_run
 
-    settings = _settings(ScoreSettings, config, set_, seed=seed, device=device)
+    settings = settings_of(ScoreSettings, config, set_, seed=seed, device=device)
     found = find_run(run)
     if dry_run:
-        _plan(settings, f"scores of {folder or found.path / 'generated'}")
+        show_plan(settings, f"scores of {folder or found.path / 'generated'}")
     scores, path = score_run(found, settings, folder, TerminalProgress())
     table = Table(*COLUMNS)
     for row in table_rows(scores):
@@ -278,7 +279,7 @@ def filter_verb(
     """
     from tgn.score.filter_stage import filter_run, forget_filter
 
-    settings = _settings(FilterSettings, config, set_, device=device)
+    settings = settings_of(FilterSettings, config, set_, device=device)
     found = find_run(run)
     place = folder or found.path / "generated"
     if off:
@@ -286,7 +287,7 @@ def filter_verb(
         out.print(f"all images of {place} count" + ("" if there else "; there was no filter"))
         return
     if dry_run:
-        _plan(settings, f"filter of {place}")
+        show_plan(settings, f"filter of {place}")
     result, place = filter_run(found, settings, folder, TerminalProgress())
     counts = result.counts()
     reasons = sorted({reason for row in counts.values() for reason in row} - {KEPT})
@@ -330,18 +331,6 @@ def demo_verb(seed: SeedOption = None, dry_run: DryRunOption = False) -> None:
         err.print(f"$ {' '.join(command)}", style="bold", markup=False)
         if not dry_run and (code := demo.run_command(command)):
             raise typer.Exit(code)
-
-
-def _settings(
-    cls: type[SettingsT], config: str | None, set_: list[str] | None, **flags: Any
-) -> SettingsT:
-    return cls.resolve(Path(config) if config else None, set_ or (), **flags)
-
-
-def _plan(settings: Settings, what: str) -> NoReturn:
-    """Show what a dry run would do, and end."""
-    out.print(f"would do: {what}\n{settings.explained()}", markup=False)
-    raise typer.Exit
 
 
 def _show_split(split: Split) -> None:

@@ -17,6 +17,8 @@ from tgn.core.console import (
     TerminalProgress,
     err,
     out,
+    settings_of,
+    show_plan,
 )
 from tgn.core.files import write_json
 from tgn.core.runs import runs_root
@@ -59,9 +61,7 @@ def train_verb(
     from classify.detection.scenes import held_out
     from classify.detection.stage import train_detector
 
-    settings = DetectSettings.resolve(
-        Path(config) if config else None, set_ or (), seed=seed, device=device
-    )
+    settings = settings_of(DetectSettings, config, set_, seed=seed, device=device)
     data = _scenes(labels, images)
     if test is None:
         parts = held_out(data, settings.test_fraction, settings.seed)
@@ -70,8 +70,7 @@ def train_verb(
     directory = _directory(name or f"{settings.detector}-{settings.backbone}")
     counts = " and ".join(str(len(part.scenes)) for part in parts)
     if dry_run:
-        out.print(f"would do: train {directory} on {counts} images\n{settings.explained()}")
-        raise typer.Exit
+        show_plan(settings, f"train {directory} on {counts} images")
     err.print(f"{counts} images train and test; classes: {', '.join(data.classes)}", markup=False)
     _show(train_detector(parts, directory, settings, TerminalProgress(), resume))
     out.print(f"detector and measures: {directory}", markup=False)
@@ -139,8 +138,8 @@ def _scenes(
     found = read_annotations(labels, images)
     for problem in found.problems[:PROBLEMS_SHOWN]:
         err.print(f"left out: {problem}", markup=False)
-    if more := len(found.problems) - PROBLEMS_SHOWN:
-        err.print(f"... and {more} more" if more > 0 else "", markup=False)
+    if (more := len(found.problems) - PROBLEMS_SHOWN) > 0:
+        err.print(f"... and {more} more", markup=False)
     return scenes_of(found, rotated, classes)
 
 

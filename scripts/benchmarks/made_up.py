@@ -9,9 +9,8 @@ from PIL import Image
 
 from tgn.cdtg.painter import Painter
 from tgn.cdtg.presets import architecture
-from tgn.cdtg.sample import FORMAT, WEIGHTS
+from tgn.cdtg.sample import WEIGHTS, save_painter
 from tgn.core.bank import read_bank
-from tgn.core.checkpoints import save_weights
 from tgn.core.progress import Silent
 from tgn.core.runs import Run
 from tgn.core.splitting import SplitSettings, split_run
@@ -36,12 +35,5 @@ def made_up_run(folder: Path, preset: str) -> Run:
     torch.manual_seed(0)
     painter = Painter(numbers, split.num_classes, bank.features.shape[2])
     painter.fit(bank.features[:, 0].float(), bank.labels)
-    facts = {
-        "format": FORMAT,
-        "architecture": numbers.model_dump_json(),
-        "num_classes": str(split.num_classes),
-        "feature_channels": str(bank.features.shape[2]),
-        "tail_net_sha256": bank.weights_sha256,
-    }
-    save_weights(run.path / "cdtg" / WEIGHTS, painter.state_dict(), facts)
+    save_painter(run.path / "cdtg" / WEIGHTS, painter, split.num_classes, bank.weights_sha256)
     return run

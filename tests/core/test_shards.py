@@ -130,10 +130,16 @@ def test_a_split_of_shards_is_that_of_the_folder(fake_folder, tmp_path, describe
 
 @pytest.mark.parametrize(
     ("members", "message"),
-    [({"cls": b"../x"}, "class '../x'"), ({}, "expected a .cls"), ({"json": b"{"}, "no JSON")],
+    [
+        ({"cls": b"../x"}, "'../x' cannot name a folder"),
+        ({"cls": b"1"}, "'../../out' cannot name a folder"),
+        ({}, "expected a .cls"),
+        ({"json": b"{"}, "no JSON"),
+    ],
 )
 def test_a_sample_without_a_usable_class_is_an_error(fake_folder, tmp_path, members, message):
     stream = io.BytesIO(next(fake_folder({"a": 1, "b": 1}).rglob("*.png")).read_bytes())
     write_shard(tmp_path / "s" / "train.tar", [("x", {"png": stream.getvalue(), **members})])
+    (tmp_path / "s" / "classnames.txt").write_text("ship\n../../out\n")
     with pytest.raises(DataError, match=message):
         plan_split(tmp_path / "s", SplitSettings(), Silent())

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from tgn.cdtg.painter import Painter
 from tgn.cdtg.published import generator_from_published, published_architecture
-from tgn.cdtg.sample import FORMAT, UNTRAINED, WEIGHTS
+from tgn.cdtg.sample import UNTRAINED, WEIGHTS, save_painter
 from tgn.core.bank import read_bank
-from tgn.core.checkpoints import load_weights, save_weights
+from tgn.core.checkpoints import load_weights
 from tgn.core.errors import UserError
 from tgn.core.files import sha256_of
 from tgn.core.runs import Run
@@ -60,16 +60,14 @@ def import_generator(run: Run, file: Path) -> Imported:
     placed = embedding.new_zeros(split.num_classes, embedding.shape[1])
     placed[list(classes)] = embedding
     painter.generator.load_state_dict({**weights, "label_embedding.weight": placed})
-    facts = {
-        "format": FORMAT,
-        "architecture": numbers.model_dump_json(),
-        "num_classes": str(split.num_classes),
-        "feature_channels": str(bank.features.shape[2]),
-        "tail_net_sha256": bank.weights_sha256,
-        "fusion": UNTRAINED,
-        "imported_sha256": sha256_of(file),
-    }
-    save_weights(path, painter.state_dict(), facts)
+    save_painter(
+        path,
+        painter,
+        split.num_classes,
+        tail_net_sha256=bank.weights_sha256,
+        fusion=UNTRAINED,
+        imported_sha256=sha256_of(file),
+    )
     return Imported(path, numbers.size, classes)
 
 

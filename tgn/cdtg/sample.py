@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from tgn.cdtg.painter import Painted, Painter
 from tgn.cdtg.presets import Architecture
 from tgn.cdtg.settings import GenerateSettings
 from tgn.core.bank import FeatureBank, read_bank
-from tgn.core.checkpoints import load_strictly, load_weights, read_metadata
+from tgn.core.checkpoints import load_strictly, load_weights, read_metadata, save_weights
 from tgn.core.devices import Device
 from tgn.core.errors import NotFoundError, UserError
 from tgn.core.files import sha256_of
@@ -36,6 +37,28 @@ class Studio:
     device: Device
     fusion_is_trained: bool = True
     not_compiled: str = ""  # why it could not be
+
+
+def save_painter(
+    path: Path, painter: Painter, num_classes: int, tail_net_sha256: str, **facts: str
+) -> None:
+    """Write a painter so that `open_studio` can build it again.
+
+    Args:
+        path: of the file.
+        painter: with the weights to use.
+        num_classes: C.
+        tail_net_sha256: of the tail net whose features it reads.
+        facts: more to be known of it.
+    """
+    known = {
+        "format": FORMAT,
+        "architecture": painter.architecture.model_dump_json(),
+        "num_classes": str(num_classes),
+        "feature_channels": str(painter.fusion.feature_channels),
+        "tail_net_sha256": tail_net_sha256,
+    }
+    save_weights(path, painter.state_dict(), known | facts)
 
 
 def open_studio(run: Run, settings: GenerateSettings) -> Studio:

@@ -7,12 +7,11 @@ from tgn.cdtg.critic import Critic, some_features, within_class_distance
 from tgn.cdtg.painter import Painter
 from tgn.cdtg.presets import Architecture, architecture, build_discriminator
 from tgn.cdtg.preview import Preview
-from tgn.cdtg.sample import FORMAT, WEIGHTS
+from tgn.cdtg.sample import WEIGHTS, save_painter
 from tgn.cdtg.settings import TrainSettings
 from tgn.cdtg.train import CdtgTrainer, Parts
 from tgn.core.backbones import load_classifier
 from tgn.core.bank import tail_net_file
-from tgn.core.checkpoints import save_weights
 from tgn.core.clip import ClipGuide, load_clip
 from tgn.core.data import ImageSet
 from tgn.core.devices import Device
@@ -48,15 +47,12 @@ def train(run: Run, settings: TrainSettings, progress: Progress, resume: bool = 
         after_step=lambda done: preview.after(done, trainer.averaged_painter),
     )
     if job.device.is_main:
-        painter = trainer.averaged_painter
-        facts = {
-            "format": FORMAT,
-            "architecture": painter.architecture.model_dump_json(),
-            "num_classes": str(split.num_classes),
-            "feature_channels": str(trainer.parts.critic.tail_net.feature_channels),
-            "tail_net_sha256": sha256_of(tail_path),
-        }
-        save_weights(directory / WEIGHTS, painter.state_dict(), facts)
+        save_painter(
+            directory / WEIGHTS,
+            trainer.averaged_painter,
+            split.num_classes,
+            tail_net_sha256=sha256_of(tail_path),
+        )
 
 
 def open_trainer(run: Run, settings: TrainSettings, job: Job) -> CdtgTrainer:

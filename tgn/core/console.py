@@ -4,13 +4,15 @@ import errno
 import sys
 import time
 from collections.abc import Callable
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from tgn.core.config import Settings
 from tgn.core.errors import TgnError
 
 WIDE = 160  # columns for tables that go to a file or a pipe
@@ -33,6 +35,21 @@ DryRunOption = Annotated[
 ResumeOption = Annotated[
     bool, typer.Option("--resume/--no-resume", help="Continue a stopped job, or start anew.")
 ]
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+def settings_of(
+    cls: type[SettingsT], config: str | None, set_: list[str] | None, **flags: Any
+) -> SettingsT:
+    """Return the settings of a verb from ``--config``, ``--set`` and its own options."""
+    return cls.resolve(Path(config) if config else None, set_ or (), **flags)
+
+
+def show_plan(settings: Settings, what: str) -> NoReturn:
+    """Show what a dry run would do, and end."""
+    out.print(f"would do: {what}\n{settings.explained()}", markup=False)
+    raise typer.Exit
 
 
 class TerminalProgress:

@@ -103,6 +103,7 @@ def _sharded(root: Path) -> Layout:
             for label, name in _images_of_shard(root, shard):
                 number = int(label) if label.isdecimal() else len(names)
                 folder = names[number].strip() if number < len(names) else label
+                _require_folder_name(folder, str(shard))
                 classes.setdefault(folder, []).append(name)
     return Layout(root, found["train"], found["test"] or None)
 
@@ -137,12 +138,17 @@ def _read_lists(root: Path, part: str) -> list[tuple[str, str]]:
             where = f"{file} line {number}"
             if not path or not label.strip():
                 raise DataError(f"{where}: got {line!r}, expected 'relative/path label'")
-            if label in (".", "..") or "/" in label or "\\" in label:
-                raise DataError(f"{where}: the label {label!r} cannot name a folder")
+            _require_folder_name(label, where)
             if not (root / path).resolve().is_relative_to(root.resolve()):
                 raise DataError(f"{where}: {path!r} leads outside the data folder")
             pairs.append((Path(path).as_posix(), label))
     return pairs
+
+
+def _require_folder_name(label: str, where: str) -> None:
+    """Refuse a label that would lead out of the folder in which images of its class are put."""
+    if label in ("", ".", "..") or "/" in label or "\\" in label:
+        raise DataError(f"{where}: the label {label!r} cannot name a folder")
 
 
 def _folders_of_labels(pairs: list[tuple[str, str]]) -> dict[str, str]:

@@ -220,10 +220,10 @@ def _whole_state(path: Path, progress: Progress) -> dict[str, Any] | None:
     return None
 
 
-def _check_same(before: dict[str, Any], settings: LoopSettings, path: Path) -> None:
+def _check_same(made_with: dict[str, Any], settings: LoopSettings, path: Path) -> None:
     """Refuse to go on with other settings: the result would be neither the one nor the other."""
     now = settings.model_dump(mode="json", exclude=set(MAY_CHANGE))
-    changed = sorted(key for key in before | now if before.get(key) != now.get(key))
+    changed = sorted(key for key in made_with | now if made_with.get(key) != now.get(key))
     if changed:
         raise UserError(
             f"{path} was made with other settings ({', '.join(changed)} differ); take those again, "

@@ -136,12 +136,12 @@ def label_of(shard: Path, sample: Sample) -> str:
     """Return the class of a sample: from its ``.json`` (folder, class or label) or ``.cls``.
 
     Raises:
-        DataError: if it has none, or one that cannot name a folder.
+        DataError: if it has none.
     """
 
     def text(extension: str) -> str:
-        name = f"{sample.key}@{'+'.join(map(str, sample.places[extension]))}.{extension}"
-        return read_file(shard / name).decode("utf-8", "replace").strip()
+        member = shard.parent / member_name(shard.name, sample, extension)
+        return read_file(member).decode("utf-8", "replace").strip()
 
     label = text("cls") if "cls" in sample.places else ""
     if "json" in sample.places:
@@ -151,9 +151,9 @@ def label_of(shard: Path, sample: Sample) -> str:
             raise DataError(f"{shard}: {sample.key}.json is no JSON") from None
         facts = facts if isinstance(facts, dict) else {}
         label = str(next((facts[k] for k in ("folder", "class", "label") if k in facts), label))
-    if not label or label in (".", "..") or "/" in label or "\\" in label:
+    if not label:
         raise DataError(
-            f"{shard}: sample {sample.key!r} has class {label!r}; expected a .cls member, or a "
-            ".json with folder, class or label"
+            f"{shard}: sample {sample.key!r} has no class; expected a .cls member, or a .json with "
+            "folder, class or label"
         )
     return label
