@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from timm.layers.norm_act import freeze_batch_norm_2d
 from torch import Tensor, nn
 from torchvision.models import resnet18, resnet34, resnet50, resnet101, vgg11_bn, vgg16_bn
 from torchvision.models.detection import FasterRCNN, RetinaNet
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
-from torchvision.ops import FrozenBatchNorm2d
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
 from classify.detection.average_precision import Found
@@ -68,8 +68,8 @@ def build_detector(facts: DetectorFacts, weights: str | None = None) -> nn.Modul
     """
     trunk = _TRUNKS[facts.backbone]
     net = _trunk_with(trunk, facts.backbone, weights)
-    if facts.frozen_norm:
-        _freeze(net)
+    if facts.frozen_norm:  # batches of detectors are too small to change it
+        net = freeze_batch_norm_2d(net)
     is_dense = facts.detector == "retinanet"
     levels = dict(list(trunk.layers.items())[1:]) if is_dense else trunk.layers
     channels = list(trunk.channels[1:] if is_dense else trunk.channels)
@@ -101,17 +101,6 @@ def _trunk_with(trunk: _Trunk, name: str, weights: str | None) -> nn.Module:
     known = {k: v for k, v in load_weights(Path(weights)).items() if k.split(".")[0] not in HEADS}
     load_strictly(net, known, f"{weights} as {name}")
     return net
-
-
-def _freeze(net: nn.Module) -> None:
-    """Replace batch normalisation by its fixed form: batches of detectors are too small for it."""
-    for name, child in net.named_children():
-        if isinstance(child, nn.BatchNorm2d):
-            fixed = FrozenBatchNorm2d(child.num_features, eps=child.eps)
-            fixed.load_state_dict(child.state_dict(), strict=False)
-            setattr(net, name, fixed)
-        else:
-            _freeze(child)
 
 
 def targets_for(net: nn.Module, boxes: Tensor, labels: Tensor) -> dict[str, Tensor]:
