@@ -5,14 +5,17 @@ side w is turned from the x axis toward the y axis (clockwise on a screen).
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-PAIRS_AT_ONCE = 1 << 18
+PAIRS_AT_ONCE = 1 << 14  # what a processor's cache holds
 _EPSILON = 1e-12
-_ON_THE_LINE = 1e-10  # sine of an angle
+_ON_THE_LINE = 1e-10  # of the sides
+_TINY = 1e-300
 _RIGHT = math.pi / 2
+_Columns = Sequence[Tensor]  # cx, cy, w, h, angle
 
 
 def long_edge(boxes: Tensor) -> Tensor:
@@ -24,7 +27,9 @@ def long_edge(boxes: Tensor) -> Tensor:
     Returns:
         [N, 5].
     """
-    return _named(boxes, boxes[:, 2] < boxes[:, 3], math.pi, -_RIGHT)
+    turned = _turned(boxes, boxes[:, 2] < boxes[:, 3])
+    angle = torch.remainder(turned[:, 4] + _RIGHT, math.pi) - _RIGHT
+    return torch.cat((turned[:, :4], angle[:, None]), dim=1)
 
 
 def opencv(boxes: Tensor) -> Tensor:
@@ -36,19 +41,14 @@ def opencv(boxes: Tensor) -> Tensor:
     Returns:
         [N, 5].
     """
-    quarter = -torch.remainder(-boxes[:, 4], math.pi) + math.pi  # in (0, pi]
-    return _opened(_turned(boxes, quarter > _RIGHT + _EPSILON))
-
-
-def _named(boxes: Tensor, turn: Tensor, period: float, lowest: float) -> Tensor:
-    turned = _turned(boxes, turn)
-    angle = torch.remainder(turned[:, 4] - lowest, period) + lowest
+    turned = _turned(boxes, _half_turn(boxes[:, 4]) > _RIGHT + _EPSILON)
+    angle = _half_turn(turned[:, 4]).clamp(max=_RIGHT)
     return torch.cat((turned[:, :4], angle[:, None]), dim=1)
 
 
-def _opened(boxes: Tensor) -> Tensor:
-    angle = -torch.remainder(-boxes[:, 4], math.pi) + math.pi
-    return torch.cat((boxes[:, :4], angle[:, None].clamp(max=_RIGHT)), dim=1)
+def _half_turn(angle: Tensor) -> Tensor:
+    """The same direction of a side, in (0, pi]."""
+    return math.pi - torch.remainder(-angle, math.pi)
 
 
 def _turned(boxes: Tensor, turn: Tensor) -> Tensor:
@@ -109,21 +109,23 @@ def rotated_iou(first: Tensor, second: Tensor) -> Tensor:
     Returns:
         [N, M] in [0, 1], of the precision of ``first``; 0 where a box has no area.
     """
-    a, b = first.detach().double(), second.detach().double()
-    near = _upright_overlap(upright(a), upright(b)).nonzero()  # few, as a rule
-    result = first.new_zeros(len(a), len(b))
+    result = first.new_zeros(len(first), len(second))
+    reach = [boxes[:, 2:4].norm(dim=1) / 2 for boxes in (first, second)]
+    # By matrix products distances would be rounded to the size of the coordinates.
+    exact = "donot_use_mm_for_euclid_dist"
+    apart = torch.cdist(first[:, :2], second[:, :2], compute_mode=exact)
+    near = (apart <= reach[0][:, None] + reach[1]).nonzero()  # few, as a rule
     for pairs in near.split(PAIRS_AT_ONCE):
         i, j = pairs.unbind(1)
-        result[i, j] = paired_iou(a[i], b[j]).to(result.dtype)
+        result[i, j] = paired_iou(first[i], second[j]).to(result.dtype)
     return result
 
 
 def paired_iou(first: Tensor, second: Tensor) -> Tensor:
-    """Intersection over union of box k with box k: two [P, 5] -> [P]."""
-    shift = torch.cat((first[:, :2], first.new_zeros(len(first), 3)), dim=1)
-    common = _area(_clipped(corners(first - shift), corners(second - shift)))
-    areas = (first[:, 2] * first[:, 3]).abs(), (second[:, 2] * second[:, 3]).abs()
-    union = areas[0] + areas[1] - common
+    """Intersection over union of box k with box k: [..., 5] and [..., 5] -> [...], float64."""
+    a, b = first.detach().double().unbind(-1), second.detach().double().unbind(-1)
+    common = _common_area(a, b)
+    union = (a[2] * a[3]).abs() + (b[2] * b[3]).abs() - common
     return torch.where(union > _EPSILON, common / union.clamp(min=_EPSILON), 0.0).clamp(0.0, 1.0)
 
 
@@ -157,52 +159,57 @@ def batched_rotated_nms(boxes: Tensor, scores: Tensor, labels: Tensor, threshold
     return rotated_nms(moved, scores, threshold)
 
 
-def _upright_overlap(a: Tensor, b: Tensor) -> Tensor:
-    lower = torch.maximum(a[:, None, :2], b[None, :, :2])
-    return (torch.minimum(a[:, None, 2:], b[None, :, 2:]) > lower).all(dim=2)
+def _common_area(first: _Columns, second: _Columns) -> Tensor:
+    """Area that rectangles have in common, any shapes that go together.
 
-
-def _clipped(polygons: Tensor, windows: Tensor) -> Tensor:
-    """Cut convex polygons [P, V, 2] to convex windows [P, 4, 2]: [P, V + 4, 2].
-
-    Sutherland and Hodgman 1974, edge by edge of the window, all pairs at once. Polygons with fewer
-    corners repeat one: an edge without length changes no area.
+    Its border is what lies of each one's edges within the other; by Green's theorem the area is
+    half the sum of cross(middle, direction) along those pieces. All is seen from the second
+    rectangle: its centre is the origin, its sides the axes.
     """
-    after = windows.roll(-1, dims=1)
-    cross = _cross(after[:, 1] - windows[:, 1], windows[:, 1] - windows[:, 0])
-    turn = torch.where(cross > 0, -1.0, 1.0).to(windows)  # which side of its edges is inside
-    for edge in range(4):
-        origin, along = windows[:, edge], after[:, edge] - windows[:, edge]
-        offset = polygons - origin[:, None]
-        depth = turn[:, None] * _cross(along[:, None], offset)
-        # On the line is inside: rounding must not send the corners of equal boxes back and forth.
-        size = along.norm(dim=1)[:, None] * (offset.norm(dim=2) + along.norm(dim=1)[:, None])
-        polygons = _cut(polygons, torch.where(depth.abs() <= _ON_THE_LINE * size, 0.0, depth))
-    return polygons
+    ax, ay, a_angle = first[0] - second[0], first[1] - second[1], first[4] - second[4]
+    a_half, b_half = ((box[2].abs() / 2, box[3].abs() / 2) for box in (first, second))
+    cosine, sine = second[4].cos(), second[4].sin()
+    x, y = ax * cosine + ay * sine, ay * cosine - ax * sine  # the first one's centre
+    cosine, sine = a_angle.cos(), a_angle.sin()
+    # Edges that lie on each other are the first one's alone, or they would be counted twice.
+    slack = _ON_THE_LINE * (a_half[0] + a_half[1] + b_half[0] + b_half[1])
+    window = b_half[0] + slack, b_half[1] + slack
+    doubled = torch.zeros((), dtype=x.dtype, device=x.device)
+    for half, other, turn in ((*a_half, 0), (*a_half[::-1], 1)):
+        across, down = _rotated(half, cosine, sine, turn)
+        aside = _rotated(other, cosine, sine, 1 - turn)
+        inside = [
+            _length_inside((x + sign * aside[0], y + sign * aside[1]), (across, down), window)
+            for sign in (-1, 1)
+        ]
+        # The edges run round the rectangle: opposite ones the opposite way.
+        centre, own = x * down - y * across, a_half[0] * a_half[1]
+        before, behind = inside if turn == 0 else inside[::-1]
+        doubled = doubled + before * (own + centre) + behind * (own - centre)
+    x, y = -x * cosine - y * sine, x * sine - y * cosine  # the second one's, as the first sees it
+    window = a_half[0] - slack, a_half[1] - slack
+    for half, other, turn in ((*b_half, 0), (*b_half[::-1], 1)):
+        along = _rotated(half, cosine, -sine, turn)
+        aside = _rotated(other, cosine, -sine, 1 - turn)
+        for sign in (-1, 1):
+            middle = x + sign * aside[0], y + sign * aside[1]
+            doubled = doubled + _length_inside(middle, along, window) * (b_half[0] * b_half[1])
+    return doubled / 2
 
 
-def _cut(polygons: Tensor, depth: Tensor) -> Tensor:
-    """Keep the part of polygons [P, V, 2] where depth [P, V] >= 0: [P, V + 1, 2]."""
-    following, next_depth = polygons.roll(-1, dims=1), depth.roll(-1, dims=1)
-    inside = depth >= 0
-    crosses = inside != (next_depth >= 0)
-    span = torch.where(crosses, depth - next_depth, 1.0)
-    meeting = polygons + (following - polygons) * (depth / span)[:, :, None]
-    points = torch.stack((polygons, meeting), dim=2).flatten(1, 2)  # [P, 2 V, 2]
-    kept = torch.stack((inside, crosses), dim=2).flatten(1, 2)
-    most = polygons.shape[1] + 1
-    order = (~kept).to(torch.uint8).argsort(dim=1, stable=True)[:, :most]
-    last = (kept.sum(dim=1, keepdim=True) - 1).clamp(min=0)
-    place = torch.minimum(torch.arange(most, device=kept.device).expand_as(order), last)
-    chosen = order.gather(1, place)[:, :, None].expand(-1, -1, 2)
-    found = points.gather(1, chosen)
-    return torch.where(kept.any(dim=1)[:, None, None], found, 0.0)
+def _rotated(half: Tensor, cosine: Tensor, sine: Tensor, turn: int) -> tuple[Tensor, Tensor]:
+    """Half a side as a vector; turn: 0 for the side w, 1 for h."""
+    return (half * cosine, half * sine) if turn == 0 else (-half * sine, half * cosine)
 
 
-def _area(polygons: Tensor) -> Tensor:
-    following = polygons.roll(-1, dims=1)
-    return _cross(polygons, following).sum(dim=1).abs() / 2
-
-
-def _cross(a: Tensor, b: Tensor) -> Tensor:
-    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+def _length_inside(
+    middle: tuple[Tensor, Tensor], along: tuple[Tensor, Tensor], window: tuple[Tensor, Tensor]
+) -> Tensor:
+    """How much of t in [-1, 1] has middle + t * along in the window's half sides: 0 to 2."""
+    low, high = middle[0].new_tensor(-1.0), middle[0].new_tensor(1.0)
+    for place, step, half in zip(middle, along, window, strict=True):
+        inverse = 1 / torch.where(step == 0, _TINY, step)
+        centre, reach = -place * inverse, half * inverse.abs()
+        low = torch.maximum(centre - reach, low)
+        high = torch.minimum(centre + reach, high)
+    return (high - low).clamp(min=0)
