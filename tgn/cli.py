@@ -1,5 +1,7 @@
 """The command ``tgn``: reads what was asked, calls one function of a room, shows the result."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +33,7 @@ from tgn.core.split import Split
 from tgn.core.splitting import SplitSettings, plan_split, split_run
 from tgn.kmdn.settings import DistillSettings
 from tgn.scenes import ScenesSettings, count_scenes, write_scenes
+from tgn.scenes.write_images import ImagesSettings, write_images
 from tgn.score.results import COLUMNS, table_rows
 from tgn.score.settings import FILTER_GRID, KEPT, FilterSettings, ScoreSettings
 
@@ -62,18 +65,42 @@ def scenes_verb(
     modality: Annotated[
         str | None, typer.Option(help="eo (camera), sar (radar), or eo,sar: pairs of both.")
     ] = None,
+    boxes: Annotated[
+        str | None, typer.Option(help="rotated: whole images with boxes, for detectors.")
+    ] = None,
     config: ConfigOption = None,
     set_: SetOption = None,
     seed: SeedOption = None,
     dry_run: DryRunOption = False,
 ) -> None:
     """Write the built-in data: drawn aerial chips of twelve classes, long-tailed."""
+    if boxes is not None:
+        whole = settings_of(ImagesSettings, config, set_, seed=seed, boxes=boxes)
+        if dry_run:
+            show_plan(whole, f"{whole.total} images with their boxes into {out_dir}")
+        with _counted("scenes", whole.total) as advance:
+            write_images(out_dir, whole, advance)
+        train = out_dir / "train"
+        out.print(
+            f"wrote {whole.total} images to {out_dir}; next: classify detect train "
+            f"{train / 'labelTxt'} {train / 'images'}"
+        )
+        return
     settings = settings_of(ScenesSettings, config, set_, seed=seed, modality=modality)
     counts = count_scenes(settings)
     if dry_run:
         show_plan(settings, f"{counts.total} chips into {out_dir}")
+    with _counted("scenes", counts.total) as advance:
+        write_scenes(out_dir, settings, advance)
+    data = out_dir / "eo" if "," in settings.modality else out_dir
+    out.print(f"wrote {counts.total} scenes to {out_dir}; next: tgn split {data}")
+
+
+@contextmanager
+def _counted(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar for work that tells how much of it is done."""
     progress = TerminalProgress()
-    progress.start("scenes", counts.total)
+    progress.start(title, total)
     shown = 0
 
     def advance(done: int) -> None:
@@ -81,10 +108,8 @@ def scenes_verb(
         progress.advance(done - shown)
         shown = done
 
-    write_scenes(out_dir, settings, advance)
+    yield advance
     progress.stop()
-    data = out_dir / "eo" if "," in settings.modality else out_dir
-    out.print(f"wrote {counts.total} scenes to {out_dir}; next: tgn split {data}")
 
 
 @app.command("chips", epilog=ChipSettings.help_text())

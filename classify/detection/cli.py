@@ -1,4 +1,4 @@
-"""The command ``classify detect``: detectors of upright boxes."""
+"""The command ``classify detect``: detectors of upright and rotated boxes."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -42,7 +42,7 @@ PROBLEMS_SHOWN = 10
 
 
 @app.command("train", epilog=DetectSettings.help_text())
-def train_verb(
+def train_verb(  # noqa: PLR0913
     labels: LabelsArgument,
     images: ImagesArgument,
     test: Annotated[
@@ -50,6 +50,12 @@ def train_verb(
         typer.Option(metavar="LABELS IMAGES", help="Test part; default: held out by image."),
     ] = None,
     name: NameOption = None,
+    distill: Annotated[
+        str | None, typer.Option(help="l2, lsh, lshl2 (torchvision's), kd, ld, ld+kd (dense).")
+    ] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="Name or file of a trained detector of the same kind.")
+    ] = None,
     config: ConfigOption = None,
     set_: SetOption = None,
     seed: SeedOption = None,
@@ -61,18 +67,21 @@ def train_verb(
     from classify.detection.scenes import held_out
     from classify.detection.stage import train_detector
 
-    settings = settings_of(DetectSettings, config, set_, seed=seed, device=device)
-    data = _scenes(labels, images)
+    settings = settings_of(DetectSettings, config, set_, seed=seed, device=device, distill=distill)
+    is_rotated = settings.detector == "rotated-retinanet"
+    data = _scenes(labels, images, rotated=is_rotated)
     if test is None:
-        parts = held_out(data, settings.test_fraction, settings.seed)
+        parts = held_out(data, settings.test_fraction, settings.split_seed)
     else:
-        parts = data, _scenes(*test, classes=data.classes)
-    directory = _directory(name or f"{settings.detector}-{settings.backbone}")
+        parts = data, _scenes(*test, classes=data.classes, rotated=is_rotated)
+    plain = f"{settings.detector}-{settings.backbone}"
+    directory = _directory(name or (f"{plain}-{settings.distill}" if settings.is_taught else plain))
+    master = _file_of(teacher) if teacher else None
     counts = " and ".join(str(len(part.scenes)) for part in parts)
     if dry_run:
         show_plan(settings, f"train {directory} on {counts} images")
     err.print(f"{counts} images train and test; classes: {', '.join(data.classes)}", markup=False)
-    _show(train_detector(parts, directory, settings, TerminalProgress(), resume))
+    _show(train_detector(parts, directory, settings, TerminalProgress(), resume, master))
     out.print(f"detector and measures: {directory}", markup=False)
 
 
@@ -81,17 +90,26 @@ def evaluate_verb(
     labels: LabelsArgument,
     images: ImagesArgument,
     name: NameOption = None,
+    submission: Annotated[
+        Path | None, typer.Option(help="Folder that gets files for DOTA's server.")
+    ] = None,
     device: DeviceOption = None,
 ) -> None:
     """Judge a trained detector on labelled images, by the VOC 2007, VOC 2012 and COCO rules."""
-    from classify.detection.stage import CHECKPOINT, evaluate_detector, load_detector
+    from classify.detection.stage import found_in, judge, load_detector
+    from classify.detection.submission import write_submission
     from tgn.core.devices import Device
 
-    net, facts = load_detector(_trained(name) / CHECKPOINT)
-    data = _scenes(labels, images, classes=facts.classes)
+    file = _file_of(name)
+    net, facts = load_detector(file)
+    data = _scenes(labels, images, classes=facts.classes, rotated=facts.is_rotated)
     where = Device(ComputeSettings.resolve(device=device, precision="float32"))
-    result = evaluate_detector(where.place(net), data, where, TerminalProgress())
-    path = _trained(name) / f"{labels.stem}.json"
+    found = found_in(where.place(net), facts, data, where, TerminalProgress())
+    if submission is not None:
+        written = write_submission(submission, data, found)
+        out.print(f"{len(written)} files in {submission}", markup=False)
+    result = judge(data, found)
+    path = file.parent / f"{labels.stem}.json"
     write_json(path, result)
     _show(result)
     out.print(f"all thresholds and classes: {path}", markup=False)
@@ -112,21 +130,35 @@ def show_verb(  # noqa: PLR0913
     """Draw what is labelled (white) and what a detector finds (coloured by class, with scores)."""
     from classify.detection.drawing import draw_scene
     from classify.detection.scenes import Scenes
-    from classify.detection.stage import CHECKPOINT, found_in, load_detector
+    from classify.detection.stage import found_in, load_detector
     from tgn.core.devices import Device
 
     found, classes = None, None
     if not truth:
-        net, facts = load_detector(_trained(name) / CHECKPOINT)
-        classes = facts.classes
+        net, facts = load_detector(_file_of(name))
+        classes, rotated = facts.classes, facts.is_rotated
     data = _scenes(labels, images, classes=classes, rotated=rotated)
     data = Scenes(data.classes, data.scenes[:most])
     if not truth:
         where = Device(ComputeSettings.resolve(device=device, precision="float32"))
-        found = found_in(where.place(net), data, where, TerminalProgress())
+        found = found_in(where.place(net), facts, data, where, TerminalProgress())
     for place, scene in enumerate(data.scenes):
         draw_scene(scene, found[place] if found else None, data.classes, out_dir, least)
     out.print(f"{len(data.scenes)} pictures in {out_dir}", markup=False)
+
+
+@app.command("publish")
+def publish_verb(
+    out_file: Annotated[Path, typer.Argument(metavar="OUT", help="A .safetensors file.")],
+    name: Annotated[str, typer.Option("--name", help="Name of the training, finished or not.")],
+) -> None:
+    """Strip a training's last checkpoint to the detector: no optimiser, no teacher."""
+    from classify.detection.stage import publish
+    from tgn.core.loops import STATE
+
+    steps = publish(_directory(name), out_file)
+    before, after = ((file.stat().st_size / 2**20) for file in (_directory(name) / STATE, out_file))
+    out.print(f"{out_file}: {steps} steps, {before:.0f} MiB -> {after:.0f} MiB", markup=False)
 
 
 def _scenes(
@@ -147,17 +179,18 @@ def _directory(name: str) -> Path:
     return runs_root() / "detect" / name
 
 
-def _trained(name: str | None) -> Path:
+def _file_of(name: str | None) -> Path:
+    """The file of a detector: one that is named, of a training that is named, or the last one."""
     from classify.detection.stage import CHECKPOINT
     from tgn.core.errors import NotFoundError
 
-    found = {
-        path.parent.name: path.parent for path in _directory("*").parent.glob(f"*/{CHECKPOINT}")
-    }
+    if name is not None and Path(name).is_file():
+        return Path(name)
+    found = {path.parent.name: path for path in _directory("*").parent.glob(f"*/{CHECKPOINT}")}
     if not found:
         raise NotFoundError(f"no detector in {_directory('')}; make one: classify detect train")
     if name is None:
-        return max(found.values(), key=lambda path: (path / CHECKPOINT).stat().st_mtime_ns)
+        return max(found.values(), key=lambda path: path.stat().st_mtime_ns)
     if name not in found:
         raise NotFoundError(f"no detector {name!r}; there are: {', '.join(sorted(found))}")
     return found[name]

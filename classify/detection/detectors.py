@@ -1,45 +1,23 @@
-"""Faster R-CNN and RetinaNet of torchvision over residual and VGG backbones with a pyramid."""
+"""The detectors that can be trained, built from a few facts; one way to ask them all."""
 
-from collections.abc import Sequence
-from pathlib import Path
+import functools
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import torch
-from timm.layers.norm_act import freeze_batch_norm_2d
 from torch import Tensor, nn
-from torchvision.models import resnet18, resnet34, resnet50, resnet101, vgg11_bn, vgg16_bn
 from torchvision.models.detection import FasterRCNN, RetinaNet
-from torchvision.models.detection.backbone_utils import BackboneWithFPN
-from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from classify.detection.average_precision import Found
-from classify.detection.settings import BackboneName, DetectorName
-from tgn.core.checkpoints import load_strictly, load_weights
-from tgn.core.errors import UserError
+from classify.detection.dense.coders import Coder, EdgeCoder, RotatedCoder
+from classify.detection.dense.criteria import Criterion, GeneralizedFocal, RotatedFocal
+from classify.detection.dense.network import NINE, ONE_SQUARE, DenseDetector, DenseHead
+from classify.detection.settings import BackboneName, DetectorName, RotatedLoss
+from classify.detection.trunks import build_pyramid
 
-PYRAMID_CHANNELS = 256
-HEADS = ("fc", "classifier")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as published weights expect
-
-
-class _Trunk(NamedTuple):
-    """Where a network's maps of stride 8, 16 and 32 (and 4) come from."""
-
-    build: Any
-    layers: dict[str, str]  # child -> level, for strides 4, 8, 16, 32
-    channels: Sequence[int]
-
-
-_RESIDUAL = {"layer1": "0", "layer2": "1", "layer3": "2", "layer4": "3"}
-_TRUNKS: dict[str, _Trunk] = {
-    "resnet18": _Trunk(resnet18, _RESIDUAL, (64, 128, 256, 512)),
-    "resnet34": _Trunk(resnet34, _RESIDUAL, (64, 128, 256, 512)),
-    "resnet50": _Trunk(resnet50, _RESIDUAL, (256, 512, 1024, 2048)),
-    "resnet101": _Trunk(resnet101, _RESIDUAL, (256, 512, 1024, 2048)),
-    # The second to fifth pooling layers.
-    "vgg11": _Trunk(vgg11_bn, {"7": "0", "14": "1", "21": "2", "28": "3"}, (128, 256, 512, 512)),
-    "vgg16": _Trunk(vgg16_bn, {"13": "0", "23": "1", "33": "2", "43": "3"}, (128, 256, 512, 512)),
-}
 
 
 class DetectorFacts(NamedTuple):
@@ -50,6 +28,15 @@ class DetectorFacts(NamedTuple):
     classes: tuple[str, ...]
     size: int  # long side at which images are seen, in pixels
     frozen_norm: bool = False  # whether the backbone's batch normalisation is fixed
+    width: int = 256  # channels of pyramid and head
+    box_loss: RotatedLoss = "gwd"  # of rotated boxes
+    patch: int | None = None  # larger images are cut to this side, in pixels
+    overlap: float = 0.0  # of neighbouring patches, a share of it
+
+    @property
+    def is_rotated(self) -> bool:
+        """Whether it finds rotated boxes."""
+        return self.detector == "rotated-retinanet"
 
 
 def build_detector(facts: DetectorFacts, weights: str | None = None) -> nn.Module:
@@ -60,22 +47,15 @@ def build_detector(facts: DetectorFacts, weights: str | None = None) -> nn.Modul
 
     Args:
         facts: of the network.
-        weights: of the backbone as an image classifier of torchvision: a local file, or
-            ``pretrained`` for torchvision's own.
+        weights: of the backbone, as :func:`build_pyramid` takes them.
 
     Raises:
         UserError: for weights that cannot be had or do not fit.
     """
-    trunk = _TRUNKS[facts.backbone]
-    net = _trunk_with(trunk, facts.backbone, weights)
-    if facts.frozen_norm:  # batches of detectors are too small to change it
-        net = freeze_batch_norm_2d(net)
-    is_dense = facts.detector == "retinanet"
-    levels = dict(list(trunk.layers.items())[1:]) if is_dense else trunk.layers
-    channels = list(trunk.channels[1:] if is_dense else trunk.channels)
-    extra = LastLevelP6P7(PYRAMID_CHANNELS, PYRAMID_CHANNELS) if is_dense else LastLevelMaxPool()
-    body = net.features if hasattr(net, "features") else net
-    pyramid = BackboneWithFPN(body, levels, channels, PYRAMID_CHANNELS, extra)
+    is_dense = facts.detector != "faster-rcnn"
+    pyramid = build_pyramid(facts.backbone, facts.width, is_dense, weights, facts.frozen_norm)
+    if facts.detector in ("gfl", "rotated-retinanet"):
+        return _dense_detector(facts, pyramid)
     seen = {"min_size": facts.size, "max_size": facts.size, "image_mean": MEAN, "image_std": STD}
     count = len(facts.classes)
     if is_dense:
@@ -83,24 +63,66 @@ def build_detector(facts: DetectorFacts, weights: str | None = None) -> nn.Modul
     return FasterRCNN(pyramid, count + 1, **seen)
 
 
-def _trunk_with(trunk: _Trunk, name: str, weights: str | None) -> nn.Module:
-    if weights is None:
-        return trunk.build(weights=None)
-    if weights == "pretrained":
-        try:
-            return trunk.build(weights="DEFAULT")
-        except OSError as error:
-            raise UserError(
-                f"the weights of {name} are not cached and cannot be downloaded ({error}); "
-                "give a local file: --set weights=FILE"
-            ) from None
-    net = trunk.build(weights=None)
-    for head in HEADS:  # of the image classifier, no part of a detector
-        if hasattr(net, head):
-            setattr(net, head, nn.Identity())
-    known = {k: v for k, v in load_weights(Path(weights)).items() if k.split(".")[0] not in HEADS}
-    load_strictly(net, known, f"{weights} as {name}")
-    return net
+def _dense_detector(facts: DetectorFacts, pyramid: nn.Module) -> DenseDetector:
+    coder: Coder
+    criterion: Criterion
+    if facts.is_rotated:
+        coder = RotatedCoder()
+        criterion, shapes = RotatedFocal(coder, facts.box_loss), NINE
+    else:
+        coder = EdgeCoder()
+        criterion, shapes = GeneralizedFocal(coder), ONE_SQUARE
+    head = DenseHead(facts.width, shapes.of_place, len(facts.classes), coder.size, len(coder.bins))
+    transform = GeneralizedRCNNTransform(facts.size, facts.size, list(MEAN), list(STD))
+    return DenseDetector(pyramid, head, coder, criterion, shapes, transform)
+
+
+def compute_in(net: nn.Module, precision: Callable[[], AbstractContextManager[Any]]) -> None:
+    """Let the large layers of a detector run in a precision; boxes and losses stay float32.
+
+    Args:
+        net: from :func:`build_detector`.
+        precision: gives a context, e.g. of autocasting, for each forward pass.
+    """
+    parts: list[Any] = [net.backbone, net.head] if hasattr(net, "head") else [net.backbone]
+    if isinstance(net, FasterRCNN):
+        parts += [net.rpn.head, net.roi_heads.box_head, net.roi_heads.box_predictor]
+    for part in parts:
+        part.forward = _within(part.forward, precision)
+    # On CPUs the gradient of a strided convolution of a 1 x 1 map is NaN in bf16 (torch 2.15).
+    smallest = parts[0].fpn.extra_blocks
+    smallest.forward = _in_float32(smallest.forward)
+
+
+def _within(
+    forward: Callable[..., Any], precision: Callable[[], AbstractContextManager[Any]]
+) -> Callable[..., Any]:
+    @functools.wraps(forward)
+    def run(*inputs: Any) -> Any:
+        with precision():
+            return _floats(forward(*inputs))
+
+    return run
+
+
+def _in_float32(forward: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(forward)
+    def run(*inputs: Any) -> Any:
+        with torch.autocast(inputs[0][0].device.type, enabled=False):
+            return forward(*_floats(inputs))
+
+    return run
+
+
+def _floats(values: Any) -> Any:
+    """Tensors in nested mappings, lists and tuples, as float32."""
+    if isinstance(values, Tensor):
+        return values.float()
+    if isinstance(values, str):
+        return values
+    if isinstance(values, dict):
+        return type(values)((name, _floats(value)) for name, value in values.items())
+    return type(values)(_floats(value) for value in values)
 
 
 def targets_for(net: nn.Module, boxes: Tensor, labels: Tensor) -> dict[str, Tensor]:
@@ -108,7 +130,7 @@ def targets_for(net: nn.Module, boxes: Tensor, labels: Tensor) -> dict[str, Tens
 
     Args:
         net: from :func:`build_detector`.
-        boxes: [N, 4] in pixels of the image; N may be 0.
+        boxes: [N, 4], or [N, 5] of rotated ones, in pixels of the image; N may be 0.
         labels: [N], 0 for the first class.
     """
     return {"boxes": boxes.float(), "labels": labels + int(isinstance(net, FasterRCNN))}

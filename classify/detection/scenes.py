@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
+from classify.detection.patches import Window, boxes_in, windows
 from classify.detection.rotated import from_corners
 from tgn.core.annotations import DetectedObject, Detections
 from tgn.core.errors import DataError
@@ -21,6 +23,7 @@ class Scene:
     boxes: Tensor  # [N, 4] left, top, right, bottom, or [N, 5] rotated; pixels; N may be 0
     labels: Tensor  # [N], int64
     difficult: Tensor  # [N], bool
+    window: Window | None = None  # the part of the image that is meant; None: all
 
 
 @dataclass(frozen=True)
@@ -93,3 +96,31 @@ def held_out(data: Scenes, share: float, seed: int) -> tuple[Scenes, Scenes]:
     parts = sorted(order[count:]), sorted(order[:count])
     train, test = (Scenes(data.classes, tuple(data.scenes[k] for k in part)) for part in parts)
     return train, test
+
+
+def cut(data: Scenes, size: int | None, overlap: float) -> Scenes:
+    """Cut images larger than a patch into patches, each a scene of its own.
+
+    Objects that a patch shows less than half of are difficult there.
+
+    Args:
+        data: whole images.
+        size: side of a patch in pixels; None: nothing is cut.
+        overlap: of neighbours, as a share of the size.
+    """
+    if size is None:
+        return data
+    scenes = []
+    for scene in data.scenes:
+        for window in windows_of(scene, size, overlap):
+            boxes, rows, is_cut = boxes_in(window, scene.boxes)
+            difficult = scene.difficult[rows] | is_cut
+            scenes.append(Scene(scene.image, boxes, scene.labels[rows], difficult, window))
+    return Scenes(data.classes, tuple(scenes))
+
+
+def windows_of(scene: Scene, size: int, overlap: float) -> list[Window]:
+    """The patches of a scene's image."""
+    with Image.open(scene.image) as picture:  # reads no pixels
+        width, height = picture.size
+    return windows(width, height, size, int(size * overlap))

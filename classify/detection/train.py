@@ -1,4 +1,4 @@
-"""The loop of detectors: scenes in, the detector's own losses summed, weights out."""
+"""The loop of detectors: scenes in, named losses summed, weights out."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from classify.detection.detectors import targets_for
+from classify.detection.distill.base import Teaching
 from classify.detection.scenes import Scene, Scenes
 from classify.detection.settings import DetectSettings
 from classify.train import MOMENTUM, schedule
@@ -21,7 +22,7 @@ class Shown(NamedTuple):
     """One image of a batch."""
 
     image_u8: Tensor  # [3, H, W]
-    boxes: Tensor  # [N, 4] in its pixels
+    boxes: Tensor  # [N, 4 or 5] in its pixels
     labels: Tensor  # [N]
 
 
@@ -29,25 +30,26 @@ class DetectorTrainer:
     """Steps of one detector; difficult objects are learned like the others."""
 
     def __init__(
-        self, net: nn.Module, data: Scenes, settings: DetectSettings, device: Device
+        self, teaching: Teaching, data: Scenes, settings: DetectSettings, device: Device
     ) -> None:
-        self.net, self.data, self.settings, self.device = net, data, settings, device
+        self.teaching, self.data, self.settings, self.device = teaching, data, settings, device
         self.batches = Ahead(self._draw, settings.steps, in_thread=device.is_gpu)
-        self.trained = [p for p in net.parameters() if p.requires_grad]
+        self.trained = [p for p in teaching.parameters() if p.requires_grad]
         self.optimizer = torch.optim.SGD(
             self.trained, settings.lr, momentum=MOMENTUM, weight_decay=settings.weight_decay
         )
 
     def train_step(self, step: int) -> Mapping[str, Tensor]:
         """Do one step."""
-        target = self.device.torch_device
+        target, net = self.device.torch_device, self.teaching.student
         batch = self.batches(step)
         images = [one.image_u8.to(target).float() / 255 for one in batch]
-        targets = [targets_for(self.net, one.boxes, one.labels) for one in batch]
+        targets = [targets_for(net, one.boxes, one.labels) for one in batch]
         targets = [{key: value.to(target) for key, value in one.items()} for one in targets]
+        progress = step / self.settings.steps
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.lr * schedule(step / self.settings.steps)
-        losses = self.net.train()(images, targets)
+            group["lr"] = self.settings.lr * schedule(progress)
+        losses = self.teaching.train()(images, targets, progress)
         self.optimizer.zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()
         self.device.average_gradients(self.trained)
@@ -60,29 +62,54 @@ class DetectorTrainer:
         draw = generator(self.settings.seed, "detect", step)
         size = self.settings.batch_size
         rows = torch.randint(len(self.data.scenes), (size,), generator=draw)
-        mirrored = torch.rand(size, generator=draw) < 0.5
+        flips = torch.rand(size, 2, generator=draw) < 0.5
         mine = self.device.mine(torch.arange(size)).tolist()
-        return [shown(self.data.scenes[int(rows[k])], bool(mirrored[k])) for k in mine]
+        return [
+            flipped(shown(self.data.scenes[int(rows[k])]), bool(flips[k, 0]), bool(flips[k, 1]))
+            for k in mine
+        ]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return weights and optimiser."""
-        return {"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}
+        """Return the student's weights and the optimiser."""
+        return {"net": self.teaching.student.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a saved state."""
-        self.net.load_state_dict(state["net"])
+        self.teaching.student.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
 
 
-def shown(scene: Scene, mirrored: bool = False) -> Shown:
-    """Read a scene with upright boxes; mirrored: left and right change places."""
-    pixels = np.asarray(read_image(scene.image)[0], dtype=np.uint8)
+def shown(scene: Scene) -> Shown:
+    """Read a scene; upright boxes are cut at the border of the image."""
+    picture = read_image(scene.image)[0]
+    if scene.window is not None:
+        left, top, width, height = scene.window
+        picture = picture.crop((left, top, left + width, top + height))
+    pixels = np.asarray(picture, dtype=np.uint8)
     image_u8 = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
-    width = image_u8.shape[2]
     boxes = scene.boxes.clone()
-    boxes[:, 0::2] = boxes[:, 0::2].clamp(0, width)
-    boxes[:, 1::2] = boxes[:, 1::2].clamp(0, image_u8.shape[1])
-    if mirrored:
-        image_u8 = image_u8.flip(2)
-        boxes[:, [0, 2]] = width - boxes[:, [2, 0]]
+    if boxes.shape[1] == 4:
+        boxes[:, 0::2] = boxes[:, 0::2].clamp(0, image_u8.shape[2])
+        boxes[:, 1::2] = boxes[:, 1::2].clamp(0, image_u8.shape[1])
     return Shown(image_u8, boxes, scene.labels)
+
+
+def flipped(one: Shown, left_right: bool, up_down: bool) -> Shown:
+    """Mirror an image with its boxes; seen from above, either way is natural."""
+    image_u8, boxes, labels = one
+    for axis, is_wanted in enumerate((left_right, up_down)):
+        if is_wanted:
+            length = image_u8.shape[2 - axis]
+            image_u8 = image_u8.flip(2 - axis)
+            boxes = _mirrored(boxes, axis, length)
+    return Shown(image_u8, boxes, labels)
+
+
+def _mirrored(boxes: Tensor, axis: int, length: int) -> Tensor:
+    boxes = boxes.clone()
+    if boxes.shape[1] == 5:
+        boxes[:, axis] = length - boxes[:, axis]
+        boxes[:, 4] = -boxes[:, 4]
+    else:
+        boxes[:, [axis, axis + 2]] = length - boxes[:, [axis + 2, axis]]
+    return boxes

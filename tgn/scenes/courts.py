@@ -30,13 +30,15 @@ def _tennis_lines(line: float) -> Shape:
     return union(outline(box(11.885, 5.485), line), sides, services, half_line)
 
 
-def _paint_tennis(canvas: Canvas, rng: Generator, pose: Pose, court: Paint) -> None:
+def paint_tennis(canvas: Canvas, rng: Generator, pose: Pose, court: Paint) -> Shape:
+    """Paints one tennis court; returns its outline."""
     canvas.fill(box(11.885, 5.485), pose, court)
     wear = rng.uniform(0.6, 1.0)
     canvas.fill(_tennis_lines(canvas.line(0.08, pose, 0.27)), pose, solid(rng, WHITE), wear)
     net = box(canvas.line(0.08, pose, 0.25), 6.4)
     canvas.cast(net, pose, 0.9)
     canvas.fill(net, pose, solid(rng, (50, 54, 56), (190, 190, 186)), 0.85)
+    return box(11.885, 5.485)
 
 
 def draw_tennis_court(canvas: Canvas, rng: Generator) -> None:
@@ -53,7 +55,7 @@ def draw_tennis_court(canvas: Canvas, rng: Generator) -> None:
     canvas.fill(box(half_u, half_v), pose, surround)
     for index in range(count):
         part = pose.child(0.0, (index - (count - 1) / 2) * pitch)
-        _paint_tennis(canvas, rng, part, court)
+        paint_tennis(canvas, rng, part, court)
     if rng.random() < 0.7:
         _draw_fence(canvas, rng, pose, half_u, half_v)
     scatter_trees(canvas, rng, 6, 0.85)
@@ -70,7 +72,8 @@ def _basketball_lines(line: float) -> Shape:
     return union(*parts)
 
 
-def _paint_basketball(canvas: Canvas, rng: Generator, pose: Pose, court: Paint) -> None:
+def paint_basketball(canvas: Canvas, rng: Generator, pose: Pose, court: Paint) -> Shape:
+    """Paints one basketball court; returns its outline."""
     canvas.fill(box(14.0, 7.5), pose, court)
     key = court if rng.random() < 0.25 else solid(rng, *COURTS)
     if rng.random() < 0.35:
@@ -87,6 +90,7 @@ def _paint_basketball(canvas: Canvas, rng: Generator, pose: Pose, court: Paint) 
         board = box(0.35, 0.9, u=end * 13.0)
         canvas.cast(board, pose, 3.0)
         canvas.fill(board, pose, solid(rng, WHITE))
+    return box(14.0, 7.5)
 
 
 def draw_basketball_court(canvas: Canvas, rng: Generator) -> None:
@@ -103,7 +107,7 @@ def draw_basketball_court(canvas: Canvas, rng: Generator) -> None:
     canvas.fill(box(half_u, half_v), pose, surround)
     for index in range(count):
         part = pose.child(0.0, (index - (count - 1) / 2) * pitch)
-        _paint_basketball(canvas, rng, part, court)
+        paint_basketball(canvas, rng, part, court)
     if rng.random() < 0.6:
         _draw_fence(canvas, rng, pose, half_u, half_v)
     scatter_trees(canvas, rng, 6, 0.85)

@@ -84,7 +84,8 @@ def _light_plane(rng: Generator) -> tuple[Shape, Shape, Shape]:
     return body, union(wings, tail), box(0.02, 0.2, u=0.92)
 
 
-def _paint_aircraft(canvas: Canvas, rng: Generator, pose: Pose) -> None:
+def paint_aircraft(canvas: Canvas, rng: Generator, pose: Pose) -> Shape:
+    """Paints an aircraft of half length 1 with its shadow; returns its outline."""
     kinds = (_airliner, _airliner, _airliner, _jet_fighter, _light_plane)
     body, wings, engines = kinds[int(rng.integers(len(kinds)))](rng)
     livery = solid(rng, *LIVERIES, spread=7.0)
@@ -97,6 +98,7 @@ def _paint_aircraft(canvas: Canvas, rng: Generator, pose: Pose) -> None:
     accent = solid(rng, (40, 60, 110), (160, 40, 40), (60, 60, 66), (220, 220, 220), (50, 110, 90))
     canvas.fill(box(0.16, 0.028, u=-0.84), pose, accent)
     canvas.fill(box(0.03, 0.06, u=0.87), pose, solid(rng, (40, 44, 52)), 0.8)
+    return union(body, wings, engines)
 
 
 def _draw_apron(canvas: Canvas, rng: Generator, pose: Pose) -> None:
@@ -124,9 +126,9 @@ def draw_aircraft(canvas: Canvas, rng: Generator) -> None:
     _draw_apron(canvas, rng, pose)
     if rng.random() < 0.35:
         side = rng.choice((-1, 1)) * rng.uniform(2.1, 2.6)
-        _paint_aircraft(canvas, rng, pose.child(rng.uniform(-0.4, 0.4), side))
+        paint_aircraft(canvas, rng, pose.child(rng.uniform(-0.4, 0.4), side))
     draw_neighbours(canvas, rng, 2, 1.1)
-    _paint_aircraft(canvas, rng, pose)
+    paint_aircraft(canvas, rng, pose)
 
 
 def _draw_wake(canvas: Canvas, rng: Generator, pose: Pose, width: float) -> None:
@@ -155,7 +157,8 @@ def _load_hatches(canvas: Canvas, rng: Generator, pose: Pose, width: float, deck
         canvas.fill(hatch, pose, deck * 1.25)
 
 
-def _paint_ship(canvas: Canvas, rng: Generator, pose: Pose) -> None:
+def paint_ship(canvas: Canvas, rng: Generator, pose: Pose) -> Shape:
+    """Paints a ship of half length 1 with its load and shadow; returns its outline."""
     width = rng.uniform(0.12, 0.26)
     blunt = rng.uniform(0.35, 0.75)
     hull = symmetric(
@@ -179,6 +182,7 @@ def _paint_ship(canvas: Canvas, rng: Generator, pose: Pose) -> None:
     canvas.cast(house, pose, 0.12)
     canvas.fill(house, pose, solid(rng, WHITE, (206, 208, 208)))
     canvas.fill(box(0.05, width * 0.3, u=float(stern) - 0.05), pose, deck * 0.8)
+    return hull
 
 
 def _draw_quay(canvas: Canvas, rng: Generator, pose: Pose) -> None:
@@ -206,5 +210,5 @@ def draw_ship(canvas: Canvas, rng: Generator) -> None:
         canvas.fill(ellipse(1.0, 0.4), small, solid(rng, WHITE, (90, 80, 74)))
     if rng.random() < 0.15:
         side = rng.choice((-1, 1)) * rng.uniform(0.5, 0.6)
-        _paint_ship(canvas, rng, pose.child(rng.uniform(-0.3, 0.3), float(side), scale=0.8))
-    _paint_ship(canvas, rng, pose)
+        paint_ship(canvas, rng, pose.child(rng.uniform(-0.3, 0.3), float(side), scale=0.8))
+    paint_ship(canvas, rng, pose)

@@ -40,7 +40,7 @@ LAYOUTS: tuple[tuple[int, int], ...] = ((1, 1), (1, 1), (1, 1), (1, 2), (1, 3), 
 """Rows and columns of tank groups."""
 
 
-def _paint_tank(canvas: Canvas, rng: Generator, pose: Pose, roof: Paint, floating: bool) -> None:
+def paint_tank(canvas: Canvas, rng: Generator, pose: Pose, roof: Paint, floating: bool) -> None:
     """One tank of radius 1; a floating roof lies low, so that the wall shades a crescent of it."""
     canvas.fill(disc(1.0), pose, roof * 0.8)
     canvas.fill(disc(0.95), pose, roof)
@@ -85,10 +85,10 @@ def draw_storage_tank(canvas: Canvas, rng: Generator) -> None:
             tank = pose.child(u, v, scale=rng.uniform(0.85, 1.0))
             canvas.cast(disc(1.0), tank, height)
             own = roof if rng.random() < 0.75 else solid(rng, *TANKS)
-            _paint_tank(canvas, rng, tank, own, floating)
+            paint_tank(canvas, rng, tank, own, floating)
 
 
-def _basin(rng: Generator) -> Shape:
+def random_basin(rng: Generator) -> Shape:
     """The outline of a pool of half length about 1."""
     kind = int(rng.integers(5))
     width = rng.uniform(0.42, 0.62)
@@ -105,7 +105,7 @@ def _basin(rng: Generator) -> Shape:
     return union(lobes, neck)
 
 
-def _paint_water(canvas: Canvas, rng: Generator, pose: Pose, basin: Shape) -> None:
+def paint_pool(canvas: Canvas, rng: Generator, pose: Pose, basin: Shape) -> None:
     """Coping, basin, the shade of its wall, steps and glints."""
     water = solid(
         rng, (84, 178, 204), (64, 158, 196), (110, 196, 206), (70, 150, 170), (60, 130, 186)
@@ -146,7 +146,7 @@ def draw_swimming_pool(canvas: Canvas, rng: Generator) -> None:
         away = float(rng.choice((-1, 1))) * rng.uniform(1.4, 1.8)
         house = pose.child(rng.uniform(-0.5, 0.5), away, scale=rng.uniform(0.9, 1.4))
         draw_building(canvas, rng, house)
-    _paint_water(canvas, rng, pose, _basin(rng))
+    paint_pool(canvas, rng, pose, random_basin(rng))
     _furnish(canvas, rng, pose)
     for _ in range(int(rng.integers(0, 5))):
         direction, reach = rng.uniform(0.0, 6.3), rng.uniform(1.2, 1.8)

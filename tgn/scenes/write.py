@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,14 +11,13 @@ from numpy.random import Generator
 from pydantic import Field
 
 from tgn.core.config import Settings
-from tgn.core.errors import UserError
-from tgn.core.files import read_json, write_bytes, write_json
+from tgn.core.files import write_bytes
 from tgn.core.images import encode_image
 from tgn.core.longtail import profile_counts
 from tgn.core.seeds import seed_of
+from tgn.scenes.claim import claim, finish
 from tgn.scenes.draw import CLASS_NAMES, SMALLEST_SIZE, draw_chip, draw_pair
 
-RECORD_NAME = "scenes.json"
 Modality = Literal["eo", "sar", "eo,sar"]
 
 
@@ -97,14 +96,14 @@ def write_scenes(
         UserError: if OUT holds anything else, or the profile leaves a class empty.
     """
     counts = count_scenes(settings)
-    _claim(out, settings)
+    claim(out, settings)
     for done, (part, class_name, index) in enumerate(_chips(counts), start=1):
         files = _files(out, settings.modality, f"{part}/{class_name}/{index:05d}.png")
         if not all(file.exists() for file in files.values()):
             _write_scene(files, settings, part, class_name, index)
         if progress is not None:
             progress(done)
-    write_json(out / RECORD_NAME, _record(settings, complete=True))
+    finish(out, settings)
     return counts
 
 
@@ -134,37 +133,3 @@ def _chips(counts: SceneCounts) -> Iterator[tuple[str, str, int]]:
         for class_name, number in numbers.items():
             for index in range(number):
                 yield part, class_name, index
-
-
-def _record(settings: ScenesSettings, complete: bool) -> dict[str, Any]:
-    return {"complete": complete, "settings": settings.model_dump(mode="json")}
-
-
-def _claim(out: Path, settings: ScenesSettings) -> None:
-    """Makes sure that OUT is ours to write, and marks it as begun."""
-    record_file = out / RECORD_NAME
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file, expected a folder: name another one")
-    if record_file.exists():
-        _check_record(record_file, settings)
-    elif out.is_dir() and any(out.iterdir()):
-        raise UserError(f"{out} is not empty and was not written by scenes: name a new folder")
-    write_json(record_file, _record(settings, complete=False))
-    for left_by_a_kill in out.rglob(".*.part"):
-        left_by_a_kill.unlink()
-
-
-def _check_record(record_file: Path, settings: ScenesSettings) -> None:
-    try:
-        found = dict(read_json(record_file)["settings"])
-    except (ValueError, KeyError, TypeError):
-        raise UserError(
-            f"{record_file} is damaged: name a new folder, or delete this one"
-        ) from None
-    wanted = settings.model_dump(mode="json")
-    if found != wanted:
-        changed = sorted(key for key in wanted | found if found.get(key) != wanted.get(key))
-        raise UserError(
-            f"{record_file.parent} holds scenes of other settings ({', '.join(changed)} differ): "
-            "name a new folder, or take the settings in its scenes.json"
-        )
