@@ -109,7 +109,7 @@ def evaluate_verb(
         written = write_submission(submission, data, found)
         out.print(f"{len(written)} files in {submission}", markup=False)
     result = judge(data, found)
-    path = file.parent / f"{labels.stem}.json"
+    path = file.with_name(f"{file.stem}-on-{labels.stem}.json")
     write_json(path, result)
     _show(result)
     out.print(f"all thresholds and classes: {path}", markup=False)

@@ -7,14 +7,20 @@ from PIL import Image, ImageDraw
 from tests_support import Command, in_process
 
 from classify import cli
+from tgn import cli as tgn_cli
 from tgn.core.files import read_json
 
-QUICK = ["--device", "cpu", "--set", "size=64", "--set", "batch_size=2"]
+QUICK = ["--device", "cpu", "--set", "size=64", "--set", "batch_size=2", "--set", "width=32"]
 
 
 @pytest.fixture
 def run_cli(monkeypatch, capsys) -> Command:
     return in_process(cli.main, monkeypatch, capsys)
+
+
+@pytest.fixture
+def run_tgn(monkeypatch, capsys) -> Command:
+    return in_process(tgn_cli.main, monkeypatch, capsys)
 
 
 @pytest.fixture
@@ -46,7 +52,7 @@ def test_train_evaluate_show(coco, in_tmp, run_cli):
     assert (measures["images"], measures["classes"]) == (1, ["court", "field"])
     done = run_cli("detect", "evaluate", *coco, "--device", "cpu")
     assert done.code == 0, done.stderr
-    assert read_json(folder / "labels.json")["images"] == 6
+    assert read_json(folder / "detector-on-labels.json")["images"] == 6
     done = run_cli("detect", "show", *coco, "pictures", "--device", "cpu", "--least", "0")
     assert done.code == 0, done.stderr
     assert len(list((in_tmp / "pictures").glob("*.png"))) == 6
@@ -54,6 +60,41 @@ def test_train_evaluate_show(coco, in_tmp, run_cli):
     with Image.open(in_tmp / "labelled" / "0.png") as picture:
         assert picture.getpixel((5, 20)) == (255, 255, 255)  # the box's left edge
         assert picture.getpixel((50, 40)) == (120, 120, 120)
+
+
+def test_a_teacher_a_student_and_what_is_published(coco, in_tmp, run_cli):
+    quick = [*QUICK, "--set", "detector=gfl", "--set", "steps=1"]
+    assert run_cli("detect", "train", *coco, *quick, "--name", "large").code == 0
+    taught = ["--distill", "ld+kd", "--teacher", "large"]
+    done = run_cli("detect", "train", *coco, *quick, *taught)
+    assert done.code == 0, done.stderr
+    done = run_cli("detect", "publish", "student.safetensors", "--name", "gfl-resnet18-ld+kd")
+    assert done.code == 0, done.stderr
+    assert "1 steps" in done.stdout
+    words = ["--name", "student.safetensors", "--submission", "sent", "--device", "cpu"]
+    done = run_cli("detect", "evaluate", *coco, *words)
+    assert done.code == 0, done.stderr
+    assert len(list((in_tmp / "sent").glob("Task2_*.txt"))) == 2
+    assert read_json(in_tmp / "student-on-labels.json")["images"] == 6
+    done = run_cli("detect", "train", *coco, *quick, "--distill", "ld", "--teacher", "who")
+    assert done.code == 2
+    assert "no detector 'who'; there are: gfl-resnet18-ld+kd, large" in done.stderr
+    done = run_cli("detect", "train", *coco, *quick, "--distill", "lsh")
+    assert done.code == 2
+    assert "not for gfl" in done.stderr
+
+
+def test_drawn_images_train_a_detector_of_rotated_boxes(in_tmp, run_cli, run_tgn):
+    settings = ["--set", "train=6", "--set", "test=2", "--set", "imbalance=1"]
+    assert run_tgn("scenes", "drawn", "--boxes", "rotated", *settings).code == 0
+    parts = [[f"drawn/{part}/labelTxt", f"drawn/{part}/images"] for part in ("train", "test")]
+    rotated = ["--set", "detector=rotated-retinanet", "--set", "steps=1"]
+    done = run_cli("detect", "train", *parts[0], *QUICK, *rotated, "--test", *parts[1])
+    assert done.code == 0, done.stderr
+    assert "6 and 2 images" in done.stderr
+    done = run_cli("detect", "show", *parts[1], "pictures", "--least", "0", "--device", "cpu")
+    assert done.code == 0, done.stderr
+    assert len(list((in_tmp / "pictures").glob("*.png"))) == 2
 
 
 def test_plans_and_errors(coco, run_cli):

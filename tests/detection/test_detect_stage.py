@@ -1,20 +1,46 @@
 """A detector trained, saved, read and judged on scenes that are drawn here."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from torch import nn
 
-from classify.detection.detectors import detect
+from classify.detection.average_precision import Found
+from classify.detection.detectors import DetectorFacts, detect
 from classify.detection.rotated import corners, from_corners, paired_iou
-from classify.detection.scenes import Scene, Scenes
+from classify.detection.scenes import Scene, Scenes, cut
 from classify.detection.settings import DetectSettings
-from classify.detection.stage import CHECKPOINT, load_detector, train_detector
+from classify.detection.stage import (
+    CHECKPOINT,
+    found_in,
+    load_detector,
+    publish,
+    train_detector,
+)
+from classify.detection.submission import write_submission
 from classify.detection.train import Shown, flipped, shown
+from tgn.core.devices import Device
 from tgn.core.errors import UserError
+from tgn.core.loops import STATE
 from tgn.core.progress import Silent
+from tgn.core.settings import ComputeSettings
 
 QUICK = {"device": "cpu", "size": 96, "batch_size": 2, "log_every": 1, "width": 32}
 DETECTORS = ["retinanet", "faster-rcnn", "gfl", "rotated-retinanet"]
+
+
+class Stops(Silent):
+    """Interrupts a training after some steps."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        self.left -= count
+        if self.left == 0:
+            raise KeyboardInterrupt
 
 
 def drawn_scenes(folder, count: int, rotated: bool = False) -> Scenes:
@@ -83,14 +109,8 @@ def test_a_detector_goes_on_where_it_stopped_and_is_read_again(tmp_path, detecto
     assert set(result) >= {"voc07", "voc12", "coco"}
     first = DetectSettings(detector=detector, steps=4, save_every=2, **QUICK)
 
-    class Stops(Silent):
-        def advance(self, count: int = 1, note: str = "") -> None:
-            self.steps = getattr(self, "steps", 0) + count
-            if self.steps == 3:
-                raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        train_detector((data, data), broken, first, Stops())
+        train_detector((data, data), broken, first, Stops(3))
     train_detector((data, data), broken, first, Silent())
     nets = [load_detector(folder / CHECKPOINT)[0] for folder in (straight, broken)]
     for a, b in zip(nets[0].state_dict().values(), nets[1].state_dict().values(), strict=True):
@@ -107,10 +127,111 @@ def test_another_file_is_no_detector(tmp_path):
         load_detector(tmp_path / "x.safetensors")
 
 
+@pytest.mark.parametrize(("detector", "distill"), [("retinanet", "lshl2"), ("gfl", "ld+kd")])
+def test_a_taught_detector_goes_on_where_it_stopped_and_is_published(tmp_path, detector, distill):
+    data = drawn_scenes(tmp_path, 4)
+    teacher = DetectSettings(detector=detector, backbone="resnet34", steps=1, **QUICK)
+    train_detector((data, data), tmp_path / "teacher", teacher, Silent())
+    settings = DetectSettings(detector=detector, distill=distill, steps=4, save_every=2, **QUICK)
+    file = tmp_path / "teacher" / CHECKPOINT
+    untouched = file.read_bytes()
+    for name in ("straight", "broken"):
+        stop = Stops(3) if name == "broken" else Silent()
+        with pytest.raises(KeyboardInterrupt) if name == "broken" else nullcontext():
+            train_detector((data, data), tmp_path / name, settings, stop, teacher=file)
+    assert publish(tmp_path / "broken", tmp_path / "early.safetensors") == 3
+    train_detector((data, data), tmp_path / "broken", settings, Silent(), teacher=file)
+    straight = (tmp_path / "straight" / CHECKPOINT).read_bytes()
+    assert straight == (tmp_path / "broken" / CHECKPOINT).read_bytes()
+    assert publish(tmp_path / "straight", tmp_path / "p.safetensors") == 4
+    assert (tmp_path / "p.safetensors").read_bytes() == straight
+    assert (tmp_path / "p.safetensors").stat().st_size < 0.6 * (
+        tmp_path / "straight" / STATE
+    ).stat().st_size  # neither optimiser nor teacher
+    assert load_detector(tmp_path / "early.safetensors")[1].backbone == "resnet18"
+    assert file.read_bytes() == untouched
+
+
+def test_teachers_that_do_not_fit_are_refused(tmp_path):
+    data = drawn_scenes(tmp_path, 2)
+    plain = DetectSettings(steps=1, **QUICK)
+    train_detector((data, data), tmp_path / "teacher", plain, Silent())
+    file = tmp_path / "teacher" / CHECKPOINT
+    with pytest.raises(UserError, match="distill=none"):
+        train_detector((data, data), tmp_path / "x", plain, Silent(), teacher=file)
+    taught = DetectSettings(detector="gfl", distill="ld", steps=1, **QUICK)
+    with pytest.raises(UserError, match="wants a teacher"):
+        train_detector((data, data), tmp_path / "x", taught, Silent())
+    with pytest.raises(UserError, match="retinanet"):
+        train_detector((data, data), tmp_path / "x", taught, Silent(), teacher=file)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"detector": "gfl", "distill": "lsh"},
+        {"detector": "retinanet", "distill": "ld"},
+        {"detector": "faster-rcnn", "imitation": {"region": "gt"}},
+    ],
+)
+def test_ways_that_do_not_fit_a_detector_are_refused(wrong):
+    with pytest.raises(ValueError, match="not for"):
+        DetectSettings.model_validate(wrong)
+
+
+class Corner(nn.Module):
+    """Finds one thing in the left upper corner of whatever it is shown."""
+
+    def forward(self, images):
+        one = {"boxes": torch.tensor([[1.0, 2.0, 9.0, 8.0]]), "labels": torch.tensor([0])}
+        return [{**one, "scores": torch.tensor([0.9])} for _ in images]
+
+
+def test_large_images_are_looked_at_patch_by_patch(tmp_path):
+    Image.new("RGB", (200, 100)).save(tmp_path / "x.png")
+    none = torch.zeros(0)
+    scene = Scene(tmp_path / "x.png", none.view(0, 4), none.long(), none.bool())
+    facts = DetectorFacts("gfl", "resnet18", ("a",), 96, patch=100, overlap=0.5)
+    device = Device(ComputeSettings(device="cpu"))
+    (found,) = found_in(Corner(), facts, Scenes(("a",), (scene,)), device, Silent())
+    assert sorted(found.boxes[:, 0].tolist()) == [1, 51, 101]
+    assert found.boxes[:, 1].tolist() == [2, 2, 2]
+
+
+def test_patches_are_trained_on_like_images(tmp_path):
+    data = drawn_scenes(tmp_path, 3)
+    parts = cut(data, 64, 0.25)
+    assert cut(data, None, 0.25) is data
+    assert len(parts.scenes) == 3 * 4  # of 96 x 80 pixels
+    one = shown(parts.scenes[0])
+    assert one.image_u8.shape == (3, 64, 64)
+    assert (one.boxes >= 0).all()
+    assert (one.boxes <= 64).all()
+    settings = DetectSettings(detector="gfl", steps=1, patch=64, **QUICK)
+    result = train_detector((data, data), tmp_path / "x", settings, Silent())
+    assert result["images"] == 3
+
+
+def test_submission_is_as_dotas_server_wants_it(tmp_path):
+    data = drawn_scenes(tmp_path, 2, rotated=True)
+    box = torch.tensor([[20.0, 30.0, 10.0, 4.0, 0.0]])
+    nothing = Found(box[:0], box[:0, 0], box[:0, 0])
+    found = [Found(box, torch.tensor([1]), torch.tensor([0.5])), nothing]
+    files = write_submission(tmp_path / "out", data, found)
+    assert [file.name for file in files] == ["Task1_bar.txt", "Task1_disc.txt"]
+    assert files[0].read_text() == ""
+    assert files[1].read_text() == "00 0.5000 15.0 28.0 25.0 28.0 25.0 32.0 15.0 32.0\n"
+    upright = [Found(box[:, :4], torch.tensor([0]), torch.tensor([0.25]))] * 2
+    (bars, _) = write_submission(tmp_path / "out", data, upright)
+    assert bars.name == "Task2_bar.txt"
+    assert bars.read_text().splitlines()[1] == "01 0.2500 20.0 30.0 10.0 4.0"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("detector", DETECTORS)
 def test_sixteen_images_are_learned_by_heart(tmp_path, detector):
     data = drawn_scenes(tmp_path, 16, rotated=detector == "rotated-retinanet")
-    settings = DetectSettings(detector=detector, steps=300, **{**QUICK, "batch_size": 4})
+    usual = {**QUICK, "batch_size": 4, "width": 64}
+    settings = DetectSettings(detector=detector, steps=500, lr=0.02, **usual)
     result = train_detector((data, data), tmp_path / "x", settings, Silent())
     assert result["voc12"]["ap50"] >= 0.9
