@@ -9,7 +9,8 @@ import typer
 from rich.table import Table
 
 from tgn import __version__, demo
-from tgn.cdtg.settings import GenerateSettings, TrainSettings
+from tgn.backends import BACKENDS, backend, trained_backend
+from tgn.cdtg.settings import DrawSettings, TrainSettings
 from tgn.core.annotations import read_annotations
 from tgn.core.chips import ChipSettings, cut_chips
 from tgn.core.console import (
@@ -179,6 +180,9 @@ def distill_verb(
 
 @app.command("train", epilog=TrainSettings.help_text())
 def train_verb(
+    backend_name: Annotated[
+        str, typer.Option("--backend", help=f"What draws: {', '.join(BACKENDS)}.")
+    ] = "cdtg",
     run: RunOption = None,
     config: ConfigOption = None,
     set_: SetOption = None,
@@ -187,16 +191,18 @@ def train_verb(
     dry_run: DryRunOption = False,
     resume: ResumeOption = True,
 ) -> None:
-    """Train the generator of tail images (CDTG) on the run's data and tail features."""
-    from tgn.cdtg.stage import train
+    """Train the generator of tail images on the run's data and tail features.
 
-    settings = settings_of(TrainSettings, config, set_, seed=seed, device=device)
+    The settings below are CDTG's; those of another backend: --backend NAME --dry-run.
+    """
+    chosen = backend(backend_name)
+    settings = settings_of(chosen.train_settings, config, set_, seed=seed, device=device)
     found = find_run(run)
     if dry_run:
-        images = settings.steps * settings.batch_size
-        show_plan(settings, f"CDTG in run {found.name!r}: {images} images seen")
-    train(found, settings, TerminalProgress(), resume)
-    out.print(f"generator and grids are in {found.path / 'cdtg'}; next: tgn generate --class all")
+        show_plan(settings, f"train {chosen.title} in run {found.name!r}")
+    chosen.train(found, settings, TerminalProgress(), resume)
+    folder = (found.path / chosen.weights).parent
+    out.print(f"generator and grids are in {folder}; next: tgn generate --class all")
 
 
 @app.command("import")
@@ -217,7 +223,7 @@ def import_verb(
     )
 
 
-@app.command("generate", epilog=GenerateSettings.help_text())
+@app.command("generate", epilog=DrawSettings.help_text())
 def generate_verb(
     class_: Annotated[
         str, typer.Option("--class", help="Tail class: folder, place in the tail, or all.")
@@ -226,6 +232,9 @@ def generate_verb(
         float | None, typer.Option(help="r: 0 redraws the source, 1 forgets it.")
     ] = None,
     n: Annotated[int | None, typer.Option("--n", help="Images a class.")] = None,
+    backend_name: Annotated[
+        str | None, typer.Option("--backend", help="What draws; default: what was trained last.")
+    ] = None,
     run: RunOption = None,
     out_dir: Annotated[Path | None, typer.Option("--out", help="Another folder.")] = None,
     config: ConfigOption = None,
@@ -236,22 +245,23 @@ def generate_verb(
     resume: ResumeOption = True,
 ) -> None:
     """Draw images of a tail class, or of all; continues where it was stopped."""
-    from tgn.cdtg.generate import Request, generate
-    from tgn.cdtg.sample import open_studio
+    from tgn.core.generation import Request, generate
 
-    settings = settings_of(
-        GenerateSettings, config, set_, seed=seed, device=device, noise=noise, n=n
-    )
     found = find_run(run)
     split = found.split()
     chosen = tuple(split.tail_classes) if class_ == "all" else (split.tail_class(class_),)
+    drawer = trained_backend(found, backend_name)
+    settings = settings_of(
+        drawer.draw_settings, config, set_, seed=seed, device=device, noise=noise, n=n
+    )
     if class_ != "all":
         err.print(f"--class {class_} is class {split.classes[chosen[0]].folder!r}", markup=False)
     folder = out_dir or found.path / "generated"
+    studio = drawer.open_studio(found, settings)
     if dry_run:
-        open_studio(found, settings)
-        show_plan(settings, f"{len(chosen)} classes into {folder}")
-    counts = generate(found, Request(chosen, folder, settings), TerminalProgress(), resume)
+        show_plan(settings, f"{len(chosen)} classes into {folder}, drawn by {drawer.title}")
+    request = Request(chosen, folder, settings)
+    counts = generate(found, studio, request, TerminalProgress(), resume)
     for name, count in counts.items():
         out.print(f"{count} images of {name} in {folder / name}", markup=False)
     out.print("next: tgn score; classify train --augmented")

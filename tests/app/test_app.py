@@ -12,12 +12,13 @@ import torch
 from tgn.app.drawing import draw
 from tgn.app.lookalikes import Lookalikes
 from tgn.app.review import Review
-from tgn.cdtg.generate import Request, generate
+from tgn.backends import generate
 from tgn.cdtg.sample import open_studio
-from tgn.cdtg.settings import GenerateSettings, TrainSettings
+from tgn.cdtg.settings import DrawSettings, TrainSettings
 from tgn.cdtg.stage import train
 from tgn.core.data import ImageSet
 from tgn.core.errors import UserError
+from tgn.core.generation import Request
 from tgn.core.manifest import FILTERED, read_manifest, rows_in_use
 from tgn.core.progress import Silent
 from tgn.kmdn.settings import DistillSettings
@@ -35,14 +36,14 @@ def made(fake_run):
     train(fake_run, TrainSettings.model_validate({**QUICK, **few}), Silent())
     split, out = fake_run.split(), fake_run.path / "generated"
     for name, n in (("bar", 14), ("cross", 3)):
-        settings = GenerateSettings(n=n, block=8, **QUICK)
+        settings = DrawSettings(n=n, block=8, **QUICK)
         generate(fake_run, Request((split.tail_class(name),), out, settings), Silent())
     return fake_run
 
 
 @pytest.fixture
 def studio(made):
-    return open_studio(made, GenerateSettings(**QUICK))
+    return open_studio(made, DrawSettings(**QUICK))
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def lookalikes(made, studio):
 
 
 def test_what_is_drawn_live_is_what_generate_writes(made, studio, lookalikes):
-    settings = GenerateSettings(block=8, **QUICK)
+    settings = DrawSettings(block=8, **QUICK)
     trios = draw(studio, lookalikes, "bar", settings)
     rows = [row for row in read_manifest(made.path / "generated") if row.folder == "bar"][:8]
     files = [made.path / "generated" / row.file for row in rows]

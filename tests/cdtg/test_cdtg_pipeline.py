@@ -5,15 +5,16 @@ import json
 import pytest
 import torch
 
+from tgn.backends import generate
 from tgn.cdtg import stage as training
-from tgn.cdtg.generate import Request, generate
-from tgn.cdtg.preview import Preview
-from tgn.cdtg.sample import draw_block, open_studio
-from tgn.cdtg.settings import GenerateSettings, TrainSettings
+from tgn.cdtg.sample import Studio, open_studio
+from tgn.cdtg.settings import DrawSettings, TrainSettings
 from tgn.core.clip import load_clip, prompts_of, tiny_clip
 from tgn.core.errors import NotFoundError, UserError
 from tgn.core.files import read_json_lines, sha256_of
+from tgn.core.generation import Request
 from tgn.core.manifest import image_set, read_manifest, rows_in_use
+from tgn.core.preview import Preview
 from tgn.core.progress import Silent
 from tgn.kmdn.settings import DistillSettings
 from tgn.kmdn.stage import distill
@@ -115,7 +116,7 @@ def test_a_collapse_is_told(trainer, distilled):
     job = training.Job(distilled.path / "cdtg", trainer.device, Listener())
     chosen = settings(collapse_fraction=1e6)
     preview = Preview(distilled.split(), trainer.images, trainer.parts.critic, chosen, job)
-    told = preview.after(3, trainer.averaged_painter)
+    told = preview.after(3, trainer.draw)
     assert told is not None
     assert {"variety_min", "variety_mean"} <= told.keys()
     assert len(lines) == len(distilled.split().tail_classes)
@@ -163,7 +164,7 @@ def test_a_run_without_tail_net_or_generator_names_the_command(fake_run):
     with pytest.raises(NotFoundError, match="tgn distill"):
         training.train(fake_run, settings(), Silent())
     with pytest.raises(NotFoundError, match="tgn train"):
-        open_studio(fake_run, GenerateSettings(**QUICK))
+        open_studio(fake_run, DrawSettings(**QUICK))
 
 
 @pytest.fixture
@@ -173,7 +174,7 @@ def trained(distilled):
 
 
 def drawn(run, out, n, classes=None, resume=True, **changes):
-    chosen = GenerateSettings.model_validate({**QUICK, "n": n, "block": 4, **changes})
+    chosen = DrawSettings.model_validate({**QUICK, "n": n, "block": 4, **changes})
     classes = tuple(run.split().tail_classes) if classes is None else classes
     return generate(run, Request(classes, out, chosen), Silent(), resume)
 
@@ -193,9 +194,7 @@ def test_drawing_is_exact_in_number_and_bytes_whatever_the_order(trained, tmp_pa
 
 
 def test_a_killed_drawing_goes_on_without_touching_what_is_there(trained, tmp_path, monkeypatch):
-    from tgn.cdtg import generate as stage
-
-    calls, real = [], stage.draw_block
+    calls, real = [], Studio.draw_block
 
     def stops(*args):
         calls.append(args[2])
@@ -203,7 +202,7 @@ def test_a_killed_drawing_goes_on_without_touching_what_is_there(trained, tmp_pa
             raise KeyboardInterrupt
         return real(*args)
 
-    monkeypatch.setattr(stage, "draw_block", stops)
+    monkeypatch.setattr(Studio, "draw_block", stops)
     label = (trained.split().num_classes - 1,)
     with pytest.raises(KeyboardInterrupt):
         drawn(trained, tmp_path / "a", 10, label)
@@ -234,10 +233,10 @@ def test_without_n_classes_are_filled_up_to_the_largest(trained, tmp_path):
 
 
 def test_at_r_zero_noise_matters_less_than_at_r_one(trained):
-    studio = open_studio(trained, GenerateSettings(**QUICK))
+    studio = open_studio(trained, DrawSettings(**QUICK))
     label = trained.split().num_classes - 1
     images = [
-        draw_block(studio, label, 0, GenerateSettings(noise=noise, seed=seed, block=4, **QUICK))[0]
+        studio.draw_block(label, 0, DrawSettings(noise=noise, seed=seed, block=4, **QUICK))[0]
         for noise in (0.0, 1.0)
         for seed in (0, 0, 1)
     ]
@@ -290,8 +289,8 @@ def test_a_shard_grows_is_kept_and_is_forgotten(trained, tmp_path):
 def test_compiled_drawings_are_those_of_the_plain_painter(trained):
     label, chosen = trained.split().num_classes - 1, {"block": 4, **QUICK}
     images = [
-        draw_block(open_studio(trained, settings), label, 0, settings)[0].int()
-        for settings in (GenerateSettings(compile=flag, **chosen) for flag in (False, True))
+        open_studio(trained, settings).draw_block(label, 0, settings)[0].int()
+        for settings in (DrawSettings(compile=flag, **chosen) for flag in (False, True))
     ]
     assert (images[0] - images[1]).abs().max() <= 1
 
@@ -301,7 +300,7 @@ def test_without_a_compiler_images_are_drawn_without_one(trained, tmp_path, monk
         raise RuntimeError("No working C++ compiler found")
 
     monkeypatch.setattr(torch, "compile", lambda *_, **__: no_compiler)
-    studio = open_studio(trained, GenerateSettings(compile=True, block=4, **QUICK))
+    studio = open_studio(trained, DrawSettings(compile=True, block=4, **QUICK))
     assert "C++ compiler" in studio.not_compiled
     drawn(trained, tmp_path / "a", 2, compile=True)
     drawn(trained, tmp_path / "b", 2)

@@ -5,13 +5,14 @@ import os
 import pytest
 import torch
 
-from tgn.cdtg.generate import Request, generate
+from tgn.backends import generate
 from tgn.cdtg.generator import Generator
 from tgn.cdtg.importing import import_generator
 from tgn.cdtg.published import _published_names
-from tgn.cdtg.sample import draw_block, open_studio
-from tgn.cdtg.settings import GenerateSettings
+from tgn.cdtg.sample import open_studio
+from tgn.cdtg.settings import DrawSettings
 from tgn.core.errors import NotFoundError, UserError
+from tgn.core.generation import Request
 from tgn.core.images import to_u8
 from tgn.core.progress import Silent
 from tgn.kmdn.settings import DistillSettings
@@ -56,9 +57,9 @@ def test_an_imported_generator_draws_its_own_images(distilled, tmp_path):
     net = generator(classes=3)
     imported = import_generator(distilled, published(net, tmp_path))
     assert imported.classes == (1, 2, 3)  # the tail of the run
-    settings = GenerateSettings(noise=1.0, block=4, **QUICK)
+    settings = DrawSettings(noise=1.0, block=4, **QUICK)
     studio = open_studio(distilled, settings)
-    images, origins = draw_block(studio, 2, 0, settings)
+    images, origins = studio.draw_block(2, 0, settings)
     draws = [torch.Generator().manual_seed(seed) for _, seed in origins]
     for draw in draws:
         torch.randint(studio.bank.views, (), generator=draw)
@@ -73,7 +74,7 @@ def test_drawing_from_features_is_warned_about(distilled, tmp_path):
     import_generator(distilled, published(generator(4), tmp_path))
     for noise, warnings in ((1.0, 0), (0.5, 1)):
         progress = Warned()
-        settings = GenerateSettings(noise=noise, n=2, **QUICK)
+        settings = DrawSettings(noise=noise, n=2, **QUICK)
         generate(distilled, Request((1,), tmp_path / f"out{noise}", settings), progress)
         assert len(progress.warnings) == warnings
 

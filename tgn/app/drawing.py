@@ -1,8 +1,8 @@
 """Drawing a few images at once, as the slider moves."""
 
 from tgn.app.lookalikes import Lookalikes, Trio
-from tgn.cdtg.sample import Studio, draw_block
-from tgn.cdtg.settings import GenerateSettings
+from tgn.core.generation import Studio
+from tgn.core.settings import GenerateSettings
 
 
 def draw(
@@ -23,5 +23,5 @@ def draw(
         UserError: if there is no such tail class.
     """
     label = studio.split.tail_class(folder)
-    images_u8, origins = draw_block(studio, label, 0, settings)
+    images_u8, origins = studio.draw_block(label, 0, settings)
     return lookalikes.beside(images_u8, [studio.bank.files[source] for source, _ in origins])

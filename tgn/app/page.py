@@ -11,11 +11,12 @@ from PIL import Image, ImageDraw
 from tgn.app.drawing import draw
 from tgn.app.lookalikes import Lookalikes, Trio
 from tgn.app.review import Review
-from tgn.cdtg.sample import Studio, open_studio
-from tgn.cdtg.settings import GenerateSettings
+from tgn.backends import trained_backend
 from tgn.core.errors import NotFoundError, UserError
+from tgn.core.generation import Studio
 from tgn.core.grids import enlarged
 from tgn.core.runs import Run
+from tgn.core.settings import GenerateSettings
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nobody is told what is drawn here
 try:
@@ -49,9 +50,10 @@ def build_page(run: Run, device: str) -> gr.Blocks:
     Raises:
         NotFoundError: if the run has no trained generator.
     """
-    settings = GenerateSettings.resolve(device=device, block=LIVE)
-    studio = open_studio(run, settings)
-    lookalikes = Lookalikes(run, studio.painter.architecture.size, studio.device)
+    drawer = trained_backend(run)
+    settings = drawer.draw_settings.resolve(device=device, block=LIVE)
+    studio = drawer.open_studio(run, settings)
+    lookalikes = Lookalikes(run, studio.size, studio.device)
     with gr.Blocks(title=f"tgn: {run.name}", analytics_enabled=False) as page:
         gr.Markdown(f"# {run.name}")
         with gr.Tab("Draw"):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tgn.cdtg.painter import Painted, Painter
 from tgn.cdtg.presets import Architecture
-from tgn.cdtg.settings import GenerateSettings
+from tgn.cdtg.settings import DrawSettings
 from tgn.core.bank import FeatureBank, read_bank
 from tgn.core.checkpoints import load_strictly, load_weights, read_metadata, save_weights
 from tgn.core.devices import Device
@@ -18,6 +18,7 @@ from tgn.core.files import sha256_of
 from tgn.core.images import to_u8
 from tgn.core.runs import Run
 from tgn.core.seeds import seed_of
+from tgn.core.settings import GenerateSettings
 from tgn.core.split import Split
 
 PIXELS_AT_ONCE = 1 << 19
@@ -37,6 +38,47 @@ class Studio:
     device: Device
     fusion_is_trained: bool = True
     not_compiled: str = ""  # why it could not be
+
+    @property
+    def size(self) -> int:
+        """Side of the images in pixels."""
+        return self.painter.architecture.size
+
+    def notes(self, settings: GenerateSettings) -> list[str]:
+        """What the user should know of drawing so."""
+        found = []
+        if settings.noise < 1 and not self.fusion_is_trained:
+            found.append(
+                "an imported generator has no trained fusion: below --noise 1 features enter at "
+                "random"
+            )
+        if self.not_compiled:
+            found.append(f"drawing without torch.compile, which fails here: {self.not_compiled}")
+        return found
+
+    def draw_block(
+        self, label: int, block: int, settings: GenerateSettings
+    ) -> tuple[Tensor, list[tuple[int, int]]]:
+        """Draw block number ``block`` of a class: always whole, so that no byte depends on n."""
+        folder = self.split.classes[label].folder
+        size, rows = settings.block, self.bank.rows_of(label)
+        indices = range(block * size, (block + 1) * size)
+        seeds = [seed_of(settings.seed, "image", folder, index) for index in indices]
+        draws = [torch.Generator().manual_seed(seed) for seed in seeds]
+        views = [int(torch.randint(self.bank.views, (), generator=draw)) for draw in draws]
+        noise = torch.stack([torch.randn(self.painter.noise_dim, generator=draw) for draw in draws])
+        sources = torch.stack([rows[index % len(rows)] for index in indices])
+        features = self.bank.features[sources, torch.tensor(views)].float()
+        target, pixels = self.device.torch_device, self.painter.architecture.size**2
+        some = size if target.type != "cpu" else images_at_once(size, pixels)
+        ratio = torch.full((some,), settings.noise, device=target)
+        labels = torch.full((some,), label, device=target)
+        painted = []
+        with torch.inference_mode(), self.device.autocast():
+            for part, own in zip(features.split(some), noise.split(some), strict=True):
+                images = self.paint(part.to(target), labels, own.to(target), ratio).images
+                painted.append(to_u8(images).cpu())
+        return torch.cat(painted), list(zip(sources.tolist(), seeds, strict=True))
 
 
 def save_painter(
@@ -61,7 +103,7 @@ def save_painter(
     save_weights(path, painter.state_dict(), known | facts)
 
 
-def open_studio(run: Run, settings: GenerateSettings) -> Studio:
+def open_studio(run: Run, settings: DrawSettings) -> Studio:
     """Load painter and bank of a run.
 
     Raises:
@@ -87,46 +129,16 @@ def open_studio(run: Run, settings: GenerateSettings) -> Studio:
     return _compiled(studio, settings) if settings.compile else studio
 
 
-def _compiled(studio: Studio, settings: GenerateSettings) -> Studio:
+def _compiled(studio: Studio, settings: DrawSettings) -> Studio:
     """Return the studio with a compiled painter that has drawn once, or with the reason why not."""
     # Weights become constants, which lets the compiler lay them out for the processor once.
     fast = replace(studio, paint=torch.compile(studio.painter, options={"freezing": True}))
     label = int(studio.bank.labels[0])
     try:
-        draw_block(fast, label, 0, settings)
+        fast.draw_block(label, 0, settings)
     except (RuntimeError, OSError) as error:  # no compiler, or one that is too old
         return replace(studio, not_compiled=" ".join(str(error).split())[:120])
     return fast
-
-
-def draw_block(
-    studio: Studio, label: int, block: int, settings: GenerateSettings
-) -> tuple[Tensor, list[tuple[int, int]]]:
-    """Draw block number ``block`` of a class: always whole, so that its bytes never depend on n.
-
-    Returns:
-        images_u8 [K, bands, H, W] of images K * block to K * block + K - 1 of the class, and for
-        each its (bank row, seed). Image i depends only on (seed, class folder, i).
-    """
-    folder = studio.split.classes[label].folder
-    size, rows = settings.block, studio.bank.rows_of(label)
-    indices = range(block * size, (block + 1) * size)
-    seeds = [seed_of(settings.seed, "image", folder, index) for index in indices]
-    draws = [torch.Generator().manual_seed(seed) for seed in seeds]
-    views = [int(torch.randint(studio.bank.views, (), generator=draw)) for draw in draws]
-    noise = torch.stack([torch.randn(studio.painter.noise_dim, generator=draw) for draw in draws])
-    sources = torch.stack([rows[index % len(rows)] for index in indices])
-    features = studio.bank.features[sources, torch.tensor(views)].float()
-    target, pixels = studio.device.torch_device, studio.painter.architecture.size**2
-    some = size if target.type != "cpu" else images_at_once(size, pixels)
-    ratio = torch.full((some,), settings.noise, device=target)
-    labels = torch.full((some,), label, device=target)
-    painted = []
-    with torch.inference_mode(), studio.device.autocast():
-        for part, own in zip(features.split(some), noise.split(some), strict=True):
-            images = studio.paint(part.to(target), labels, own.to(target), ratio).images
-            painted.append(to_u8(images).cpu())
-    return torch.cat(painted), list(zip(sources.tolist(), seeds, strict=True))
 
 
 def images_at_once(block: int, pixels: int) -> int:

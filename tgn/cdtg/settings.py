@@ -4,13 +4,15 @@ from typing import Literal
 
 from pydantic import Field
 
-from tgn.core.settings import ComputeSettings, LoopSettings
+from tgn.core.settings import (
+    ComputeSettings,
+    GenerateSettings,
+    PreviewSettings,
+)
 
-StoreFormat = Literal["png", "jpeg", "webdataset"]
 
-
-class TrainSettings(ComputeSettings, LoopSettings):
-    """Settings of ``tgn train``."""
+class TrainSettings(ComputeSettings, PreviewSettings):
+    """Settings of ``tgn train`` with CDTG."""
 
     preset: Literal["tiny", "base", "paper"] = Field("tiny", description="32–64, 64–128 or 256 px")
     size: int | None = Field(None, description="side in pixels; default: the preset's")
@@ -33,20 +35,11 @@ class TrainSettings(ComputeSettings, LoopSettings):
         ("colour", "translation", "cutout"), description="differentiable augmentations"
     )
     ema_images: float = Field(10_000, gt=0, description="half-life of the averaged weights, images")
-    grid_every: int = Field(500, ge=1, description="steps between sample grids and collapse checks")
-    collapse_fraction: float = Field(
-        0.3, ge=0, description="alarm when samples vary less than this share of real images"
-    )
 
 
-class GenerateSettings(ComputeSettings):
-    """Settings of ``tgn generate``."""
+class DrawSettings(GenerateSettings):
+    """Settings of ``tgn generate`` with CDTG."""
 
-    noise: float = Field(0.4, ge=0, le=1, description="r: 0 redraws the source, 1 forgets it")
-    n: int | None = Field(None, ge=1, description="images a class; default: fill up to the largest")
-    format: StoreFormat = Field("png", description="png, jpeg, or webdataset: png in .tar shards")
-    block: int = Field(64, ge=1, description="images drawn at once; fixes the last bit of pixels")
-    seed: int = Field(0, description="another seed draws other images")
     compile: bool = Field(
         False, description="torch.compile: faster after half a minute, needs a C++ compiler on CPUs"
     )

@@ -3,21 +3,21 @@
 import torch
 
 from tgn.cdtg.clip_tiny import trained_tiny_clip
-from tgn.cdtg.critic import Critic, some_features, within_class_distance
 from tgn.cdtg.painter import Painter
 from tgn.cdtg.presets import Architecture, architecture, build_discriminator
-from tgn.cdtg.preview import Preview
 from tgn.cdtg.sample import WEIGHTS, save_painter
 from tgn.cdtg.settings import TrainSettings
 from tgn.cdtg.train import CdtgTrainer, Parts
 from tgn.core.backbones import load_classifier
 from tgn.core.bank import tail_net_file
 from tgn.core.clip import ClipGuide, load_clip
+from tgn.core.critic import Critic, some_features, within_class_distance
 from tgn.core.data import ImageSet
 from tgn.core.devices import Device
 from tgn.core.errors import UserError
 from tgn.core.files import sha256_of
 from tgn.core.loops import Job, run_steps
+from tgn.core.preview import Preview
 from tgn.core.progress import Progress
 from tgn.core.runs import Run
 from tgn.core.seeds import seed_of
@@ -37,14 +37,15 @@ def train(run: Run, settings: TrainSettings, progress: Progress, resume: bool = 
     split, tail_path = run.split(), tail_net_file(run.path / "kmdn")
     trainer = open_trainer(run, settings, job)
     precision = job.device.precision
-    run.record("train", settings, tail_net_sha256=sha256_of(tail_path), precision=precision)
+    facts = {"tail_net_sha256": sha256_of(tail_path), "precision": precision}
+    run.record("train", settings, backend="cdtg", **facts)
     preview = Preview(split, trainer.images, trainer.parts.critic, settings, job)
     run_steps(
         trainer,
         settings,
         job,
         title="train",
-        after_step=lambda done: preview.after(done, trainer.averaged_painter),
+        after_step=lambda done: preview.after(done, trainer.draw),
     )
     if job.device.is_main:
         save_painter(

@@ -10,16 +10,17 @@ from torch.nn import functional as F
 
 from tgn.cdtg import losses
 from tgn.cdtg.augment import apply, sample_augmentation
-from tgn.cdtg.critic import Critic, View
 from tgn.cdtg.discriminator import Discriminator
 from tgn.cdtg.painter import Painted, Painter
 from tgn.cdtg.settings import TrainSettings
 from tgn.core.augmentation import SYMMETRIES, random_dihedral
 from tgn.core.averaging import averaged
 from tgn.core.clip import ClipGuide
+from tgn.core.critic import Critic, View
 from tgn.core.data import Ahead, BatchSampler, ImageSet
 from tgn.core.devices import Device
 from tgn.core.images import to_pm1
+from tgn.core.losses import perceptual_distance
 from tgn.core.seeds import generator
 
 ADAM_BETAS = (0.0, 0.99)
@@ -79,6 +80,16 @@ class CdtgTrainer:
     def averaged_painter(self) -> Painter:
         """The generator with averaged weights, the one that is used and saved."""
         return cast(Painter, self.average.module)
+
+    @torch.inference_mode()
+    def draw(self, real_u8: Tensor, label: int, ratio: float, draw: torch.Generator) -> Tensor:
+        """Draw from real images [B, bands, H, W] of a class with the averaged generator."""
+        painter, device, count = self.averaged_painter.eval(), self.device, len(real_u8)
+        noise = torch.randn(count, painter.noise_dim, generator=draw).to(device.torch_device)
+        labels = torch.full((count,), label, device=device.torch_device)
+        with device.autocast():
+            features = self.parts.critic(to_pm1(device.put(real_u8))).stages[-1]
+            return painter(features, labels, noise, torch.full_like(noise[:, 0], ratio)).images
 
     def train_step(self, step: int) -> Mapping[str, Tensor]:
         """Do step ``step``: discriminator first, then generator on the same drawings."""
@@ -190,13 +201,13 @@ class CdtgTrainer:
         if "g_class" in on:
             terms["g_class"] = F.cross_entropy(drawn.logits.float(), batch.labels)
         if "g_source" in on:
-            distance = losses.perceptual_distance(drawn.stages, source.stages)
+            distance = perceptual_distance(drawn.stages, source.stages)
             pixels = (images[:count].float() - batch.images).abs().mean((1, 2, 3))
             distance = distance + PIXEL_WEIGHT * pixels
             terms["g_source"] = losses.source_fidelity(distance, batch.ratio)
         if "g_diversity" in on:
             pairs, real = slice(0, count, PAIR_SHARE), self.parts.real_distance
-            twice = losses.perceptual_distance(view.part(pairs).stages, second.stages)
+            twice = perceptual_distance(view.part(pairs).stages, second.stages)
             terms["g_diversity"] = losses.diversity_shortfall(twice, batch.ratio[pairs], real)
         return terms
 

@@ -13,7 +13,7 @@ from tgn.report.charts import class_accuracies, class_histogram, training_curves
 from tgn.report.pictures import closest_pairs, data_uri, newest_picture, picture, samples
 
 VERBS = ("run", "distill", "train", "generate")
-STAGES = ("kmdn", "cdtg")
+CDTG = "cdtg"
 
 
 def gather(run: Run) -> dict[str, Any]:
@@ -22,15 +22,18 @@ def gather(run: Run) -> dict[str, Any]:
     rows = _manifest(run.path / "generated", split)
     scores, nearest = _newest_scores(run.path / "scores")
     compare = _json(run.path / "compare.json")
+    backend = (run.recorded("train") or {}).get("backend", CDTG)
     return {
         "run": run.name,
         "split": split,
         "histogram": data_uri(class_histogram(split, Counter(row.folder for row in rows))),
         "records": {verb: record for verb in VERBS if (record := run.recorded(verb))},
         "accuracy": _json(run.path / "kmdn" / "accuracy.json"),
-        "curves": {stage: _curves(run.path / stage / "metrics.jsonl") for stage in STAGES},
-        "grid": newest_picture(run.path / "cdtg" / "grids"),
-        "alarms": _lines(run.path / "cdtg" / "alarms.jsonl"),
+        "curves": {
+            stage: _curves(run.path / stage / "metrics.jsonl") for stage in ("kmdn", backend)
+        },
+        "grid": newest_picture(run.path / backend / "grids"),
+        "alarms": _lines(run.path / backend / "alarms.jsonl"),
         "samples": samples(run, split, rows, nearest),
         "closest": closest_pairs(run, scores) if scores else [],
         "filter": _filter(run.path / "generated"),

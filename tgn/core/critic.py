@@ -1,16 +1,16 @@
-"""The frozen tail net's view of images, and what of it the generator is held to."""
+"""The frozen tail net's view of images, and what of it a generator is held to."""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from tgn.cdtg.losses import perceptual_distance
 from tgn.core.augmentation import SYMMETRIES, random_dihedral
 from tgn.core.backbones import TappedNet
 from tgn.core.data import ImageSet
 from tgn.core.devices import Device
 from tgn.core.images import to_pm1
+from tgn.core.losses import perceptual_distance
 from tgn.core.seeds import generator
 
 REFERENCE_PAIRS = 512

@@ -6,9 +6,9 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from tgn.cdtg.settings import GenerateSettings, StoreFormat
 from tgn.core.files import write_bytes
 from tgn.core.images import ImageFormat
+from tgn.core.settings import GenerateSettings, StoreFormat
 from tgn.core.shards import TAR, member_name, write_shard
 
 SHARD_IMAGES = 1024

@@ -1,20 +1,19 @@
 """What a training looks like on its way: sample grids and the collapse alarm."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
-from tgn.cdtg.critic import Critic
-from tgn.cdtg.losses import perceptual_distance
-from tgn.cdtg.painter import Painter
-from tgn.cdtg.settings import TrainSettings
+from tgn.core.critic import Critic
 from tgn.core.data import ImageSet
 from tgn.core.grids import save_grid
 from tgn.core.images import to_pm1, to_u8
 from tgn.core.loops import Job
+from tgn.core.losses import perceptual_distance
 from tgn.core.seeds import generator
+from tgn.core.settings import PreviewSettings
 from tgn.core.split import Split
 
 RATIOS = (0.05, 0.5, 1.0)
@@ -22,49 +21,52 @@ COLUMNS = 3  # pictures of each kind in a row of the grid
 CHECKED = 16  # drawings a class whose variety is compared with that of as many real images
 
 
+Draw = Callable[[Tensor, int, float, torch.Generator], Tensor]
+"""From real images_u8 [B, bands, H, W] of a class, the class, r and a seed to images_pm1."""
+
+
 class Preview:
     """Looks at the averaged generator every ``grid_every`` steps; draws from fixed noise."""
 
     def __init__(
-        self, split: Split, images: ImageSet, critic: Critic, settings: TrainSettings, job: Job
+        self, split: Split, images: ImageSet, critic: Critic, settings: PreviewSettings, job: Job
     ) -> None:
         self.split, self.images, self.critic = split, images, critic
         self.settings, self.job = settings, job
 
-    def after(self, done: int, painter: Painter) -> Mapping[str, float] | None:
+    def after(self, done: int, draw: Draw) -> Mapping[str, float] | None:
         """Write a grid and check for collapse if it is time; return what to log."""
         if done % self.settings.grid_every and done != self.settings.steps:
             return None
-        painter.eval()
-        rows = [self._row(painter, label) for label in self.split.tail_classes]
+        rows = [self._row(draw, label) for label in self.split.tail_classes]
         names = [self.split.names[label] for label in self.split.tail_classes]
         columns = ["real", *(f"r={ratio}" for ratio in RATIOS)]
         labels = [name for name in columns for _ in range(COLUMNS)]
         path = self.job.directory / "grids" / f"{done:07d}.png"
         save_grid(path, rows, names, labels)
-        return self._check(done, painter)
+        return self._check(done, draw)
 
     @torch.inference_mode()
-    def _row(self, painter: Painter, label: int) -> Tensor:
+    def _row(self, draw: Draw, label: int) -> Tensor:
         """Real images of a class, then drawings from them at every ratio, [12, bands, H, W]."""
         rows = self._some(label, COLUMNS)
         real_u8 = self.images.batch(rows)
         cells = [real_u8]
         for ratio in RATIOS:
-            draw = generator(self.settings.seed, "grid", label)
-            cells.append(to_u8(self._draw(painter, real_u8, label, ratio, draw)).cpu())
+            noise = generator(self.settings.seed, "grid", label)
+            cells.append(to_u8(draw(real_u8, label, ratio, noise)).cpu())
         return torch.cat(cells)
 
     @torch.inference_mode()
-    def _check(self, done: int, painter: Painter) -> dict[str, float]:
+    def _check(self, done: int, draw: Draw) -> dict[str, float]:
         """Compare the variety of drawings (r = 0.5) with the real one, class by class."""
         shares = {}
         for label in self.split.tail_classes:
             if len(self.images.rows_of(label)) < 2:
                 continue
             real_u8 = self.images.batch(self._some(label, CHECKED))
-            draw = generator(self.settings.seed, "collapse", label)
-            drawn = self._draw(painter, real_u8, label, 0.5, draw)
+            noise = generator(self.settings.seed, "collapse", label)
+            drawn = draw(real_u8, label, 0.5, noise)
             real = self._variety(to_pm1(self.job.device.put(real_u8)))
             shares[label] = float(self._variety(drawn) / real.clamp(min=1e-6))
         for label, share in shares.items():
@@ -80,16 +82,6 @@ class Preview:
         with self.job.device.autocast():
             stages = self.critic(images_pm1).stages
         return perceptual_distance(stages, [stage.roll(1, 0) for stage in stages]).mean()
-
-    def _draw(
-        self, painter: Painter, real_u8: Tensor, label: int, ratio: float, draw: torch.Generator
-    ) -> Tensor:
-        device, count = self.job.device, len(real_u8)
-        noise = torch.randn(count, painter.noise_dim, generator=draw).to(device.torch_device)
-        labels = torch.full((count,), label, device=device.torch_device)
-        with device.autocast():
-            features = self.critic(to_pm1(device.put(real_u8))).stages[-1]
-            return painter(features, labels, noise, torch.full_like(noise[:, 0], ratio)).images
 
     def _some(self, label: int, count: int) -> Tensor:
         """Return the first ``count`` rows of a class, repeated if there are fewer."""

@@ -6,15 +6,14 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from tgn.cdtg.sample import Studio, draw_block, open_studio
-from tgn.cdtg.settings import GenerateSettings
-from tgn.cdtg.stores import Picture, Store, format_of, store_for
+from tgn.core.bank import FeatureBank
 from tgn.core.data import Ahead
+from tgn.core.devices import Device
 from tgn.core.errors import UserError
 from tgn.core.images import encode_image
 from tgn.core.locks import only_writer
@@ -22,9 +21,48 @@ from tgn.core.manifest import ManifestRow, ManifestWriter
 from tgn.core.progress import Progress, Silent
 from tgn.core.runs import Run
 from tgn.core.seeds import seed_of
+from tgn.core.settings import GenerateSettings
 from tgn.core.split import Split
+from tgn.core.stores import Picture, Store, format_of, store_for
 
 ENCODE_THREADS = 4
+
+
+class Studio(Protocol):
+    """Everything needed to draw any image of a run, whatever draws."""
+
+    @property
+    def split(self) -> Split:
+        """Classes and their order."""
+
+    @property
+    def bank(self) -> FeatureBank:
+        """Where drawings come from."""
+
+    @property
+    def device(self) -> Device:
+        """Where they are drawn."""
+
+    @property
+    def weights_sha256(self) -> str:
+        """Of what draws."""
+
+    @property
+    def size(self) -> int:
+        """Side of the images in pixels."""
+
+    def notes(self, settings: GenerateSettings) -> list[str]:
+        """What the user should know of drawing so."""
+
+    def draw_block(
+        self, label: int, block: int, settings: GenerateSettings
+    ) -> tuple[Tensor, list[tuple[int, int]]]:
+        """Draw images K b to K b + K - 1 of a class, K being ``settings.block``.
+
+        Returns:
+            images_u8 [K, bands, H, W] and for each its (bank row, seed). Image i depends only on
+            (seed, class folder, i), its last bits also on K.
+        """
 
 
 @dataclass(frozen=True)
@@ -51,7 +89,9 @@ class Drawn(NamedTuple):
     noise: float  # r
 
 
-def generate(run: Run, request: Request, progress: Progress, resume: bool = True) -> dict[str, int]:
+def generate(
+    run: Run, studio: Studio, request: Request, progress: Progress, resume: bool = True
+) -> dict[str, int]:
     """Draw images into ``request.out`` and their lines into its manifest.
 
     Whole images that are there already, drawn alike, are kept and not drawn again.
@@ -63,7 +103,6 @@ def generate(run: Run, request: Request, progress: Progress, resume: bool = True
         UserError: if the folder holds images of the class drawn in another way, or another
             process writes there.
     """
-    studio = open_studio(run, request.settings)
     with only_writer(request.out) if studio.device.is_main else nullcontext():
         return _generate(run, studio, request, progress, resume)
 
@@ -83,12 +122,8 @@ def _generate(
     if device.is_main:
         run.record("generate", settings, classes=list(folders.values()))
     teller = progress if device.is_main else Silent()
-    if settings.noise < 1 and not studio.fusion_is_trained:
-        teller.warn(
-            "an imported generator has no trained fusion: below --noise 1 features enter at random"
-        )
-    if studio.not_compiled:
-        teller.warn(f"drawing without torch.compile, which fails here: {studio.not_compiled}")
+    for note in studio.notes(settings):
+        teller.warn(note)
     total, missing = sum(wanted.values()), sum(len(piece.indices) for piece in pieces)
     teller.start("generate", total, total - missing)
     mine = pieces[device.rank :: device.processes]
@@ -158,7 +193,7 @@ def _missing(present: dict[int, bytearray], store: Store) -> list[Piece]:
 def _drawn(studio: Studio, settings: GenerateSettings, piece: Piece) -> Drawn:
     """Draw the blocks of a piece and pick its images."""
     blocks = sorted({index // settings.block for index in piece.indices})
-    drawn = [draw_block(studio, piece.label, block, settings) for block in blocks]
+    drawn = [studio.draw_block(piece.label, block, settings) for block in blocks]
     origins = [origin for _, some in drawn for origin in some]
     known = [b * settings.block + place for b in blocks for place in range(settings.block)]
     row_of = {index: row for row, index in enumerate(known)}

@@ -1,0 +1,89 @@
+"""The ways to draw images: which there are, what each can be told, and how it is started."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal, get_args
+
+from tgn.cdtg.settings import DrawSettings, TrainSettings
+from tgn.core.config import Settings
+from tgn.core.errors import NotFoundError, UserError
+from tgn.core.progress import Progress
+from tgn.core.runs import Run
+from tgn.core.settings import GenerateSettings
+from tgn.diffusion.settings import DiffusionSettings, SampleSettings
+
+if TYPE_CHECKING:  # what is of torch is imported when it is used: --help must not wait for it
+    from tgn.core.generation import Request, Studio
+
+BackendName = Literal["cdtg", "diffusion"]
+BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One way to draw; its modules are imported when they are needed, for --help must not wait."""
+
+    title: str
+    train_settings: type[Settings]
+    draw_settings: type[GenerateSettings]
+    stage: str  # module with train()
+    studio: str  # module with open_studio()
+    weights: str  # file within a run
+
+    def train(self, run: Run, settings: Settings, progress: Progress, resume: bool = True) -> None:
+        """Train it on a run that has been distilled."""
+        import_module(self.stage).train(run, settings, progress, resume)
+
+    def open_studio(self, run: Run, settings: GenerateSettings) -> "Studio":
+        """Make ready to draw."""
+        opened: Studio = import_module(self.studio).open_studio(run, settings)
+        return opened
+
+
+_BACKENDS: dict[BackendName, Backend] = {
+    "cdtg": Backend(
+        "CDTG", TrainSettings, DrawSettings, "tgn.cdtg.stage", "tgn.cdtg.sample",
+        "cdtg/generator.safetensors",
+    ),
+    "diffusion": Backend(
+        "diffusion", DiffusionSettings, SampleSettings, "tgn.diffusion.stage",
+        "tgn.diffusion.sample", "diffusion/denoiser.safetensors",
+    ),
+}  # fmt: skip
+
+
+def backend(name: str) -> Backend:
+    """Return a way to draw.
+
+    Raises:
+        UserError: if there is none of that name.
+    """
+    if name not in BACKENDS:
+        raise UserError(f"--backend got {name!r}, expected one of {', '.join(BACKENDS)}")
+    return _BACKENDS[name]
+
+
+def trained_backend(run: Run, asked: str | None = None) -> Backend:
+    """Return the backend that was asked for, else the one that was trained last in the run.
+
+    Raises:
+        NotFoundError: if nothing was trained.
+        UserError: for a name that is none.
+    """
+    if asked is not None:
+        return backend(asked)
+    files = {name: run.path / _BACKENDS[name].weights for name in BACKENDS}
+    trained = {name: file for name, file in files.items() if file.is_file()}
+    if not trained:
+        raise NotFoundError(f"no trained generator in {run.path}; make it with: tgn train")
+    return _BACKENDS[max(trained, key=lambda name: trained[name].stat().st_mtime_ns)]
+
+
+def generate(
+    run: Run, request: "Request", progress: Progress, resume: bool = True
+) -> dict[str, int]:
+    """Draw images with what was trained last; see `tgn.core.generation.generate`."""
+    from tgn.core.generation import generate as draw_all
+
+    studio = trained_backend(run).open_studio(run, request.settings)
+    return draw_all(run, studio, request, progress, resume)
