@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tgn.cdtg.settings import DrawSettings, TrainSettings
 from tgn.core.config import Settings
-from tgn.core.errors import NotFoundError, UserError
+from tgn.core.errors import UserError
 from tgn.core.progress import Progress
 from tgn.core.runs import Run
 from tgn.core.settings import GenerateSettings
@@ -32,11 +32,11 @@ class Backend:
 
     def train(self, run: Run, settings: Settings, progress: Progress, resume: bool = True) -> None:
         """Train it on a run that has been distilled."""
-        import_module(self.stage).train(run, settings, progress, resume)
+        _module(self.stage).train(run, settings, progress, resume)
 
     def open_studio(self, run: Run, settings: GenerateSettings) -> "Studio":
         """Make ready to draw."""
-        opened: Studio = import_module(self.studio).open_studio(run, settings)
+        opened: Studio = _module(self.studio).open_studio(run, settings)
         return opened
 
 
@@ -52,6 +52,17 @@ _BACKENDS: dict[BackendName, Backend] = {
 }  # fmt: skip
 
 
+def _module(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name == "diffusers":
+            raise UserError(
+                "drawing by diffusion needs diffusers: pip install 'tgn[diffusion]'"
+            ) from None
+        raise
+
+
 def backend(name: str) -> Backend:
     """Return a way to draw.
 
@@ -64,19 +75,18 @@ def backend(name: str) -> Backend:
 
 
 def trained_backend(run: Run, asked: str | None = None) -> Backend:
-    """Return the backend that was asked for, else the one that was trained last in the run.
+    """Return the backend that was asked for, else the one that was trained last, else CDTG.
 
     Raises:
-        NotFoundError: if nothing was trained.
         UserError: for a name that is none.
     """
     if asked is not None:
         return backend(asked)
     files = {name: run.path / _BACKENDS[name].weights for name in BACKENDS}
     trained = {name: file for name, file in files.items() if file.is_file()}
-    if not trained:
-        raise NotFoundError(f"no trained generator in {run.path}; make it with: tgn train")
-    return _BACKENDS[max(trained, key=lambda name: trained[name].stat().st_mtime_ns)]
+    return _BACKENDS[
+        max(trained, key=lambda name: trained[name].stat().st_mtime_ns, default="cdtg")
+    ]
 
 
 def generate(

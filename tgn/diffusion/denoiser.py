@@ -1,0 +1,145 @@
+"""The network of diffusion: noisy images, time, class and tail features in, velocity out."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tgn.core.checkpoints import load_strictly, load_weights, read_metadata, save_weights
+from tgn.core.errors import NotFoundError
+
+WEIGHTS, FORMAT = "denoiser.safetensors", "tgn-diffusion-1"
+CONTEXT = 64  # channels of a token
+NORM_GROUPS = 8
+LARGEST_FINE = 64  # larger images are cut into larger patches, so that the cost stays within reach
+
+
+class DenoiserFacts(NamedTuple):
+    """What a denoiser is built from, and rebuilt from its file."""
+
+    size: int  # side of images in pixels
+    bands: int
+    width: int  # channels at full resolution
+    num_classes: int
+    feature_channels: int  # D of the tail net
+    grid_size: int  # g of its features
+
+    @property
+    def patch(self) -> int:
+        """Side of the squares of pixels that the network sees as one place."""
+        return 2 if self.size <= LARGEST_FINE else 4
+
+
+class Source(NamedTuple):
+    """Where drawings come from."""
+
+    features: Tensor  # of the tail net, [B, D, h, w]
+    noise: Tensor  # standard normal, [B, D, g, g]
+    ratio: Tensor  # r in [0, 1], [B]
+
+
+class Denoiser(nn.Module):
+    """A UNet of diffusers over patches of pixels; cross-attention reads the source's features.
+
+    The ratio r keeps its meaning: the tokens are sqrt(1 - r^2) times the standardised features
+    plus r times noise, so that at r = 1 nothing of the source is left; r itself is told by a token
+    of its own. Training sees every r.
+
+    Args:
+        facts: of the network.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, facts: DenoiserFacts) -> None:
+        super().__init__()
+        self.facts = facts
+        width, channels = facts.width, facts.bands * facts.patch**2
+        self.unet: Any = UNet2DConditionModel(
+            sample_size=facts.size // facts.patch,
+            in_channels=channels,
+            out_channels=channels,
+            block_out_channels=(width, 2 * width, 2 * width),
+            layers_per_block=1,
+            down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+            cross_attention_dim=CONTEXT,
+            attention_head_dim=4,
+            norm_num_groups=NORM_GROUPS,
+            num_class_embeds=facts.num_classes + 1,
+        )
+        self.embed = nn.Linear(facts.feature_channels, CONTEXT)
+        self.place = nn.Parameter(0.02 * torch.randn(1, facts.grid_size**2, CONTEXT))
+        self.tell_ratio = nn.Sequential(
+            nn.Linear(1, CONTEXT), nn.SiLU(), nn.Linear(CONTEXT, CONTEXT)
+        )
+        shape = (1, facts.feature_channels, 1, 1)
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("std", torch.ones(shape))
+
+    @property
+    def no_class(self) -> int:
+        """The label of images whose class is not told."""
+        return self.facts.num_classes
+
+    def fit(self, features: Tensor) -> None:
+        """Take the measure of real features [N, D, h, w]; once, before training."""
+        features = self._pooled(features)
+        self.mean.copy_(features.mean((0, 2, 3), keepdim=True))
+        self.std.copy_(features.std((0, 2, 3), keepdim=True).clamp(min=1e-4))
+
+    def forward(self, noisy: Tensor, times: Tensor, source: Source, labels: Tensor) -> Tensor:
+        """Return the velocity.
+
+        Args:
+            noisy: images, [B, bands, H, W].
+            times: [B] in [0, 1000).
+            source: of each image.
+            labels: classes, or `no_class`, [B].
+        """
+        patches = F.pixel_unshuffle(noisy, self.facts.patch)  # [B, bands p^2, H / p, W / p]
+        tokens = self._tokens(source)  # [B, g^2 + 1, CONTEXT]
+        velocity = self.unet(patches, times, tokens, class_labels=labels).sample
+        return F.pixel_shuffle(velocity.float(), self.facts.patch)
+
+    def _tokens(self, source: Source) -> Tensor:
+        features, noise, ratio = source
+        features = self._pooled(features)
+        r = ratio.view(-1, 1, 1, 1)
+        mixed = (1 - r.square()).sqrt() * (features - self.mean) / self.std + r * noise
+        tokens = self.embed(mixed.flatten(2).mT) + self.place
+        return torch.cat((tokens, self.tell_ratio(ratio[:, None])[:, None]), dim=1)
+
+    def _pooled(self, features: Tensor) -> Tensor:
+        if features.shape[-1] == self.facts.grid_size:
+            return features
+        return F.adaptive_avg_pool2d(features.float(), self.facts.grid_size)
+
+
+def save_denoiser(path: Path, denoiser: Denoiser, tail_net_sha256: str) -> None:
+    """Write a denoiser so that `load_denoiser` can build it again."""
+    facts = json.dumps(denoiser.facts._asdict())
+    told = {"format": FORMAT, "facts": facts, "tail_net_sha256": tail_net_sha256}
+    save_weights(path, denoiser.state_dict(), told)
+
+
+def load_denoiser(path: Path) -> tuple[Denoiser, str]:
+    """Read what `save_denoiser` wrote.
+
+    Returns:
+        The denoiser in eval without gradients, and the SHA-256 of the tail net it was trained with.
+
+    Raises:
+        NotFoundError: if there is none; says which command makes it.
+    """
+    if not path.is_file():
+        raise NotFoundError(f"no denoiser {path}; make it with: tgn train --backend diffusion")
+    told = read_metadata(path)
+    denoiser = Denoiser(DenoiserFacts(**json.loads(told["facts"])))
+    load_strictly(denoiser, load_weights(path), str(path))
+    return denoiser.eval().requires_grad_(False), told["tail_net_sha256"]

@@ -1,0 +1,189 @@
+"""One step of diffusion: noise is added to images, the denoiser says which way back."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from tgn.core.augmentation import SYMMETRIES, random_dihedral
+from tgn.core.averaging import averaged
+from tgn.core.critic import Critic
+from tgn.core.data import Ahead, BatchSampler, ImageSet
+from tgn.core.devices import Device
+from tgn.core.images import to_pm1
+from tgn.core.seeds import generator
+from tgn.diffusion.denoiser import Denoiser, Source
+from tgn.diffusion.sampler import Recipe, draw_images
+from tgn.diffusion.schedule import TIMES, ddim, min_snr_weight
+from tgn.diffusion.settings import DiffusionSettings, SampleSettings
+
+TRANSFER_SHARE = 4  # every fourth image is also seen as of another class
+COMMITMENT = 0.25  # gamma of the transfer term
+WARM_UP = 0.05  # of the steps
+CLIP_NORM = 1.0
+
+
+class Drawn(NamedTuple):
+    """One process's part of a step, as it is drawn on the CPU."""
+
+    images_u8: Tensor  # [B, bands, H, W]
+    labels: Tensor  # [B]
+    others: Tensor  # labels drawn as often as classes have images, [B]
+    codes: Tensor  # symmetry of each image, [B]
+    times: Tensor  # [B] in [0, 1000)
+    ratio: Tensor  # r, [B]
+    is_told: Tensor  # whether class and source are told, [B]
+    noise: Tensor  # [B, bands, H, W]
+    feature_noise: Tensor  # [B, D, g, g]
+
+
+class DiffusionTrainer:
+    """Steps of the denoiser; classes are drawn alike, however many images they have."""
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        critic: Critic,
+        images: ImageSet,
+        settings: DiffusionSettings,
+        device: Device,
+    ) -> None:
+        self.denoiser, self.critic, self.images = denoiser, critic, images
+        self.settings, self.device = settings, device
+        self.sampler = BatchSampler(images.labels, settings.batch_size, True, settings.seed)
+        self.drawn = Ahead(self._draw, settings.steps, in_thread=device.is_gpu)
+        self.average = averaged(denoiser, 0.5 ** (settings.batch_size / settings.ema_images))
+        self.optimizer = torch.optim.AdamW(
+            denoiser.parameters(), settings.lr, weight_decay=settings.weight_decay
+        )
+        self.schedule = ddim()
+        self.signal = self.schedule.alphas_cumprod.to(device.torch_device)
+        self.recipe = Recipe(SampleSettings(device="cpu"))
+
+    @property
+    def averaged_denoiser(self) -> Denoiser:
+        """The denoiser with averaged weights, the one that is used and saved."""
+        return cast(Denoiser, self.average.module)
+
+    @torch.inference_mode()
+    def draw(self, real_u8: Tensor, label: int, ratio: float, draw: torch.Generator) -> Tensor:
+        """Draw from real images [B, bands, H, W] of a class with the averaged denoiser."""
+        device, facts = self.device, self.denoiser.facts
+        count, target = len(real_u8), device.torch_device
+        noise = torch.randn(count, *real_u8.shape[1:], generator=draw).to(target)
+        own = torch.randn(
+            count, facts.feature_channels, facts.grid_size, facts.grid_size, generator=draw
+        )
+        with device.autocast():
+            features = self.critic(to_pm1(device.put(real_u8))).stages[-1]
+        source = Source(
+            features.float(), own.to(target), torch.full((count,), ratio, device=target)
+        )
+        labels = torch.full((count,), label, device=target)
+        net = self.averaged_denoiser.eval()
+        return draw_images(net, noise, source, labels, self.recipe, device.autocast)
+
+    def train_step(self, step: int) -> Mapping[str, Tensor]:
+        """Do step ``step``."""
+        drawn = self.drawn(step)
+        target = self.device.torch_device
+        images = to_pm1(self.device.put(drawn.images_u8))
+        labels, others, codes, times, ratio, is_told, noise, own = (x.to(target) for x in drawn[1:])
+        images = random_dihedral(images, codes)
+        with self.device.autocast(), torch.no_grad():
+            features = self.critic(images).stages[-1].float()
+        labels = torch.where(is_told, labels, self.denoiser.no_class)
+        source = Source(features, own, torch.where(is_told, ratio, 1.0))
+        noisy = self.schedule.add_noise(images, noise, times)
+        wanted = self.schedule.get_velocity(images, noise, times)
+        with self.device.autocast():
+            found = self.denoiser.train()(noisy, times, source, labels)
+        weight = min_snr_weight(self.signal[times], self.settings.min_snr)
+        loss = (weight * _distance(found, wanted)).mean()
+        terms = {"velocity": loss.detach()}
+        if self.settings.transfer:
+            few = slice(0, len(images), TRANSFER_SHARE)
+            part = Source(*(x[few] for x in source))
+            with self.device.autocast():
+                other = self.denoiser(noisy[few], times[few], part, others[few])
+            terms["transfer"] = transfer_loss(found[few], other, times[few])
+            loss = loss + self.settings.transfer * terms["transfer"]
+        self._descend(loss, step)
+        return {name: term.detach() for name, term in terms.items()}
+
+    def _descend(self, loss: Tensor, step: int) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.lr * _rate(step / self.settings.steps)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        parameters = list(self.denoiser.parameters())
+        self.device.average_gradients(parameters)
+        nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
+        self.optimizer.step()
+        self.average.update_parameters(self.denoiser)
+
+    def _draw(self, step: int) -> Drawn:
+        """Draw the global batch of a step and return this process's rows of it."""
+        size, draw = self.settings.batch_size, generator(self.settings.seed, "diffusion", step)
+        facts, rows = self.denoiser.facts, self.sampler.rows(step)
+        by_number = torch.randint(len(self.images), (size,), generator=draw)
+        everything = (
+            self.images.labels[rows],
+            self.images.labels[by_number],
+            torch.randint(SYMMETRIES, (size,), generator=draw),
+            torch.randint(TIMES, (size,), generator=draw),
+            torch.rand(size, generator=draw).square(),  # all of [0, 1], more of it near 0
+            torch.rand(size, generator=draw) >= self.settings.dropped,
+            torch.randn(size, facts.bands, facts.size, facts.size, generator=draw),
+            torch.randn(
+                size, facts.feature_channels, facts.grid_size, facts.grid_size, generator=draw
+            ),
+        )
+        mine = self.device.mine(torch.arange(size))
+        return Drawn(self.images.batch(rows[mine]), *(values[mine] for values in everything))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return denoiser, average and optimiser."""
+        return {name: part.state_dict() for name, part in self._stateful()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a saved state."""
+        for name, part in self._stateful():
+            part.load_state_dict(state[name])
+
+    def _stateful(self) -> Iterator[tuple[str, Any]]:
+        yield "denoiser", self.denoiser
+        yield "average", self.average
+        yield "optimizer", self.optimizer
+
+
+def transfer_loss(own: Tensor, other: Tensor, times: Tensor) -> Tensor:
+    """What is drawn of one class should not be far from what is drawn of another, above all early.
+
+    Drawing the other class as often as it has images lends the tail what head classes have in
+    common. Source: Qin et al. 2023, Class-Balancing Diffusion Models (arXiv 2305.00562), eq. 9.
+
+    Args:
+        own: velocity for the class of the image, [B, bands, H, W].
+        other: for another class, alike.
+        times: [B] in [0, 1000).
+
+    Returns:
+        A scalar.
+    """
+    share = times / TIMES
+    pulled = _distance(own, other.detach()) + COMMITMENT * _distance(own.detach(), other)
+    return (share * pulled).mean()
+
+
+def _distance(a: Tensor, b: Tensor) -> Tensor:
+    """Mean squared difference of each image, [B]."""
+    return (a - b).square().mean((1, 2, 3))
+
+
+def _rate(share: float) -> float:
+    """Rise over the warm-up, then half a cosine; share of the steps in [0, 1)."""
+    if share < WARM_UP:
+        return (share + 0.01) / (WARM_UP + 0.01)
+    return 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * (share - WARM_UP) / (1 - WARM_UP)))))
