@@ -11,11 +11,12 @@ from tgn.core.progress import Progress
 from tgn.core.runs import Run
 from tgn.core.settings import GenerateSettings
 from tgn.diffusion.settings import DiffusionSettings, SampleSettings
+from tgn.diffusion.stable.settings import StableSampleSettings, StableSettings
 
 if TYPE_CHECKING:  # what is of torch is imported when it is used: --help must not wait for it
     from tgn.core.generation import Request, Studio
 
-BackendName = Literal["cdtg", "diffusion"]
+BackendName = Literal["cdtg", "diffusion", "stable-diffusion"]
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 
 
@@ -49,6 +50,10 @@ _BACKENDS: dict[BackendName, Backend] = {
         "diffusion", DiffusionSettings, SampleSettings, "tgn.diffusion.stage",
         "tgn.diffusion.sample", "diffusion/denoiser.safetensors",
     ),
+    "stable-diffusion": Backend(
+        "a pretrained model", StableSettings, StableSampleSettings, "tgn.diffusion.stable.stage",
+        "tgn.diffusion.stable.sample", "stable-diffusion/recipe.json",
+    ),
 }  # fmt: skip
 
 
@@ -56,9 +61,9 @@ def _module(name: str) -> Any:
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
-        if error.name == "diffusers":
+        if error.name in ("diffusers", "transformers", "peft"):
             raise UserError(
-                "drawing by diffusion needs diffusers: pip install 'tgn[diffusion]'"
+                f"drawing by diffusion needs {error.name}: pip install 'tgn[diffusion]'"
             ) from None
         raise
 

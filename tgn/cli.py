@@ -183,6 +183,9 @@ def train_verb(
     backend_name: Annotated[
         str, typer.Option("--backend", help=f"What draws: {', '.join(BACKENDS)}.")
     ] = "cdtg",
+    model: Annotated[
+        str | None, typer.Option(help="Of stable-diffusion: a name on the hub, or a folder.")
+    ] = None,
     run: RunOption = None,
     config: ConfigOption = None,
     set_: SetOption = None,
@@ -196,7 +199,9 @@ def train_verb(
     The settings below are CDTG's; those of another backend: --backend NAME --dry-run.
     """
     chosen = backend(backend_name)
-    settings = settings_of(chosen.train_settings, config, set_, seed=seed, device=device)
+    settings = settings_of(
+        chosen.train_settings, config, set_, seed=seed, device=device, model=model
+    )
     found = find_run(run)
     if dry_run:
         show_plan(settings, f"train {chosen.title} in run {found.name!r}")

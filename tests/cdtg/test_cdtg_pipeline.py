@@ -9,13 +9,14 @@ from tgn.backends import generate
 from tgn.cdtg import stage as training
 from tgn.cdtg.sample import Studio, open_studio
 from tgn.cdtg.settings import DrawSettings, TrainSettings
-from tgn.core.clip import load_clip, prompts_of, tiny_clip
+from tgn.core.clip import load_clip, tiny_clip
 from tgn.core.errors import NotFoundError, UserError
 from tgn.core.files import read_json_lines, sha256_of
 from tgn.core.generation import Request
 from tgn.core.manifest import image_set, read_manifest, rows_in_use
 from tgn.core.preview import Preview
 from tgn.core.progress import Silent
+from tgn.core.prompts import prompts_of
 from tgn.kmdn.settings import DistillSettings
 from tgn.kmdn.stage import distill
 
@@ -128,7 +129,7 @@ def test_prompt_i_belongs_to_folder_i(fake_run):
     split = fake_run.split()
     for entry, prompts in zip(split.classes, prompts_of(split.names), strict=True):
         assert all(entry.folder in prompt for prompt in prompts)
-    guide = tiny_clip(split.names, 32)
+    guide = tiny_clip(prompts_of(split.names), 32)
     assert guide.tokens.shape[0] == split.num_classes
     images = torch.zeros(2, 3, 32, 32, requires_grad=True)
     guide.freeze()(images).sum().backward()
@@ -146,7 +147,7 @@ def test_prompt_i_belongs_to_folder_i(fake_run):
 )
 def test_clip_sources_that_cannot_work_say_what_to_use(spec, message):
     with pytest.raises(UserError, match=message):
-        load_clip(spec, ["a", "b"])
+        load_clip(spec, prompts_of(["a", "b"]))
 
 
 def test_a_tag_that_cannot_be_fetched_names_the_ways_out(monkeypatch):
@@ -157,7 +158,7 @@ def test_a_tag_that_cannot_be_fetched_names_the_ways_out(monkeypatch):
 
     monkeypatch.setattr(open_clip, "create_model", offline)
     with pytest.raises(UserError, match="not cached .* clip=tiny .* clip=none"):
-        load_clip("ViT-B-32:openai", ["a"])
+        load_clip("ViT-B-32:openai", [["a"]])
 
 
 def test_a_run_without_tail_net_or_generator_names_the_command(fake_run):

@@ -15,6 +15,7 @@ from tgn.core.data import BatchSampler, ImageSet
 from tgn.core.devices import Device
 from tgn.core.images import to_pm1
 from tgn.core.loops import Job, run_steps
+from tgn.core.prompts import Prompts
 from tgn.core.seeds import generator, seed_of
 from tgn.core.settings import LoopSettings
 
@@ -68,7 +69,7 @@ class ClipTrainer:
 
 def trained_tiny_clip(
     images: ImageSet,
-    names: list[str],
+    prompts: Prompts,
     loop: LoopSettings,
     job: Job,
 ) -> ClipGuide:
@@ -77,7 +78,7 @@ def trained_tiny_clip(
     The cache is ``clip_tiny.safetensors`` in the job's folder.
     """
     torch.manual_seed(seed_of(loop.seed, "clip init"))
-    guide = tiny_clip(names, images.size)
+    guide = tiny_clip(prompts, images.size)
     cache = job.directory / "clip_tiny.safetensors"
     if not cache.is_file():
         _train(guide, images, loop, job, cache)

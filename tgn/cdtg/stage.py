@@ -19,6 +19,7 @@ from tgn.core.files import sha256_of
 from tgn.core.loops import Job, run_steps
 from tgn.core.preview import Preview
 from tgn.core.progress import Progress
+from tgn.core.prompts import Prompts, read_prompts
 from tgn.core.runs import Run
 from tgn.core.seeds import seed_of
 from tgn.core.settings import LoopSettings
@@ -72,7 +73,7 @@ def open_trainer(run: Run, settings: TrainSettings, job: Job) -> CdtgTrainer:
         )
     numbers = architecture(settings.preset, settings.size, tail_net.facts.bands)
     images = split.image_set("train", run.path, numbers.size, tail_net.facts.bands)
-    clip = _clip(settings, images, split.names, job)
+    clip = _clip(settings, images, read_prompts(run.path, split), job)
     images = images if settings.classes == "all" else of_classes(images, split.tail_classes)
     parts = _build(numbers, split.num_classes, Critic(tail_net), clip, settings.seed)
     return CdtgTrainer(_placed(parts, images, settings, device), images, settings, device)
@@ -98,12 +99,12 @@ def _placed(parts: Parts, images: ImageSet, settings: TrainSettings, device: Dev
 
 
 def _clip(
-    settings: TrainSettings, images: ImageSet, names: list[str], job: Job
+    settings: TrainSettings, images: ImageSet, prompts: Prompts, job: Job
 ) -> ClipGuide | None:
     if settings.clip == "none" or not settings.clip_weight:
         return None
     if settings.clip != "tiny":
-        return job.device.place(load_clip(settings.clip, names)).freeze()
+        return job.device.place(load_clip(settings.clip, prompts)).freeze()
     loop = LoopSettings(steps=settings.clip_steps, seed=settings.seed)
     inner = Job(job.directory / "clip", job.device, job.progress, job.resume)
-    return trained_tiny_clip(images, names, loop, inner).freeze()
+    return trained_tiny_clip(images, prompts, loop, inner).freeze()

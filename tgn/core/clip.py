@@ -1,6 +1,7 @@
 """CLIP, of open_clip or trained here: from images to embeddings and to prompts, differentiable."""
 
 from collections.abc import Sequence
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,9 @@ from torch.nn import functional as F
 
 from tgn.core.checkpoints import load_strictly, load_weights
 from tgn.core.errors import UserError
+from tgn.core.prompts import Prompts
 
 REMEDY = "use --set clip=tiny (trained here, no download), clip=none, or clip=ARCH:/path/to/file"
-TEMPLATES = (
-    "an aerial image of a {}",
-    "a satellite photo of a {}",
-    "a {} seen from above",
-    "an overhead view of a {}",
-)
-
 # Weights whose activation is QuickGELU although their architecture's name does not say so.
 # Sources: the model cards and notebooks of GeoRSCLIP and SkyCLIP, open_clip issue 771.
 REMOTE_SENSING = {
@@ -104,12 +99,7 @@ class ClipGuide(nn.Module):
         return float(self.model.logit_scale.detach().exp())
 
 
-def prompts_of(names: Sequence[str]) -> list[list[str]]:
-    """Return the prompts of each class, in the order of ``names``."""
-    return [[template.format(name) for template in TEMPLATES] for name in names]
-
-
-def tiny_clip(names: Sequence[str], size: int) -> ClipGuide:
+def tiny_clip(prompts: Prompts, size: int) -> ClipGuide:
     """Build the small untrained CLIP that ``clip=tiny`` trains on the run's own images.
 
     It takes images at their own ``size``, at most 64 px: its network is convolutional.
@@ -117,12 +107,12 @@ def tiny_clip(names: Sequence[str], size: int) -> ClipGuide:
     import open_clip
 
     model = open_clip.CLIP(**TINY_CONFIG)
-    tokens = _tokens(open_clip.SimpleTokenizer(context_length=16), names)
+    tokens = _tokens(open_clip.SimpleTokenizer(context_length=16), prompts)
     size = min(size, TINY_CONFIG["vision_cfg"]["image_size"])
     return ClipGuide(model, tokens, size, mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
-def load_clip(spec: str, names: Sequence[str]) -> ClipGuide:
+def load_clip(spec: str, prompts: Prompts) -> ClipGuide:
     """Load ``arch:tag`` or ``arch:/local/file`` through open_clip, frozen.
 
     ``remoteclip:/file``, ``georsclip:/file`` and ``skyclip:/file`` stand for the architecture
@@ -145,7 +135,7 @@ def load_clip(spec: str, names: Sequence[str]) -> ClipGuide:
     size = model.visual.image_size
     return ClipGuide(
         model,
-        _tokens(open_clip.get_tokenizer(arch), names),
+        _tokens(open_clip.get_tokenizer(arch), prompts),
         size[0] if isinstance(size, tuple) else size,
         getattr(model.visual, "image_mean", None) or open_clip.OPENAI_DATASET_MEAN,
         getattr(model.visual, "image_std", None) or open_clip.OPENAI_DATASET_STD,
@@ -177,5 +167,7 @@ def _from_tag(arch: str, tag: str) -> Any:
         ) from None
 
 
-def _tokens(tokenizer: Any, names: Sequence[str]) -> Tensor:
-    return torch.stack([tokenizer(prompts) for prompts in prompts_of(names)])
+def _tokens(tokenizer: Any, prompts: Prompts) -> Tensor:
+    """Tokens [C, P, L]; classes with fewer prompts than others say them again."""
+    most = max(len(own) for own in prompts)
+    return torch.stack([tokenizer(list(islice(cycle(own), most))) for own in prompts])

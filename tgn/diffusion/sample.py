@@ -13,6 +13,7 @@ from tgn.core.devices import Device
 from tgn.core.errors import UserError
 from tgn.core.files import sha256_of
 from tgn.core.images import to_u8
+from tgn.core.prompts import read_prompts
 from tgn.core.runs import Run
 from tgn.core.seeds import seed_of
 from tgn.core.settings import GenerateSettings
@@ -103,6 +104,6 @@ def _judges(run: Run, settings: SampleSettings, device: Device) -> list[tuple[fl
     if settings.clip_guidance:
         if settings.clip == "none":
             raise UserError("clip_guidance wants a CLIP: --set clip=arch:tag or clip=arch:/file")
-        clip = device.place(load_clip(settings.clip, run.split().names)).freeze()
+        clip = device.place(load_clip(settings.clip, read_prompts(run.path, run.split()))).freeze()
         judges.append((settings.clip_guidance, clip_judge(clip)))
     return judges

@@ -112,7 +112,7 @@ def load_extractor(spec: str, tail_file: Path) -> Extractor:
     """
     if spec.startswith("clip/"):
         source = spec.removeprefix("clip/")
-        return clip_extractor(source, load_clip(source, ["place"]).freeze())
+        return clip_extractor(source, load_clip(source, [["a place"]]).freeze())
     name, _, file = spec.partition(":")
     path = tail_file if name == "tail" else Path(file)
     if name != "tail" and not file:

@@ -15,6 +15,7 @@ from tgn.core.errors import NotFoundError, UserError
 from tgn.core.files import read_json, sha256_of
 from tgn.core.folds import FOLDS, read_folds
 from tgn.core.progress import Progress
+from tgn.core.prompts import prompts_of
 from tgn.core.runs import Run
 from tgn.score.extractors import Extractor, apply_network, clip_extractor
 from tgn.score.networks import ClassLogits
@@ -133,7 +134,7 @@ def load_clip_judge(spec: str, names: list[str]) -> ClipJudge:
     Raises:
         UserError: for an unknown architecture or weights that cannot be had.
     """
-    guide = load_clip(spec, names).freeze()
+    guide = load_clip(spec, prompts_of(names)).freeze()
     return ClipJudge(guide, clip_extractor(spec, guide))
 
 

@@ -1,0 +1,1 @@
+"""Drawing with a pretrained latent diffusion model, from real images of the rare classes."""
