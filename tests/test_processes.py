@@ -138,6 +138,42 @@ def test_the_pipeline_on_two_processes_is_that_on_one(fake_run, tmp_path):
     assert found[0] == found[1]
 
 
+def test_diffusion_on_two_processes_is_that_on_one(fake_run, tmp_path):
+    small = ["--set", "steps=4", "--set", "batch_size=16"]
+    run_on(1, "tgn", "distill", *COMMON, *small, "--set", "bank_views=2")
+    trained, curves = fake_run.path / "diffusion" / "metrics.jsonl", {}
+    for processes in (2, 1):
+        words = ["--backend", "diffusion", "--no-resume", "--set", "width=16"]
+        run_on(processes, "tgn", "train", *COMMON, *small, *words)
+        curves[processes] = tmp_path / f"on{processes}.jsonl"
+        shutil.copy(trained, curves[processes])
+    assert_same_curve(curves[1], curves[2])
+    quick = ["--device", "cpu", "--set", "block=4", "--set", "sampling_steps=2", "--n", "6"]
+    for processes in (1, 2):
+        out = ["--class", "all", "--out", str(tmp_path / f"drawn{processes}")]
+        run_on(processes, "tgn", "generate", *quick, *out)
+    one, two = (
+        {path.relative_to(root): path.read_bytes() for path in root.rglob("*.png")}
+        for root in (tmp_path / "drawn1", tmp_path / "drawn2")
+    )
+    assert len(one) == 6 * len(fake_run.split().tail_classes)
+    assert one == two
+
+
+def test_a_taught_detector_on_two_processes_is_that_on_one(in_tmp):
+    drawn = ["--set", "train=4", "--set", "test=2", "--set", "imbalance=1", "--set", "size=128"]
+    run_on(1, "tgn", "scenes", "drawn", "--boxes", "rotated", *drawn)
+    parts = [f"drawn/{part}/{x}" for part in ("train", "test") for x in ("labelTxt", "images")]
+    data = [*parts[:2], "--test", *parts[2:]]
+    small = ["--set", "detector=gfl", "--set", "width=32", "--set", "size=128", "--set", "steps=3"]
+    run_on(1, "classify", "detect", "train", *data, *COMMON, *small, "--name", "teacher")
+    for processes in (1, 2):
+        taught = ["--distill", "ld+kd", "--teacher", "teacher", "--name", f"on{processes}"]
+        run_on(processes, "classify", "detect", "train", *data, *COMMON, *small, *taught)
+    folder = in_tmp / "runs" / "detect"
+    assert_same_curve(folder / "on1" / "metrics.jsonl", folder / "on2" / "metrics.jsonl", 5e-3)
+
+
 def test_a_batch_that_cannot_be_dealt_out_is_an_error(fake_run):
     with pytest.raises(AssertionError, match="cannot be dealt out to 2 processes"):
         run_on(2, "classify", "train", *COMMON, "--set", "batch_size=15", "--set", "size=16")
