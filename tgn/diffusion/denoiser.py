@@ -2,10 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -14,6 +15,7 @@ from tgn.core.errors import NotFoundError
 
 WEIGHTS, FORMAT = "denoiser.safetensors", "tgn-diffusion-1"
 CONTEXT = 64  # channels of a token
+HINTS = 48  # channels of the source's features beside the image
 NORM_GROUPS = 8
 LARGEST_FINE = 64  # larger images are cut into larger patches, so that the cost stays within reach
 
@@ -43,11 +45,12 @@ class Source(NamedTuple):
 
 
 class Denoiser(nn.Module):
-    """A UNet of diffusers over patches of pixels; cross-attention reads the source's features.
+    """A UNet of diffusers over patches of pixels that knows a source by its features.
 
-    The ratio r keeps its meaning: the tokens are sqrt(1 - r^2) times the standardised features
-    plus r times noise, so that at r = 1 nothing of the source is left; r itself is told by a token
-    of its own. Training sees every r.
+    They are read through cross-attention, and laid beside the image: where things are is learned
+    much sooner so. The ratio r keeps its meaning: what is read is sqrt(1 - r^2) times the
+    standardised features plus r times noise, so that at r = 1 nothing of the source is left; r
+    itself is told by a token of its own. Training sees every r.
 
     Args:
         facts: of the network.
@@ -55,24 +58,14 @@ class Denoiser(nn.Module):
 
     mean: Tensor
     std: Tensor
+    image_mean: Tensor
+    image_std: Tensor
 
     def __init__(self, facts: DenoiserFacts) -> None:
         super().__init__()
         self.facts = facts
-        width, channels = facts.width, facts.bands * facts.patch**2
-        self.unet: Any = UNet2DConditionModel(
-            sample_size=facts.size // facts.patch,
-            in_channels=channels,
-            out_channels=channels,
-            block_out_channels=(width, 2 * width, 2 * width),
-            layers_per_block=1,
-            down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
-            cross_attention_dim=CONTEXT,
-            attention_head_dim=4,
-            norm_num_groups=NORM_GROUPS,
-            num_class_embeds=facts.num_classes + 1,
-        )
+        self.unet = _unet(facts)
+        self.hint = nn.Conv2d(facts.feature_channels, HINTS, 1)
         self.embed = nn.Linear(facts.feature_channels, CONTEXT)
         self.place = nn.Parameter(0.02 * torch.randn(1, facts.grid_size**2, CONTEXT))
         self.tell_ratio = nn.Sequential(
@@ -81,37 +74,54 @@ class Denoiser(nn.Module):
         shape = (1, facts.feature_channels, 1, 1)
         self.register_buffer("mean", torch.zeros(shape))
         self.register_buffer("std", torch.ones(shape))
+        self.register_buffer("image_mean", torch.zeros(1, facts.bands, 1, 1))
+        self.register_buffer("image_std", torch.ones(()))
 
     @property
     def no_class(self) -> int:
         """The label of images whose class is not told."""
         return self.facts.num_classes
 
-    def fit(self, features: Tensor) -> None:
-        """Take the measure of real features [N, D, h, w]; once, before training."""
+    def fit(self, features: Tensor, images_pm1: Tensor) -> None:
+        """Take the measure of real features [N, D, h, w] and images [M, bands, H, W]; once."""
         features = self._pooled(features)
+        self.image_mean.copy_(images_pm1.mean((0, 2, 3), keepdim=True))
+        self.image_std.copy_((images_pm1 - self.image_mean).square().mean().sqrt().clamp(min=1e-3))
         self.mean.copy_(features.mean((0, 2, 3), keepdim=True))
         self.std.copy_(features.std((0, 2, 3), keepdim=True).clamp(min=1e-4))
+
+    def encode(self, images_pm1: Tensor) -> Tensor:
+        """Images of mean 0 and variance 1: a schedule of noise takes that for granted."""
+        return (images_pm1 - self.image_mean) / self.image_std
+
+    def decode(self, images: Tensor) -> Tensor:
+        """The way back, about [-1, 1]."""
+        return images * self.image_std + self.image_mean
 
     def forward(self, noisy: Tensor, times: Tensor, source: Source, labels: Tensor) -> Tensor:
         """Return the velocity.
 
         Args:
-            noisy: images, [B, bands, H, W].
+            noisy: encoded images with noise, [B, bands, H, W].
             times: [B] in [0, 1000).
             source: of each image.
             labels: classes, or `no_class`, [B].
         """
         patches = F.pixel_unshuffle(noisy, self.facts.patch)  # [B, bands p^2, H / p, W / p]
-        tokens = self._tokens(source)  # [B, g^2 + 1, CONTEXT]
-        velocity = self.unet(patches, times, tokens, class_labels=labels).sample
+        mixed = self._mixed(source)  # [B, D, g, g]
+        hints = F.interpolate(self.hint(mixed), patches.shape[2:], mode="bilinear")
+        seen = torch.cat((patches, hints), dim=1).contiguous(memory_format=torch.channels_last)
+        tokens = self._tokens(mixed, source.ratio)  # [B, g^2 + 1, CONTEXT]
+        velocity = self.unet(seen, times, tokens, class_labels=labels).sample
         return F.pixel_shuffle(velocity.float(), self.facts.patch)
 
-    def _tokens(self, source: Source) -> Tensor:
-        features, noise, ratio = source
-        features = self._pooled(features)
-        r = ratio.view(-1, 1, 1, 1)
-        mixed = (1 - r.square()).sqrt() * (features - self.mean) / self.std + r * noise
+    def _mixed(self, source: Source) -> Tensor:
+        """Features as far as the ratio leaves them, of one size whatever it is."""
+        r = source.ratio.view(-1, 1, 1, 1)
+        features = (self._pooled(source.features) - self.mean) / self.std
+        return (1 - r.square()).sqrt() * features + r * source.noise
+
+    def _tokens(self, mixed: Tensor, ratio: Tensor) -> Tensor:
         tokens = self.embed(mixed.flatten(2).mT) + self.place
         return torch.cat((tokens, self.tell_ratio(ratio[:, None])[:, None]), dim=1)
 
@@ -119,6 +129,26 @@ class Denoiser(nn.Module):
         if features.shape[-1] == self.facts.grid_size:
             return features
         return F.adaptive_avg_pool2d(features.float(), self.facts.grid_size)
+
+
+def _unet(facts: DenoiserFacts) -> Any:
+    width, channels = facts.width, facts.bands * facts.patch**2
+    unet = cast(Any, UNet2DConditionModel)(
+        sample_size=facts.size // facts.patch,
+        in_channels=channels + HINTS,
+        out_channels=channels,
+        block_out_channels=(width, 2 * width, 2 * width),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+        cross_attention_dim=CONTEXT,
+        attention_head_dim=4,
+        norm_num_groups=NORM_GROUPS,
+        num_class_embeds=facts.num_classes + 1,
+    )
+    # The fused attention of CPUs takes longer than all convolutions where tokens are so few.
+    unet.set_attn_processor(AttnProcessor())
+    return unet
 
 
 def save_denoiser(path: Path, denoiser: Denoiser, tail_net_sha256: str) -> None:

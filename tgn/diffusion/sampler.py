@@ -62,10 +62,10 @@ def draw_images(  # noqa: PLR0913
             signal = schedule.alphas_cumprod[int(time)].to(x)
             expected = image_of(x, velocity, signal)
             sigma = float((1 - signal).sqrt())
-            expected = steered(expected, labels, recipe.judges, sigma)
-            velocity = velocity_to(x, expected, signal)
+            moved = steered(denoiser.decode(expected), labels, recipe.judges, sigma)
+            velocity = velocity_to(x, denoiser.encode(moved), signal)
         x = schedule.step(velocity, time, x).prev_sample
-    return x.clamp(-1, 1)
+    return denoiser.decode(x).clamp(-1, 1)
 
 
 def _velocity(  # noqa: PLR0913

@@ -39,10 +39,12 @@ def min_snr_weight(signal: Tensor, gamma: float) -> Tensor:
         gamma: > 0.
 
     Returns:
-        min(snr, gamma) / (snr + 1), [B].
+        clamp(snr, 1, gamma) / (snr + 1), [B]. Differs from the paper: of images the error counts at
+        least once (Salimans and Ho 2022, section 4), for under the strongest noise the source's
+        features still say what is there, and that is learned first.
     """
     snr = signal / (1 - signal)
-    return snr.clamp(max=gamma) / (snr + 1)
+    return snr.clamp(1.0, gamma) / (snr + 1)
 
 
 def image_of(noisy: Tensor, velocity: Tensor, signal: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ class DiffusionSettings(ComputeSettings, PreviewSettings):
     lr: float = Field(1e-3, gt=0, description="highest learning rate (AdamW, cosine)")
     weight_decay: float = Field(0.01, ge=0, description="of all weights")
     dropped: float = Field(0.1, ge=0, lt=1, description="images without class, for guidance")
-    min_snr: float = Field(5.0, gt=0, description="gamma of the min-SNR weight of a time")
+    min_snr: float = Field(5.0, ge=1, description="gamma of the min-SNR weight of a time")
     transfer: float = Field(0.1, ge=0, description="tau, of likeness to drawings of head classes")
     ema_images: float = Field(10_000, gt=0, description="half-life of the averaged weights, images")
 

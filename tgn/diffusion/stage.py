@@ -8,16 +8,18 @@ from tgn.core.critic import Critic, some_features
 from tgn.core.devices import Device
 from tgn.core.errors import UserError
 from tgn.core.files import sha256_of
+from tgn.core.images import to_pm1
 from tgn.core.loops import Job, run_steps
 from tgn.core.preview import Preview
 from tgn.core.progress import Progress
 from tgn.core.runs import Run
-from tgn.core.seeds import seed_of
+from tgn.core.seeds import generator, seed_of
 from tgn.core.split import of_classes
 from tgn.diffusion.denoiser import WEIGHTS, Denoiser, DenoiserFacts, save_denoiser
 from tgn.diffusion.settings import DiffusionSettings
 from tgn.diffusion.train import DiffusionTrainer
 
+FITTED = 512  # images that tell mean and variance
 LARGEST_GRID = 4  # places of a side that the source's features are told of
 
 
@@ -76,5 +78,6 @@ def open_trainer(run: Run, settings: DiffusionSettings, device: Device) -> Diffu
             min(features.shape[-1], LARGEST_GRID),
         )
     )
-    denoiser.fit(features)
+    rows = torch.randperm(len(images), generator=generator(settings.seed, "diffusion fit"))
+    denoiser.fit(features, to_pm1(images.batch(rows[:FITTED])))
     return DiffusionTrainer(device.place(denoiser), critic, images, settings, device)

@@ -18,7 +18,7 @@ from tgn.diffusion.sampler import Recipe, draw_images
 from tgn.diffusion.schedule import TIMES, ddim, min_snr_weight
 from tgn.diffusion.settings import DiffusionSettings, SampleSettings
 
-TRANSFER_SHARE = 4  # every fourth image is also seen as of another class
+TRANSFER_SHARE = 8  # every eighth image is also seen as of another class
 COMMITMENT = 0.25  # gamma of the transfer term
 WARM_UP = 0.05  # of the steps
 CLIP_NORM = 1.0
@@ -93,6 +93,7 @@ class DiffusionTrainer:
         images = random_dihedral(images, codes)
         with self.device.autocast(), torch.no_grad():
             features = self.critic(images).stages[-1].float()
+        images = self.denoiser.encode(images)
         labels = torch.where(is_told, labels, self.denoiser.no_class)
         source = Source(features, own, torch.where(is_told, ratio, 1.0))
         noisy = self.schedule.add_noise(images, noise, times)
