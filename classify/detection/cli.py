@@ -81,8 +81,10 @@ def train_verb(  # noqa: PLR0913
     if dry_run:
         show_plan(settings, f"train {directory} on {counts} images")
     err.print(f"{counts} images train and test; classes: {', '.join(data.classes)}", markup=False)
-    _show(train_detector(parts, directory, settings, TerminalProgress(), resume, master))
-    out.print(f"detector and measures: {directory}", markup=False)
+    result = train_detector(parts, directory, settings, TerminalProgress(), resume, master)
+    if result:  # one process of a job judges
+        _show(result)
+        out.print(f"detector and measures: {directory}", markup=False)
 
 
 @app.command("evaluate")
