@@ -125,4 +125,5 @@ class Device:
 def _has_fast_bf16(device: str) -> bool:
     if device != "cpu" and torch.cuda.is_available():
         return torch.cuda.is_bf16_supported()
-    return torch.cpu._is_amx_tile_supported()  # noqa: SLF001 (torch offers no public question)
+    # torch offers no public question
+    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001
