@@ -1,5 +1,7 @@
 """Diffusion: the network, its schedule, its guidance, and the stage from training to drawing."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -14,10 +16,10 @@ from tgn.diffusion import stage
 from tgn.diffusion.denoiser import Denoiser, DenoiserFacts, Source, load_denoiser, save_denoiser
 from tgn.diffusion.guidance import steered, tail_judge
 from tgn.diffusion.sample import open_studio
-from tgn.diffusion.sampler import Recipe, _velocity, draw_images
-from tgn.diffusion.schedule import TIMES, ddim, dpm, image_of, min_snr_weight, velocity_to
+from tgn.diffusion.sampler import Recipe, _expected, draw_images
+from tgn.diffusion.schedule import ddim, dpm, image_of, min_snr_weight
 from tgn.diffusion.settings import DiffusionSettings, SampleSettings
-from tgn.diffusion.train import transfer_loss
+from tgn.diffusion.train import _ratios, transfer_loss
 from tgn.kmdn.settings import DistillSettings
 from tgn.kmdn.stage import distill
 
@@ -43,10 +45,13 @@ def sample(net: Denoiser, given: Source, labels: torch.Tensor, **changes) -> tor
     return draw_images(net, noise, given, labels, recipe, torch.no_grad)
 
 
-@pytest.mark.parametrize(("size", "bands", "patch"), [(32, 3, 2), (64, 1, 2), (128, 3, 4)])
-def test_a_velocity_for_every_pixel(size, bands, patch):
-    net = denoiser(size=size, bands=bands)
-    assert net.facts.patch == patch
+@pytest.mark.parametrize("predicts", ["image", "velocity"])
+@pytest.mark.parametrize(
+    ("size", "bands", "patch", "levels"), [(32, 3, 4, 2), (64, 1, 4, 3), (128, 3, 8, 3)]
+)
+def test_an_image_of_every_size(size, bands, patch, levels, predicts):
+    net = denoiser(size=size, bands=bands, predicts=predicts)
+    assert (net.facts.patch, net.facts.levels) == (patch, levels)
     images, times = torch.randn(2, bands, size, size), torch.tensor([3, 900])
     found = net(images, times, source(2, 0.5), torch.tensor([0, net.no_class]))
     assert found.shape == images.shape
@@ -65,15 +70,18 @@ def test_the_ratio_fades_the_source_out():
     assert torch.equal(net._mixed(noisy[0]), net._mixed(noisy[1]))  # nothing but the source
 
 
-def test_what_is_read_is_of_one_size_for_every_ratio():
+def test_what_is_read_is_the_best_guess_at_the_features():
     net = denoiser()
     features = 3 + 2 * torch.randn(500, 6, 2, 2)
     net.fit(features, torch.rand(4, 3, 32, 32))
+    standard = (features - net.mean) / net.std
     for ratio in (0.0, 0.3, 0.7, 1.0):
         given = Source(features, torch.randn(500, 6, 2, 2), torch.full((500,), ratio))
-        mixed = net._mixed(given)
-        assert mixed.std().item() == pytest.approx(1, abs=0.05)
-        assert mixed.mean().item() == pytest.approx(0, abs=0.05)
+        guess = net._mixed(given)
+        error = (guess - standard).square().mean().item()
+        assert error == pytest.approx(ratio**2, abs=0.03)
+        for factor in (0.9, 1.1):
+            assert (factor * guess - standard).square().mean().item() >= error
 
 
 def test_images_are_of_mean_0_and_variance_1_to_the_network():
@@ -88,32 +96,48 @@ def test_images_are_of_mean_0_and_variance_1_to_the_network():
 def test_velocity_and_image_say_the_same():
     schedule, draw = ddim(), torch.Generator().manual_seed(0)
     images, noise = (torch.randn(5, 3, 8, 8, generator=draw) for _ in range(2))
-    times = torch.full((5,), 400)
+    times = torch.tensor([0, 50, 400, 700, 999])
     noisy = schedule.add_noise(images, noise, times)
     velocity = schedule.get_velocity(images, noise, times)
-    signal = schedule.alphas_cumprod[400]
-    torch.testing.assert_close(image_of(noisy, velocity, signal), images)
-    torch.testing.assert_close(velocity_to(noisy, images, signal), velocity)
+    signal = schedule.alphas_cumprod[times].view(-1, 1, 1, 1)
+    torch.testing.assert_close(image_of(noisy, velocity, signal), images, atol=1e-5, rtol=1e-5)
+
+
+def test_a_network_of_velocities_says_the_image(monkeypatch):
+    net, given = denoiser(predicts="velocity"), source(2, 0.5)
+    noisy, times = torch.randn(2, 3, 32, 32), torch.tensor([100, 800])
+    said = torch.randn(2, 48, 8, 8)
+    monkeypatch.setattr(net.unet, "forward", lambda *_, **__: SimpleNamespace(sample=said))
+    found = net(noisy, times, given, torch.tensor([0, 1]))
+    signal = ddim().alphas_cumprod[times].view(-1, 1, 1, 1)
+    expected = image_of(noisy, torch.nn.functional.pixel_shuffle(said, 4), signal)
+    torch.testing.assert_close(found, expected)
 
 
 def test_min_snr_weight():
-    signal = torch.tensor([0.5, 0.99, 0.01])
-    snr = torch.tensor([1.0, 99.0, 1 / 99])
-    expected = torch.tensor([1.0, 5.0, 1.0]) / (snr + 1)
-    torch.testing.assert_close(min_snr_weight(signal, 5.0), expected)
+    signal = torch.tensor([0.5, 0.75, 0.99, 0.01])
+    torch.testing.assert_close(min_snr_weight(signal, 5.0), torch.tensor([1.0, 3.0, 5.0, 1.0]))
 
 
 def test_transfer_loss_pulls_both_ways_and_most_where_there_is_most_noise():
     own = torch.randn(3, 2, 4, 4, dtype=torch.float64, requires_grad=True)
     other = torch.randn(3, 2, 4, 4, dtype=torch.float64, requires_grad=True)
-    times = torch.tensor([0, TIMES // 2, TIMES - 1])
-    loss = transfer_loss(own, other, times)
+    loss = transfer_loss(own, other, torch.tensor([1.0, 0.5, 0.01]))
     loss.backward()
     torch.testing.assert_close(other.grad.norm(), own.grad.norm() / 4)
     sizes = own.grad.flatten(1).norm(dim=1)
     assert sizes[0] == 0
     assert sizes[1] < sizes[2]
-    assert transfer_loss(own, own, times) == 0
+    assert transfer_loss(own, own, torch.full((3,), 0.5)) == 0
+
+
+def test_training_draws_every_ratio_and_often_the_class_alone():
+    ratios = _ratios(torch.linspace(0, 1, 1001))
+    assert ratios.min() == 0
+    assert (ratios == 1).float().mean().item() == pytest.approx(0.13, abs=0.01)
+    between = torch.histc(ratios[ratios < 1], 10, 0, 1)
+    assert (between > 0).all()
+    assert between[0] > between[-1]
 
 
 class Perfect(torch.nn.Module):
@@ -125,10 +149,8 @@ class Perfect(torch.nn.Module):
     def decode(self, images):
         return images
 
-    def forward(self, noisy, times, _, labels):
-        image = ((labels.float() / 4 - 0.5) * (labels < 4)).view(-1, 1, 1, 1).expand_as(noisy)
-        signal = ddim().alphas_cumprod[times].view(-1, 1, 1, 1)
-        return (signal.sqrt() * noisy - image) / (1 - signal).sqrt()
+    def forward(self, noisy, _times, _source, labels):
+        return ((labels.float() / 4 - 0.5) * (labels < 4)).view(-1, 1, 1, 1).expand_as(noisy)
 
 
 @pytest.mark.parametrize("sampler", ["dpm++", "ddim"])
@@ -155,7 +177,7 @@ def test_guidance_goes_from_no_class_to_the_class_and_beyond():
     with torch.no_grad():
         told = net(x, times, given, labels)
         untold = net(x, times, nothing, torch.full((2,), net.no_class))
-        found = _velocity(net, x, times, given, labels, 3.0)
+        found = _expected(net, x, times, given, labels, 3.0)
     torch.testing.assert_close(found, untold + 3 * (told - untold), atol=1e-4, rtol=1e-3)
 
 
@@ -253,6 +275,8 @@ def test_drawing_is_exact_in_number_and_bytes_whatever_the_order(trained, tmp_pa
         assert sha256_of(tmp_path / "b" / row.file) == row.sha256
     with pytest.raises(UserError, match="other weights"):
         drawn(trained, tmp_path / "a", 6, noise=0.9)
+    with pytest.raises(UserError, match="or settings"):
+        drawn(trained, tmp_path / "a", 7, guidance=3.0)
 
 
 def test_steered_drawings_are_others(trained, tmp_path):

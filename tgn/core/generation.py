@@ -87,6 +87,7 @@ class Drawn(NamedTuple):
     images_u8: Tensor  # [K, bands, H, W]
     origins: list[tuple[int, int]]  # (bank row, seed) of each
     noise: float  # r
+    how: str  # they were drawn beside
 
 
 def generate(
@@ -163,18 +164,20 @@ def _present(
 
 
 def _require_alike(row: ManifestRow, studio: Studio, request: Request) -> None:
-    """Refuse to mix images of other weights, noise, seed or format into one folder."""
+    """Refuse to mix images that were drawn in different ways into one folder."""
     settings = request.settings
     expected = (
         studio.weights_sha256,
         settings.noise,
+        settings.how,
         seed_of(settings.seed, "image", row.folder, row.index),
         settings.format,
     )
-    if (row.weights_sha256, row.noise, row.seed, format_of(row.file)) != expected:
+    found = (row.weights_sha256, row.noise, row.how, row.seed, format_of(row.file))
+    if found != expected:
         raise UserError(
-            f"{request.out} holds images of {row.folder!r} drawn with other weights, noise, seed "
-            "or format; replace them with --no-resume, or give another folder with --out DIR"
+            f"{request.out} holds images of {row.folder!r} drawn with other weights, noise, seed, "
+            "format or settings; replace them with --no-resume, or give another folder: --out DIR"
         )
 
 
@@ -199,7 +202,7 @@ def _drawn(studio: Studio, settings: GenerateSettings, piece: Piece) -> Drawn:
     row_of = {index: row for row, index in enumerate(known)}
     rows = [row_of[index] for index in piece.indices]
     images_u8 = torch.cat([images for images, _ in drawn])[rows]
-    return Drawn(images_u8, [origins[row] for row in rows], settings.noise)
+    return Drawn(images_u8, [origins[row] for row in rows], settings.noise, settings.how)
 
 
 def _encoded(
@@ -216,6 +219,7 @@ def _encoded(
             "index": piece.indices[place],
             "seed": seed,
             "noise": drawn.noise,
+            "how": drawn.how,
             "source": source,
             "source_file": studio.bank.files[source],
             "weights_sha256": studio.weights_sha256,

@@ -32,6 +32,7 @@ class ManifestRow(BaseModel):
     index: int  # number of the image within its class
     seed: int = 0
     noise: float | None = None  # r in [0, 1]
+    how: str = ""  # what else its backend was told, as JSON
     source: int = -1  # row of the feature bank
     source_file: str = ""  # the real training image of that row
     weights_sha256: str = ""

@@ -52,3 +52,9 @@ class GenerateSettings(ComputeSettings):
     format: StoreFormat = Field("png", description="png, jpeg, or webdataset: png in .tar shards")
     block: int = Field(64, ge=1, description="images drawn at once; fixes the last bit of pixels")
     seed: int = Field(0, description="another seed draws other images")
+
+    @property
+    def how(self) -> str:
+        """What a backend was told beside: images drawn in another way are others."""
+        own = set(type(self).model_fields) - set(GenerateSettings.model_fields)
+        return self.model_dump_json(include=own) if own else ""

@@ -1,8 +1,8 @@
-"""The network of diffusion: noisy images, time, class and tail features in, velocity out."""
+"""The network of diffusion: noisy images, time, class and tail features in, clean images out."""
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -12,12 +12,17 @@ from torch.nn import functional as F
 
 from tgn.core.checkpoints import load_strictly, load_weights, read_metadata, save_weights
 from tgn.core.errors import NotFoundError
+from tgn.diffusion.schedule import ddim, image_of
 
-WEIGHTS, FORMAT = "denoiser.safetensors", "tgn-diffusion-1"
+WEIGHTS, FORMAT = "denoiser.safetensors", "tgn-diffusion-2"
 CONTEXT = 64  # channels of a token
 HINTS = 48  # channels of the source's features beside the image
 NORM_GROUPS = 8
 LARGEST_FINE = 64  # larger images are cut into larger patches, so that the cost stays within reach
+COARSEST = 4  # places of a side at the lowest level, where attention is
+TOKENS = 4  # tokens of a side: where things are is read from the hints
+
+Predicts = Literal["image", "velocity"]
 
 
 class DenoiserFacts(NamedTuple):
@@ -29,11 +34,22 @@ class DenoiserFacts(NamedTuple):
     num_classes: int
     feature_channels: int  # D of the tail net
     grid_size: int  # g of its features
+    predicts: Predicts = "image"
 
     @property
     def patch(self) -> int:
         """Side of the squares of pixels that the network sees as one place."""
-        return 2 if self.size <= LARGEST_FINE else 4
+        return 4 if self.size <= LARGEST_FINE else 8
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a side that tell of the source."""
+        return min(self.grid_size, TOKENS)
+
+    @property
+    def levels(self) -> int:
+        """How often the network halves its places, plus one."""
+        return (self.size // self.patch // COARSEST).bit_length()
 
 
 class Source(NamedTuple):
@@ -48,9 +64,13 @@ class Denoiser(nn.Module):
     """A UNet of diffusers over patches of pixels that knows a source by its features.
 
     They are read through cross-attention, and laid beside the image: where things are is learned
-    much sooner so. The ratio r keeps its meaning: what is read is sqrt(1 - r^2) times the
-    standardised features plus r times noise, so that at r = 1 nothing of the source is left; r
-    itself is told by a token of its own. Training sees every r.
+    much sooner so. The ratio r keeps its meaning: what is read is the best linear guess at the
+    standardised features f from sqrt(1 - r^2) f + r noise, so that at r = 1 nothing of the source
+    is left and no noise distracts; r itself is told by a token of its own. Training sees every r.
+
+    What comes out of the UNet is the clean image, or the velocity from which it follows. Images lie
+    near a surface of few dimensions and velocities do not, so that a narrow network over large
+    patches learns them sooner (Li and He 2025, arXiv 2511.13720).
 
     Args:
         facts: of the network.
@@ -60,6 +80,7 @@ class Denoiser(nn.Module):
     std: Tensor
     image_mean: Tensor
     image_std: Tensor
+    signal: Tensor
 
     def __init__(self, facts: DenoiserFacts) -> None:
         super().__init__()
@@ -67,7 +88,7 @@ class Denoiser(nn.Module):
         self.unet = _unet(facts)
         self.hint = nn.Conv2d(facts.feature_channels, HINTS, 1)
         self.embed = nn.Linear(facts.feature_channels, CONTEXT)
-        self.place = nn.Parameter(0.02 * torch.randn(1, facts.grid_size**2, CONTEXT))
+        self.place = nn.Parameter(0.02 * torch.randn(1, facts.tokens**2, CONTEXT))
         self.tell_ratio = nn.Sequential(
             nn.Linear(1, CONTEXT), nn.SiLU(), nn.Linear(CONTEXT, CONTEXT)
         )
@@ -76,6 +97,7 @@ class Denoiser(nn.Module):
         self.register_buffer("std", torch.ones(shape))
         self.register_buffer("image_mean", torch.zeros(1, facts.bands, 1, 1))
         self.register_buffer("image_std", torch.ones(()))
+        self.register_buffer("signal", ddim().alphas_cumprod, persistent=False)
 
     @property
     def no_class(self) -> int:
@@ -84,7 +106,7 @@ class Denoiser(nn.Module):
 
     def fit(self, features: Tensor, images_pm1: Tensor) -> None:
         """Take the measure of real features [N, D, h, w] and images [M, bands, H, W]; once."""
-        features = self._pooled(features)
+        features = _pooled(features, self.facts.grid_size)
         self.image_mean.copy_(images_pm1.mean((0, 2, 3), keepdim=True))
         self.image_std.copy_((images_pm1 - self.image_mean).square().mean().sqrt().clamp(min=1e-3))
         self.mean.copy_(features.mean((0, 2, 3), keepdim=True))
@@ -99,7 +121,7 @@ class Denoiser(nn.Module):
         return images * self.image_std + self.image_mean
 
     def forward(self, noisy: Tensor, times: Tensor, source: Source, labels: Tensor) -> Tensor:
-        """Return the velocity.
+        """Return the images expected under the noise, encoded, [B, bands, H, W].
 
         Args:
             noisy: encoded images with noise, [B, bands, H, W].
@@ -111,36 +133,44 @@ class Denoiser(nn.Module):
         mixed = self._mixed(source)  # [B, D, g, g]
         hints = F.interpolate(self.hint(mixed), patches.shape[2:], mode="bilinear")
         seen = torch.cat((patches, hints), dim=1).contiguous(memory_format=torch.channels_last)
-        tokens = self._tokens(mixed, source.ratio)  # [B, g^2 + 1, CONTEXT]
-        velocity = self.unet(seen, times, tokens, class_labels=labels).sample
-        return F.pixel_shuffle(velocity.float(), self.facts.patch)
+        tokens = self._tokens(mixed, source.ratio)  # [B, places + 1, CONTEXT]
+        said = self.unet(seen, times, tokens, class_labels=labels).sample
+        said = F.pixel_shuffle(said.float(), self.facts.patch)
+        if self.facts.predicts == "image":
+            return said
+        return image_of(noisy, said, self.signal[times].view(-1, 1, 1, 1))
 
     def _mixed(self, source: Source) -> Tensor:
-        """Features as far as the ratio leaves them, of one size whatever it is."""
+        """The best linear guess at the features as far as the ratio leaves them."""
         r = source.ratio.view(-1, 1, 1, 1)
-        features = (self._pooled(source.features) - self.mean) / self.std
-        return (1 - r.square()).sqrt() * features + r * source.noise
+        features = (_pooled(source.features, self.facts.grid_size) - self.mean) / self.std
+        left = (1 - r.square()).sqrt()
+        return left * (left * features + r * source.noise)
 
     def _tokens(self, mixed: Tensor, ratio: Tensor) -> Tensor:
-        tokens = self.embed(mixed.flatten(2).mT) + self.place
+        few = _pooled(mixed, self.facts.tokens)
+        tokens = self.embed(few.flatten(2).mT) + self.place
         return torch.cat((tokens, self.tell_ratio(ratio[:, None])[:, None]), dim=1)
 
-    def _pooled(self, features: Tensor) -> Tensor:
-        if features.shape[-1] == self.facts.grid_size:
-            return features
-        return F.adaptive_avg_pool2d(features.float(), self.facts.grid_size)
+
+def _pooled(features: Tensor, side: int) -> Tensor:
+    """Features [B, D, h, w] -> [B, D, side, side]."""
+    if features.shape[-1] == side:
+        return features
+    return F.adaptive_avg_pool2d(features.float(), side)
 
 
 def _unet(facts: DenoiserFacts) -> Any:
     width, channels = facts.width, facts.bands * facts.patch**2
+    plain = facts.levels - 1
     unet = cast(Any, UNet2DConditionModel)(
         sample_size=facts.size // facts.patch,
         in_channels=channels + HINTS,
         out_channels=channels,
-        block_out_channels=(width, 2 * width, 2 * width),
+        block_out_channels=(width, *(2 * width,) * plain),
         layers_per_block=1,
-        down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+        down_block_types=(*("DownBlock2D",) * plain, "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", *("UpBlock2D",) * plain),
         cross_attention_dim=CONTEXT,
         attention_head_dim=4,
         norm_num_groups=NORM_GROUPS,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tgn.diffusion.denoiser import Denoiser, Source
 from tgn.diffusion.guidance import Judge, steered
-from tgn.diffusion.schedule import ddim, dpm, image_of, velocity_to
+from tgn.diffusion.schedule import ddim, dpm
 from tgn.diffusion.settings import SampleSettings
 
 GUIDED = (0.1, 0.6)
@@ -55,20 +55,18 @@ def draw_images(  # noqa: PLR0913
         is_guided = settings.guidance > 1 and GUIDED[0] <= share < GUIDED[1]
         times = torch.full_like(labels, int(time))
         with precision():
-            velocity = _velocity(
+            expected = _expected(
                 denoiser, x, times, source, labels, settings.guidance if is_guided else 1.0
             )
         if recipe.judges:
-            signal = schedule.alphas_cumprod[int(time)].to(x)
-            expected = image_of(x, velocity, signal)
-            sigma = float((1 - signal).sqrt())
+            sigma = float((1 - schedule.alphas_cumprod[int(time)]).sqrt())
             moved = steered(denoiser.decode(expected), labels, recipe.judges, sigma)
-            velocity = velocity_to(x, denoiser.encode(moved), signal)
-        x = schedule.step(velocity, time, x).prev_sample
+            expected = denoiser.encode(moved)
+        x = schedule.step(expected, time, x).prev_sample
     return denoiser.decode(x).clamp(-1, 1)
 
 
-def _velocity(  # noqa: PLR0913
+def _expected(  # noqa: PLR0913
     denoiser: Denoiser, x: Tensor, times: Tensor, source: Source, labels: Tensor, guidance: float
 ) -> Tensor:
     """Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598, eq. 6)."""

@@ -20,7 +20,7 @@ from tgn.diffusion.settings import DiffusionSettings
 from tgn.diffusion.train import DiffusionTrainer
 
 FITTED = 512  # images that tell mean and variance
-LARGEST_GRID = 4  # places of a side that the source's features are told of
+LARGEST_GRID = 8  # places of a side that the source's features are told of
 
 
 def train(run: Run, settings: DiffusionSettings, progress: Progress, resume: bool = True) -> None:
@@ -76,6 +76,7 @@ def open_trainer(run: Run, settings: DiffusionSettings, device: Device) -> Diffu
             split.num_classes,
             tail_net.feature_channels,
             min(features.shape[-1], LARGEST_GRID),
+            settings.predicts,
         )
     )
     rows = torch.randperm(len(images), generator=generator(settings.seed, "diffusion fit"))

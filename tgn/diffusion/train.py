@@ -1,4 +1,4 @@
-"""One step of diffusion: noise is added to images, the denoiser says which way back."""
+"""One step of diffusion: noise is added to images, the denoiser says what is under it."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, cast
@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 from tgn.core.augmentation import SYMMETRIES, random_dihedral
 from tgn.core.averaging import averaged
-from tgn.core.critic import Critic
+from tgn.core.critic import Critic, View
 from tgn.core.data import Ahead, BatchSampler, ImageSet
 from tgn.core.devices import Device
 from tgn.core.images import to_pm1
+from tgn.core.losses import perceptual_distance
 from tgn.core.seeds import generator
 from tgn.diffusion.denoiser import Denoiser, Source
 from tgn.diffusion.sampler import Recipe, draw_images
@@ -19,6 +20,8 @@ from tgn.diffusion.schedule import TIMES, ddim, min_snr_weight
 from tgn.diffusion.settings import DiffusionSettings, SampleSettings
 
 TRANSFER_SHARE = 8  # every eighth image is also seen as of another class
+PERCEIVED = 2  # every second image is looked at by the tail net
+CLASS_ALONE = 1.15  # how far r is drawn beyond 1, where it stops: an eighth has no source
 COMMITMENT = 0.25  # gamma of the transfer term
 WARM_UP = 0.05  # of the steps
 CLIP_NORM = 1.0
@@ -59,6 +62,7 @@ class DiffusionTrainer:
         )
         self.schedule = ddim()
         self.signal = self.schedule.alphas_cumprod.to(device.torch_device)
+        self.weight = min_snr_weight(self.signal, settings.min_snr)
         self.recipe = Recipe(SampleSettings(device="cpu"))
 
     @property
@@ -92,26 +96,39 @@ class DiffusionTrainer:
         labels, others, codes, times, ratio, is_told, noise, own = (x.to(target) for x in drawn[1:])
         images = random_dihedral(images, codes)
         with self.device.autocast(), torch.no_grad():
-            features = self.critic(images).stages[-1].float()
-        images = self.denoiser.encode(images)
+            real = self.critic(images)
+        wanted = self.denoiser.encode(images)
         labels = torch.where(is_told, labels, self.denoiser.no_class)
-        source = Source(features, own, torch.where(is_told, ratio, 1.0))
-        noisy = self.schedule.add_noise(images, noise, times)
-        wanted = self.schedule.get_velocity(images, noise, times)
+        ratio = torch.where(is_told, ratio, 1.0)
+        source = Source(real.stages[-1].float(), own, ratio)
+        noisy = self.schedule.add_noise(wanted, noise, times)
         with self.device.autocast():
             found = self.denoiser.train()(noisy, times, source, labels)
-        weight = min_snr_weight(self.signal[times], self.settings.min_snr)
-        loss = (weight * _distance(found, wanted)).mean()
-        terms = {"velocity": loss.detach()}
+        terms = {"image": (self.weight[times] * _distance(found, wanted)).mean()}
+        if self.settings.perceptual:
+            terms["perceptual"] = self._perceptual(found, real, times, ratio)
         if self.settings.transfer:
             few = slice(0, len(images), TRANSFER_SHARE)
             part = Source(*(x[few] for x in source))
             with self.device.autocast():
                 other = self.denoiser(noisy[few], times[few], part, others[few])
-            terms["transfer"] = transfer_loss(found[few], other, times[few])
-            loss = loss + self.settings.transfer * terms["transfer"]
-        self._descend(loss, step)
+            terms["transfer"] = transfer_loss(found[few], other, self.signal[times[few]])
+        weights = {"image": 1.0, **self.settings.model_dump(include={"perceptual", "transfer"})}
+        self._descend(torch.stack([weights[name] * terms[name] for name in terms]).sum(), step)
         return {name: term.detach() for name, term in terms.items()}
+
+    def _perceptual(self, found: Tensor, real: View, times: Tensor, ratio: Tensor) -> Tensor:
+        """How different the images found are to the tail net, where it can be known.
+
+        Under noise and without a source what should be found is a mean of many images, and that
+        looks like none of them. Source: Lin and Yang 2024 (arXiv 2401.00110), with the tail net in
+        place of the denoiser's own features.
+        """
+        few = slice(0, len(found), PERCEIVED)
+        with self.device.autocast():
+            view = self.critic(self.denoiser.decode(found[few]))
+        known = 1 - (1 - self.signal[times[few]]) * ratio[few].square()
+        return (known * perceptual_distance(view.stages, real.part(few).stages)).mean()
 
     def _descend(self, loss: Tensor, step: int) -> None:
         for group in self.optimizer.param_groups:
@@ -134,7 +151,7 @@ class DiffusionTrainer:
             self.images.labels[by_number],
             torch.randint(SYMMETRIES, (size,), generator=draw),
             torch.randint(TIMES, (size,), generator=draw),
-            torch.rand(size, generator=draw).square(),  # all of [0, 1], more of it near 0
+            _ratios(torch.rand(size, generator=draw)),
             torch.rand(size, generator=draw) >= self.settings.dropped,
             torch.randn(size, facts.bands, facts.size, facts.size, generator=draw),
             torch.randn(
@@ -159,23 +176,28 @@ class DiffusionTrainer:
         yield "optimizer", self.optimizer
 
 
-def transfer_loss(own: Tensor, other: Tensor, times: Tensor) -> Tensor:
+def transfer_loss(own: Tensor, other: Tensor, signal: Tensor) -> Tensor:
     """What is drawn of one class should not be far from what is drawn of another, above all early.
 
     Drawing the other class as often as it has images lends the tail what head classes have in
-    common. Source: Qin et al. 2023, Class-Balancing Diffusion Models (arXiv 2305.00562), eq. 9.
+    common. Source: Qin et al. 2023, Class-Balancing Diffusion Models (arXiv 2305.00562), eq. 9,
+    with the share of noise for its time.
 
     Args:
-        own: velocity for the class of the image, [B, bands, H, W].
+        own: image found for its class, [B, bands, H, W].
         other: for another class, alike.
-        times: [B] in [0, 1000).
+        signal: share of the image in the noisy one's variance, [B] in (0, 1).
 
     Returns:
         A scalar.
     """
-    share = times / TIMES
     pulled = _distance(own, other.detach()) + COMMITMENT * _distance(own.detach(), other)
-    return (share * pulled).mean()
+    return ((1 - signal) * pulled).mean()
+
+
+def _ratios(uniform: Tensor) -> Tensor:
+    """Noise ratios from numbers in [0, 1): all of [0, 1], more of them near 0 and at 1."""
+    return (CLASS_ALONE * uniform).clamp(max=1).square()
 
 
 def _distance(a: Tensor, b: Tensor) -> Tensor:
