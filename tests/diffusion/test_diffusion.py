@@ -8,6 +8,7 @@ import torch
 from tgn.backends import generate, trained_backend
 from tgn.core.critic import Critic
 from tgn.core.errors import NotFoundError, UserError
+from tgn.core.feature_noise import VARIATIONS
 from tgn.core.files import sha256_of
 from tgn.core.generation import Request
 from tgn.core.manifest import read_manifest
@@ -19,7 +20,7 @@ from tgn.diffusion.sample import open_studio
 from tgn.diffusion.sampler import Recipe, _expected, draw_images
 from tgn.diffusion.schedule import ddim, dpm, image_of, min_snr_weight
 from tgn.diffusion.settings import DiffusionSettings, SampleSettings
-from tgn.diffusion.train import _ratios, transfer_loss
+from tgn.diffusion.train import _doubts, transfer_loss
 from tgn.kmdn.settings import DistillSettings
 from tgn.kmdn.stage import distill
 
@@ -32,11 +33,11 @@ def denoiser(**changes) -> Denoiser:
     return Denoiser(FACTS._replace(**changes)).eval()
 
 
-def source(count: int, ratio: float, seed: int = 0) -> Source:
+def source(count: int, doubt: float, seed: int = 0) -> Source:
     draw = torch.Generator().manual_seed(seed)
     shape = (count, FACTS.feature_channels, 2, 2)
     features, noise = (torch.randn(shape, generator=draw) for _ in range(2))
-    return Source(features, noise, torch.full((count,), ratio))
+    return Source(features, noise, torch.full((count,), doubt))
 
 
 def sample(net: Denoiser, given: Source, labels: torch.Tensor, **changes) -> torch.Tensor:
@@ -58,35 +59,48 @@ def test_an_image_of_every_size(size, bands, patch, levels, predicts):
     assert found.dtype == torch.float32
 
 
-def test_the_ratio_fades_the_source_out():
+def test_doubt_fades_the_features_out():
     net = denoiser()
-    net.fit(3 + 2 * torch.randn(64, 6, 2, 2), torch.rand(4, 3, 32, 32))
+    net.fit(3 + 2 * torch.randn(64, 6, 2, 2), torch.arange(64) % 4, torch.rand(4, 3, 32, 32))
     first, second = source(2, 1.0), source(2, 1.0, seed=9)
-    other = Source(second.features, first.noise, first.ratio)
-    assert torch.equal(net._mixed(first), net._mixed(other))  # nothing of it is left
+    other = Source(second.features, first.noise, first.doubt)
+    assert torch.equal(net._guess(first), net._guess(other))  # nothing of it is left
     near = [Source(s.features, first.noise, torch.zeros(2)) for s in (first, second)]
-    assert not torch.equal(net._mixed(near[0]), net._mixed(near[1]))
+    assert not torch.equal(net._guess(near[0]), net._guess(near[1]))
     noisy = [Source(first.features, s.noise, torch.zeros(2)) for s in (first, second)]
-    assert torch.equal(net._mixed(noisy[0]), net._mixed(noisy[1]))  # nothing but the source
+    assert torch.equal(net._guess(noisy[0]), net._guess(noisy[1]))  # nothing but the source
 
 
 def test_what_is_read_is_the_best_guess_at_the_features():
     net = denoiser()
     features = 3 + 2 * torch.randn(500, 6, 2, 2)
-    net.fit(features, torch.rand(4, 3, 32, 32))
+    net.fit(features, torch.arange(500) % 4, torch.rand(4, 3, 32, 32))
     standard = (features - net.mean) / net.std
-    for ratio in (0.0, 0.3, 0.7, 1.0):
-        given = Source(features, torch.randn(500, 6, 2, 2), torch.full((500,), ratio))
-        guess = net._mixed(given)
+    for doubt in (0.0, 0.3, 0.7, 1.0):
+        given = Source(features, torch.randn(500, 6, 2, 2), torch.full((500,), doubt))
+        guess = net._guess(given)
         error = (guess - standard).square().mean().item()
-        assert error == pytest.approx(ratio**2, abs=0.03)
+        assert error == pytest.approx(doubt**2, abs=0.03)
         for factor in (0.9, 1.1):
             assert (factor * guess - standard).square().mean().item() >= error
 
 
+def test_the_ratio_goes_from_the_source_to_its_class():
+    net, labels = denoiser(), torch.arange(40) % 4
+    features = labels.view(-1, 1, 1, 1) + 0.1 * torch.randn(40, 6, 2, 2)
+    net.fit(features, labels, torch.rand(4, 3, 32, 32))
+    noise = torch.randn(40, VARIATIONS)
+    near, half, far = (net.between(features, labels, noise, r) for r in (0.0, 0.5, 1.0))
+    torch.testing.assert_close(near, features)
+    torch.testing.assert_close(half, (near + far) / 2)
+    torch.testing.assert_close(far, net.between(features.flip(0) * 0, labels, noise, 1.0))
+    assert (far.mean((1, 2, 3)) - labels).abs().max() < 0.3
+    assert (far - far[4]).abs().sum((1, 2, 3))[0] > 0  # two of a class differ
+
+
 def test_images_are_of_mean_0_and_variance_1_to_the_network():
     net, images = denoiser(), 0.3 + 0.2 * torch.randn(50, 3, 32, 32)
-    net.fit(torch.randn(10, 6, 2, 2), images)
+    net.fit(torch.randn(10, 6, 2, 2), torch.arange(10) % 4, images)
     encoded = net.encode(images)
     assert encoded.mean().item() == pytest.approx(0, abs=1e-4)
     assert encoded.std().item() == pytest.approx(1, abs=1e-3)
@@ -131,11 +145,11 @@ def test_transfer_loss_pulls_both_ways_and_most_where_there_is_most_noise():
     assert transfer_loss(own, own, torch.full((3,), 0.5)) == 0
 
 
-def test_training_draws_every_ratio_and_often_the_class_alone():
-    ratios = _ratios(torch.linspace(0, 1, 1001))
-    assert ratios.min() == 0
-    assert (ratios == 1).float().mean().item() == pytest.approx(0.13, abs=0.01)
-    between = torch.histc(ratios[ratios < 1], 10, 0, 1)
+def test_training_sees_every_doubt_and_often_the_class_alone():
+    doubts = _doubts(torch.linspace(0, 1, 1001))
+    assert doubts.min() == 0
+    assert (doubts == 1).float().mean().item() == pytest.approx(0.13, abs=0.01)
+    between = torch.histc(doubts[doubts < 1], 10, 0, 1)
     assert (between > 0).all()
     assert between[0] > between[-1]
 
@@ -204,7 +218,7 @@ def test_steering_lowers_what_the_tail_net_holds_against_an_image(fake_run):
 
 def test_a_denoiser_is_read_as_it_was_written(tmp_path):
     net = denoiser()
-    net.fit(torch.randn(10, 6, 2, 2), torch.rand(4, 3, 32, 32))
+    net.fit(torch.randn(10, 6, 2, 2), torch.arange(10) % 4, torch.rand(4, 3, 32, 32))
     save_denoiser(tmp_path / "x.safetensors", net, "abc")
     read, tail = load_denoiser(tmp_path / "x.safetensors")
     assert tail == "abc"

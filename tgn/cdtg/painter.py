@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from tgn.cdtg.feature_noise import VARIATIONS, FeatureNoise
 from tgn.cdtg.fusion import Fusion
 from tgn.cdtg.generator import Generator
 from tgn.cdtg.presets import Architecture, build_fusion, build_generator
+from tgn.core.feature_noise import VARIATIONS, FeatureNoise
 
 
 class Painted(NamedTuple):

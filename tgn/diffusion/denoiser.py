@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from tgn.core.checkpoints import load_strictly, load_weights, read_metadata, save_weights
 from tgn.core.errors import NotFoundError
+from tgn.core.feature_noise import FeatureNoise
 from tgn.diffusion.schedule import ddim, image_of
 
 WEIGHTS, FORMAT = "denoiser.safetensors", "tgn-diffusion-2"
@@ -57,16 +58,18 @@ class Source(NamedTuple):
 
     features: Tensor  # of the tail net, [B, D, h, w]
     noise: Tensor  # standard normal, [B, D, g, g]
-    ratio: Tensor  # r in [0, 1], [B]
+    doubt: Tensor  # how far the features are not to be believed, [B] in [0, 1]
 
 
 class Denoiser(nn.Module):
     """A UNet of diffusers over patches of pixels that knows a source by its features.
 
     They are read through cross-attention, and laid beside the image: where things are is learned
-    much sooner so. The ratio r keeps its meaning: what is read is the best linear guess at the
-    standardised features f from sqrt(1 - r^2) f + r noise, so that at r = 1 nothing of the source
-    is left and no noise distracts; r itself is told by a token of its own. Training sees every r.
+    much sooner so. They can be doubted: what is read is the best linear guess at the standardised
+    features f from sqrt(1 - d^2) f + d noise, so that at d = 1 nothing of them is left; d is told
+    by a token of its own, and training sees all of [0, 1] (conditioning augmentation, Ho et al.
+    2021, arXiv 2106.15282). Doubted features need not be of a real image: with the ratio r they are
+    mixed with features made up for the class, and at r = 1 nothing of the source is left.
 
     What comes out of the UNet is the clean image, or the velocity from which it follows. Images lie
     near a surface of few dimensions and velocities do not, so that a narrow network over large
@@ -88,8 +91,9 @@ class Denoiser(nn.Module):
         self.unet = _unet(facts)
         self.hint = nn.Conv2d(facts.feature_channels, HINTS, 1)
         self.embed = nn.Linear(facts.feature_channels, CONTEXT)
+        self.made_up = FeatureNoise(facts.num_classes, facts.feature_channels, facts.grid_size)
         self.place = nn.Parameter(0.02 * torch.randn(1, facts.tokens**2, CONTEXT))
-        self.tell_ratio = nn.Sequential(
+        self.tell_doubt = nn.Sequential(
             nn.Linear(1, CONTEXT), nn.SiLU(), nn.Linear(CONTEXT, CONTEXT)
         )
         shape = (1, facts.feature_channels, 1, 1)
@@ -104,13 +108,34 @@ class Denoiser(nn.Module):
         """The label of images whose class is not told."""
         return self.facts.num_classes
 
-    def fit(self, features: Tensor, images_pm1: Tensor) -> None:
-        """Take the measure of real features [N, D, h, w] and images [M, bands, H, W]; once."""
+    def fit(self, features: Tensor, labels: Tensor, images_pm1: Tensor) -> None:
+        """Take the measure of real features, once.
+
+        Args:
+            features: of the tail net, in random order, [N, D, h, w].
+            labels: their classes, [N].
+            images_pm1: [M, bands, H, W].
+        """
+        self.made_up.fit(features, labels)
         features = _pooled(features, self.facts.grid_size)
         self.image_mean.copy_(images_pm1.mean((0, 2, 3), keepdim=True))
         self.image_std.copy_((images_pm1 - self.image_mean).square().mean().sqrt().clamp(min=1e-3))
         self.mean.copy_(features.mean((0, 2, 3), keepdim=True))
         self.std.copy_(features.std((0, 2, 3), keepdim=True).clamp(min=1e-4))
+
+    def between(self, features: Tensor, labels: Tensor, noise: Tensor, ratio: float) -> Tensor:
+        """Features between those of a source and made-up ones of its class.
+
+        Args:
+            features: [B, D, h, w].
+            labels: [B].
+            noise: standard normal, [B, VARIATIONS].
+            ratio: r in [0, 1]: 0 keeps the source's features, 1 forgets them.
+
+        Returns:
+            [B, D, g, g].
+        """
+        return _pooled(features, self.facts.grid_size).lerp(self.made_up(noise, labels), ratio)
 
     def encode(self, images_pm1: Tensor) -> Tensor:
         """Images of mean 0 and variance 1: a schedule of noise takes that for granted."""
@@ -130,27 +155,27 @@ class Denoiser(nn.Module):
             labels: classes, or `no_class`, [B].
         """
         patches = F.pixel_unshuffle(noisy, self.facts.patch)  # [B, bands p^2, H / p, W / p]
-        mixed = self._mixed(source)  # [B, D, g, g]
-        hints = F.interpolate(self.hint(mixed), patches.shape[2:], mode="bilinear")
+        guess = self._guess(source)  # [B, D, g, g]
+        hints = F.interpolate(self.hint(guess), patches.shape[2:], mode="bilinear")
         seen = torch.cat((patches, hints), dim=1).contiguous(memory_format=torch.channels_last)
-        tokens = self._tokens(mixed, source.ratio)  # [B, places + 1, CONTEXT]
+        tokens = self._tokens(guess, source.doubt)  # [B, places + 1, CONTEXT]
         said = self.unet(seen, times, tokens, class_labels=labels).sample
         said = F.pixel_shuffle(said.float(), self.facts.patch)
         if self.facts.predicts == "image":
             return said
         return image_of(noisy, said, self.signal[times].view(-1, 1, 1, 1))
 
-    def _mixed(self, source: Source) -> Tensor:
-        """The best linear guess at the features as far as the ratio leaves them."""
-        r = source.ratio.view(-1, 1, 1, 1)
+    def _guess(self, source: Source) -> Tensor:
+        """The best linear guess at the standardised features, as far as they are believed."""
+        doubt = source.doubt.view(-1, 1, 1, 1)
         features = (_pooled(source.features, self.facts.grid_size) - self.mean) / self.std
-        left = (1 - r.square()).sqrt()
-        return left * (left * features + r * source.noise)
+        belief = (1 - doubt.square()).sqrt()
+        return belief * (belief * features + doubt * source.noise)
 
-    def _tokens(self, mixed: Tensor, ratio: Tensor) -> Tensor:
-        few = _pooled(mixed, self.facts.tokens)
+    def _tokens(self, guess: Tensor, doubt: Tensor) -> Tensor:
+        few = _pooled(guess, self.facts.tokens)
         tokens = self.embed(few.flatten(2).mT) + self.place
-        return torch.cat((tokens, self.tell_ratio(ratio[:, None])[:, None]), dim=1)
+        return torch.cat((tokens, self.tell_doubt(doubt[:, None])[:, None]), dim=1)
 
 
 def _pooled(features: Tensor, side: int) -> Tensor:

@@ -11,6 +11,7 @@ from tgn.core.clip import load_clip
 from tgn.core.critic import Critic
 from tgn.core.devices import Device
 from tgn.core.errors import UserError
+from tgn.core.feature_noise import VARIATIONS
 from tgn.core.files import sha256_of
 from tgn.core.images import to_u8
 from tgn.core.prompts import read_prompts
@@ -58,20 +59,23 @@ class Studio:
         shapes = (
             (facts.bands, facts.size, facts.size),
             (facts.feature_channels, facts.grid_size, facts.grid_size),
+            (VARIATIONS,),
         )
-        noise, own = (
+        noise, own, weights = (
             torch.stack([torch.randn(shape, generator=draw) for draw in draws]).to(target)
             for shape in shapes
         )
+        chosen = SampleSettings.model_validate(settings.model_dump())
         sources = torch.stack([rows[index % len(rows)] for index in indices])
         features = self.bank.features[sources, torch.tensor(views)].float().to(target)
-        ratio = torch.full((size,), settings.noise, device=target)
+        labels = torch.full((size,), label, device=target)
+        features = self.denoiser.between(features, labels, weights, settings.noise)
         images = draw_images(
             self.denoiser,
             noise,
-            Source(features, own, ratio),
-            torch.full((size,), label, device=target),
-            Recipe(SampleSettings.model_validate(settings.model_dump()), self.judges),
+            Source(features, own, torch.full((size,), chosen.doubt, device=target)),
+            labels,
+            Recipe(chosen, self.judges),
             self.device.autocast,
         )
         return to_u8(images).cpu(), list(zip(sources.tolist(), seeds, strict=True))

@@ -72,7 +72,7 @@ def _expected(  # noqa: PLR0913
     """Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598, eq. 6)."""
     if guidance == 1:
         return denoiser(x, times, source, labels)
-    nothing = Source(source.features, source.noise, torch.ones_like(source.ratio))
+    nothing = Source(source.features, source.noise, torch.ones_like(source.doubt))
     both = Source(*(torch.cat(pair) for pair in zip(source, nothing, strict=True)))
     classes = torch.cat((labels, torch.full_like(labels, denoiser.no_class)))
     told, untold = denoiser(x.repeat(2, 1, 1, 1), times.repeat(2), both, classes).chunk(2)

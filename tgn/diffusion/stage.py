@@ -66,7 +66,7 @@ def open_trainer(run: Run, settings: DiffusionSettings, device: Device) -> Diffu
     if settings.classes == "tail":
         images = of_classes(images, split.tail_classes)
     critic = Critic(tail_net)
-    features, _ = some_features(critic, images, device, settings.seed)
+    features, labels = some_features(critic, images, device, settings.seed)
     torch.manual_seed(seed_of(settings.seed, "diffusion init"))
     denoiser = Denoiser(
         DenoiserFacts(
@@ -80,5 +80,5 @@ def open_trainer(run: Run, settings: DiffusionSettings, device: Device) -> Diffu
         )
     )
     rows = torch.randperm(len(images), generator=generator(settings.seed, "diffusion fit"))
-    denoiser.fit(features, to_pm1(images.batch(rows[:FITTED])))
+    denoiser.fit(features, labels, to_pm1(images.batch(rows[:FITTED])))
     return DiffusionTrainer(device.place(denoiser), critic, images, settings, device)

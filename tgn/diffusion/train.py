@@ -11,6 +11,7 @@ from tgn.core.averaging import averaged
 from tgn.core.critic import Critic, View
 from tgn.core.data import Ahead, BatchSampler, ImageSet
 from tgn.core.devices import Device
+from tgn.core.feature_noise import VARIATIONS
 from tgn.core.images import to_pm1
 from tgn.core.losses import perceptual_distance
 from tgn.core.seeds import generator
@@ -21,7 +22,7 @@ from tgn.diffusion.settings import DiffusionSettings, SampleSettings
 
 TRANSFER_SHARE = 8  # every eighth image is also seen as of another class
 PERCEIVED = 2  # every second image is looked at by the tail net
-CLASS_ALONE = 1.15  # how far r is drawn beyond 1, where it stops: an eighth has no source
+CLASS_ALONE = 1.15  # how far doubt is drawn beyond 1, where it stops: an eighth has no source
 COMMITMENT = 0.25  # gamma of the transfer term
 WARM_UP = 0.05  # of the steps
 CLIP_NORM = 1.0
@@ -35,7 +36,7 @@ class Drawn(NamedTuple):
     others: Tensor  # labels drawn as often as classes have images, [B]
     codes: Tensor  # symmetry of each image, [B]
     times: Tensor  # [B] in [0, 1000)
-    ratio: Tensor  # r, [B]
+    doubt: Tensor  # of the source's features, [B]
     is_told: Tensor  # whether class and source are told, [B]
     noise: Tensor  # [B, bands, H, W]
     feature_noise: Tensor  # [B, D, g, g]
@@ -81,11 +82,12 @@ class DiffusionTrainer:
         )
         with device.autocast():
             features = self.critic(to_pm1(device.put(real_u8))).stages[-1]
-        source = Source(
-            features.float(), own.to(target), torch.full((count,), ratio, device=target)
-        )
+        weights = torch.randn(count, VARIATIONS, generator=draw).to(target)
         labels = torch.full((count,), label, device=target)
         net = self.averaged_denoiser.eval()
+        features = net.between(features.float(), labels, weights, ratio)
+        doubt = torch.full((count,), self.recipe.settings.doubt, device=target)
+        source = Source(features, own.to(target), doubt)
         return draw_images(net, noise, source, labels, self.recipe, device.autocast)
 
     def train_step(self, step: int) -> Mapping[str, Tensor]:
@@ -93,20 +95,20 @@ class DiffusionTrainer:
         drawn = self.drawn(step)
         target = self.device.torch_device
         images = to_pm1(self.device.put(drawn.images_u8))
-        labels, others, codes, times, ratio, is_told, noise, own = (x.to(target) for x in drawn[1:])
+        labels, others, codes, times, doubt, is_told, noise, own = (x.to(target) for x in drawn[1:])
         images = random_dihedral(images, codes)
         with self.device.autocast(), torch.no_grad():
             real = self.critic(images)
         wanted = self.denoiser.encode(images)
         labels = torch.where(is_told, labels, self.denoiser.no_class)
-        ratio = torch.where(is_told, ratio, 1.0)
-        source = Source(real.stages[-1].float(), own, ratio)
+        doubt = torch.where(is_told, doubt, 1.0)
+        source = Source(real.stages[-1].float(), own, doubt)
         noisy = self.schedule.add_noise(wanted, noise, times)
         with self.device.autocast():
             found = self.denoiser.train()(noisy, times, source, labels)
         terms = {"image": (self.weight[times] * _distance(found, wanted)).mean()}
         if self.settings.perceptual:
-            terms["perceptual"] = self._perceptual(found, real, times, ratio)
+            terms["perceptual"] = self._perceptual(found, real, times, doubt)
         if self.settings.transfer:
             few = slice(0, len(images), TRANSFER_SHARE)
             part = Source(*(x[few] for x in source))
@@ -117,7 +119,7 @@ class DiffusionTrainer:
         self._descend(torch.stack([weights[name] * terms[name] for name in terms]).sum(), step)
         return {name: term.detach() for name, term in terms.items()}
 
-    def _perceptual(self, found: Tensor, real: View, times: Tensor, ratio: Tensor) -> Tensor:
+    def _perceptual(self, found: Tensor, real: View, times: Tensor, doubt: Tensor) -> Tensor:
         """How different the images found are to the tail net, where it can be known.
 
         Under noise and without a source what should be found is a mean of many images, and that
@@ -127,7 +129,7 @@ class DiffusionTrainer:
         few = slice(0, len(found), PERCEIVED)
         with self.device.autocast():
             view = self.critic(self.denoiser.decode(found[few]))
-        known = 1 - (1 - self.signal[times[few]]) * ratio[few].square()
+        known = 1 - (1 - self.signal[times[few]]) * doubt[few].square()
         return (known * perceptual_distance(view.stages, real.part(few).stages)).mean()
 
     def _descend(self, loss: Tensor, step: int) -> None:
@@ -151,7 +153,7 @@ class DiffusionTrainer:
             self.images.labels[by_number],
             torch.randint(SYMMETRIES, (size,), generator=draw),
             torch.randint(TIMES, (size,), generator=draw),
-            _ratios(torch.rand(size, generator=draw)),
+            _doubts(torch.rand(size, generator=draw)),
             torch.rand(size, generator=draw) >= self.settings.dropped,
             torch.randn(size, facts.bands, facts.size, facts.size, generator=draw),
             torch.randn(
@@ -195,8 +197,8 @@ def transfer_loss(own: Tensor, other: Tensor, signal: Tensor) -> Tensor:
     return ((1 - signal) * pulled).mean()
 
 
-def _ratios(uniform: Tensor) -> Tensor:
-    """Noise ratios from numbers in [0, 1): all of [0, 1], more of them near 0 and at 1."""
+def _doubts(uniform: Tensor) -> Tensor:
+    """Doubts from numbers in [0, 1): all of [0, 1], more of them near 0 and at 1."""
     return (CLASS_ALONE * uniform).clamp(max=1).square()
 
 

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from tgn.cdtg.feature_noise import VARIATIONS, FeatureNoise
 from tgn.cdtg.painter import Painter
 from tgn.cdtg.presets import architecture
+from tgn.core.feature_noise import VARIATIONS, FeatureNoise
 
 
 @pytest.fixture
