@@ -33,7 +33,7 @@ class SampleSettings(GenerateSettings):
     """Settings of ``tgn generate`` with a trained diffusion model."""
 
     doubt: float = Field(
-        0.3, ge=0, lt=1, description="freedom beside the features: 0 none, near 1 all"
+        0.2, ge=0, lt=1, description="freedom beside the features: 0 none, near 1 all"
     )
     sampler: Literal["dpm++", "ddim"] = Field("dpm++", description="dpm++ (second order) or ddim")
     sampling_steps: int = Field(8, ge=2, le=1000, description="times the network is asked")
