@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tgn.backends import generate, trained_backend
+from tgn.core.checkpoints import save_weights
 from tgn.core.critic import Critic
 from tgn.core.errors import NotFoundError, UserError
 from tgn.core.feature_noise import VARIATIONS
@@ -228,6 +229,9 @@ def test_a_denoiser_is_read_as_it_was_written(tmp_path):
     torch.testing.assert_close(read(images, times, given, labels), expected)
     with pytest.raises(NotFoundError, match="tgn train --backend diffusion"):
         load_denoiser(tmp_path / "y.safetensors")
+    save_weights(tmp_path / "old.safetensors", net.state_dict(), {"format": "tgn-diffusion-1"})
+    with pytest.raises(UserError, match="tgn-diffusion-1.*--no-resume"):
+        load_denoiser(tmp_path / "old.safetensors")
 
 
 @pytest.fixture

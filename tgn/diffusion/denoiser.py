@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tgn.core.checkpoints import load_strictly, load_weights, read_metadata, save_weights
-from tgn.core.errors import NotFoundError
+from tgn.core.errors import NotFoundError, UserError
 from tgn.core.feature_noise import FeatureNoise
 from tgn.diffusion.schedule import ddim, image_of
 
@@ -221,10 +221,16 @@ def load_denoiser(path: Path) -> tuple[Denoiser, str]:
 
     Raises:
         NotFoundError: if there is none; says which command makes it.
+        UserError: if the file is of another version.
     """
     if not path.is_file():
         raise NotFoundError(f"no denoiser {path}; make it with: tgn train --backend diffusion")
     told = read_metadata(path)
+    if told.get("format") != FORMAT:
+        raise UserError(
+            f"{path} has format {told.get('format')!r}, expected {FORMAT!r}; make it anew with: "
+            "tgn train --backend diffusion --no-resume"
+        )
     denoiser = Denoiser(DenoiserFacts(**json.loads(told["facts"])))
     load_strictly(denoiser, load_weights(path), str(path))
     return denoiser.eval().requires_grad_(False), told["tail_net_sha256"]

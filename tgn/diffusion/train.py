@@ -62,8 +62,7 @@ class DiffusionTrainer:
             denoiser.parameters(), settings.lr, weight_decay=settings.weight_decay
         )
         self.schedule = ddim()
-        self.signal = self.schedule.alphas_cumprod.to(device.torch_device)
-        self.weight = min_snr_weight(self.signal, settings.min_snr)
+        self.weight = min_snr_weight(denoiser.signal, settings.min_snr)
         self.recipe = Recipe(SampleSettings(device="cpu"))
 
     @property
@@ -114,7 +113,7 @@ class DiffusionTrainer:
             part = Source(*(x[few] for x in source))
             with self.device.autocast():
                 other = self.denoiser(noisy[few], times[few], part, others[few])
-            terms["transfer"] = transfer_loss(found[few], other, self.signal[times[few]])
+            terms["transfer"] = transfer_loss(found[few], other, self.denoiser.signal[times[few]])
         weights = {"image": 1.0, **self.settings.model_dump(include={"perceptual", "transfer"})}
         self._descend(torch.stack([weights[name] * terms[name] for name in terms]).sum(), step)
         return {name: term.detach() for name, term in terms.items()}
@@ -129,7 +128,7 @@ class DiffusionTrainer:
         few = slice(0, len(found), PERCEIVED)
         with self.device.autocast():
             view = self.critic(self.denoiser.decode(found[few]))
-        known = 1 - (1 - self.signal[times[few]]) * doubt[few].square()
+        known = 1 - (1 - self.denoiser.signal[times[few]]) * doubt[few].square()
         return (known * perceptual_distance(view.stages, real.part(few).stages)).mean()
 
     def _descend(self, loss: Tensor, step: int) -> None:
