@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageDraw
 
 from tgn.core.progress import Silent
@@ -31,6 +32,12 @@ def draw_shape(kind: int, seed: int, size: int) -> Image.Image:
     else:
         ink.line((x, y, x + half, y + half), colour, 3)
     return picture
+
+
+@pytest.fixture(autouse=True)
+def _the_same_numbers() -> None:
+    """Seed torch: what a test draws does not depend on which tests ran before it."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture
