@@ -15,9 +15,7 @@ from classify.detection.dense.coders import Coder, EdgeCoder, RotatedCoder
 from classify.detection.dense.criteria import Criterion, GeneralizedFocal, RotatedFocal
 from classify.detection.dense.network import NINE, ONE_SQUARE, DenseDetector, DenseHead
 from classify.detection.settings import BackboneName, DetectorName, RotatedLoss
-from classify.detection.trunks import build_pyramid
-
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as published weights expect
+from classify.detection.trunks import MEAN, STD, build_pyramid
 
 
 class DetectorFacts(NamedTuple):

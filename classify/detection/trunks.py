@@ -1,20 +1,23 @@
 """Backbones of detectors: residual and VGG networks of torchvision under a feature pyramid."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from timm.layers.norm_act import freeze_batch_norm_2d
-from torch import nn
+from torch import Tensor, nn
 from torchvision.models import resnet18, resnet34, resnet50, resnet101, vgg11_bn, vgg16_bn
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
 from classify.detection.settings import BackboneName
+from tgn.core.backbones import read_facts
 from tgn.core.checkpoints import load_strictly, load_weights
 from tgn.core.errors import UserError
 
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as published weights expect
 HEADS = ("fc", "classifier")
+FIRST, AFTER = "conv1.weight", "bn1.running_mean"  # of residual networks, as timm has them too
 
 
 class _Trunk(NamedTuple):
@@ -79,6 +82,40 @@ def _trunk_with(trunk: _Trunk, name: str, weights: str | None) -> nn.Module:
     for head in HEADS:  # of the image classifier, no part of a detector
         if hasattr(net, head):
             setattr(net, head, nn.Identity())
-    known = {k: v for k, v in load_weights(Path(weights)).items() if k.split(".")[0] not in HEADS}
+    known = {k: v for k, v in _weights_of(Path(weights)).items() if k.split(".")[0] not in HEADS}
     load_strictly(net, known, f"{weights} as {name}")
     return net
+
+
+def _weights_of(path: Path) -> Mapping[str, Tensor]:
+    """Read a classifier's weights so that they take pixels normalised as ImageNet's."""
+    weights = load_weights(path)
+    facts = read_facts(path) if path.suffix == ".safetensors" else None
+    if facts is None:
+        return weights
+    if facts.small_stem or FIRST not in weights:
+        raise UserError(
+            f"{path} is {facts.arch} of images of {facts.size} pixels; expected a residual network "
+            "with its usual first layer: classify train --set arch=resnet18 --set size=96"
+        )
+    return reading_imagenet(weights, facts.mean, facts.std)
+
+
+def reading_imagenet(
+    weights: Mapping[str, Tensor], mean: Sequence[float], std: Sequence[float]
+) -> dict[str, Tensor]:
+    """Rewrite a residual network so that it takes pixels normalised by MEAN and STD.
+
+    Nothing else changes but for the padding of the first layer, which stands for another grey.
+
+    Args:
+        weights: of the network.
+        mean: of pixels in [0, 1], by which it was trained.
+        std: likewise.
+    """
+    first = weights[FIRST]  # [D, 3, 7, 7]
+    known_mean, known_std = first.new_tensor([mean, std])
+    here_mean, here_std = first.new_tensor([MEAN, STD])
+    shift = (first.sum(dim=(2, 3)) * (here_mean - known_mean) / known_std).sum(dim=1)  # [D]
+    scaled = first * (here_std / known_std)[:, None, None]
+    return {**weights, FIRST: scaled, AFTER: weights[AFTER] - shift}

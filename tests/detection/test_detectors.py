@@ -3,11 +3,14 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torchvision.models import resnet18, resnet34
 from torchvision.ops import FrozenBatchNorm2d
 
 from classify.detection.detectors import DetectorFacts, build_detector, detect, targets_for
+from tgn.core.backbones import build_backbone, save_classifier
 from tgn.core.errors import UserError
+from tgn.core.settings import BackboneSettings
 
 CLASSES = ("ship", "plane", "tank")
 
@@ -47,6 +50,28 @@ def test_the_pyramid_starts_at_stride_four_or_eight():
             net = build_detector(facts(detector, backbone)).eval()
             maps = net.backbone(torch.rand(1, 3, 128, 128))
             assert [128 // one.shape[-1] for one in maps.values()] == strides
+
+
+def test_a_classifier_of_ours_sees_in_a_detector_what_it_saw(tmp_path):
+    torch.manual_seed(0)
+    source = build_backbone(BackboneSettings(arch="resnet18", size=96), CLASSES)
+    source(torch.rand(8, 3, 96, 96))  # moves the means of batch normalisation
+    save_classifier(tmp_path / "net.safetensors", source.eval())
+    net = build_detector(facts(frozen=True), str(tmp_path / "net.safetensors")).eval()
+    pixels = torch.rand(1, 3, 96, 96)
+    prepared, _ = net.transform([pixels[0]])
+    seen = net.backbone.body.conv1(prepared.tensors)
+    resized = F.interpolate(pixels, size=(64, 64), mode="bilinear")
+    wanted = source.net.bn1(source.net.conv1((resized - 0.5) / 0.5))
+    inside = (..., slice(2, -2), slice(2, -2))  # where the convolution reads no padding
+    torch.testing.assert_close(net.backbone.body.bn1(seen)[inside], wanted[inside])
+
+
+def test_a_classifier_of_small_images_is_no_backbone(tmp_path):
+    source = build_backbone(BackboneSettings(arch="resnet18", size=64), CLASSES)
+    save_classifier(tmp_path / "net.safetensors", source)
+    with pytest.raises(UserError, match="images of 64 pixels.*size=96"):
+        build_detector(facts(), str(tmp_path / "net.safetensors"))
 
 
 def test_weights_of_a_file_are_taken_and_frozen(tmp_path):

@@ -13,6 +13,7 @@ from tgn.core.checkpoints import load_strictly, load_weights, read_metadata, sav
 from tgn.core.errors import UserError
 from tgn.core.settings import BackboneSettings
 
+FORMAT = "tgn-classifier-1"
 SMALL_STEM_MAX_SIZE = 64
 
 
@@ -154,7 +155,7 @@ def build_backbone(
 
 def save_classifier(path: Path, net: TappedNet, **extra: str) -> None:
     """Write a network and its facts as one safetensors file."""
-    metadata = {"format": "tgn-classifier-1", "facts": json.dumps(asdict(net.facts)), **extra}
+    metadata = {"format": FORMAT, "facts": json.dumps(asdict(net.facts)), **extra}
     save_weights(path, net.net.state_dict(), metadata)
 
 
@@ -164,14 +165,22 @@ def load_classifier(path: Path) -> TappedNet:
     Raises:
         UserError: if the file is no classifier checkpoint or is incomplete.
     """
-    metadata = read_metadata(path)
-    if metadata.get("format") != "tgn-classifier-1":
+    facts = read_facts(path)
+    if facts is None:
         raise UserError(f"{path} is no classifier checkpoint of this toolkit (classify train)")
-    facts = json.loads(metadata["facts"])
-    tuples = {key: tuple(facts[key]) for key in ("folders", "mean", "std")}
-    net = TappedNet(ClassifierFacts(**{**facts, **tuples}))
+    net = TappedNet(facts)
     load_strictly(net.net, load_weights(path), str(path))
     return freeze(net)
+
+
+def read_facts(path: Path) -> ClassifierFacts | None:
+    """Return what a checkpoint says of its network, or None if it is not one of ours."""
+    metadata = read_metadata(path)
+    if metadata.get("format") != FORMAT:
+        return None
+    facts = json.loads(metadata["facts"])
+    tuples = {key: tuple(facts[key]) for key in ("folders", "mean", "std")}
+    return ClassifierFacts(**{**facts, **tuples})
 
 
 def freeze(net: TappedNet) -> TappedNet:
