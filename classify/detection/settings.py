@@ -71,7 +71,10 @@ class DetectSettings(ComputeSettings, LoopSettings):
     overlap: float = Field(0.2, ge=0, lt=1, description="of neighbouring patches, a share of it")
     steps: int = Field(2000, ge=1, description="optimisation steps")
     batch_size: int = Field(4, ge=1, description="images a step, over all processes")
-    lr: float = Field(0.01, gt=0, description="highest learning rate (SGD, cosine)")
+    optimizer: Literal["sgd", "adamw"] = Field(
+        "sgd", description="sgd, or adamw: further in few steps, at an lr of 0.0005"
+    )
+    lr: float = Field(0.01, gt=0, description="highest learning rate (cosine)")
     weight_decay: float = Field(1e-4, ge=0, description="of all weights")
     clip: float = Field(10.0, gt=0, description="largest norm of a step's gradient")
     test_fraction: float = Field(0.2, gt=0, lt=1, description="of the images, held out by seed")

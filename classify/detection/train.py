@@ -35,9 +35,7 @@ class DetectorTrainer:
         self.teaching, self.data, self.settings, self.device = teaching, data, settings, device
         self.batches = Ahead(self._draw, settings.steps, in_thread=device.is_gpu)
         self.trained = [p for p in teaching.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.SGD(
-            self.trained, settings.lr, momentum=MOMENTUM, weight_decay=settings.weight_decay
-        )
+        self.optimizer = _optimizer(self.trained, settings)
 
     def train_step(self, step: int) -> Mapping[str, Tensor]:
         """Do one step."""
@@ -77,6 +75,14 @@ class DetectorTrainer:
         """Take over a saved state."""
         self.teaching.student.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def _optimizer(trained: list[nn.Parameter], settings: DetectSettings) -> torch.optim.Optimizer:
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(trained, settings.lr, weight_decay=settings.weight_decay)
+    return torch.optim.SGD(
+        trained, settings.lr, momentum=MOMENTUM, weight_decay=settings.weight_decay
+    )
 
 
 def shown(scene: Scene) -> Shown:

@@ -90,7 +90,7 @@ def _trunk_with(trunk: _Trunk, name: str, weights: str | None) -> nn.Module:
 def _weights_of(path: Path) -> Mapping[str, Tensor]:
     """Read a classifier's weights so that they take pixels normalised as ImageNet's."""
     weights = load_weights(path)
-    facts = read_facts(path) if path.suffix == ".safetensors" else None
+    facts = read_facts(path)
     if facts is None:
         return weights
     if facts.small_stem or FIRST not in weights:

@@ -52,6 +52,17 @@ def test_weights_from_a_file_must_fit_in_all_but_the_last_layer(tmp_path):
         build_backbone(settings, FOLDERS)
 
 
+@pytest.mark.parametrize("size", [32, 96])
+def test_a_classifier_of_ours_goes_on_as_it_was_trained(tmp_path, size):
+    torch.manual_seed(0)
+    known = build_backbone(BackboneSettings(arch="resnet18", size=size), ("x", "y")).eval()
+    save_classifier(tmp_path / "w.safetensors", known)
+    settings = BackboneSettings(arch="resnet18", size=96, weights=str(tmp_path / "w.safetensors"))
+    net = build_backbone(settings, FOLDERS).eval()
+    images = torch.randn(2, 3, 96, 96)
+    assert torch.equal(net(images).features, known(images).features)
+
+
 def test_wrong_archs_and_files_are_refused(tmp_path):
     with pytest.raises(UserError, match="unknown arch 'resnet19'"):
         build_backbone(BackboneSettings(arch="resnet19"), FOLDERS)

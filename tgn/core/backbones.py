@@ -1,7 +1,7 @@
 """Image classifiers with a tap after their third stage, from timm, and their checkpoint file."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -129,7 +129,7 @@ def build_backbone(
     """Build a network for the classes in ``folders``.
 
     Images of up to 64 px get a 3x3 stem of stride 1 without pooling where the network starts from
-    random weights (He et al. 2016, section 4.2); weights from elsewhere keep the stem they know.
+    random weights (He et al. 2016, section 4.2); weights keep the stem and the normalisation they know.
 
     Raises:
         UserError: unknown network; weights that do not fit in any entry but the classifier's.
@@ -147,8 +147,7 @@ def build_backbone(
     )
     if not pretrained:
         return TappedNet(facts)
-    facts = ClassifierFacts(**{**asdict(facts), **_expected_statistics(settings)})
-    net = TappedNet(facts)
+    net = TappedNet(replace(facts, **_as_trained(settings)))
     _load_all_but_classifier(net.net, _foreign_weights(settings), str(settings.weights))
     return net
 
@@ -174,8 +173,8 @@ def load_classifier(path: Path) -> TappedNet:
 
 
 def read_facts(path: Path) -> ClassifierFacts | None:
-    """Return what a checkpoint says of its network, or None if it is not one of ours."""
-    metadata = read_metadata(path)
+    """Return what a file of weights says of its network, or None if it is not one of ours."""
+    metadata = read_metadata(path) if path.suffix == ".safetensors" else {}
     if metadata.get("format") != FORMAT:
         return None
     facts = json.loads(metadata["facts"])
@@ -228,13 +227,15 @@ def _shrink_stem(net: Any, bands: int) -> None:
     net.conv1, net.maxpool = stem, nn.Identity()  # type: ignore[assignment]
 
 
-def _expected_statistics(settings: BackboneSettings) -> dict[str, tuple[float, ...]]:
-    """Return the mean and std that timm's weights of this network were trained with."""
+def _as_trained(settings: BackboneSettings) -> dict[str, Any]:
+    """Return mean, std and stem that the weights were trained with: our own files', or timm's."""
     import timm
 
-    if settings.arch == "tiny":
-        return {}
-    config = timm.get_pretrained_cfg(settings.arch)
+    file = Path(str(settings.weights))
+    known = read_facts(file) if settings.weights != "pretrained" else None
+    if known is not None:
+        return {"mean": known.mean, "std": known.std, "small_stem": known.small_stem}
+    config = timm.get_pretrained_cfg(settings.arch) if settings.arch != "tiny" else None
     if config is None or settings.bands != 3:
         return {}
     return {"mean": tuple(config.mean), "std": tuple(config.std)}
