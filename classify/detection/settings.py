@@ -64,6 +64,12 @@ class DetectSettings(ComputeSettings, LoopSettings):
     )
     backbone: BackboneName = Field("resnet18", description="resnet18/34/50/101, vgg11/16")
     weights: str | None = Field(None, description="of the backbone: none, pretrained, or a file")
+    frozen_stages: int = Field(
+        0,
+        ge=0,
+        le=4,
+        description="of the backbone, that keep the weights they were given",
+    )
     width: int = Field(256, ge=32, multiple_of=32, description="channels of pyramid and head")
     box_loss: RotatedLoss = Field("gwd", description="of rotated boxes: smooth-l1, gwd, kld")
     size: int = Field(448, ge=64, description="long side at which images are seen, in pixels")
@@ -93,6 +99,8 @@ class DetectSettings(ComputeSettings, LoopSettings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "DetectSettings":
+        if self.frozen_stages and self.weights is None:
+            raise ValueError("frozen_stages wants weights: without them it keeps random numbers")
         is_dense = self.detector in DENSE
         if self.distill != "none" and is_dense == (self.distill in MIMICKING):
             fitting = "kd, ld, ld+kd" if is_dense else ", ".join(MIMICKING)

@@ -18,6 +18,7 @@ from classify.detection.patches import Window, merged
 from classify.detection.scenes import Scenes, cut
 from classify.detection.settings import MIMICKING, DetectSettings
 from classify.detection.train import DetectorTrainer, shown
+from classify.detection.trunks import freeze_stages
 from tgn.core.checkpoints import (
     load_state,
     load_strictly,
@@ -75,7 +76,8 @@ def train_detector(  # noqa: PLR0913
         settings.patch,
         settings.overlap,
     )
-    net = device.place(build_detector(facts, settings.weights))
+    net: Any = device.place(build_detector(facts, settings.weights))
+    freeze_stages(net.backbone, settings.backbone, settings.frozen_stages)
     compute_in(net, device.autocast)
     teaching = _teaching(net, facts, teacher, settings, device)
     training = cut(train, settings.patch, settings.overlap)

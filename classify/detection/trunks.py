@@ -67,6 +67,23 @@ def build_pyramid(
     return BackboneWithFPN(body, levels, channels, width, extra)
 
 
+def freeze_stages(pyramid: BackboneWithFPN, name: BackboneName, count: int) -> None:
+    """Let the first stages of a backbone be trained no more.
+
+    Args:
+        pyramid: from :func:`build_pyramid`.
+        name: of its backbone.
+        count: 0 to 4; what stands before the first stage goes with it.
+    """
+    if count == 0:
+        return
+    last = list(_TRUNKS[name].layers)[count - 1]
+    for child, module in pyramid.body.named_children():
+        module.requires_grad_(False)
+        if child == last:
+            return
+
+
 def _trunk_with(trunk: _Trunk, name: str, weights: str | None) -> nn.Module:
     if weights is None:
         return trunk.build(weights=None)

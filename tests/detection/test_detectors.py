@@ -8,6 +8,8 @@ from torchvision.models import resnet18, resnet34
 from torchvision.ops import FrozenBatchNorm2d
 
 from classify.detection.detectors import DetectorFacts, build_detector, detect, targets_for
+from classify.detection.settings import DetectSettings
+from classify.detection.trunks import freeze_stages
 from tgn.core.backbones import build_backbone, save_classifier
 from tgn.core.errors import UserError
 from tgn.core.settings import BackboneSettings
@@ -65,6 +67,22 @@ def test_a_classifier_of_ours_sees_in_a_detector_what_it_saw(tmp_path):
     wanted = source.net.bn1(source.net.conv1((resized - 0.5) / 0.5))
     inside = (..., slice(2, -2), slice(2, -2))  # where the convolution reads no padding
     torch.testing.assert_close(net.backbone.body.bn1(seen)[inside], wanted[inside])
+
+
+@pytest.mark.parametrize(
+    ("backbone", "still", "moving"), [("resnet18", "layer1", "layer2"), ("vgg11", "4", "8")]
+)
+def test_the_first_stages_are_trained_no_more(backbone, still, moving):
+    net = build_detector(facts("faster-rcnn", backbone))
+    freeze_stages(net.backbone, backbone, 0)
+    assert all(p.requires_grad for p in net.parameters())
+    freeze_stages(net.backbone, backbone, 1)
+    body = net.backbone.body
+    assert not any(p.requires_grad for p in body.get_submodule(still).parameters())
+    assert not next(body.parameters()).requires_grad
+    assert all(p.requires_grad for p in body.get_submodule(moving).parameters())
+    with pytest.raises(UserError, match="frozen_stages wants weights"):
+        DetectSettings.resolve(frozen_stages=1)
 
 
 def test_a_classifier_of_small_images_is_no_backbone(tmp_path):

@@ -129,7 +129,8 @@ def build_backbone(
     """Build a network for the classes in ``folders``.
 
     Images of up to 64 px get a 3x3 stem of stride 1 without pooling where the network starts from
-    random weights (He et al. 2016, section 4.2); weights keep the stem and the normalisation they know.
+    random weights (He et al. 2016, section 4.2); others keep the stem and the normalisation
+    that they know.
 
     Raises:
         UserError: unknown network; weights that do not fit in any entry but the classifier's.
