@@ -1,0 +1,77 @@
+"""Data of the experiment with detectors: drawn images, or VHR-10 and backbones for it."""
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from common import run, runs_root, set_words, shared_data
+
+from classify.detection.scenes import held_out, scenes_of
+from tgn.core.annotations import read_annotations
+
+PARTS, TEST_SHARE = ("train", "test"), 0.2
+AID_STEPS, CHIP_STEPS = {"resnet18": 450, "resnet34": 300}, 200
+
+
+@dataclass(frozen=True)
+class Data:
+    """Words of ``classify detect train`` that name the data; files for the backbones, if any."""
+
+    words: tuple[str, ...]
+    weights: Mapping[str, str] = field(default_factory=dict)
+
+
+def drawn() -> Data:
+    """Draw the training and the test part."""
+    folder = runs_root() / "detectors-rotated-data"
+    run("tgn", "scenes", str(folder), "--boxes", "rotated")
+    train, test = ((f"{folder}/{part}/labelTxt", f"{folder}/{part}/images") for part in PARTS)
+    return Data((*train, "--test", *test))
+
+
+def vhr10() -> Data:
+    """Unpack the images, split the labels, and train a backbone of each kind on pictures."""
+    folder = runs_root() / "detectors-vhr10-data"
+    if not folder.exists():
+        with zipfile.ZipFile(shared_data("vhr10.zip")) as archive:
+            archive.extractall(folder)
+    images, labels = str(folder / "images"), folder / "annotations.json"
+    scenes = scenes_of(read_annotations(labels, Path(images)), rotated=False)
+    files = [folder / f"{part}.json" for part in PARTS]
+    told = json.loads(labels.read_text())
+    for file, part in zip(files, held_out(scenes, TEST_SHARE, seed=0), strict=True):
+        names = {scene.image.name for scene in part.scenes}
+        shown = [image for image in told["images"] if image["file_name"] in names]
+        ids = {image["id"] for image in shown}
+        boxes = [box for box in told["annotations"] if box["image_id"] in ids]
+        file.write_text(json.dumps({**told, "images": shown, "annotations": boxes}))
+    words = (str(files[0]), images, "--test", str(files[1]), images)
+    return Data(words, backbones(files[0], images))
+
+
+def backbones(labels: Path, images: str) -> dict[str, str]:
+    """Train classifiers on AID's scenes, then on chips of the detector's training part."""
+    chips = runs_root() / "detectors-chips-data"
+    if not chips.exists():
+        run("tgn", "chips", str(labels), images, str(chips), *set_words("margin=0.3"))
+    return {arch: backbone(arch, chips) for arch in AID_STEPS}
+
+
+def backbone(arch: str, chips: Path) -> str:
+    """Train one classifier on both, unless it is there; return its file."""
+    first = classifier("detectors-aid", shared_data("aid64.zip"), arch, AID_STEPS[arch])
+    more = ("sampling=square-root", f"weights={first}")
+    return classifier("detectors-chips", chips, arch, CHIP_STEPS, *more)
+
+
+def classifier(name: str, data: Path, arch: str, steps: int, *more: str) -> str:
+    """Train a classifier in a run of this name; return its file."""
+    if not (runs_root() / name / "run.yaml").is_file():
+        run("tgn", "split", str(data), "--run", name)
+    file = runs_root() / name / "classify" / arch / "classifier.safetensors"
+    if not file.is_file():
+        settings = set_words(f"arch={arch}", "size=96", f"steps={steps}", *more)
+        run("classify", "train", "--run", name, "--name", arch, *settings)
+    return str(file)
