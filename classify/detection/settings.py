@@ -78,7 +78,7 @@ class DetectSettings(ComputeSettings, LoopSettings):
     steps: int = Field(2000, ge=1, description="optimisation steps")
     batch_size: int = Field(4, ge=1, description="images a step, over all processes")
     optimizer: Literal["sgd", "adamw"] = Field(
-        "sgd", description="sgd, or adamw: further in few steps, at an lr of 0.0005"
+        "sgd", description="sgd, or adamw: further in few steps, at an lr of 0.0002 to 0.001"
     )
     lr: float = Field(0.01, gt=0, description="highest learning rate (cosine)")
     weight_decay: float = Field(1e-4, ge=0, description="of all weights")
