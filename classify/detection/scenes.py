@@ -55,7 +55,10 @@ def scenes_of(found: Detections, rotated: bool, classes: tuple[str, ...] | None 
     counts = Counter(one.class_name for one in found.objects)
     order = classes or tuple(sorted(counts, key=lambda name: (-counts[name], name)))
     if strange := sorted(set(counts) - set(order)):
-        raise DataError(f"class {strange[0]!r} is not one of {', '.join(order)}")
+        raise DataError(
+            f"{', '.join(strange)}: not among the classes of the training, {', '.join(order)}; "
+            "train on labels that have them, or leave them out of these"
+        )
     by_image: dict[Path, list[DetectedObject]] = {path: [] for path in found.images}
     for one in found.objects:
         by_image.setdefault(one.image, []).append(one)
