@@ -32,14 +32,16 @@ class LocalizationSettings(Settings):
 
     temperature: float = Field(10.0, gt=0, description="T of the box distributions")
     class_temperature: float = Field(2.0, gt=0, description="T of the class logits")
-    weight: float = Field(4.0, ge=0, description="of LD on the anchors of objects")
+    weight: float | None = Field(
+        None, ge=0, description="of LD on the anchors of objects: 4, of rotated ones 10"
+    )
     valuable_weight: float = Field(4.0, ge=0, description="of LD on anchors nearly as good")
-    class_weight: float = Field(10.0, ge=0, description="of KD")
+    class_weight: float | None = Field(None, ge=0, description="of KD: 10, of rotated objects 20")
     classes: Literal["softmax", "sigmoid"] = Field(
         "softmax", description="KD as published, or for each class by itself"
     )
     normalise: Literal["positives", "published"] = Field(
-        "positives", description="sums over anchors by their number, or as published"
+        "positives", description="of gfl: sums over anchors by their number, or as published"
     )
     region: Literal["rotated", "published"] = Field(
         "rotated", description="overlap of rotated boxes: the true one, or as published"

@@ -182,6 +182,21 @@ def test_published_sums_do_not_depend_on_how_the_batch_is_dealt_out():
     assert together == pytest.approx(sum(alone) / 2, rel=1e-4)
 
 
+def test_rotated_terms_are_means_of_each_level_with_the_published_weights():
+    pair, targets = pair_of("rotated-retinanet"), targets_of("rotated-retinanet", 1)
+    teaching = DenseDistillation(pair, settings("rotated-retinanet", batch_size=1))
+    losses = teaching(IMAGES[:1], targets, 0)
+    seen, taught = (net.look(IMAGES[:1]).one(0) for net in (pair.student, pair.teacher))
+    there = Labelled(targets[0]["boxes"], targets[0]["labels"])
+    rows, weight = rotated_region(seen, there)
+    boxes = softened_kl(seen.shapes[rows], taught.shapes[rows], 10.0).sum(dim=1)
+    classes = softened_kl(seen.scores[rows], taught.scores[rows], 2.0)
+    level = torch.repeat_interleave(torch.arange(5), torch.tensor(seen.levels))[rows]
+    for name, each, usual in (("ld", boxes, 10.0), ("kd", classes, 20.0)):
+        means = [(weight * each)[level == k].mean() for k in level.unique()]
+        torch.testing.assert_close(losses[name], usual * torch.stack(means).sum())
+
+
 def test_periodic_angles_change_the_fifth_parameter_only():
     pair = pair_of("rotated-retinanet")
     plain, periodic = (

@@ -3,10 +3,10 @@
 Sources: Zheng et al. 2022 (CVPR, arXiv 2102.12252) for upright boxes, Zheng et al. 2023 (TPAMI,
 arXiv 2204.05957) for rotated ones, and their released code.
 
-Differs from the released code: sums over anchors are divided by the number of anchors of the image,
-so that the weight of a term depends neither on the batch nor on how many objects there are
-(``normalise=published`` gives theirs), and overlap with a rotated object is the true one
-(``region=published`` gives theirs).
+Differs from the released code: of upright boxes, sums over anchors are divided by the number of
+anchors of the image, so that the weight of a term depends neither on the batch nor on how many
+objects there are (``normalise=published`` gives theirs); overlap with a rotated object is the true
+one (``region=published`` gives theirs).
 """
 
 from collections.abc import Iterator
@@ -24,6 +24,8 @@ from classify.detection.settings import DetectSettings
 from tgn.core.errors import UserError
 
 MAIN_DIVISOR, VALUABLE_DIVISOR = 4.0, 16.0  # of the released code
+UPRIGHT_WEIGHTS = (4.0, 10.0)  # of LD and KD, where sums are divided by anchors
+ROTATED_WEIGHTS = (10.0, 20.0)  # theirs of the detector that learns by GWD
 
 
 class DenseDistillation(Teaching):
@@ -43,6 +45,11 @@ class DenseDistillation(Teaching):
         self.settings = settings
         self.has_ld = "ld" in settings.distill
         self.has_kd = "kd" in settings.distill
+        chosen = settings.localization
+        self.is_rotated = settings.detector == "rotated-retinanet"
+        usual = ROTATED_WEIGHTS if self.is_rotated else UPRIGHT_WEIGHTS
+        self.weight = usual[0] if chosen.weight is None else chosen.weight
+        self.class_weight = usual[1] if chosen.class_weight is None else chosen.class_weight
 
     def forward(self, images: list[Tensor], targets: Targets, progress: float) -> dict[str, Tensor]:
         """Return the student's own losses and the terms of distillation."""
@@ -66,7 +73,7 @@ class DenseDistillation(Teaching):
 
     def _terms(self, own: Said, taught: Said, there: Labelled) -> Iterator[tuple[str, Tensor]]:
         """The named terms of one image."""
-        if self.settings.detector == "rotated-retinanet":
+        if self.is_rotated:
             blind = self.settings.localization.region == "published"
             yield from self._rotated_terms(own, taught, rotated_region(own, there, blind))
         else:
@@ -82,22 +89,22 @@ class DenseDistillation(Teaching):
             nearly = valuable_region(own, there)
             main = self._boxes(own, taught, sure).sum(dim=1)
             near = self._boxes(own, taught, nearly).sum(dim=1)
-            yield "ld", chosen.weight * self._mean(main, MAIN_DIVISOR)
+            yield "ld", self.weight * self._mean(main, MAIN_DIVISOR)
             yield "vlr_ld", chosen.valuable_weight * self._mean(near, VALUABLE_DIVISOR)
         if self.has_kd:
             each = self._classes(own.scores[rows], taught.scores[rows])
-            yield "kd", chosen.class_weight * self._by_level(each, rows, own)
+            yield "kd", self.class_weight * self._by_level(each, rows, own)
 
     def _rotated_terms(
         self, own: Said, taught: Said, region: Region
     ) -> Iterator[tuple[str, Tensor]]:
-        chosen, (rows, weight) = self.settings.localization, region
+        rows, weight = region
         if self.has_ld:
             each = self._boxes(own, taught, region).sum(dim=1)
-            yield "ld", chosen.weight * self._by_level(each, rows, own)
+            yield "ld", self.weight * self._by_level(each, rows, own)
         if self.has_kd:
             each = weight * self._classes(own.scores[rows], taught.scores[rows])
-            yield "kd", chosen.class_weight * self._by_level(each, rows, own)
+            yield "kd", self.class_weight * self._by_level(each, rows, own)
 
     def _boxes(self, own: Said, taught: Said, region: Region) -> Tensor:
         """Weighted divergence of each parameter of each anchor, [n, P]."""
@@ -123,8 +130,8 @@ class DenseDistillation(Teaching):
         return values.sum() / (4 * max(len(values), 1))
 
     def _by_level(self, values: Tensor, rows: Tensor, said: Said) -> Tensor:
-        """Divide a sum by the number of anchors; as published, level by level."""
-        if self.settings.localization.normalise == "positives":
+        """Divide a sum by the number of anchors; of rotated ones and as published, by level."""
+        if not self.is_rotated and self.settings.localization.normalise == "positives":
             return values.sum() / max(len(values), 1)
         ends = torch.tensor(said.levels, device=rows.device).cumsum(0)
         level = torch.bucketize(rows, ends, right=True)
