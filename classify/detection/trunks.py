@@ -110,10 +110,11 @@ def _weights_of(path: Path) -> Mapping[str, Tensor]:
     facts = read_facts(path)
     if facts is None:
         return weights
-    if facts.small_stem or FIRST not in weights:
+    if facts.small_stem or facts.bands != len(MEAN) or FIRST not in weights:
         raise UserError(
-            f"{path} is {facts.arch} of images of {facts.size} pixels; expected a residual network "
-            "with its usual first layer: classify train --set arch=resnet18 --set size=96"
+            f"{path} is {facts.arch} of images of {facts.size} pixels and {facts.bands} bands; "
+            "expected a residual network of colour images with its usual first layer: "
+            "classify train --set arch=resnet18 --set size=96"
         )
     return reading_imagenet(weights, facts.mean, facts.std)
 

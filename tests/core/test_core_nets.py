@@ -61,6 +61,8 @@ def test_a_classifier_of_ours_goes_on_as_it_was_trained(tmp_path, size):
     net = build_backbone(settings, FOLDERS).eval()
     images = torch.randn(2, 3, 96, 96)
     assert torch.equal(net(images).features, known(images).features)
+    with pytest.raises(UserError, match="sees 3 bands; expected 1"):
+        build_backbone(settings.model_copy(update={"bands": 1}), FOLDERS)
 
 
 def test_wrong_archs_and_files_are_refused(tmp_path):

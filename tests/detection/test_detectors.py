@@ -85,10 +85,11 @@ def test_the_first_stages_are_trained_no_more(backbone, still, moving):
         DetectSettings.resolve(frozen_stages=1)
 
 
-def test_a_classifier_of_small_images_is_no_backbone(tmp_path):
-    source = build_backbone(BackboneSettings(arch="resnet18", size=64), CLASSES)
+@pytest.mark.parametrize(("size", "bands"), [(64, 3), (96, 1)])
+def test_a_classifier_of_small_or_grey_images_is_no_backbone(tmp_path, size, bands):
+    source = build_backbone(BackboneSettings(arch="resnet18", size=size, bands=bands), CLASSES)
     save_classifier(tmp_path / "net.safetensors", source)
-    with pytest.raises(UserError, match="images of 64 pixels.*size=96"):
+    with pytest.raises(UserError, match=f"of {size} pixels and {bands} bands.*size=96"):
         build_detector(facts(), str(tmp_path / "net.safetensors"))
 
 

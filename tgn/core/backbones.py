@@ -234,6 +234,10 @@ def _as_trained(settings: BackboneSettings) -> dict[str, Any]:
 
     file = Path(str(settings.weights))
     known = read_facts(file) if settings.weights != "pretrained" else None
+    if known is not None and known.bands != settings.bands:
+        raise UserError(
+            f"{file} sees {known.bands} bands; expected {settings.bands}, as bands= says"
+        )
     if known is not None:
         return {"mean": known.mean, "std": known.std, "small_stem": known.small_stem}
     config = timm.get_pretrained_cfg(settings.arch) if settings.arch != "tiny" else None
