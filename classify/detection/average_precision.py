@@ -23,7 +23,8 @@ class Truth:
 
     boxes: Tensor  # [N, 4] corners, or [N, 5] rotated
     labels: Tensor  # [N]
-    difficult: Tensor  # [N], bool
+    difficult: Tensor  # [N], bool; crowds are difficult too
+    crowd: Tensor  # [N], bool: many objects under one box
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def average_precision(
     precision made monotone; both match each detection with the object it overlaps most, and leave
     out difficult objects and what was found of them. coco: mean precision at 101 recalls, each
     detection matched with the best object that is free, at most 100 detections an image; difficult
-    objects are ignored likewise.
+    objects are ignored likewise, a crowd where most of the detection lies in it.
 
     Args:
         truths: what is there, an entry an image.
@@ -75,7 +76,8 @@ def average_precision(
         raise ValueError(f"{len(truths)} images with labels but {len(found)} with detections")
     table = np.full((num_classes, len(thresholds)), np.nan)
     for label in range(num_classes):
-        pairs = [_of_class(*pair, label) for pair in zip(truths, found, strict=True)]
+        each = zip(truths, found, strict=True)
+        pairs = [_of_class(*pair, label, with_crowds=rule == "coco") for pair in each]
         for column, threshold in enumerate(thresholds):
             judged = _judged(pairs, threshold, rule)
             if judged.objects:
@@ -92,14 +94,28 @@ class _Pair:
     difficult: NDArray[np.bool_]  # [N]
 
 
-def _of_class(truth: Truth, found: Found, label: int) -> _Pair:
+def _of_class(truth: Truth, found: Found, label: int, with_crowds: bool) -> _Pair:
     mine, there = found.labels == label, truth.labels == label
     order = found.scores[mine].argsort(descending=True, stable=True)
     boxes, objects = found.boxes[mine][order], truth.boxes[there]
     iou = rotated_iou if truth.boxes.shape[1] == 5 else box_iou
-    overlaps = iou(boxes.double(), objects.double()).cpu().numpy()
+    overlaps = iou(boxes.double(), objects.double())
+    if with_crowds:
+        crowd = truth.crowd[there]
+        overlaps[:, crowd] = _share_inside(overlaps, boxes.double(), objects.double())[:, crowd]
     scores = found.scores[mine][order].double().cpu().numpy()
-    return _Pair(overlaps, scores, truth.difficult[there].cpu().numpy())
+    return _Pair(overlaps.cpu().numpy(), scores, truth.difficult[there].cpu().numpy())
+
+
+def _share_inside(iou: Tensor, boxes: Tensor, objects: Tensor) -> Tensor:
+    """How much of each box [M, 4 or 5] each object [N, ...] covers, from their IoU [M, N]."""
+    areas, others = _areas(boxes)[:, None], _areas(objects)
+    return iou * (areas + others) / (1 + iou) / areas.clamp(min=1e-9)
+
+
+def _areas(boxes: Tensor) -> Tensor:
+    sides = boxes[:, 2:4] if boxes.shape[1] == 5 else boxes[:, 2:] - boxes[:, :2]
+    return sides.prod(dim=1)
 
 
 def _judged(pairs: Sequence[_Pair], threshold: float, rule: Rule) -> Judged:

@@ -13,7 +13,13 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from classify.detection.average_precision import Found
 from classify.detection.dense.coders import Coder, EdgeCoder, RotatedCoder
 from classify.detection.dense.criteria import Criterion, GeneralizedFocal, RotatedFocal
-from classify.detection.dense.network import NINE, ONE_SQUARE, DenseDetector, DenseHead
+from classify.detection.dense.network import (
+    MOST_AN_IMAGE,
+    NINE,
+    ONE_SQUARE,
+    DenseDetector,
+    DenseHead,
+)
 from classify.detection.settings import BackboneName, DetectorName, RotatedLoss
 from classify.detection.trunks import MEAN, STD, build_pyramid
 
@@ -57,8 +63,8 @@ def build_detector(facts: DetectorFacts, weights: str | None = None) -> nn.Modul
     seen = {"min_size": facts.size, "max_size": facts.size, "image_mean": MEAN, "image_std": STD}
     count = len(facts.classes)
     if is_dense:
-        return RetinaNet(pyramid, count, **seen)
-    return FasterRCNN(pyramid, count + 1, **seen)
+        return RetinaNet(pyramid, count, detections_per_img=MOST_AN_IMAGE, **seen)
+    return FasterRCNN(pyramid, count + 1, box_detections_per_img=MOST_AN_IMAGE, **seen)
 
 
 def _dense_detector(facts: DetectorFacts, pyramid: nn.Module) -> DenseDetector:

@@ -10,8 +10,6 @@ from torchvision.ops import batched_nms
 from classify.detection.average_precision import Found
 from classify.detection.rotated import batched_rotated_nms, upright
 
-MOSTLY_INSIDE = 0.5
-
 
 class Window(NamedTuple):
     """A patch of an image, in pixels."""
@@ -49,38 +47,30 @@ def _starts(length: int, size: int, stride: int) -> list[int]:
     return [*range(0, length - size, stride), length - size]
 
 
-def boxes_in(window: Window, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The boxes that a patch shows, in its own pixels.
-
-    Args:
-        window: the patch.
-        boxes: [N, 4] or [N, 5] in pixels of the image.
-
-    Returns:
-        The boxes [K, 4 or 5]; which rows they were [K]; and whether each is cut so much, half of
-        its upright box or more outside, that it should count as difficult [K]. Upright boxes are
-        cut at the border, rotated ones kept whole.
-    """
-    corner = boxes.new_tensor([window.left, window.top])
-    around = upright(boxes) if boxes.shape[1] == 5 else boxes
-    lower = around[:, :2] - corner
-    upper = around[:, 2:] - corner
+def share_in(window: Window, boxes: Tensor) -> Tensor:
+    """The share [N] of each box [N, 4 or 5] that a patch shows, by the upright box round it."""
+    lower, upper = _in_pixels_of(window, upright(boxes) if boxes.shape[1] == 5 else boxes)
     limit = boxes.new_tensor([window.width, window.height])
-    inner_lower, inner_upper = lower.clamp(min=0), torch.minimum(upper, limit)
-    sides = (inner_upper - inner_lower).clamp(min=0)
-    area = (upper - lower).prod(dim=1).clamp(min=1e-9)
-    share = sides.prod(dim=1) / area
-    rows = (share > 0).nonzero().flatten()
+    sides = (torch.minimum(upper, limit) - lower.clamp(min=0)).clamp(min=0)
+    return sides.prod(dim=1) / (upper - lower).prod(dim=1).clamp(min=1e-9)
+
+
+def boxes_in(window: Window, boxes: Tensor) -> Tensor:
+    """Boxes [N, 4 or 5] in a patch's own pixels; upright ones are cut at its border."""
     if boxes.shape[1] == 5:
-        moved = torch.cat((boxes[:, :2] - corner, boxes[:, 2:]), dim=1)
-        rows = rows[_centre_inside(moved[rows], limit) | (share[rows] >= MOSTLY_INSIDE)]
-    else:
-        moved = torch.cat((inner_lower, inner_upper), dim=1)
-    return moved[rows], rows, share[rows] <= MOSTLY_INSIDE
+        return torch.cat((boxes[:, :2] - _corner(window, boxes), boxes[:, 2:]), dim=1)
+    lower, upper = _in_pixels_of(window, boxes)
+    limit = boxes.new_tensor([window.width, window.height])
+    return torch.cat((lower.clamp(min=0), torch.minimum(upper, limit)), dim=1)
 
 
-def _centre_inside(boxes: Tensor, limit: Tensor) -> Tensor:
-    return ((boxes[:, :2] >= 0) & (boxes[:, :2] <= limit)).all(dim=1)
+def _in_pixels_of(window: Window, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    corner = _corner(window, boxes)
+    return boxes[:, :2] - corner, boxes[:, 2:] - corner
+
+
+def _corner(window: Window, boxes: Tensor) -> Tensor:
+    return boxes.new_tensor([window.left, window.top])
 
 
 def merged(parts: Sequence[tuple[Window, Found]], threshold: float) -> Found:

@@ -1,5 +1,6 @@
 """Labelled scenes: images with boxes, upright or rotated, whatever format the labels had."""
 
+import hashlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +9,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from classify.detection.patches import Window, boxes_in, windows
+from classify.detection.patches import Window, boxes_in, share_in, windows
 from classify.detection.rotated import from_corners
-from tgn.core.annotations import DetectedObject, Detections
+from tgn.core.annotations import DetectedObject, Detections, upright
 from tgn.core.errors import DataError
 from tgn.core.seeds import generator
+
+MOSTLY = 0.5  # of an object's upright box
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Scene:
     boxes: Tensor  # [N, 4] left, top, right, bottom, or [N, 5] rotated; pixels; N may be 0
     labels: Tensor  # [N], int64
     difficult: Tensor  # [N], bool
+    crowd: Tensor  # [N], bool: many objects under one box
     window: Window | None = None  # the part of the image that is meant; None: all
 
 
@@ -48,9 +52,12 @@ def scenes_of(found: Detections, rotated: bool, classes: tuple[str, ...] | None 
         classes: their order, where another part of the data has set it; None: by frequency.
 
     Raises:
-        DataError: if there is no object, or one of a class that ``classes`` does not have.
+        DataError: if there is no image, no object and no ``classes``, or an object of another
+            class than those.
     """
-    if not found.objects:
+    if not found.images:
+        raise DataError("no image was read; see the problems listed")
+    if not found.objects and classes is None:
         raise DataError("no labelled object was read; see the problems listed")
     counts = Counter(one.class_name for one in found.objects)
     order = classes or tuple(sorted(counts, key=lambda name: (-counts[name], name)))
@@ -76,14 +83,14 @@ def _scene(
         boxes = torch.tensor([one.box_xyxy for one in objects]).view(-1, 4)
     labels = torch.tensor([classes.index(one.class_name) for one in objects], dtype=torch.int64)
     difficult = torch.tensor([one.difficult for one in objects], dtype=torch.bool)
-    return Scene(path, boxes, labels, difficult)
+    crowd = torch.tensor([one.is_crowd for one in objects], dtype=torch.bool)
+    return Scene(path, boxes, labels, difficult, crowd)
 
 
 def _quadrilateral(one: DetectedObject) -> tuple[tuple[float, float], ...]:
     if len(one.polygon) == 4:
         return one.polygon
-    left, top, right, bottom = one.box_xyxy
-    return (left, top), (right, top), (right, bottom), (left, bottom)
+    return upright(*one.box_xyxy)
 
 
 def held_out(data: Scenes, share: float, seed: int) -> tuple[Scenes, Scenes]:
@@ -101,10 +108,21 @@ def held_out(data: Scenes, share: float, seed: int) -> tuple[Scenes, Scenes]:
     return train, test
 
 
+def digest_of(data: Scenes) -> str:
+    """SHA-256 of the classes, and of the name, boxes and labels of each image, in hexadecimals."""
+    found = hashlib.sha256(repr(data.classes).encode())
+    for scene in data.scenes:
+        found.update(scene.image.name.encode())
+        for values in (scene.boxes, scene.labels, scene.difficult, scene.crowd):
+            found.update(values.numpy().tobytes())
+    return found.hexdigest()
+
+
 def cut(data: Scenes, size: int | None, overlap: float) -> Scenes:
     """Cut images larger than a patch into patches, each a scene of its own.
 
-    Objects that a patch shows less than half of are difficult there.
+    An object is in the patches that show most of it: more than half, or, where it is too large for
+    that, as much as any other patch.
 
     Args:
         data: whole images.
@@ -115,11 +133,16 @@ def cut(data: Scenes, size: int | None, overlap: float) -> Scenes:
         return data
     scenes = []
     for scene in data.scenes:
-        for window in windows_of(scene, size, overlap):
-            boxes, rows, is_cut = boxes_in(window, scene.boxes)
-            difficult = scene.difficult[rows] | is_cut
-            scenes.append(Scene(scene.image, boxes, scene.labels[rows], difficult, window))
+        parts = windows_of(scene, size, overlap)
+        shares = torch.stack([share_in(window, scene.boxes) for window in parts])
+        wanted = (shares > MOSTLY) | ((shares == shares.amax(dim=0)) & (shares > 0))
+        scenes += [_part(scene, *one) for one in zip(parts, wanted, strict=True)]
     return Scenes(data.classes, tuple(scenes))
+
+
+def _part(scene: Scene, window: Window, wanted: Tensor) -> Scene:
+    boxes, labels = boxes_in(window, scene.boxes[wanted]), scene.labels[wanted]
+    return Scene(scene.image, boxes, labels, scene.difficult[wanted], scene.crowd[wanted], window)
 
 
 def windows_of(scene: Scene, size: int, overlap: float) -> list[Window]:

@@ -30,12 +30,18 @@ class MimicSettings(Settings):
 class LocalizationSettings(Settings):
     """Settings of ``--distill kd``, ``ld`` and ``ld+kd``."""
 
-    temperature: float = Field(10.0, gt=0, description="T of the box distributions")
-    class_temperature: float = Field(2.0, gt=0, description="T of the class logits")
-    weight: float | None = Field(
-        None, ge=0, description="of LD on the anchors of objects: 4, of rotated ones 10"
+    temperature: float | None = Field(
+        None, gt=0, description="T of the box distributions: 10, of rotated boxes 5"
     )
-    valuable_weight: float = Field(4.0, ge=0, description="of LD on anchors nearly as good")
+    class_temperature: float | None = Field(
+        None, gt=0, description="T of the class logits: 2, of rotated boxes 5"
+    )
+    weight: float | None = Field(
+        None, ge=0, description="of LD on the anchors of objects: 4 (0.25 as published), rotated 10"
+    )
+    valuable_weight: float | None = Field(
+        None, ge=0, description="of LD on anchors nearly as good: 4 (0.25 as published)"
+    )
     class_weight: float | None = Field(None, ge=0, description="of KD: 10, of rotated objects 20")
     classes: Literal["softmax", "sigmoid"] = Field(
         "softmax", description="KD as published, or for each class by itself"

@@ -15,7 +15,7 @@ from classify.detection.distill.base import Pair, Teaching
 from classify.detection.distill.localization import DenseDistillation
 from classify.detection.distill.mimic import mimicking
 from classify.detection.patches import Window, merged
-from classify.detection.scenes import Scenes, cut
+from classify.detection.scenes import Scenes, cut, digest_of
 from classify.detection.settings import MIMICKING, DetectSettings
 from classify.detection.train import DetectorTrainer, shown
 from classify.detection.trunks import freeze_stages
@@ -28,13 +28,13 @@ from tgn.core.checkpoints import (
 )
 from tgn.core.devices import Device
 from tgn.core.errors import UserError
-from tgn.core.files import write_json, write_text
+from tgn.core.files import read_json, sha256_of, write_json, write_text
 from tgn.core.loops import STATE, Job, run_steps
 from tgn.core.progress import Progress
 from tgn.core.seeds import seed_of
 
 CHECKPOINT, METRICS, SETTINGS = "detector.safetensors", "metrics.json", "settings.yaml"
-FACTS = "facts.json"
+MADE_FROM = "made_from.json"
 FORMAT = "classify-detect-1"
 RULES: tuple[Rule, ...] = ("voc07", "voc12", "coco")
 AT_ONCE = 8
@@ -60,7 +60,8 @@ def train_detector(  # noqa: PLR0913
         teacher: file of a trained detector, if the settings want one.
 
     Raises:
-        UserError: for a teacher that is missing, not wanted, or of another kind.
+        UserError: for a teacher that is missing, not wanted, or of another kind; if what was begun
+            there was made from other data or another teacher.
     """
     train, test = parts
     device = Device(settings)
@@ -82,18 +83,37 @@ def train_detector(  # noqa: PLR0913
     teaching = _teaching(net, facts, teacher, settings, device)
     training = cut(train, settings.patch, settings.overlap)
     trainer = DetectorTrainer(teaching, training, settings, device)
+    made_from = {
+        "facts": {**facts._asdict(), "classes": list(facts.classes)},
+        "training data": digest_of(train),
+        "teacher": sha256_of(teacher) if teacher else "",
+    }
+    if resume:
+        _check_same(directory, made_from)
     directory.mkdir(parents=True, exist_ok=True)
     if device.is_main:  # before the first step: what is trained can be published at any time
-        write_json(directory / FACTS, facts._asdict())
+        write_json(directory / MADE_FROM, made_from)
     run_steps(trainer, settings, Job(directory, device, progress, resume), title=directory.name)
     result: dict[str, Any] = {}
     if device.is_main:
-        result = evaluate_detector(net, facts, test, device, progress)
         save_detector(directory / CHECKPOINT, net, facts)
         write_text(directory / SETTINGS, settings.explained() + "\n")
+        result = evaluate_detector(net, facts, test, device, progress)
         write_json(directory / METRICS, result)
     device.wait()
     return result
+
+
+def _check_same(directory: Path, made_from: dict[str, Any]) -> None:
+    """Refuse to go on with other data or another teacher, as the loop does with other settings."""
+    if not all((directory / name).is_file() for name in (STATE, MADE_FROM)):
+        return
+    before = read_json(directory / MADE_FROM)
+    if changed := [name for name in made_from if before.get(name) != made_from[name]]:
+        raise UserError(
+            f"{directory / STATE} was made from others ({', '.join(changed)} differ); take those "
+            "again, or another --name, or --no-resume to start anew"
+        )
 
 
 def _teaching(
@@ -117,7 +137,7 @@ def _teaching(
             f"{facts.detector} for {', '.join(facts.classes)}"
         )
     compute_in(device.move(master.requires_grad_(False)), device.autocast)
-    pair = Pair(net, master, settings.seed, device.autocast)
+    pair = Pair(net, master, settings.seed, device.autocast, device.average)
     if settings.distill in MIMICKING:
         return mimicking(pair, settings.distill, settings.mimic)
     return DenseDistillation(pair, settings)
@@ -167,7 +187,7 @@ def publish(directory: Path, out: Path) -> int:
         DamagedError: if the checkpoint is not whole.
     """
     state = load_state(directory / STATE)
-    facts = _facts(json.loads((directory / FACTS).read_text(encoding="utf-8")))
+    facts = _facts(read_json(directory / MADE_FROM)["facts"])
     _save(out, state["trainer"]["net"], facts)
     return int(state["step"])
 
@@ -181,7 +201,7 @@ def evaluate_detector(
 
 def judge(data: Scenes, found: list[Found]) -> dict[str, Any]:
     """Return average precision of what was found in each scene."""
-    truths = [Truth(scene.boxes, scene.labels, scene.difficult) for scene in data.scenes]
+    truths = [Truth(one.boxes, one.labels, one.difficult, one.crowd) for one in data.scenes]
     result: dict[str, Any] = {"images": len(truths), "classes": list(data.classes)}
     for rule in RULES:
         table = average_precision(truths, found, len(data.classes), rule)

@@ -27,7 +27,7 @@ class Shown(NamedTuple):
 
 
 class DetectorTrainer:
-    """Steps of one detector; difficult objects are learned like the others."""
+    """Steps of one detector; difficult objects are learned like the others, crowds are not."""
 
     def __init__(
         self, teaching: Teaching, data: Scenes, settings: DetectSettings, device: Device
@@ -86,18 +86,18 @@ def _optimizer(trained: list[nn.Parameter], settings: DetectSettings) -> torch.o
 
 
 def shown(scene: Scene) -> Shown:
-    """Read a scene; upright boxes are cut at the border of the image."""
+    """Read a scene without its crowds; upright boxes are cut at the border of the image."""
     picture = read_image(scene.image)[0]
     if scene.window is not None:
         left, top, width, height = scene.window
         picture = picture.crop((left, top, left + width, top + height))
     pixels = np.asarray(picture, dtype=np.uint8)
     image_u8 = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
-    boxes = scene.boxes.clone()
+    boxes, labels = scene.boxes[~scene.crowd], scene.labels[~scene.crowd]
     if boxes.shape[1] == 4:
         boxes[:, 0::2] = boxes[:, 0::2].clamp(0, image_u8.shape[2])
         boxes[:, 1::2] = boxes[:, 1::2].clamp(0, image_u8.shape[1])
-    return Shown(image_u8, boxes, scene.labels)
+    return Shown(image_u8, boxes, labels)
 
 
 def flipped(one: Shown, left_right: bool, up_down: bool) -> Shown:

@@ -33,7 +33,8 @@ def random_case(seed: int):
         guesses[: min(len(near), len(labels))] = labels[: min(len(near), len(labels))]
         scores = draw.permutation(1000)[: len(boxes_found)] / 1000
         tensors = [torch.as_tensor(each) for each in (there, labels, boxes_found, guesses, scores)]
-        truths.append(Truth(tensors[0], tensors[1], torch.zeros(len(there), dtype=torch.bool)))
+        crowd = torch.as_tensor(draw.random(len(there)) < 0.2)
+        truths.append(Truth(tensors[0], tensors[1], crowd, crowd))
         found.append(Found(tensors[2], tensors[3], tensors[4]))
     return truths, found
 
@@ -46,7 +47,8 @@ def of_pycocotools(truths, found) -> np.ndarray:
                 yield {"image_id": image + 1, "category_id": int(one.labels[k]) + 1, **size,
                        **extra(one, k)}  # fmt: skip
 
-    labels = [{"id": k + 1, **row} for k, row in enumerate(rows(truths, lambda *_: {"iscrowd": 0}))]
+    told = rows(truths, lambda one, k: {"iscrowd": int(one.crowd[k])})
+    labels = [{"id": k + 1, **row} for k, row in enumerate(told)]
     with contextlib.redirect_stdout(io.StringIO()):
         data = COCO()
         data.dataset = {
@@ -81,6 +83,7 @@ def by_hand(*, difficult: bool = False):
         torch.tensor([box(0), box(100), box(200), box(300)]),
         torch.zeros(4, dtype=torch.int64),
         torch.tensor([False, difficult, False, False]),
+        torch.zeros(4, dtype=torch.bool),
     )
     found = Found(
         torch.tensor([box(0), box(50), box(100), box(1), box(200)]),
@@ -109,9 +112,26 @@ def test_a_difficult_object_counts_neither_way():
     assert found == pytest.approx((1 + 1 / 2) / 3)
 
 
+@pytest.mark.parametrize("turn", [None, 0.0, 0.7])
+def test_what_is_found_in_a_crowd_counts_neither_way_by_the_coco_rule(turn):
+    alone, crowd = [20.0, 20.0, 10.0, 10.0], [70.0, 70.0, 40.0, 20.0]  # centre and sides
+    inside = [[68.0 + k, 70.0, 6.0, 4.0] for k in range(3)]
+    boxes = torch.tensor([alone, crowd, *inside])
+    if turn is None:
+        boxes = torch.cat((boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2), dim=1)
+    else:
+        boxes = torch.cat((boxes, torch.full((5, 1), turn)), dim=1)
+    many = torch.tensor([False, True])
+    truth = Truth(boxes[:2], torch.zeros(2, dtype=torch.int64), many, many)
+    scores = torch.tensor([0.1, 0.9, 0.8, 0.7])
+    found = Found(boxes[[0, 2, 3, 4]], torch.zeros(4, dtype=torch.int64), scores)
+    assert average_precision([truth], [found], 1, "coco", [0.5])[0, 0] == pytest.approx(1)
+    assert average_precision([truth], [found], 1, "voc12", [0.5])[0, 0] == pytest.approx(0.25)
+
+
 def test_rotated_boxes_and_thresholds():
     boxes = torch.tensor([[50.0, 50.0, 40.0, 10.0, 0.4]])
-    truth = [Truth(boxes, torch.tensor([1]), torch.tensor([False]))]
+    truth = [Truth(boxes, torch.tensor([1]), *(torch.tensor([False]),) * 2)]
     moved = boxes + torch.tensor([[0.0, 0.0, 0.0, 0.0, 0.1]])
     found = [Found(moved, torch.tensor([1]), torch.tensor([0.3]))]
     table = average_precision(truth, found, 2, "voc07")
@@ -126,7 +146,7 @@ def test_rotated_boxes_and_thresholds():
 def test_images_without_objects_or_detections():
     nothing = torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)
     truths, found = by_hand()
-    truths.append(Truth(*nothing, torch.zeros(0, dtype=torch.bool)))
+    truths.append(Truth(*nothing, *(torch.zeros(0, dtype=torch.bool),) * 2))
     found.append(Found(torch.tensor([box(7)]), torch.tensor([0]), torch.tensor([0.95])))
     worse = average_precision(truths, found, 1, "voc12", [0.5])[0, 0]
     assert 0 < worse < average_precision(*by_hand(), 1, "voc12", [0.5])[0, 0]

@@ -14,6 +14,7 @@ from classify.detection.scenes import Scene, Scenes, cut
 from classify.detection.settings import DetectSettings
 from classify.detection.stage import (
     CHECKPOINT,
+    MADE_FROM,
     found_in,
     load_detector,
     publish,
@@ -69,7 +70,7 @@ def drawn_scenes(folder, count: int, rotated: bool = False) -> Scenes:
                 path,
                 torch.tensor(boxes).view(-1, 5 if rotated else 4),
                 torch.tensor(labels, dtype=torch.int64),
-                torch.zeros(len(labels), dtype=torch.bool),
+                *(torch.zeros(len(labels), dtype=torch.bool) for _ in ("difficult", "crowd")),
             )
         )
     return Scenes(("bar", "disc"), tuple(scenes))
@@ -118,6 +119,29 @@ def test_a_detector_goes_on_where_it_stopped_and_is_read_again(tmp_path, detecto
         assert torch.equal(a, b)
     image = torch.rand(3, 80, 96)
     assert torch.equal(detect(nets[0], [image])[0].boxes, detect(nets[1], [image])[0].boxes)
+
+
+def test_only_what_was_begun_is_gone_on_with(tmp_path):
+    data, place = drawn_scenes(tmp_path, 4), tmp_path / "x"
+    teachers = [tmp_path / name / CHECKPOINT for name in ("one", "two")]
+    for seed, file in enumerate(teachers):
+        plain = DetectSettings(detector="gfl", steps=1, seed=seed, **QUICK)
+        train_detector((data, data), file.parent, plain, Silent())
+    settings = DetectSettings(detector="gfl", distill="ld", steps=1, **QUICK)
+    train_detector((data, data), place, settings, Silent(), teacher=teachers[0])
+    kept = (place / CHECKPOINT).read_bytes(), (place / MADE_FROM).read_bytes()
+    turned = Scenes(data.classes[::-1], data.scenes)
+    fewer = Scenes(data.classes, data.scenes[:3])
+    for other, teacher, named in (
+        (data, teachers[1], "teacher"),
+        (fewer, teachers[0], "training data"),
+        (turned, None, "facts"),
+    ):
+        chosen = settings if teacher else settings.model_copy(update={"distill": "none"})
+        with pytest.raises(UserError, match=f"made from others.*{named}"):
+            train_detector((other, data), place, chosen, Silent(), teacher=teacher)
+    assert kept == ((place / CHECKPOINT).read_bytes(), (place / MADE_FROM).read_bytes())
+    train_detector((fewer, data), place, settings, Silent(), False, teachers[1])  # anew
 
 
 def test_another_file_is_no_detector(tmp_path):
@@ -191,12 +215,27 @@ class Corner(nn.Module):
 def test_large_images_are_looked_at_patch_by_patch(tmp_path):
     Image.new("RGB", (200, 100)).save(tmp_path / "x.png")
     none = torch.zeros(0)
-    scene = Scene(tmp_path / "x.png", none.view(0, 4), none.long(), none.bool())
+    scene = Scene(tmp_path / "x.png", none.view(0, 4), none.long(), none.bool(), none.bool())
     facts = DetectorFacts("gfl", "resnet18", ("a",), 96, patch=100, overlap=0.5)
     device = Device(ComputeSettings(device="cpu"))
     (found,) = found_in(Corner(), facts, Scenes(("a",), (scene,)), device, Silent())
     assert sorted(found.boxes[:, 0].tolist()) == [1, 51, 101]
     assert found.boxes[:, 1].tolist() == [2, 2, 2]
+
+
+def test_a_patch_is_taught_no_slivers_and_no_object_is_lost(tmp_path):
+    Image.new("RGB", (200, 100)).save(tmp_path / "x.png")
+    boxes = torch.tensor([[40.0, 40, 101, 90], [60, 10, 160, 30], [0, 0, 190, 99]])
+    labels, no = torch.arange(3), torch.zeros(3, dtype=torch.bool)
+    scene = Scene(tmp_path / "x.png", boxes, labels, no, no)
+    left, right = cut(Scenes(("a", "b", "c"), (scene,)), 100, 0.0).scenes
+    assert left.labels.tolist() == [0, 2]  # not what is cut off of the first, 1 pixel wide
+    assert right.labels.tolist() == [1]
+    torch.testing.assert_close(left.boxes, torch.tensor([[40.0, 40, 100, 90], [0, 0, 100, 99]]))
+    turned = Scene(tmp_path / "x.png", torch.tensor([[101.0, 50, 80, 20, 0.1]]), *(labels[:1],) * 3)
+    found = [part.boxes for part in cut(Scenes(("a",), (turned,)), 100, 0.0).scenes]
+    assert [len(one) for one in found] == [0, 1]
+    torch.testing.assert_close(found[1], torch.tensor([[1.0, 50, 80, 20, 0.1]]))
 
 
 def test_patches_are_trained_on_like_images(tmp_path):

@@ -173,6 +173,21 @@ def test_per_positive_terms_do_not_grow_with_the_objects_but_published_ones_do()
     assert found["positives", 2] < 1.5 * found["positives", 1]
 
 
+def test_published_terms_of_upright_boxes_have_the_published_weights():
+    pair, targets = pair_of("gfl"), targets_of("gfl", 1)
+    chosen = settings("gfl", "ld", localization={"normalise": "published"}, batch_size=1)
+    losses = DenseDistillation(pair, chosen)(IMAGES[:1], targets, 0)
+    seen, taught = (net.look(IMAGES[:1]).one(0) for net in (pair.student, pair.teacher))
+    there = Labelled(targets[0]["boxes"], targets[0]["labels"])
+    rows, weight = valuable_region(seen, there)
+    each = softened_kl(seen.shapes[rows], taught.shapes[rows], 10.0).sum(dim=1)
+    torch.testing.assert_close(losses["vlr_ld"], 0.25 * (weight * each).sum() / 16)
+    rows = (pair.student.criterion.assign(seen, there) >= 0).nonzero().flatten()
+    each = softened_kl(seen.shapes[rows], taught.shapes[rows], 10.0).sum(dim=1)
+    sure = seen.scores[rows].sigmoid().amax(dim=1)
+    torch.testing.assert_close(losses["ld"], 0.25 * (sure * each).sum() / 4)
+
+
 def test_published_sums_do_not_depend_on_how_the_batch_is_dealt_out():
     pair = pair_of("gfl")
     chosen = settings("gfl", "ld", localization={"normalise": "published"}, batch_size=2)
@@ -189,8 +204,8 @@ def test_rotated_terms_are_means_of_each_level_with_the_published_weights():
     seen, taught = (net.look(IMAGES[:1]).one(0) for net in (pair.student, pair.teacher))
     there = Labelled(targets[0]["boxes"], targets[0]["labels"])
     rows, weight = rotated_region(seen, there)
-    boxes = softened_kl(seen.shapes[rows], taught.shapes[rows], 10.0).sum(dim=1)
-    classes = softened_kl(seen.scores[rows], taught.scores[rows], 2.0)
+    boxes = softened_kl(seen.shapes[rows], taught.shapes[rows], 5.0).sum(dim=1)
+    classes = softened_kl(seen.scores[rows], taught.scores[rows], 5.0)
     level = torch.repeat_interleave(torch.arange(5), torch.tensor(seen.levels))[rows]
     for name, each, usual in (("ld", boxes, 10.0), ("kd", classes, 20.0)):
         means = [(weight * each)[level == k].mean() for k in level.unique()]

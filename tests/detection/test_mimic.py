@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torchvision.ops import box_iou
 
-from classify.detection.detectors import DetectorFacts, build_detector
+from classify.detection.detectors import DetectorFacts, build_detector, detect
 from classify.detection.distill.base import Pair
 from classify.detection.distill.mimic import mimicking, round_about
 from classify.detection.settings import MimicSettings
@@ -93,6 +93,23 @@ def test_a_batch_without_objects_mimics_nothing(kind):
     assert all(loss.isfinite() for loss in losses.values())
     assert sum(losses[name].item() for name in ("l2", "lsh") if name in losses) == 0
     torch.stack(list(losses.values())).sum().backward()
+
+
+def test_images_with_objects_share_the_mimicking_wherever_they_are():
+    pair, targets = pair_of("retinanet"), [*targets_of(1, 0), *targets_of(2, 1)]
+    images = [*IMAGES, *IMAGES[::-1]]
+    together = mimicking(pair, "l2", SETTINGS)(images, targets, 1)["l2"].item()
+    alike = pair._replace(average=lambda count: torch.full_like(count, 1.5))  # 3 on 2 processes
+    apart = mimicking(alike, "l2", SETTINGS)
+    halves = [apart(images[k : k + 2], targets[k : k + 2], 1)["l2"].item() for k in (0, 2)]
+    assert sum(halves) / 2 == pytest.approx(together, rel=1e-4)
+
+
+@pytest.mark.parametrize("detector", ["faster-rcnn", "retinanet"])
+def test_what_is_looked_at_in_eval_is_not_kept(detector):
+    teaching = mimicking(pair_of(detector), "l2", SETTINGS).train()
+    detect(teaching.student.eval(), IMAGES)
+    assert not any(one.outputs or one.inputs for one in teaching.witnesses)
 
 
 def test_hashes_alone_do_not_ask_for_length():

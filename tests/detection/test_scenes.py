@@ -8,9 +8,10 @@ import torch
 from PIL import Image
 
 from classify.detection.average_precision import Found
-from classify.detection.patches import Window, boxes_in, merged, windows
+from classify.detection.patches import Window, boxes_in, merged, share_in, windows
 from classify.detection.rotated import paired_iou
 from classify.detection.scenes import held_out, scenes_of
+from classify.detection.train import shown
 from tgn.core.annotations import read_annotations
 from tgn.core.errors import DataError
 
@@ -68,6 +69,48 @@ def test_coco_images_without_objects_are_there_and_missing_files_named_once(tmp_
     assert [len(scene.boxes) for scene in scenes_of(found, rotated=False).scenes] == [1, 0]
 
 
+def test_labels_that_are_no_area_are_named(tmp_path):
+    (tmp_path / "labels").mkdir()
+    Image.new("RGB", (100, 100)).save(tmp_path / "a.png")
+    lines = [
+        "10 10 nan 20 30 30 12 25 ship 0",
+        "0 0 inf 0 inf 20 0 20 ship 0",
+        "10 10 50 50 90 90 50 50 ship 0",
+        "10 10 40 40 40 10 10 40 ship 0",
+        "10 10 40 10 40 40 10 40 ship 0",
+    ]
+    (tmp_path / "labels" / "a.txt").write_text("\n".join(lines))
+    found = read_annotations(tmp_path / "labels", tmp_path)
+    assert len(found.objects) == 1
+    told = [problem.split("line ")[1] for problem in found.problems]
+    assert [line[:2] for line in told] == ["1:", "2:", "3:", "4:"]
+    assert all("finite numbers" in line for line in told[:2])
+    assert all("zero area" in line for line in told[2:])
+
+
+def test_images_without_labels_are_read_where_images_are_given_twice(tmp_path):
+    for name in ("b", "a"):
+        Image.new("RGB", (40, 30)).save(tmp_path / f"{name}.png")
+    found = read_annotations(tmp_path, tmp_path)
+    data = scenes_of(found, rotated=True, classes=("ship",))
+    assert [scene.image.stem for scene in data.scenes] == ["a", "b"]
+    assert data.scenes[0].boxes.shape == (0, 5)
+    with pytest.raises(DataError, match="no labelled object"):
+        scenes_of(found, rotated=True)
+
+
+def test_crowds_are_judged_but_not_learned(tmp_path):
+    Image.new("RGB", (50, 50)).save(tmp_path / "x.png")
+    boxes = [{"id": k, "image_id": 0, "category_id": 1, "bbox": [5, 5, 10, 10 + k], "iscrowd": k}
+             for k in range(2)]  # fmt: skip
+    images = [{"id": 0, "file_name": "x.png"}]
+    content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "ship"}]}
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    data = scenes_of(read_annotations(tmp_path / "labels.json", tmp_path), rotated=False)
+    assert data.scenes[0].crowd.tolist() == data.scenes[0].difficult.tolist() == [False, True]
+    assert shown(data.scenes[0]).boxes.tolist() == [[5, 5, 15, 15]]
+
+
 def test_classes_of_another_part_are_kept_and_strange_ones_refused(dota):
     assert scenes_of(dota, True, ("tank", "plane", "ship")).scenes[0].labels.tolist() == [2, 2]
     with pytest.raises(DataError, match="plane: not among the classes of the training"):
@@ -101,10 +144,15 @@ def test_windows_cover_every_pixel_and_overlap(width, height):
 
 def test_a_patch_shows_its_boxes_in_its_own_pixels():
     boxes = torch.tensor([[10.0, 10, 30, 30], [58, 10, 70, 30], [90, 90, 95, 95]])
-    inside, rows, difficult = boxes_in(Window(8, 8, 56, 56), boxes)
-    assert rows.tolist() == [0, 1]
-    torch.testing.assert_close(inside, torch.tensor([[2.0, 2, 22, 22], [50, 2, 56, 22]]))
-    assert difficult.tolist() == [False, True]
+    window = Window(8, 8, 56, 56)
+    torch.testing.assert_close(share_in(window, boxes), torch.tensor([1.0, 0.5, 0.0]))
+    expected = torch.tensor([[2.0, 2, 22, 22], [50, 2, 56, 22]])
+    torch.testing.assert_close(boxes_in(window, boxes[:2]), expected)
+    lying = torch.tensor([[60.0, 20.0, 20.0, 10.0, 0.0]])
+    torch.testing.assert_close(share_in(window, lying), torch.tensor([0.7]))
+    torch.testing.assert_close(
+        boxes_in(window, lying), torch.tensor([[52.0, 12.0, 20.0, 10.0, 0.0]])
+    )
 
 
 @pytest.mark.parametrize("rotated", [False, True])
@@ -120,12 +168,9 @@ def test_what_is_found_in_patches_is_found_once_in_the_image(rotated):
     labels = torch.arange(len(boxes)) % 3
     parts = []
     for window in windows(300, 200, 96, 48):
-        inside, rows, difficult = boxes_in(window, boxes)
-        whole = ~difficult
-        found = Found(
-            inside[whole], labels[rows][whole], torch.rand(int(whole.sum()), generator=draw)
-        )
-        parts.append((window, found))
+        whole = share_in(window, boxes) > 0.5
+        scores = torch.rand(int(whole.sum()), generator=draw)
+        parts.append((window, Found(boxes_in(window, boxes[whole]), labels[whole], scores)))
     together = merged(parts, 0.3)
     assert len(together.boxes) == len(boxes)
     if rotated:

@@ -1,8 +1,9 @@
 """Detection labels in three file formats, read into one form."""
 
 import json
+import math
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from PIL import Image, UnidentifiedImageError
 from tgn.core.errors import DataError, NotFoundError
 from tgn.core.images import SUFFIXES
 
+Polygon = tuple[tuple[float, float], ...]  # corners (x, y) in pixels
+LEAST_AREA = 1e-3  # square pixels
 DOTA_HEADERS = ("imagesource", "gsd")
 
 
@@ -20,8 +23,9 @@ class DetectedObject:
 
     image: Path
     class_name: str
-    polygon: tuple[tuple[float, float], ...]  # corners (x, y) in pixels
+    polygon: Polygon
     difficult: bool
+    is_crowd: bool = False  # many that were not told apart, as COCO has them; difficult too
 
     @property
     def box_xyxy(self) -> tuple[float, float, float, float]:
@@ -70,26 +74,42 @@ class _Reader:
                 return None
         return path
 
-    def add(
-        self, image: Path, class_name: str, numbers: list[float], difficult: bool, where: str
-    ) -> None:
-        """Add a polygon x1 y1 x2 y2 ... unless it is empty or misses its image."""
-        polygon = tuple(zip(numbers[::2], numbers[1::2], strict=True))
-        found = DetectedObject(image, class_name, polygon, difficult)
-        left, top, right, bottom = found.box_xyxy
-        width, height = self.sizes[image]
-        if not class_name.strip() or class_name in (".", "..") or set("/\\") & set(class_name):
-            self.found.problems.append(f"{where}: class {class_name!r} cannot name a folder")
-        elif not (right - left > 0 and bottom - top > 0):
-            self.found.problems.append(f"{where}: zero area")
-        elif right <= 0 or bottom <= 0 or left >= width or top >= height:
-            self.found.problems.append(f"{where}: outside its {width}x{height} image")
+    def add(self, found: DetectedObject, where: str) -> None:
+        """Keep an object, unless there is something wrong with it."""
+        if problem := self._problem_of(found):
+            self.found.problems.append(f"{where}: {problem}")
         else:
             self.found.objects.append(found)
+
+    def _problem_of(self, found: DetectedObject) -> str:
+        name, (width, height) = found.class_name, self.sizes[found.image]
+        if not name.strip() or name in (".", "..") or set("/\\") & set(name):
+            return f"class {name!r} cannot name a folder"
+        if not all(math.isfinite(value) for corner in found.polygon for value in corner):
+            return "expected finite numbers"
+        if _area(found.polygon) < LEAST_AREA:
+            return "zero area: its corners lie on a line, or not in their order round it"
+        left, top, right, bottom = found.box_xyxy
+        if right <= 0 or bottom <= 0 or left >= width or top >= height:
+            return f"outside its {width}x{height} image"
+        return ""
+
+
+def upright(left: float, top: float, right: float, bottom: float) -> Polygon:
+    """The corners of an upright box."""
+    return (left, top), (right, top), (right, bottom), (left, bottom)
+
+
+def _area(polygon: Polygon) -> float:
+    """Of a polygon that does not cross itself, in pixels."""
+    following = (*polygon[1:], polygon[0])
+    return abs(sum(x * v - u * y for (x, y), (u, v) in zip(polygon, following, strict=True))) / 2
 
 
 def read_annotations(labels: Path, images: Path) -> Detections:
     """Read COCO (a .json file), DOTA labelTxt (a folder of .txt) or Pascal VOC (.xml).
+
+    Images without any labels are read where the folder of labels is that of the images.
 
     Raises:
         NotFoundError: if labels or images are not there.
@@ -98,20 +118,30 @@ def read_annotations(labels: Path, images: Path) -> Detections:
     if not images.is_dir():
         raise NotFoundError(f"no image folder {images}")
     reader = _Reader(images)
-    if labels.is_file() and labels.suffix.lower() == ".json":
-        _read_coco(labels, reader)
-    elif labels.is_dir() and sorted(labels.glob("*.txt")):
-        for file in sorted(labels.glob("*.txt")):
-            _read_dota(file, reader)
-    elif labels.is_dir() and sorted(labels.glob("*.xml")):
-        for file in sorted(labels.glob("*.xml")):
-            _read_voc(file, reader)
-    else:
-        raise NotFoundError(
-            f"no labels in {labels}: expected a COCO .json, or a folder of DOTA .txt or VOC .xml"
-        )
+    files, read = _sources(labels, images)
+    for file in files:
+        read(file, reader)
     reader.found.images = sorted(reader.sizes)
     return reader.found
+
+
+def _sources(labels: Path, images: Path) -> tuple[list[Path], Callable[[Path, _Reader], None]]:
+    """The files that are read, and how each is."""
+    if labels.is_file() and labels.suffix.lower() == ".json":
+        return [labels], _read_coco
+    for suffix, read in ((".txt", _read_dota), (".xml", _read_voc)):
+        if files := sorted(labels.glob(f"*{suffix}")):
+            return files, read
+    if labels.resolve() == images.resolve():
+        return sorted(images.iterdir()), _read_unlabelled
+    raise NotFoundError(
+        f"no labels in {labels}: expected a COCO .json, or a folder of DOTA .txt or VOC .xml"
+    )
+
+
+def _read_unlabelled(file: Path, reader: _Reader) -> None:
+    if file.suffix.lower() in SUFFIXES:
+        reader.image(file.name, str(file))
 
 
 def _read_coco(file: Path, reader: _Reader) -> None:
@@ -135,8 +165,8 @@ def _read_coco(file: Path, reader: _Reader) -> None:
             continue
         image = None if name in missing else reader.image(name, where)
         if image:
-            corners = [x, y, x + width, y, x + width, y + height, x, y + height]
-            reader.add(image, class_name, corners, bool(row.get("iscrowd")), where)
+            corners, is_crowd = upright(x, y, x + width, y + height), bool(row.get("iscrowd"))
+            reader.add(DetectedObject(image, class_name, corners, is_crowd, is_crowd), where)
 
 
 def _read_dota(file: Path, reader: _Reader) -> None:
@@ -146,7 +176,7 @@ def _read_dota(file: Path, reader: _Reader) -> None:
         if not words or words[0].split(":")[0].lower() in DOTA_HEADERS:
             continue
         try:
-            corners = [float(word) for word in words[:8]]
+            x1, y1, x2, y2, x3, y3, x4, y4 = map(float, words[:8])
             class_name, difficult = words[8], len(words) > 9 and words[9] == "1"
         except (ValueError, IndexError):
             reader.found.problems.append(f"{where}: expected x1 y1 ... x4 y4 class [difficult]")
@@ -154,7 +184,8 @@ def _read_dota(file: Path, reader: _Reader) -> None:
         image = image or reader.image(file.stem, where)
         if image is None:
             return
-        reader.add(image, class_name, corners, difficult, where)
+        corners = (x1, y1), (x2, y2), (x3, y3), (x4, y4)
+        reader.add(DetectedObject(image, class_name, corners, difficult), where)
     if image is None:  # a file without objects: an image that shows none
         reader.image(file.stem, str(file))
 
@@ -171,13 +202,12 @@ def _read_voc(file: Path, reader: _Reader) -> None:
     for number, element in enumerate(root.iter("object"), start=1):
         where = f"{file} object {number}"
         try:
-            left, top, right, bottom = _voc_box(element)
+            corners = upright(*_voc_box(element))
         except ValueError:
             reader.found.problems.append(f"{where}: bndbox is not four numbers")
             continue
-        corners = [left, top, right, top, right, bottom, left, bottom]
-        difficult = element.findtext("difficult") == "1"
-        reader.add(image, element.findtext("name") or "", corners, difficult, where)
+        name, difficult = element.findtext("name") or "", element.findtext("difficult") == "1"
+        reader.add(DetectedObject(image, name, corners, difficult), where)
 
 
 def _voc_box(element: ElementTree.Element) -> Iterator[float]:

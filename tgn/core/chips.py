@@ -63,7 +63,7 @@ def cut_chips(
 def _wanted(one: DetectedObject, settings: ChipSettings) -> bool:
     left, top, right, bottom = one.box_xyxy
     large = max(right - left, bottom - top) >= settings.min_side
-    return large and not (settings.skip_difficult and one.difficult)
+    return large and not one.is_crowd and not (settings.skip_difficult and one.difficult)
 
 
 def _held_out(images: list[Path], settings: ChipSettings) -> set[Path]:

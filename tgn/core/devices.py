@@ -103,11 +103,14 @@ class Device:
             return values
         return self.accelerator.reduce(values, reduction="sum")
 
+    def average(self, values: Tensor) -> Tensor:
+        """Return the mean of the processes' values."""
+        return self.total(values) / self.processes
+
     def mean(self, values: Mapping[str, Tensor]) -> dict[str, float]:
         """Return the means of the processes' scalars; all must ask for the same names."""
         stacked = torch.stack([value.detach().float() for value in values.values()])
-        mean = self.total(stacked) / self.processes
-        return dict(zip(values, mean.tolist(), strict=True))
+        return dict(zip(values, self.average(stacked).tolist(), strict=True))
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Average the gradients of all processes; does nothing alone."""

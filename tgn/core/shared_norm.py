@@ -1,15 +1,15 @@
 """Batch normalisation over the images of all processes, as if one process had them all."""
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
     """``BatchNorm2d`` whose training statistics are those of the global batch.
 
-    torch's own SyncBatchNorm does the same, but on GPUs only. Every process must hold equally many
-    images; the buffers and their names are those of ``BatchNorm2d``.
+    torch's own SyncBatchNorm does the same, but on GPUs only. Processes may hold images of
+    different shapes; the buffers and their names are those of ``BatchNorm2d``.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -17,11 +17,12 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         if not self.training:
             return super().forward(x)
         values = x.float()
-        count = values.numel() // values.shape[1] * distributed.get_world_size()
-        sums = torch.stack((values.sum((0, 2, 3)), values.square().sum((0, 2, 3))))
-        mean, square = all_reduce(sums) / count
+        own_count = values.new_full((values.shape[1],), values.numel() // values.shape[1])
+        sums = torch.stack((values.sum((0, 2, 3)), values.square().sum((0, 2, 3)), own_count))
+        total, total_square, count = all_reduce(sums)
+        mean, square = total / count, total_square / count
         variance = (square - mean.square()).clamp(min=0)
-        self._remember(mean.detach(), variance.detach() * count / max(count - 1, 1))
+        self._remember(mean.detach(), variance.detach() * count / (count - 1).clamp(min=1))
         factor = (variance + self.eps).rsqrt() * self.weight
         shift = self.bias - mean * factor
         return (values * factor[:, None, None] + shift[:, None, None]).to(x.dtype)

@@ -20,7 +20,7 @@ from classify.detection.rotated import batched_rotated_nms
 STRIDES = (8, 16, 32, 64, 128)
 CONVOLUTIONS, CHANNELS_A_GROUP = 4, 8
 PRIOR = 0.01  # score at the beginning
-LEAST_SCORE, MOST_A_LEVEL, MOST_AN_IMAGE = 0.05, 1000, 300
+LEAST_SCORE, MOST_A_LEVEL, MOST_AN_IMAGE = 0.05, 1000, 2000
 UPRIGHT_NMS, ROTATED_NMS = 0.6, 0.1
 
 

@@ -9,6 +9,10 @@ from torch import Tensor, nn
 Targets = list[dict[str, Tensor]]
 
 
+def _alone(values: Tensor) -> Tensor:
+    return values
+
+
 class Pair(NamedTuple):
     """Who learns from whom."""
 
@@ -16,6 +20,7 @@ class Pair(NamedTuple):
     teacher: Any  # in eval, without gradients
     seed: int
     precision: Callable[[], AbstractContextManager[Any]] = nullcontext  # of large layers
+    average: Callable[[Tensor], Tensor] = _alone  # over processes
 
 
 class Teaching(nn.Module):
@@ -46,7 +51,7 @@ class Teaching(nn.Module):
 
 
 class Witness:
-    """What went into and came out of a module since it was last cleared."""
+    """What went into and came out of a module in training since it was last cleared."""
 
     def __init__(self, module: nn.Module) -> None:
         self.inputs: list[Any] = []
@@ -58,9 +63,10 @@ class Witness:
         self.inputs.clear()
         self.outputs.clear()
 
-    def _note(self, _: nn.Module, inputs: Any, output: Any) -> None:
-        self.inputs.append(inputs)
-        self.outputs.append(output)
+    def _note(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        if module.training:  # a test set is not to be kept
+            self.inputs.append(inputs)
+            self.outputs.append(output)
 
 
 def rising(weight: float, progress: float, warm_up: float) -> float:

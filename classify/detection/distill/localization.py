@@ -10,6 +10,7 @@ one (``region=published`` gives theirs).
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,8 +25,32 @@ from classify.detection.settings import DetectSettings
 from tgn.core.errors import UserError
 
 MAIN_DIVISOR, VALUABLE_DIVISOR = 4.0, 16.0  # of the released code
-UPRIGHT_WEIGHTS = (4.0, 10.0)  # of LD and KD, where sums are divided by anchors
-ROTATED_WEIGHTS = (10.0, 20.0)  # theirs of the detector that learns by GWD
+
+
+class Strength(NamedTuple):
+    """How hot and how heavy the terms are; named as in the settings."""
+
+    temperature: float
+    class_temperature: float
+    weight: float
+    valuable_weight: float
+    class_weight: float
+
+
+UPRIGHT = Strength(10.0, 2.0, 4.0, 4.0, 10.0)  # where sums are divided by anchors
+PUBLISHED = UPRIGHT._replace(weight=0.25, valuable_weight=0.25)
+ROTATED = Strength(5.0, 5.0, 10.0, 0.0, 20.0)  # theirs of the detector that learns by GWD
+
+
+def strength_of(settings: DetectSettings) -> Strength:
+    """What is set, and what is usual of the rest."""
+    chosen = settings.localization
+    if settings.detector == "rotated-retinanet":
+        usual = ROTATED
+    else:
+        usual = PUBLISHED if chosen.normalise == "published" else UPRIGHT
+    told = {name: getattr(chosen, name) for name in Strength._fields}
+    return usual._replace(**{name: value for name, value in told.items() if value is not None})
 
 
 class DenseDistillation(Teaching):
@@ -45,11 +70,8 @@ class DenseDistillation(Teaching):
         self.settings = settings
         self.has_ld = "ld" in settings.distill
         self.has_kd = "kd" in settings.distill
-        chosen = settings.localization
         self.is_rotated = settings.detector == "rotated-retinanet"
-        usual = ROTATED_WEIGHTS if self.is_rotated else UPRIGHT_WEIGHTS
-        self.weight = usual[0] if chosen.weight is None else chosen.weight
-        self.class_weight = usual[1] if chosen.class_weight is None else chosen.class_weight
+        self.strength = strength_of(settings)
 
     def forward(self, images: list[Tensor], targets: Targets, progress: float) -> dict[str, Tensor]:
         """Return the student's own losses and the terms of distillation."""
@@ -82,18 +104,17 @@ class DenseDistillation(Teaching):
     def _upright_terms(
         self, own: Said, taught: Said, there: Labelled
     ) -> Iterator[tuple[str, Tensor]]:
-        chosen = self.settings.localization
         rows = (self.student.criterion.assign(own, there) >= 0).nonzero().flatten()
         if self.has_ld:
             sure = Region(rows, own.scores[rows].detach().sigmoid().amax(dim=1))
             nearly = valuable_region(own, there)
             main = self._boxes(own, taught, sure).sum(dim=1)
             near = self._boxes(own, taught, nearly).sum(dim=1)
-            yield "ld", self.weight * self._mean(main, MAIN_DIVISOR)
-            yield "vlr_ld", chosen.valuable_weight * self._mean(near, VALUABLE_DIVISOR)
+            yield "ld", self.strength.weight * self._mean(main, MAIN_DIVISOR)
+            yield "vlr_ld", self.strength.valuable_weight * self._mean(near, VALUABLE_DIVISOR)
         if self.has_kd:
             each = self._classes(own.scores[rows], taught.scores[rows])
-            yield "kd", self.class_weight * self._by_level(each, rows, own)
+            yield "kd", self.strength.class_weight * self._by_level(each, rows, own)
 
     def _rotated_terms(
         self, own: Said, taught: Said, region: Region
@@ -101,26 +122,26 @@ class DenseDistillation(Teaching):
         rows, weight = region
         if self.has_ld:
             each = self._boxes(own, taught, region).sum(dim=1)
-            yield "ld", self.weight * self._by_level(each, rows, own)
+            yield "ld", self.strength.weight * self._by_level(each, rows, own)
         if self.has_kd:
             each = weight * self._classes(own.scores[rows], taught.scores[rows])
-            yield "kd", self.class_weight * self._by_level(each, rows, own)
+            yield "kd", self.strength.class_weight * self._by_level(each, rows, own)
 
     def _boxes(self, own: Said, taught: Said, region: Region) -> Tensor:
         """Weighted divergence of each parameter of each anchor, [n, P]."""
-        chosen, rows = self.settings.localization, region.rows
+        rows, hot = region.rows, self.strength.temperature
         a, b = own.shapes[rows], taught.shapes[rows]
-        each = softened_kl(a, b, chosen.temperature)
-        if chosen.angle == "periodic" and each.shape[1] == 5:
+        each = softened_kl(a, b, hot)
+        if self.settings.localization.angle == "periodic" and each.shape[1] == 5:
             bins = self.student.coder.bins
-            angle = folded_kl(a[:, 4], b[:, 4], chosen.temperature, bins)
+            angle = folded_kl(a[:, 4], b[:, 4], hot, bins)
             each = torch.cat((each[:, :4], angle[:, None]), dim=1)
         return region.weight[:, None] * each
 
     def _classes(self, own: Tensor, taught: Tensor) -> Tensor:
-        chosen = self.settings.localization
-        kernel = softened_kl if chosen.classes == "softmax" else softened_sigmoid
-        return kernel(own, taught, chosen.class_temperature)
+        is_exclusive = self.settings.localization.classes == "softmax"
+        kernel = softened_kl if is_exclusive else softened_sigmoid
+        return kernel(own, taught, self.strength.class_temperature)
 
     def _mean(self, values: Tensor, divisor: float) -> Tensor:
         """Divide a sum over anchors by their number, or by the released code's divisor."""

@@ -21,6 +21,7 @@ from classify.detection.settings import DistillName, MimicSettings
 from classify.methods.lsh import Hashes, l2_each, lsh_each
 from tgn.core.seeds import generator
 
+FEWEST = 1e-6  # images of a process: none makes a sum of nothing
 NEITHER = -2  # what torchvision's matcher says of anchors between its thresholds
 
 
@@ -42,7 +43,7 @@ class Mimicking(Teaching):
     def __init__(self, pair: Pair, kind: DistillName, settings: MimicSettings) -> None:
         super().__init__(pair.student)
         self.kind, self.settings, self._teacher = kind, settings, (pair.teacher,)
-        self.precision = pair.precision
+        self.precision, self.average = pair.precision, pair.average
         weight = self.classifier.weight.detach().float()
         draw = generator(pair.seed, "lsh hyperplanes")
         hashes = Hashes(weight[0].numel(), settings.hashes, float(weight.std()), draw)
@@ -136,7 +137,8 @@ class TowerMimicking(Mimicking):
             taught = [self.teacher.head.classification_head.conv(x) for x in maps.values()]
         chosen = torch.stack([self._places(k) for k in range(len(towers[0]))])  # [B, all places]
         each = chosen.sum(dim=1, keepdim=True)
-        share = chosen / each.clamp(min=1) / (each > 0).sum().clamp(min=1)
+        images = self.average((each > 0).sum().float())  # of a process, with any
+        share = chosen / each.clamp(min=1) / images.clamp(min=FEWEST)
         sizes = [tower.shape[2] * tower.shape[3] for tower in towers]
         parts = chosen.split(sizes, dim=1), share.split(sizes, dim=1)
         found: list[tuple[Tensor, Tensor, Tensor]] = []
