@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN, RetinaNet
+from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from classify.detection.average_precision import Found
 from classify.detection.dense.coders import Coder, EdgeCoder, RotatedCoder
 from classify.detection.dense.criteria import Criterion, GeneralizedFocal, RotatedFocal
 from classify.detection.dense.network import (
+    CHANNELS_A_GROUP,
     MOST_AN_IMAGE,
     NINE,
     ONE_SQUARE,
@@ -63,8 +65,16 @@ def build_detector(facts: DetectorFacts, weights: str | None = None) -> nn.Modul
     seen = {"min_size": facts.size, "max_size": facts.size, "image_mean": MEAN, "image_std": STD}
     count = len(facts.classes)
     if is_dense:
-        return RetinaNet(pyramid, count, detections_per_img=MOST_AN_IMAGE, **seen)
+        net = RetinaNet(pyramid, count, detections_per_img=MOST_AN_IMAGE, **seen)
+        anchors = net.anchor_generator.num_anchors_per_location()[0]
+        net.head = RetinaNetHead(facts.width, anchors, count, norm_layer=_group_norm)
+        return net
     return FasterRCNN(pyramid, count + 1, box_detections_per_img=MOST_AN_IMAGE, **seen)
+
+
+def _group_norm(width: int) -> nn.GroupNorm:
+    """Between the convolutions of a head: without it those of a narrow one start all but silent."""
+    return nn.GroupNorm(width // CHANNELS_A_GROUP, width)
 
 
 def _dense_detector(facts: DetectorFacts, pyramid: nn.Module) -> DenseDetector:
