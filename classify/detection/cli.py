@@ -20,8 +20,9 @@ from tgn.core.console import (
     settings_of,
     show_plan,
 )
+from tgn.core.errors import UserError
 from tgn.core.files import write_json
-from tgn.core.runs import runs_root
+from tgn.core.runs import check_name, runs_root
 from tgn.core.settings import ComputeSettings
 
 if TYPE_CHECKING:  # what is of torch is imported by the verbs: --help must not wait for it
@@ -65,23 +66,28 @@ def train_verb(  # noqa: PLR0913
 ) -> None:
     """Train a detector and judge it on the test part."""
     from classify.detection.scenes import held_out
-    from classify.detection.stage import train_detector
+    from classify.detection.stage import check_resume, prepared, train_detector
+    from classify.detection.store import facts_of
 
     settings = settings_of(DetectSettings, config, set_, seed=seed, device=device, distill=distill)
     is_rotated = settings.detector == "rotated-retinanet"
-    data = _scenes(labels, images, rotated=is_rotated)
+    master = _file_of(teacher) if teacher else None
+    known = facts_of(master).classes if master else None  # the order that the student takes too
+    data = _scenes(labels, images, classes=known, rotated=is_rotated, all_problems=dry_run)
     if test is None:
         parts = held_out(data, settings.test_fraction, settings.split_seed)
     else:
         parts = data, _scenes(*test, classes=data.classes, rotated=is_rotated)
+        _warn_of_shared(*parts)
     plain = f"{settings.detector}-{settings.backbone}"
     directory = _directory(name or (f"{plain}-{settings.distill}" if settings.is_taught else plain))
-    master = _file_of(teacher) if teacher else None
     counts = " and ".join(str(len(part.scenes)) for part in parts)
+    training = prepared(parts, directory, settings, TerminalProgress(), resume, master)
     if dry_run:
+        check_resume(training)
         show_plan(settings, f"train {directory} on {counts} images")
     err.print(f"{counts} images train and test; classes: {', '.join(data.classes)}", markup=False)
-    result = train_detector(parts, directory, settings, TerminalProgress(), resume, master)
+    result = train_detector(training)
     if result:  # one process of a job judges
         _show(result)
         out.print(f"detector and measures: {directory}", markup=False)
@@ -98,7 +104,8 @@ def evaluate_verb(
     device: DeviceOption = None,
 ) -> None:
     """Judge a trained detector on labelled images, by the VOC 2007, VOC 2012 and COCO rules."""
-    from classify.detection.stage import found_in, judge, load_detector
+    from classify.detection.judge import found_in, judge
+    from classify.detection.store import load_detector
     from classify.detection.submission import write_submission
     from tgn.core.devices import Device
 
@@ -111,7 +118,9 @@ def evaluate_verb(
         written = write_submission(submission, data, found)
         out.print(f"{len(written)} files in {submission}", markup=False)
     result = judge(data, found)
-    path = file.with_name(f"{file.stem}-on-{labels.stem}.json")
+    place = labels.resolve()
+    part = place.stem if place.is_file() else f"{place.parent.name}-{place.name}"
+    path = file.with_name(f"{file.stem}-on-{part}.json")
     write_json(path, result)
     _show(result)
     out.print(f"all thresholds and classes: {path}", markup=False)
@@ -131,10 +140,13 @@ def show_verb(  # noqa: PLR0913
 ) -> None:
     """Draw what is labelled (white) and what a detector finds (coloured by class, with scores)."""
     from classify.detection.drawing import draw_scene
+    from classify.detection.judge import found_in
     from classify.detection.scenes import Scenes
-    from classify.detection.stage import found_in, load_detector
+    from classify.detection.store import load_detector
     from tgn.core.devices import Device
 
+    if out_dir.resolve() == images.resolve():
+        raise UserError(f"{out_dir} holds the images themselves; name another folder for pictures")
     found, classes = None, None
     if not truth:
         net, facts = load_detector(_file_of(name))
@@ -155,7 +167,7 @@ def publish_verb(
     name: Annotated[str, typer.Option("--name", help="Name of the training, finished or not.")],
 ) -> None:
     """Strip a training's last checkpoint to the detector: no optimiser, no teacher."""
-    from classify.detection.stage import publish
+    from classify.detection.store import publish
     from tgn.core.loops import STATE
 
     steps = publish(_directory(name), out_file)
@@ -164,33 +176,52 @@ def publish_verb(
 
 
 def _scenes(
-    labels: Path, images: Path, classes: tuple[str, ...] | None = None, rotated: bool = False
+    labels: Path,
+    images: Path,
+    classes: tuple[str, ...] | None = None,
+    rotated: bool = False,
+    all_problems: bool = False,
 ) -> "Scenes":
     from classify.detection.scenes import scenes_of
     from tgn.core.annotations import read_annotations
 
     found = read_annotations(labels, images)
-    for problem in found.problems[:PROBLEMS_SHOWN]:
+    shown = len(found.problems) if all_problems else PROBLEMS_SHOWN
+    for problem in found.problems[:shown]:
         err.print(f"left out: {problem}", markup=False)
-    if (more := len(found.problems) - PROBLEMS_SHOWN) > 0:
-        err.print(f"... and {more} more", markup=False)
-    return scenes_of(found, rotated, classes)
+    if (more := len(found.problems) - shown) > 0:
+        err.print(f"... and {more} more; classify detect train --dry-run lists all", markup=False)
+    data = scenes_of(found, rotated, classes)
+    if rotated and found.objects and not data.has_turned_boxes:
+        err.print("warning: no labelled box is turned; DOTA's and DIOR-R's labels have angles")
+    return data
+
+
+def _warn_of_shared(train: "Scenes", test: "Scenes") -> None:
+    learned = {scene.image.resolve() for scene in train.scenes}
+    if both := sum(scene.image.resolve() in learned for scene in test.scenes):
+        err.print(f"warning: {both} test images are trained on; what is measured is no test")
 
 
 def _directory(name: str) -> Path:
-    return runs_root() / "detect" / name
+    check_name(name, "--name")
+    return _root() / name
+
+
+def _root() -> Path:
+    return runs_root() / "detect"
 
 
 def _file_of(name: str | None) -> Path:
     """The file of a detector: one that is named, of a training that is named, or the last one."""
-    from classify.detection.stage import CHECKPOINT
+    from classify.detection.store import CHECKPOINT
     from tgn.core.errors import NotFoundError
 
     if name is not None and Path(name).is_file():
         return Path(name)
-    found = {path.parent.name: path for path in _directory("*").parent.glob(f"*/{CHECKPOINT}")}
+    found = {path.parent.name: path for path in _root().glob(f"*/{CHECKPOINT}")}
     if not found:
-        raise NotFoundError(f"no detector in {_directory('')}; make one: classify detect train")
+        raise NotFoundError(f"no detector in {_root()}; make one: classify detect train")
     if name is None:
         return max(found.values(), key=lambda path: path.stat().st_mtime_ns)
     if name not in found:

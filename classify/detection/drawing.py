@@ -10,9 +10,8 @@ from torch import Tensor
 
 from classify.detection.average_precision import Found
 from classify.detection.rotated import corners
-from classify.detection.scenes import Scene
+from classify.detection.scenes import Scene, picture_of
 from tgn.core.files import write_bytes
-from tgn.core.images import read_image
 
 WHITE = (255, 255, 255)
 
@@ -29,7 +28,7 @@ def draw_scene(
         folder: gets ``<image name>.png``.
         least: lowest score that is drawn.
     """
-    picture = read_image(scene.image)[0]
+    picture = picture_of(scene)
     ink = ImageDraw.Draw(picture)
     for polygon, label in zip(outlines(scene.boxes), scene.labels.tolist(), strict=True):
         ink.polygon(polygon, outline=WHITE)

@@ -11,11 +11,14 @@ from torch import Tensor
 
 from classify.detection.patches import Window, boxes_in, share_in, windows
 from classify.detection.rotated import from_corners
-from tgn.core.annotations import DetectedObject, Detections, upright
+from tgn.core.annotations import upright
 from tgn.core.errors import DataError
+from tgn.core.images import MAX_PIXELS_OF_SCENE, read_image
+from tgn.core.objects import DetectedObject, Detections
 from tgn.core.seeds import generator
 
 MOSTLY = 0.5  # of an object's upright box
+ASKEW = 1e-3  # sine of twice an angle
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,12 @@ class Scenes:
     def is_rotated(self) -> bool:
         """Whether boxes are rotated."""
         return any(scene.boxes.shape[1] == 5 for scene in self.scenes)
+
+    @property
+    def has_turned_boxes(self) -> bool:
+        """Whether a side of any rotated box lies askew in its image."""
+        angles = torch.cat([scene.boxes[:, 4] for scene in self.scenes])
+        return bool(((2 * angles).sin().abs() > ASKEW).any())
 
 
 def scenes_of(found: Detections, rotated: bool, classes: tuple[str, ...] | None = None) -> Scenes:
@@ -93,19 +102,41 @@ def _quadrilateral(one: DetectedObject) -> tuple[tuple[float, float], ...]:
     return upright(*one.box_xyxy)
 
 
+def picture_of(scene: Scene) -> Image.Image:
+    """Decode the whole image of a scene as RGB.
+
+    Raises:
+        DataError: naming the file, if it cannot be read.
+    """
+    try:
+        return read_image(scene.image, most=MAX_PIXELS_OF_SCENE)[0]
+    except DataError as error:
+        raise DataError(f"{scene.image}: {error}") from None
+
+
 def held_out(data: Scenes, share: float, seed: int) -> tuple[Scenes, Scenes]:
-    """Split by image, seeded: training and test.
+    """Split by image, seeded: training and test; patches of one image stay together.
+
+    Patches are known by their names, as DOTA's tools give them: ``<image>__<scale>__<left>...``.
 
     Raises:
         DataError: if a part would be empty.
     """
-    count = round(len(data.scenes) * share)
-    if not 0 < count < len(data.scenes):
-        raise DataError(f"{len(data.scenes)} images cannot be split with a test share of {share}")
-    order = torch.randperm(len(data.scenes), generator=generator(seed, "detect split")).tolist()
-    parts = sorted(order[count:]), sorted(order[:count])
-    train, test = (Scenes(data.classes, tuple(data.scenes[k] for k in part)) for part in parts)
+    whole = list(dict.fromkeys(_uncut(scene) for scene in data.scenes))
+    count = round(len(whole) * share)
+    if not 0 < count < len(whole):
+        raise DataError(f"{len(whole)} images cannot be split with a test share of {share}")
+    order = torch.randperm(len(whole), generator=generator(seed, "detect split")).tolist()
+    chosen = {whole[k] for k in order[:count]}
+    parts: tuple[list[Scene], list[Scene]] = [], []
+    for scene in data.scenes:
+        parts[_uncut(scene) in chosen].append(scene)
+    train, test = (Scenes(data.classes, tuple(part)) for part in parts)
     return train, test
+
+
+def _uncut(scene: Scene) -> str:
+    return scene.image.stem.split("__")[0]
 
 
 def digest_of(data: Scenes) -> str:

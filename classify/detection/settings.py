@@ -105,6 +105,12 @@ class DetectSettings(ComputeSettings, LoopSettings):
         """Whether a teacher is needed."""
         return self.distill != "none" or self.imitation.region != "none"
 
+    @property
+    def compares_maps(self) -> bool:
+        """Whether student and teacher must have maps of equal width."""
+        mimics_tower = self.detector == "retinanet" and self.distill in MIMICKING
+        return mimics_tower or self.imitation.region != "none"
+
     @model_validator(mode="after")
     def _fits_together(self) -> "DetectSettings":
         if self.frozen_stages and self.weights is None:

@@ -9,12 +9,11 @@ from torch import Tensor, nn
 
 from classify.detection.detectors import targets_for
 from classify.detection.distill.base import Teaching
-from classify.detection.scenes import Scene, Scenes
+from classify.detection.scenes import Scene, Scenes, picture_of
 from classify.detection.settings import DetectSettings
 from classify.train import MOMENTUM, schedule
 from tgn.core.data import Ahead
 from tgn.core.devices import Device
-from tgn.core.images import read_image
 from tgn.core.seeds import generator
 
 
@@ -87,7 +86,7 @@ def _optimizer(trained: list[nn.Parameter], settings: DetectSettings) -> torch.o
 
 def shown(scene: Scene) -> Shown:
     """Read a scene without its crowds; upright boxes are cut at the border of the image."""
-    picture = read_image(scene.image)[0]
+    picture = picture_of(scene)
     if scene.window is not None:
         left, top, width, height = scene.window
         picture = picture.crop((left, top, left + width, top + height))

@@ -11,7 +11,8 @@ from PIL import Image
 
 from tgn.core.annotations import read_annotations
 from tgn.core.chips import ChipSettings, cut_chips
-from tgn.core.errors import NotFoundError, UserError
+from tgn.core.errors import DataError, NotFoundError, UserError
+from tgn.core.layouts import find_images
 from tgn.core.progress import Silent
 
 
@@ -97,10 +98,86 @@ def test_chips_are_square_mirrored_at_borders_and_split_by_image(images, tmp_pat
     assert (ship == 200).all()
     plane = np.asarray(Image.open(next((tmp_path / "out").rglob("plane/*.png"))))
     assert plane.shape == (20, 20, 3)
+    with pytest.raises(UserError, match="margin differ"):
+        cut_chips(found, tmp_path / "out", ChipSettings(holdout=0.5), Silent())
     with pytest.raises(UserError, match="not empty"):
-        cut_chips(found, tmp_path / "out", settings, Silent())
+        cut_chips(found, images, settings, Silent())
     with pytest.raises(UserError, match="at least 99"):
         cut_chips(found, tmp_path / "new", ChipSettings(min_side=99), Silent())
+
+
+def test_chips_broken_off_are_no_data_until_the_same_call_ends_them(images, tmp_path):
+    boxes = [(1, [30, 20, 20, 20], 1), (2, [30, 20, 20, 20], 2)]
+    found = read_annotations(coco(tmp_path, *boxes), images)
+
+    class Stops(Silent):
+        def advance(self, count: int = 1, note: str = "") -> None:
+            raise KeyboardInterrupt
+
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    cut_chips(found, straight, ChipSettings(), Silent())
+    with pytest.raises(KeyboardInterrupt):
+        cut_chips(found, broken, ChipSettings(), Stops())
+    with pytest.raises(DataError, match="not finished"):
+        find_images(broken)
+    cut_chips(found, broken, ChipSettings(), Silent())
+    contents = [
+        {path.relative_to(root): path.read_bytes() for path in root.rglob("*.*")}
+        for root in (straight, broken)
+    ]
+    assert contents[0] == contents[1]
+
+
+def test_a_box_far_larger_than_its_image_makes_a_chip_of_the_image(images, tmp_path):
+    found = read_annotations(coco(tmp_path, (1, [0, 0, 9e6, 30], 1)), images)
+    cut_chips(found, tmp_path / "out", ChipSettings(margin=0), Silent())
+    (chip,) = (tmp_path / "out").rglob("*.png")
+    with Image.open(chip) as picture:
+        assert picture.size == (80, 80)
+
+
+def test_names_with_dots_find_their_own_images(images, tmp_path):
+    for name in ("a.1", "P1__0.5__0___824"):
+        Image.new("RGB", (40, 40)).save(images / f"{name}.png")
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    for name in ("a", "a.1", "P1__0.5__0___824"):
+        (labels / f"{name}.txt").write_text("1 1 9 1 9 9 1 9 ship 0\n")
+    found = read_annotations(labels, images)
+    assert sorted(one.image.stem for one in found.objects) == ["P1__0.5__0___824", "a", "a.1"]
+    assert not found.problems
+
+
+def test_encodings_turned_boxes_and_stray_files(images, tmp_path):
+    dota, voc = tmp_path / "dota", tmp_path / "voc"
+    for folder in (dota, voc):
+        folder.mkdir()
+    (dota / "a.txt").write_text("\ufeff1 1 9 1 9 9 1 9 ship 0\r\n", encoding="utf-8")
+    (dota / "b.txt").write_bytes("1 1 9 1 9 9 1 9 飞机 0\n".encode("gbk"))
+    found = read_annotations(dota, images)
+    assert [one.class_name for one in found.objects] == ["ship"]
+    assert "b.txt: not UTF-8" in found.problems[0]
+    turned = zip(("left_top", "right_top", "right_bottom", "left_bottom"),
+                 ((30, 10), (50, 20), (45, 30), (25, 20)), strict=True)  # fmt: skip
+    told = "".join(f"<x_{at}>{x}</x_{at}><y_{at}>{y}</y_{at}>" for at, (x, y) in turned)
+    one = f"<object><name> ship </name><robndbox>{told}</robndbox></object>"
+    for name in ("a", "b"):
+        text = f"<annotation><filename>{name}.png</filename>{one}</annotation>"
+        (voc / f"{name}.xml").write_text(text)
+    (voc / "classes.txt").write_text("ship\n")  # as labelImg leaves
+    found = read_annotations(voc, images)
+    assert {one.polygon for one in found.objects} == {((30, 10), (50, 20), (45, 30), (25, 20))}
+    assert {one.class_name for one in found.objects} == {"ship"}
+
+
+@pytest.mark.parametrize("name", ["", " ", "..", "a/b", "a\\b", "a\0b", "x" * 300])
+def test_classes_that_cannot_name_a_folder_are_listed(images, tmp_path, name):
+    path = coco(tmp_path, (1, [30, 20, 20, 20], 1))
+    data = json.loads(path.read_text())
+    data["categories"][0]["name"] = name
+    path.write_text(json.dumps(data))
+    (problem,) = read_annotations(path, images).problems
+    assert "cannot name a folder" in problem
 
 
 @pytest.mark.skipif("TGN_SHARED" not in os.environ, reason="needs real data: set TGN_SHARED")

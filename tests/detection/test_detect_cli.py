@@ -108,3 +108,80 @@ def test_plans_and_errors(coco, run_cli):
     done = run_cli("detect", "train", "nowhere.json", "images")
     assert done.code == 2
     assert "no labels in nowhere.json" in done.stderr
+
+
+def test_a_dry_run_finds_what_the_training_would_stumble_on(coco, in_tmp, run_cli):
+    quick = [*QUICK, "--set", "steps=1", "--dry-run"]
+    made = run_cli("detect", "train", *coco, *QUICK, "--set", "steps=1", "--name", "large")
+    assert made.code == 0, made.stderr
+    narrow = ["--set", "width=64", "--distill", "l2", "--teacher", "large"]
+    for words, named in (
+        (["--distill", "lsh"], "wants a teacher"),
+        (["--teacher", "large"], "distill=none"),
+        (["--set", "weights=nothere.pth"], "nothere.pth"),
+        (["--set", "lr=3", "--name", "large"], "lr differ"),
+        (["--set", "lr=["], "not YAML"),
+        (["--name", "../out"], "--name got"),
+        (narrow, "--set width=32"),
+    ):
+        done = run_cli("detect", "train", *coco, *quick, *words)
+        assert done.code == 2, words
+        assert named in done.stderr
+    assert [path.name for path in (in_tmp / "runs" / "detect").iterdir()] == ["large"]
+
+
+def test_a_student_takes_the_order_of_its_teachers_classes(coco, in_tmp, run_cli):
+    quick = [*QUICK, "--set", "detector=gfl", "--set", "steps=1"]
+    assert run_cli("detect", "train", *coco, *quick, "--name", "large").code == 0
+    labels = json.loads((in_tmp / "labels.json").read_text())
+    labels["annotations"] = [one for one in labels["annotations"] if one["image_id"] != 2]
+    labels["annotations"].append({**labels["annotations"][1], "id": 9})
+    (in_tmp / "others.json").write_text(json.dumps(labels))  # more fields than courts
+    taught = ["--distill", "ld", "--teacher", "large", "--name", "small"]
+    done = run_cli("detect", "train", "others.json", "images", *quick, *taught)
+    assert done.code == 0, done.stderr
+    measures = read_json(in_tmp / "runs" / "detect" / "small" / "metrics.json")
+    assert measures["classes"] == ["court", "field"]
+
+
+def test_files_of_the_user_are_not_written_over(coco, in_tmp, run_cli):
+    before = (in_tmp / "images" / "0.png").read_bytes()
+    done = run_cli("detect", "show", *coco, "images", "--truth")
+    assert done.code == 2
+    assert "images themselves" in done.stderr
+    assert (in_tmp / "images" / "0.png").read_bytes() == before
+    run_cli("detect", "train", *coco, *QUICK, "--set", "steps=1", "--name", "x")
+    (in_tmp / "other.safetensors").write_bytes(b"mine")
+    for name, named in (("keep.pt", "ends in .safetensors"), ("other.safetensors", "other")):
+        done = run_cli("detect", "publish", name, "--name", "x")
+        assert done.code == 2
+        assert named in done.stderr
+    assert (in_tmp / "other.safetensors").read_bytes() == b"mine"
+    done = run_cli("detect", "publish", "out.safetensors", "--name", "y")
+    assert done.code == 2
+    assert "no checkpoint" in done.stderr
+
+
+def test_measures_on_what_was_learned_are_called_so(coco, run_cli):
+    words = ["--test", *coco, "--set", "steps=1"]
+    done = run_cli("detect", "train", *coco, *QUICK, *words)
+    assert done.code == 0
+    assert "6 test images are trained on" in done.stderr
+    turned = ["--set", "detector=rotated-retinanet", "--dry-run"]
+    assert "no labelled box is turned" in run_cli("detect", "train", *coco, *QUICK, *turned).stderr
+
+
+def test_images_without_labels_are_looked_at(coco, in_tmp, run_cli):
+    run_cli("detect", "train", *coco, *QUICK, "--set", "steps=1", "--name", "x")
+    words = ["images", "images", "--name", "x", "--device", "cpu"]
+    done = run_cli("detect", "evaluate", *words, "--submission", "sent")
+    assert done.code == 0, done.stderr
+    assert len(list((in_tmp / "sent").glob("Task2_*.txt"))) == 2
+
+
+def test_a_damaged_image_is_named(coco, in_tmp, run_cli):
+    file = in_tmp / "images" / "0.png"
+    file.write_bytes(file.read_bytes()[:120])
+    done = run_cli("detect", "train", *coco, *QUICK, "--set", "steps=4")
+    assert done.code == 2
+    assert "images/0.png: damaged" in done.stderr

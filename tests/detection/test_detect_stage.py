@@ -1,5 +1,6 @@
 """A detector trained, saved, read and judged on scenes that are drawn here."""
 
+import json
 from contextlib import nullcontext
 
 import pytest
@@ -9,17 +10,12 @@ from torch import nn
 
 from classify.detection.average_precision import Found
 from classify.detection.detectors import DetectorFacts, detect
+from classify.detection.judge import found_in
 from classify.detection.rotated import corners, from_corners, paired_iou
 from classify.detection.scenes import Scene, Scenes, cut
 from classify.detection.settings import DetectSettings
-from classify.detection.stage import (
-    CHECKPOINT,
-    MADE_FROM,
-    found_in,
-    load_detector,
-    publish,
-    train_detector,
-)
+from classify.detection.stage import check_resume, prepared, train_detector
+from classify.detection.store import CHECKPOINT, FORMAT, load_detector, publish
 from classify.detection.submission import write_submission
 from classify.detection.train import Shown, flipped, shown
 from tgn.core.devices import Device
@@ -30,6 +26,10 @@ from tgn.core.settings import ComputeSettings
 
 QUICK = {"device": "cpu", "size": 96, "batch_size": 2, "log_every": 1, "width": 32}
 DETECTORS = ["retinanet", "faster-rcnn", "gfl", "rotated-retinanet"]
+
+
+def train(*words, **more):
+    return train_detector(prepared(*words, **more))
 
 
 class Stops(Silent):
@@ -107,13 +107,13 @@ def test_a_detector_goes_on_where_it_stopped_and_is_read_again(tmp_path, detecto
     straight, broken = tmp_path / "straight", tmp_path / "broken"
     optimizer = "adamw" if detector == "gfl" else "sgd"
     settings = DetectSettings(detector=detector, optimizer=optimizer, steps=4, **QUICK)
-    result = train_detector((data, data), straight, settings, Silent())
+    result = train((data, data), straight, settings, Silent())
     assert set(result) >= {"voc07", "voc12", "coco"}
     first = settings.model_copy(update={"save_every": 2})
 
     with pytest.raises(KeyboardInterrupt):
-        train_detector((data, data), broken, first, Stops(3))
-    train_detector((data, data), broken, first, Silent())
+        train((data, data), broken, first, Stops(3))
+    train((data, data), broken, first, Silent())
     nets = [load_detector(folder / CHECKPOINT)[0] for folder in (straight, broken)]
     for a, b in zip(nets[0].state_dict().values(), nets[1].state_dict().values(), strict=True):
         assert torch.equal(a, b)
@@ -126,10 +126,10 @@ def test_only_what_was_begun_is_gone_on_with(tmp_path):
     teachers = [tmp_path / name / CHECKPOINT for name in ("one", "two")]
     for seed, file in enumerate(teachers):
         plain = DetectSettings(detector="gfl", steps=1, seed=seed, **QUICK)
-        train_detector((data, data), file.parent, plain, Silent())
+        train((data, data), file.parent, plain, Silent())
     settings = DetectSettings(detector="gfl", distill="ld", steps=1, **QUICK)
-    train_detector((data, data), place, settings, Silent(), teacher=teachers[0])
-    kept = (place / CHECKPOINT).read_bytes(), (place / MADE_FROM).read_bytes()
+    train((data, data), place, settings, Silent(), teacher=teachers[0])
+    kept = [(place / name).read_bytes() for name in (CHECKPOINT, STATE)]
     turned = Scenes(data.classes[::-1], data.scenes)
     fewer = Scenes(data.classes, data.scenes[:3])
     for other, teacher, named in (
@@ -138,10 +138,12 @@ def test_only_what_was_begun_is_gone_on_with(tmp_path):
         (turned, None, "facts"),
     ):
         chosen = settings if teacher else settings.model_copy(update={"distill": "none"})
-        with pytest.raises(UserError, match=f"made from others.*{named}"):
-            train_detector((other, data), place, chosen, Silent(), teacher=teacher)
-    assert kept == ((place / CHECKPOINT).read_bytes(), (place / MADE_FROM).read_bytes())
-    train_detector((fewer, data), place, settings, Silent(), False, teachers[1])  # anew
+        begun = prepared((other, data), place, chosen, Silent(), teacher=teacher)
+        for refuses in (check_resume, train_detector):
+            with pytest.raises(UserError, match=f"made with other settings.*{named}"):
+                refuses(begun)
+    assert kept == [(place / name).read_bytes() for name in (CHECKPOINT, STATE)]
+    train((fewer, data), place, settings, Silent(), False, teachers[1])  # anew
 
 
 def test_another_file_is_no_detector(tmp_path):
@@ -150,22 +152,28 @@ def test_another_file_is_no_detector(tmp_path):
     save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors", {"format": "other"})
     with pytest.raises(UserError, match="no detector"):
         load_detector(tmp_path / "x.safetensors")
+    told = {"detector": "gfl", "backbone": "resnet18", "size": 64}
+    for facts in ({**told, "classes": ["x/../../evil"]}, told, {**told, "classes": [], "no": 1}):
+        told_of = {"format": FORMAT, "facts": json.dumps(facts)}
+        save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors", told_of)
+        with pytest.raises(UserError, match=r"x\.safetensors"):
+            load_detector(tmp_path / "x.safetensors")
 
 
 @pytest.mark.parametrize(("detector", "distill"), [("retinanet", "lshl2"), ("gfl", "ld+kd")])
 def test_a_taught_detector_goes_on_where_it_stopped_and_is_published(tmp_path, detector, distill):
     data = drawn_scenes(tmp_path, 4)
     teacher = DetectSettings(detector=detector, backbone="resnet34", steps=1, **QUICK)
-    train_detector((data, data), tmp_path / "teacher", teacher, Silent())
+    train((data, data), tmp_path / "teacher", teacher, Silent())
     settings = DetectSettings(detector=detector, distill=distill, steps=4, save_every=2, **QUICK)
     file = tmp_path / "teacher" / CHECKPOINT
     untouched = file.read_bytes()
     for name in ("straight", "broken"):
         stop = Stops(3) if name == "broken" else Silent()
         with pytest.raises(KeyboardInterrupt) if name == "broken" else nullcontext():
-            train_detector((data, data), tmp_path / name, settings, stop, teacher=file)
+            train((data, data), tmp_path / name, settings, stop, teacher=file)
     assert publish(tmp_path / "broken", tmp_path / "early.safetensors") == 3
-    train_detector((data, data), tmp_path / "broken", settings, Silent(), teacher=file)
+    train((data, data), tmp_path / "broken", settings, Silent(), teacher=file)
     straight = (tmp_path / "straight" / CHECKPOINT).read_bytes()
     assert straight == (tmp_path / "broken" / CHECKPOINT).read_bytes()
     assert publish(tmp_path / "straight", tmp_path / "p.safetensors") == 4
@@ -180,15 +188,15 @@ def test_a_taught_detector_goes_on_where_it_stopped_and_is_published(tmp_path, d
 def test_teachers_that_do_not_fit_are_refused(tmp_path):
     data = drawn_scenes(tmp_path, 2)
     plain = DetectSettings(steps=1, **QUICK)
-    train_detector((data, data), tmp_path / "teacher", plain, Silent())
+    train((data, data), tmp_path / "teacher", plain, Silent())
     file = tmp_path / "teacher" / CHECKPOINT
     with pytest.raises(UserError, match="distill=none"):
-        train_detector((data, data), tmp_path / "x", plain, Silent(), teacher=file)
+        train((data, data), tmp_path / "x", plain, Silent(), teacher=file)
     taught = DetectSettings(detector="gfl", distill="ld", steps=1, **QUICK)
     with pytest.raises(UserError, match="wants a teacher"):
-        train_detector((data, data), tmp_path / "x", taught, Silent())
+        train((data, data), tmp_path / "x", taught, Silent())
     with pytest.raises(UserError, match="retinanet"):
-        train_detector((data, data), tmp_path / "x", taught, Silent(), teacher=file)
+        train((data, data), tmp_path / "x", taught, Silent(), teacher=file)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +256,7 @@ def test_patches_are_trained_on_like_images(tmp_path):
     assert (one.boxes >= 0).all()
     assert (one.boxes <= 64).all()
     settings = DetectSettings(detector="gfl", steps=1, patch=64, **QUICK)
-    result = train_detector((data, data), tmp_path / "x", settings, Silent())
+    result = train((data, data), tmp_path / "x", settings, Silent())
     assert result["images"] == 3
 
 
@@ -273,5 +281,5 @@ def test_sixteen_images_are_learned_by_heart(tmp_path, detector):
     data = drawn_scenes(tmp_path, 16, rotated=detector == "rotated-retinanet")
     usual = {**QUICK, "batch_size": 4, "width": 64}
     settings = DetectSettings(detector=detector, steps=500, lr=0.02, **usual)
-    result = train_detector((data, data), tmp_path / "x", settings, Silent())
+    result = train((data, data), tmp_path / "x", settings, Silent())
     assert result["voc12"]["ap50"] >= 0.9

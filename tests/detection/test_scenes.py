@@ -2,6 +2,8 @@
 
 import json
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from PIL import Image
 from classify.detection.average_precision import Found
 from classify.detection.patches import Window, boxes_in, merged, share_in, windows
 from classify.detection.rotated import paired_iou
-from classify.detection.scenes import held_out, scenes_of
+from classify.detection.scenes import Scenes, held_out, scenes_of
 from classify.detection.train import shown
 from tgn.core.annotations import read_annotations
 from tgn.core.errors import DataError
@@ -125,6 +127,11 @@ def test_the_test_part_is_drawn_by_image_and_seed(dota):
     assert held_out(data, 0.34, seed=3)[1].scenes[0].image == test.scenes[0].image
     with pytest.raises(DataError, match="cannot be split"):
         held_out(data, 0.01, seed=0)
+    patches = [replace(s, image=Path(f"P{k}__1__{j}___0.png")) for k, s in enumerate(data.scenes)
+               for j in range(4)]  # fmt: skip
+    train, test = held_out(Scenes(data.classes, tuple(patches)), 0.34, seed=3)
+    assert (len(train.scenes), len(test.scenes)) == (8, 4)
+    assert len({s.image.name.split("__")[0] for s in test.scenes}) == 1
 
 
 @pytest.mark.parametrize(("width", "height"), [(100, 80), (40, 300), (64, 64), (65, 129), (7, 9)])

@@ -79,7 +79,7 @@ def test_resume_after_interruption_gives_the_same_bytes(tmp_path):
 def test_foreign_folders_are_refused(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "photo.png").write_bytes(b"keep me")
-    with pytest.raises(UserError, match="not written by scenes"):
+    with pytest.raises(UserError, match="not of this command"):
         write_scenes(tmp_path / "mine", TINY)
     with pytest.raises(UserError, match="is a file"):
         write_scenes(tmp_path / "mine" / "photo.png", TINY)

@@ -1,5 +1,6 @@
 """Detection data made into an image folder: one square chip an object."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
@@ -10,11 +11,12 @@ import torch
 from PIL import Image
 from pydantic import Field
 
-from tgn.core.annotations import DetectedObject, Detections
+from tgn.core.claims import CHIPS, claim, finish
 from tgn.core.config import Settings
 from tgn.core.errors import DataError, UserError
 from tgn.core.files import atomic_path
-from tgn.core.images import read_image
+from tgn.core.images import MAX_PIXELS_OF_SCENE, read_image
+from tgn.core.objects import DetectedObject, Detections
 from tgn.core.progress import Progress
 from tgn.core.seeds import generator
 
@@ -34,19 +36,20 @@ def cut_chips(
 ) -> Counter[str]:
     """Write OUT/{train,test}/<class>/<image>_<n>.png; return how many of each class.
 
-    Whole images go to one part: chips of one image never lie on both sides.
+    Whole images go to one part: chips of one image never lie on both sides. An interrupted call is
+    continued by the same call.
 
     Raises:
-        UserError: if OUT has something in it, or no object is large enough.
+        UserError: if OUT holds anything else, or no object is large enough.
     """
-    if out.exists() and any(out.iterdir()):
-        raise UserError(f"{out} is not empty; give a new folder")
     objects = [one for one in detections.objects if _wanted(one, settings)]
     if not objects:
         raise UserError(f"no object of at least {settings.min_side} px among the labels")
     objects.sort(key=lambda one: str(one.image))
     images = [path for path, _ in groupby(objects, lambda one: one.image)]
     test = _held_out(images, settings)
+    made_with = {**settings.model_dump(mode="json"), "labels": _digest_of(objects)}
+    claim(out, CHIPS, made_with)
     progress.start("chips", len(images))
     counts: Counter[str] = Counter()
     for path, group in groupby(objects, lambda one: one.image):
@@ -57,7 +60,13 @@ def cut_chips(
             with atomic_path(part / one.class_name / f"{path.stem}_{number}.png") as temporary:
                 chip.save(temporary, "PNG")
         progress.advance()
+    finish(out, CHIPS, made_with)
     return counts
+
+
+def _digest_of(objects: list[DetectedObject]) -> str:
+    told = (f"{one.image.name} {one.class_name} {one.polygon}\n" for one in objects)
+    return hashlib.sha256("".join(told).encode()).hexdigest()
 
 
 def _wanted(one: DetectedObject, settings: ChipSettings) -> bool:
@@ -75,7 +84,7 @@ def _chips(
     path: Path, objects: list[DetectedObject], settings: ChipSettings, progress: Progress
 ) -> Iterator[tuple[DetectedObject, Image.Image]]:
     try:
-        picture = np.asarray(read_image(path)[0])
+        picture = np.asarray(read_image(path, most=MAX_PIXELS_OF_SCENE)[0])
     except DataError as error:
         progress.warn(f"{path} left out: {error}")
         return
@@ -85,12 +94,13 @@ def _chips(
 
 def _square(picture: np.ndarray, one: DetectedObject, margin: float) -> Image.Image:
     """Cut the square round an object; where it leaves the image, the image is mirrored."""
-    left, top, right, bottom = one.box_xyxy
+    height, width = picture.shape[:2]
+    left, top, right, bottom = np.clip(one.box_xyxy, 0, (width, height) * 2).tolist()
     half = max(right - left, bottom - top) * (0.5 + margin)
     x, y = round((left + right) / 2 - half), round((top + bottom) / 2 - half)
     side = max(round(2 * half), 1)
-    rows = _mirrored(np.arange(y, y + side), picture.shape[0])
-    columns = _mirrored(np.arange(x, x + side), picture.shape[1])
+    rows = _mirrored(np.arange(y, y + side), height)
+    columns = _mirrored(np.arange(x, x + side), width)
     return Image.fromarray(picture[rows[:, None], columns[None, :]])
 
 

@@ -93,7 +93,10 @@ def _parse_override(text: str) -> tuple[str, Any]:
     key, separator, value = text.partition("=")
     if not separator or not key.strip():
         raise UserError(f"--set got {text!r}, expected key=value, e.g. --set steps=500")
-    return key.strip(), yaml.safe_load(value)
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise UserError(f"--set got {text!r}, whose value is not YAML; quote it") from None
 
 
 def _explain(error: ValidationError, cls: type[BaseModel]) -> str:

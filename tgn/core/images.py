@@ -1,7 +1,6 @@
 """One image file to bytes of one size, and back; odd files are repaired and the repair is named."""
 
 import io
-import warnings
 from pathlib import Path
 from typing import Literal
 
@@ -16,12 +15,32 @@ from tgn.core.shards import read_file
 ARRAY = ".npy"  # [H, W, bands] bytes, for images of other than one or three bands
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ARRAY})
 MAX_PIXELS = 100_000_000
+MAX_PIXELS_OF_SCENE = 1_000_000_000  # an aerial image that is cut: DOTA's largest has 807 million
 MIN_SIDE = 4
+Image.MAX_IMAGE_PIXELS = None  # ours are the limits: looked at before a pixel is decoded
 
 ImageFormat = Literal["png", "jpeg"]
 
 
-def read_image(file: Path | io.BytesIO, bands: int = 3) -> tuple[Image.Image, str]:
+def image_size(file: Path) -> tuple[int, int]:
+    """Return width and height of a picture that may be a whole scene; reads its head only.
+
+    Raises:
+        DataError: if it is no picture, over a gigapixel or under 4 pixels a side.
+    """
+    try:
+        with Image.open(file) as picture:
+            _check_size(picture, MAX_PIXELS_OF_SCENE)
+            return picture.size
+    except DataError:
+        raise
+    except (OSError, SyntaxError, ValueError):
+        raise DataError("not an image, or damaged at its beginning") from None
+
+
+def read_image(
+    file: Path | io.BytesIO, bands: int = 3, most: int = MAX_PIXELS
+) -> tuple[Image.Image, str]:
     """Decode a whole image as RGB (``bands`` 3) or greyscale (1).
 
     Returns:
@@ -29,24 +48,26 @@ def read_image(file: Path | io.BytesIO, bands: int = 3) -> tuple[Image.Image, st
         palettes and CMYK are converted, transparency is dropped, grey is repeated over the bands.
 
     Raises:
-        DataError: unreadable, truncated, over 100 megapixels or under 4 pixels a side.
+        DataError: unreadable, truncated, over ``most`` pixels or under 4 a side.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # own limit below
-            image = Image.open(io.BytesIO(read_file(file)) if isinstance(file, Path) else file)
-        if image.width * image.height > MAX_PIXELS:
-            raise DataError(f"{image.width}x{image.height} pixels, over the limit of {MAX_PIXELS}")
-        if min(image.size) < MIN_SIDE:
-            raise DataError(f"{image.width}x{image.height} pixels, under {MIN_SIDE} a side")
+        image = Image.open(io.BytesIO(read_file(file)) if isinstance(file, Path) else file)
+        _check_size(image, most)
         image.load()
     except UnidentifiedImageError:
         raise DataError("not an image, or damaged at its beginning") from None
     except DataError:
         raise
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"damaged or truncated: {' '.join(str(error).split())[:120]}") from None
     return _to_bands(image, bands)
+
+
+def _check_size(image: Image.Image, most: int) -> None:
+    if image.width * image.height > most:
+        raise DataError(f"{image.width}x{image.height} pixels, over the limit of {most}")
+    if min(image.size) < MIN_SIDE:
+        raise DataError(f"{image.width}x{image.height} pixels, under {MIN_SIDE} a side")
 
 
 def read_array(file: io.BytesIO) -> NDArray[np.uint8]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tgn.core.claims import check_finished
 from tgn.core.errors import DataError, NotFoundError
 from tgn.core.images import SUFFIXES
 from tgn.core.shards import TAR, label_of, member_name, samples
@@ -38,6 +39,7 @@ def find_images(data: Path) -> Layout:
     if not data.is_dir():
         raise NotFoundError(f"no data folder {data}; {EXPECTED}")
     root = _only_folder(data)
+    check_finished(root)
     if any(root.glob(f"*{TAR}")) or any((root / "train").glob(f"*{TAR}")):
         layout = _sharded(root)
     elif sorted((root / "anno").glob("*_train.txt")):

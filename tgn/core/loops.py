@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -81,6 +81,7 @@ class Job:
     device: Device
     progress: Progress
     resume: bool = True  # continue from state.pt if there is one, else start anew
+    made_from: Mapping[str, Any] = field(default_factory=dict)  # beside settings, as JSON has it
 
 
 def run_steps(
@@ -131,7 +132,7 @@ def _run_steps(
     trainer: Trainer, settings: LoopSettings, job: Job, title: str, after_step: AfterStep | None
 ) -> None:
     progress = job.progress if job.device.is_main else Silent()
-    done = _resume(trainer, job.directory, settings, progress) if job.resume else _forget(job)
+    done = _resume(trainer, job, settings, progress) if job.resume else _forget(job)
     log = MetricLog(job.directory, done) if job.device.is_main else None
     progress.start(title, settings.steps, done)
     try:
@@ -149,10 +150,10 @@ def _run_steps(
                 log.write(done, extra)
             progress.advance()
             if log and (done % settings.save_every == 0 or done == settings.steps):
-                _save(trainer, job.directory, settings, done)
+                _save(trainer, job, settings, done)
     except KeyboardInterrupt:
         if log:
-            _save(trainer, job.directory, settings, done)
+            _save(trainer, job, settings, done)
         progress.warn(f"interrupted after {done} steps; the same command continues from there")
         raise
     finally:
@@ -169,10 +170,14 @@ def _check_finite(values: Mapping[str, float], step: int) -> None:
         )
 
 
-def _save(trainer: Trainer, directory: Path, settings: LoopSettings, done: int) -> None:
-    made_with = settings.model_dump_json(exclude=set(MAY_CHANGE))
-    state = {"step": done, "settings": made_with, "trainer": trainer.state_dict()}
-    save_state(directory / STATE, state)
+def _save(trainer: Trainer, job: Job, settings: LoopSettings, done: int) -> None:
+    state = {
+        "step": done,
+        "settings": settings.model_dump_json(exclude=set(MAY_CHANGE)),
+        "made_from": json.dumps(job.made_from),
+        "trainer": trainer.state_dict(),
+    }
+    save_state(job.directory / STATE, state)
 
 
 def _forget(job: Job) -> int:
@@ -184,12 +189,12 @@ def _forget(job: Job) -> int:
     return 0
 
 
-def _resume(trainer: Trainer, directory: Path, settings: LoopSettings, progress: Progress) -> int:
-    path = directory / STATE
-    state = _whole_state(path, progress)
+def _resume(trainer: Trainer, job: Job, settings: LoopSettings, progress: Progress) -> int:
+    path = job.directory / STATE
+    state = whole_state(path, progress)
     if state is None:
         return 0
-    _check_same(json.loads(state["settings"]), settings, path)
+    check_same(state, settings, job.made_from, path)
     try:
         trainer.load_state_dict(state["trainer"])
     except (KeyError, RuntimeError, ValueError) as error:
@@ -200,7 +205,7 @@ def _resume(trainer: Trainer, directory: Path, settings: LoopSettings, progress:
     return min(int(state["step"]), settings.steps)
 
 
-def _whole_state(path: Path, progress: Progress) -> dict[str, Any] | None:
+def whole_state(path: Path, progress: Progress) -> dict[str, Any] | None:
     """Read the last state that is whole; None if nothing was ever written."""
     damaged = []
     for candidate in (path, before(path)):
@@ -220,10 +225,23 @@ def _whole_state(path: Path, progress: Progress) -> dict[str, Any] | None:
     return None
 
 
-def _check_same(made_with: dict[str, Any], settings: LoopSettings, path: Path) -> None:
-    """Refuse to go on with other settings: the result would be neither the one nor the other."""
+def check_same(
+    state: dict[str, Any], settings: LoopSettings, made_from: Mapping[str, Any], path: Path
+) -> None:
+    """Refuse to go on with other settings, data or teachers: the result would be of neither.
+
+    Args:
+        state: what :func:`whole_state` returned.
+        settings: that are wanted now.
+        made_from: likewise.
+        path: of the state, to be named.
+    """
     now = settings.model_dump(mode="json", exclude=set(MAY_CHANGE))
-    changed = sorted(key for key in made_with | now if made_with.get(key) != now.get(key))
+    before = json.loads(state["settings"]), json.loads(state.get("made_from", "{}"))
+    pairs = zip(before, (now, made_from), strict=True)
+    changed = sorted(
+        key for was, now in pairs for key in {*was, *now} if was.get(key) != now.get(key)
+    )
     if changed:
         raise UserError(
             f"{path} was made with other settings ({', '.join(changed)} differ); take those again, "

@@ -57,14 +57,25 @@ class Run:
         return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
+def check_name(name: str, option: str) -> None:
+    """Refuse what is no plain folder name.
+
+    Raises:
+        UserError: naming the option.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][\w.+-]{0,80}", name):
+        raise UserError(
+            f"{option} got {name!r}, expected at most 81 letters, digits, '-', '_', '+' and '.'"
+        )
+
+
 def create_run(name: str) -> Run:
     """Make a new, empty run directory.
 
     Raises:
         UserError: for a name that is no plain folder name, or is taken.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,80}", name):
-        raise UserError(f"--run got {name!r}, expected letters, digits, '-', '_' and '.'")
+    check_name(name, "--run")
     run = Run(runs_root() / name)
     if (run.path / "run.yaml").exists():
         raise UserError(

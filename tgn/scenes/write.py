@@ -10,12 +10,12 @@ import torch
 from numpy.random import Generator
 from pydantic import Field
 
+from tgn.core.claims import SCENES, claim, finish
 from tgn.core.config import Settings
 from tgn.core.files import write_bytes
 from tgn.core.images import encode_image
 from tgn.core.longtail import profile_counts
 from tgn.core.seeds import seed_of
-from tgn.scenes.claim import claim, finish
 from tgn.scenes.draw import CLASS_NAMES, SMALLEST_SIZE, draw_chip, draw_pair
 
 Modality = Literal["eo", "sar", "eo,sar"]
@@ -96,14 +96,15 @@ def write_scenes(
         UserError: if OUT holds anything else, or the profile leaves a class empty.
     """
     counts = count_scenes(settings)
-    claim(out, settings)
+    made_with = settings.model_dump(mode="json")
+    claim(out, SCENES, made_with)
     for done, (part, class_name, index) in enumerate(_chips(counts), start=1):
         files = _files(out, settings.modality, f"{part}/{class_name}/{index:05d}.png")
         if not all(file.exists() for file in files.values()):
             _write_scene(files, settings, part, class_name, index)
         if progress is not None:
             progress(done)
-    finish(out, settings)
+    finish(out, SCENES, made_with)
     return counts
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from tgn.core.claims import SCENES, claim, finish
 from tgn.core.config import Settings
 from tgn.core.files import write_bytes, write_text
 from tgn.core.images import encode_image
 from tgn.core.seeds import seed_of
-from tgn.scenes.claim import claim, finish
 from tgn.scenes.crowd import CROWD_CLASSES, Labelled, draw_crowd
 
 
@@ -50,14 +50,15 @@ def write_images(
     Raises:
         UserError: if OUT holds anything else.
     """
-    claim(out, settings)
+    made_with = settings.model_dump(mode="json")
+    claim(out, SCENES, made_with)
     for done, (part, index) in enumerate(_images(settings), start=1):
         labels = out / part / "labelTxt" / f"{index:05d}.txt"
         if not labels.exists():  # it is written last
             _write(out / part, index, settings)
         if progress is not None:
             progress(done)
-    finish(out, settings)
+    finish(out, SCENES, made_with)
 
 
 def class_weights(imbalance: float) -> dict[str, float]:
