@@ -49,6 +49,7 @@ app = typer.Typer(
 )
 
 LOOPBACK = "127.0.0.1"
+WITH_BOXES = f"With --boxes rotated: {ImagesSettings.help_text()}"
 
 
 @app.callback(invoke_without_command=True)
@@ -60,7 +61,7 @@ def _root(
         raise typer.Exit
 
 
-@app.command("scenes", epilog=ScenesSettings.help_text())
+@app.command("scenes", epilog=f"{ScenesSettings.help_text()}\n\n{WITH_BOXES}")
 def scenes_verb(
     out_dir: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
     modality: Annotated[
@@ -81,10 +82,11 @@ def scenes_verb(
             show_plan(whole, f"{whole.total} images with their boxes into {out_dir}")
         with _counted("scenes", whole.total) as advance:
             write_images(out_dir, whole, advance)
-        train = out_dir / "train"
+        parts = (out_dir / part for part in ("train", "test"))
+        train, test = (f"{part / 'labelTxt'} {part / 'images'}" for part in parts)
         out.print(
-            f"wrote {whole.total} images to {out_dir}; next: classify detect train "
-            f"{train / 'labelTxt'} {train / 'images'}"
+            f"wrote {whole.total} images to {out_dir}; next: classify detect train {train} --test "
+            f"{test} --set detector=rotated-retinanet"
         )
         return
     settings = settings_of(ScenesSettings, config, set_, seed=seed, modality=modality)

@@ -1,13 +1,17 @@
 """The loop: exact resume, interruption, NaN, and the log that matches the checkpoint."""
 
+import os
+import signal
+
 import pytest
 import torch
 from tests_support import damage
 
+from tgn.core.checkpoints import load_state
 from tgn.core.devices import Device
 from tgn.core.errors import DivergedError, UserError
 from tgn.core.files import read_json_lines
-from tgn.core.loops import Job, run_steps
+from tgn.core.loops import STATE, Job, run_steps
 from tgn.core.progress import Silent
 from tgn.core.settings import ComputeSettings, LoopSettings
 
@@ -54,6 +58,34 @@ def test_resume_equals_one_go_bit_for_bit(tmp_path):
     assert torch.equal(run(Toy(), tmp_path / "b"), whole)
     logs = [list(read_json_lines(tmp_path / d / "metrics.jsonl")) for d in "ab"]
     assert logs[0] == logs[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_for_the_end_of_its_step(tmp_path, number):
+    class Told(Toy):
+        def train_step(self, step):
+            if step == 6:
+                os.kill(os.getpid(), number)
+            return super().train_step(step)
+
+    whole, before = run(Toy(), tmp_path / "a"), signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt):
+        run(Told(), tmp_path / "b")
+    assert signal.getsignal(number) is before
+    assert load_state(tmp_path / "b" / STATE)["step"] == 7
+    assert torch.equal(run(Toy(), tmp_path / "b"), whole)
+
+
+def test_a_second_signal_ends_at_once_without_a_checkpoint(tmp_path):
+    class Told(Toy):
+        def train_step(self, step):
+            for _ in range(2 * (step == 6)):
+                os.kill(os.getpid(), signal.SIGINT)
+            return super().train_step(step)
+
+    with pytest.raises(SystemExit):
+        run(Told(), tmp_path)
+    assert load_state(tmp_path / STATE)["step"] == 4
 
 
 def test_an_interrupted_run_saves_and_continues(tmp_path):

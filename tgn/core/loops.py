@@ -25,6 +25,7 @@ from tgn.core.locks import only_writer
 from tgn.core.progress import Progress, Silent
 from tgn.core.seeds import seed_of
 from tgn.core.settings import LoopSettings
+from tgn.core.signals import stops_between_steps
 
 STATE = "state.pt"
 MAY_CHANGE = ("steps", "log_every", "save_every", "device", "precision")  # before a resume
@@ -94,7 +95,8 @@ def run_steps(
     """Train until ``settings.steps`` steps are done.
 
     Every step's randomness is seeded by (seed, step), so N + M steps equal N steps, a resume and
-    M more. A checkpoint is written every ``save_every`` steps and when the user interrupts.
+    M more. A checkpoint is written every ``save_every`` steps, and after the step in which the
+    process is interrupted (Ctrl-C) or told to end (SIGTERM).
 
     Args:
         trainer: does the steps.
@@ -110,8 +112,8 @@ def run_steps(
         UserError: if another process trains there, or the checkpoint is of something else.
     """
     alone = only_writer(job.directory) if job.device.is_main else nullcontext()
-    with alone, _clear_about_lost_processes(job):
-        _run_steps(trainer, settings, job, title, after_step)
+    with alone, _clear_about_lost_processes(job), stops_between_steps() as stop_if_told:
+        _run_steps(trainer, settings, job, title, after_step, stop_if_told)
 
 
 @contextmanager
@@ -128,8 +130,13 @@ def _clear_about_lost_processes(job: Job) -> Iterator[None]:
         raise
 
 
-def _run_steps(
-    trainer: Trainer, settings: LoopSettings, job: Job, title: str, after_step: AfterStep | None
+def _run_steps(  # noqa: PLR0913
+    trainer: Trainer,
+    settings: LoopSettings,
+    job: Job,
+    title: str,
+    after_step: AfterStep | None,
+    stop_if_told: Callable[[], None],
 ) -> None:
     progress = job.progress if job.device.is_main else Silent()
     done = _resume(trainer, job, settings, progress) if job.resume else _forget(job)
@@ -151,6 +158,7 @@ def _run_steps(
             progress.advance()
             if log and (done % settings.save_every == 0 or done == settings.steps):
                 _save(trainer, job, settings, done)
+            stop_if_told()
     except KeyboardInterrupt:
         if log:
             _save(trainer, job, settings, done)
