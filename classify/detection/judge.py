@@ -1,5 +1,7 @@
 """What a detector finds in images, and what that is worth."""
 
+from collections.abc import Iterator, Sequence
+from itertools import groupby, islice
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ from classify.detection.average_precision import THRESHOLDS, Found, Rule, Truth,
 from classify.detection.dense.network import ROTATED_NMS, UPRIGHT_NMS
 from classify.detection.detectors import DetectorFacts, detect
 from classify.detection.patches import Window, merged
-from classify.detection.scenes import Scenes, cut
+from classify.detection.scenes import Scene, Scenes, cut, picture_of
 from classify.detection.train import shown
 from tgn.core.devices import Device
 from tgn.core.progress import Progress
@@ -52,14 +54,23 @@ def found_in(
     ]
     progress.start("detect", len(patches))
     parts: list[list[tuple[Window, Found]]] = [[] for _ in data.scenes]
+    opened = _opened([part for _, part in patches])
     for start in range(0, len(patches), AT_ONCE):
         some = patches[start : start + AT_ONCE]
-        images = [shown(part).image_u8.to(device.torch_device).float() / 255 for _, part in some]
+        images = [one.to(device.torch_device).float() / 255 for one in islice(opened, AT_ONCE)]
         for (number, part), found in zip(some, _detected(net, images), strict=True):
             parts[number].append((part.window or WHOLE, found))
         progress.advance(len(some))
     threshold = ROTATED_NMS if facts.is_rotated else UPRIGHT_NMS
     return [one[0][1] if len(one) == 1 else merged(one, threshold) for one in parts]
+
+
+def _opened(parts: Sequence[Scene]) -> Iterator[Tensor]:
+    """The pixels of each; neighbouring patches of one image decode it once."""
+    for _, patches in groupby(parts, lambda part: part.image):
+        first, *others = patches
+        picture = picture_of(first)
+        yield from (shown(part, picture).image_u8 for part in (first, *others))
 
 
 def _detected(net: nn.Module, images: list[Tensor]) -> list[Found]:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from classify.detection.detectors import targets_for
@@ -84,9 +85,14 @@ def _optimizer(trained: list[nn.Parameter], settings: DetectSettings) -> torch.o
     )
 
 
-def shown(scene: Scene) -> Shown:
-    """Read a scene without its crowds; upright boxes are cut at the border of the image."""
-    picture = picture_of(scene)
+def shown(scene: Scene, picture: Image.Image | None = None) -> Shown:
+    """Read a scene without its crowds; upright boxes are cut at the border of the image.
+
+    Args:
+        scene: an image or a patch.
+        picture: the whole image, if it is decoded already.
+    """
+    picture = picture or picture_of(scene)
     if scene.window is not None:
         left, top, width, height = scene.window
         picture = picture.crop((left, top, left + width, top + height))
