@@ -18,7 +18,7 @@ from classify.detection.store import CHECKPOINT, load_detector, save_detector
 from classify.detection.train import DetectorTrainer
 from classify.detection.trunks import freeze_stages
 from tgn.core.devices import Device
-from tgn.core.errors import UserError
+from tgn.core.errors import DataError, UserError
 from tgn.core.files import sha256_of, write_json, write_text
 from tgn.core.loops import STATE, Job, check_same, run_steps, whole_state
 from tgn.core.progress import Progress
@@ -58,9 +58,12 @@ def prepared(  # noqa: PLR0913
         teacher: file of a trained detector, if the settings want one.
 
     Raises:
+        DataError: if nothing is labelled.
         UserError: for a teacher that is missing, not wanted, or of another kind.
     """
     train, _ = parts
+    if not any(len(scene.labels) for scene in train.scenes):
+        raise DataError("no labelled object among the training images: nothing to learn")
     device = Device(settings)
     torch.manual_seed(seed_of(settings.seed, "detector init"))
     facts = DetectorFacts(

@@ -19,7 +19,7 @@ from classify.detection.store import CHECKPOINT, FORMAT, load_detector, publish
 from classify.detection.submission import write_submission
 from classify.detection.train import Shown, flipped, shown
 from tgn.core.devices import Device
-from tgn.core.errors import UserError
+from tgn.core.errors import DataError, UserError
 from tgn.core.loops import STATE
 from tgn.core.progress import Silent
 from tgn.core.settings import ComputeSettings
@@ -190,6 +190,9 @@ def test_teachers_that_do_not_fit_are_refused(tmp_path):
     plain = DetectSettings(steps=1, **QUICK)
     train((data, data), tmp_path / "teacher", plain, Silent())
     file = tmp_path / "teacher" / CHECKPOINT
+    bare = Scenes(data.classes, data.scenes[-1:])
+    with pytest.raises(DataError, match="nothing to learn"):
+        prepared((bare, data), tmp_path / "x", plain, Silent())
     with pytest.raises(UserError, match="distill=none"):
         train((data, data), tmp_path / "x", plain, Silent(), teacher=file)
     taught = DetectSettings(detector="gfl", distill="ld", steps=1, **QUICK)
