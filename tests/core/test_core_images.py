@@ -48,12 +48,16 @@ def test_truncated_and_foreign_bytes_are_refused():
         images.read_image(io.BytesIO(b"hello"))
 
 
-def test_tiny_and_huge_images_are_refused(monkeypatch):
+def test_tiny_and_huge_images_are_refused(tmp_path):
     with pytest.raises(DataError, match="under 4"):
         images.read_image(stored(Image.new("RGB", (3, 9))))
-    monkeypatch.setattr(images, "MAX_PIXELS", 50)
     with pytest.raises(DataError, match="over the limit"):
-        images.read_image(stored(Image.new("RGB", (8, 8))))
+        images.read_image(stored(Image.new("RGB", (8, 8))), most=50)
+    wide = tmp_path / "wide.png"
+    Image.new("1", (40_000, 30_000)).save(wide)  # few bytes, 1.2 gigapixels
+    for read in (images.read_image, images.image_size):
+        with pytest.raises(DataError, match="over the limit"):
+            read(wide)
 
 
 def test_bytes_and_floats_round_trip():
