@@ -11,10 +11,9 @@ from torch import Tensor
 
 from classify.detection.patches import Window, boxes_in, share_in, windows
 from classify.detection.rotated import from_corners
-from tgn.core.annotations import upright
 from tgn.core.errors import DataError
 from tgn.core.images import MAX_PIXELS_OF_SCENE, read_image
-from tgn.core.objects import DetectedObject, Detections
+from tgn.core.objects import DetectedObject, Detections, corners_of_box
 from tgn.core.seeds import generator
 
 MOSTLY = 0.5  # of an object's upright box
@@ -99,7 +98,7 @@ def _scene(
 def _quadrilateral(one: DetectedObject) -> tuple[tuple[float, float], ...]:
     if len(one.polygon) == 4:
         return one.polygon
-    return upright(*one.box_xyxy)
+    return corners_of_box(*one.box_xyxy)
 
 
 def picture_of(scene: Scene) -> Image.Image:

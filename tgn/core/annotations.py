@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tgn.core.errors import DataError, NotFoundError
 from tgn.core.images import SUFFIXES
-from tgn.core.objects import Collector, DetectedObject, Detections, Polygon
+from tgn.core.objects import Collector, DetectedObject, Detections, Polygon, corners_of_box
 
 DOTA_HEADERS = ("imagesource", "gsd")
 SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -80,7 +80,7 @@ def _read_coco(file: Path, collector: Collector) -> None:
             collector.problem(where, repr(error))
             continue
         if name in usable and (image := collector.find(name)):
-            corners = upright(x, y, x + width, y + height)
+            corners = corners_of_box(x, y, x + width, y + height)
             collector.add(DetectedObject(image, class_name, corners, is_crowd, is_crowd), where)
 
 
@@ -134,9 +134,4 @@ def _voc_corners(element: ElementTree.Element) -> Polygon:
         places = (f"robndbox/{{}}_{corner}" for corner in CORNERS)
         return tuple((number(at.format("x")), number(at.format("y"))) for at in places)
     left, top, right, bottom = (number(f"bndbox/{side}") for side in SIDES)
-    return upright(left, top, right, bottom)
-
-
-def upright(left: float, top: float, right: float, bottom: float) -> Polygon:
-    """The corners of an upright box."""
-    return (left, top), (right, top), (right, bottom), (left, bottom)
+    return corners_of_box(left, top, right, bottom)

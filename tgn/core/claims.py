@@ -45,8 +45,16 @@ def check_finished(folder: Path) -> None:
         DataError: if a record says so.
     """
     for file in (folder / SCENES, folder / CHIPS):
-        if file.is_file() and '"complete": false' in file.read_text(encoding="utf-8"):
+        if file.is_file() and _is_begun(file):
             raise DataError(f"{folder} is not finished; run the command that writes it once more")
+
+
+def _is_begun(file: Path) -> bool:
+    try:
+        told = read_json(file)
+    except ValueError:  # somebody else's
+        return False
+    return isinstance(told, dict) and told.get("complete") is False
 
 
 def _check_record(record_file: Path, wanted: Mapping[str, Any]) -> None:

@@ -244,9 +244,9 @@ def check_same(
         made_from: likewise.
         path: of the state, to be named.
     """
-    now = settings.model_dump(mode="json", exclude=set(MAY_CHANGE))
+    wanted = settings.model_dump(mode="json", exclude=set(MAY_CHANGE)), made_from
     before = json.loads(state["settings"]), json.loads(state.get("made_from", "{}"))
-    pairs = zip(before, (now, made_from), strict=True)
+    pairs = zip(before, wanted, strict=True)
     changed = sorted(
         key for was, now in pairs for key in {*was, *now} if was.get(key) != now.get(key)
     )

@@ -104,6 +104,11 @@ def problem_of_class(name: str) -> str:
     return f"class {name[:LONGEST_NAME]!r} cannot name a folder"
 
 
+def corners_of_box(left: float, top: float, right: float, bottom: float) -> Polygon:
+    """An upright box as a polygon."""
+    return (left, top), (right, top), (right, bottom), (left, bottom)
+
+
 def _area(polygon: Polygon) -> float:
     """Of a polygon that does not cross itself, in square pixels."""
     following = (*polygon[1:], polygon[0])
