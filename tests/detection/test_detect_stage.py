@@ -283,6 +283,7 @@ def test_submission_is_as_dotas_server_wants_it(tmp_path):
 def test_sixteen_images_are_learned_by_heart(tmp_path, detector):
     data = drawn_scenes(tmp_path, 16, rotated=detector == "rotated-retinanet")
     usual = {**QUICK, "batch_size": 4, "width": 64}
-    settings = DetectSettings(detector=detector, steps=500, lr=0.02, **usual)
+    lr = 0.01 if detector == "retinanet" else 0.02  # at 0.02 it reaches 0.61
+    settings = DetectSettings(detector=detector, steps=500, lr=lr, **usual)
     result = train((data, data), tmp_path / "x", settings, Silent())
     assert result["voc12"]["ap50"] >= 0.9
