@@ -25,6 +25,9 @@ class MimicSettings(Settings):
     places: Literal["positives", "published"] = Field(
         "positives", description="of RetinaNet: where objects are, or nearly everywhere"
     )
+    inherit: bool = Field(
+        False, description="begin with the teacher's layers that read the mimicked features"
+    )
 
 
 class LocalizationSettings(Settings):

@@ -66,6 +66,22 @@ def test_equal_detectors_see_equal_features(detector):
     assert losses["l2"].item() == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.parametrize("detector", ["faster-rcnn", "retinanet"])
+def test_what_reads_the_features_can_be_inherited(detector):
+    pair = pair_of(detector)
+    before = copy.deepcopy(pair.student.state_dict())
+    teaching = mimicking(pair, "l2", MimicSettings(hashes=8, inherit=True))
+    readers = {"faster-rcnn": "box_predictor.", "retinanet": "classification_head.cls_logits."}
+    taught = pair.teacher.state_dict()
+    for name, value in teaching.student.state_dict().items():
+        assert torch.equal(value, (taught if readers[detector] in name else before)[name]), name
+    assert any(
+        not torch.equal(before[name], taught[name]) for name in before if readers[detector] in name
+    )
+    teaching(IMAGES, targets_of(1, 1), 1)["l2"].backward()  # copied, not shared
+    assert all(p.grad is None for p in pair.teacher.parameters())
+
+
 def test_retinanet_mimics_where_objects_are_or_as_published_nearly_everywhere():
     pair, found = pair_of("retinanet"), {}
     for places in ("positives", "published"):

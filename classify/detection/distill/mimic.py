@@ -4,7 +4,9 @@ Source: Wang et al. 2021, Distilling Knowledge by Mimicking Features (TPAMI, arX
 section 4.4 and the released code of its detectors.
 
 Differs from the released code: the weight rises over a warm-up, and where only hashes are asked for
-features are scaled to the teacher's length, since nothing else would bound them (it gave NaN).
+features are scaled to the teacher's length, since nothing else would bound them (it gave NaN). The
+student may begin with the teacher's layers that read the features, as Chen et al. 2022 keep its
+classifier (CVPR, arXiv 2203.14001): they understand what is mimicked from the first step on.
 """
 
 from abc import abstractmethod
@@ -48,6 +50,9 @@ class Mimicking(Teaching):
         draw = generator(pair.seed, "lsh hyperplanes")
         hashes = Hashes(weight[0].numel(), settings.hashes, float(weight.std()), draw)
         self.hashes = hashes.to(weight.device)
+        if settings.inherit:
+            own, taught = (self.readers(detector) for detector in (pair.student, pair.teacher))
+            own.load_state_dict(taught.state_dict())
         self.prepared = Witness(pair.student.transform)
         self.witnesses = [self.prepared]
 
@@ -59,7 +64,11 @@ class Mimicking(Teaching):
     @property
     @abstractmethod
     def classifier(self) -> Any:
-        """The teacher's layer that reads the features."""
+        """The teacher's layer of the classes."""
+
+    @abstractmethod
+    def readers(self, detector: Any) -> Any:
+        """Return the layers of a detector that read the features."""
 
     @abstractmethod
     def features(self, maps: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
@@ -101,8 +110,12 @@ class BoxMimicking(Mimicking):
 
     @property
     def classifier(self) -> Any:
-        """The layer of the classes."""
-        return self.teacher.roi_heads.box_predictor.cls_score
+        """The layer that reads the features for the classes."""
+        return self.readers(self.teacher).cls_score
+
+    def readers(self, detector: Any) -> Any:
+        """Return the layers of classes and boxes."""
+        return detector.roi_heads.box_predictor
 
     def features(self, maps: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Pool the student's proposals from the teacher's maps."""
@@ -121,14 +134,18 @@ class TowerMimicking(Mimicking):
 
     def __init__(self, pair: Pair, kind: DistillName, settings: MimicSettings) -> None:
         super().__init__(pair, kind, settings)
-        self.towers = Witness(pair.student.head.classification_head.cls_logits)
+        self.towers = Witness(self.readers(pair.student))
         self.anchors = Witness(pair.student.anchor_generator)
         self.witnesses += [self.towers, self.anchors]
 
     @property
     def classifier(self) -> Any:
         """The convolution of the classes."""
-        return self.teacher.head.classification_head.cls_logits
+        return self.readers(self.teacher)
+
+    def readers(self, detector: Any) -> Any:
+        """Return the convolution of the classes; that of boxes reads another tower."""
+        return detector.head.classification_head.cls_logits
 
     def features(self, maps: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Read both towers at the places that the settings name."""
