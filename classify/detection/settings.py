@@ -26,7 +26,8 @@ class MimicSettings(Settings):
         "positives", description="of RetinaNet: where objects are, or nearly everywhere"
     )
     inherit: bool = Field(
-        False, description="begin with the teacher's layers that read the mimicked features"
+        False,
+        description="begin with the teacher's layers that read the features; better in few steps",
     )
 
 
