@@ -368,7 +368,7 @@ def app_verb(
 
 @app.command("demo")
 def demo_verb(seed: SeedOption = None, dry_run: DryRunOption = False) -> None:
-    """Run everything on the built-in data, about ten minutes on a laptop."""
+    """Run everything on the built-in data, 12 to 25 minutes on two cores."""
     for command in demo.commands(runs_root(), seed or 0):
         err.print(f"$ {' '.join(command)}", style="bold", markup=False)
         if not dry_run and (code := demo.run_command(command)):

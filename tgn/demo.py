@@ -7,7 +7,7 @@ from pathlib import Path
 
 RUN = "demo"
 
-# Sizes that fit a laptop: about ten minutes on two cores without a GPU.
+# Sizes that fit a laptop: 12 to 25 minutes on two cores without a GPU.
 SETTINGS = {
     "distill": ["steps=500"],
     "train": ["steps=800"],
