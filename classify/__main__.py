@@ -1,5 +1,5 @@
 """``python -m classify``."""
 
-from classify.cli import main
+from classify.cli.main import main
 
 main()

@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from tgn.core.progress import Silent
-from tgn.core.runs import Run
-from tgn.core.splitting import SplitSettings, split_run
+from tgn.data.runs import Run
+from tgn.data.splits.make_split import SplitSettings, split_run
+from tgn.runtime.progress import Silent
 
 COLOURS = ((200, 60, 60), (60, 170, 80), (70, 90, 210), (220, 190, 60))
 

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 from PIL import Image
 
-from tgn.core.manifest import ManifestRow
+from tgn.data.manifest import ManifestRow
 
 FOLDERS = ("head", "pale", "dark", "single", "absent")
 REAL = {"head": 6, "pale": 12, "dark": 8, "single": 1, "absent": 3}

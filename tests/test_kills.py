@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tgn.core.files import sha256_of
+from tgn.runtime.files import sha256_of
 
 KILLS = int(os.environ.get("TGN_KILLS", "20"))
 COMMON = ["--device", "cpu", "--set", "precision=float32", "--set", "log_every=1"]

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tgn.core.checkpoints import load_state
-from tgn.core.errors import UserError
-from tgn.core.files import read_json, sha256_of
-from tgn.core.locks import only_writer
+from tgn.runtime.checkpoints import load_state
+from tgn.runtime.errors import UserError
+from tgn.runtime.files import read_json, sha256_of
+from tgn.runtime.locks import only_writer
 
 COUNTED, ONE_IMAGE = ("d_real", "clip_hits"), 0.07  # shares of a batch of 16
 COMMON = ["--device", "cpu", "--set", "precision=float32", "--set", "log_every=1"]

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from tgn.core.files import sha256_of, write_bytes
-from tgn.core.images import encode_image
-from tgn.core.manifest import ManifestRow, ManifestWriter
-from tgn.core.runs import Run
+from tgn.data.images import encode_image
+from tgn.data.manifest import ManifestRow, ManifestWriter
+from tgn.data.runs import Run
+from tgn.runtime.files import sha256_of, write_bytes
 
 
 class Done(NamedTuple):

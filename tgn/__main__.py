@@ -1,5 +1,5 @@
 """``python -m tgn``."""
 
-from tgn.cli import main
+from tgn.cli.main import main
 
 main()

@@ -4,17 +4,17 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from tgn.cdtg.settings import DrawSettings, TrainSettings
-from tgn.core.config import Settings
-from tgn.core.errors import UserError
-from tgn.core.progress import Progress
-from tgn.core.runs import Run
-from tgn.core.settings import GenerateSettings
-from tgn.diffusion.settings import DiffusionSettings, SampleSettings
-from tgn.diffusion.stable.settings import StableSampleSettings, StableSettings
+from tgn.data.runs import Run
+from tgn.generation.cdtg.settings import DrawSettings, TrainSettings
+from tgn.generation.diffusion.pretrained.settings import StableSampleSettings, StableSettings
+from tgn.generation.diffusion.settings import DiffusionSettings, SampleSettings
+from tgn.generation.settings import GenerateSettings
+from tgn.runtime.config import Settings
+from tgn.runtime.errors import UserError
+from tgn.runtime.progress import Progress
 
 if TYPE_CHECKING:  # what is of torch is imported when it is used: --help must not wait for it
-    from tgn.core.generation import Request, Studio
+    from tgn.generation.generate import Request, Studio
 
 BackendName = Literal["cdtg", "diffusion", "stable-diffusion"]
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
@@ -27,34 +27,38 @@ class Backend:
     title: str
     train_settings: type[Settings]
     draw_settings: type[GenerateSettings]
-    stage: str  # module with train()
-    studio: str  # module with open_studio()
+    room: str  # package with the modules stage (train) and sample (open_studio)
     weights: str  # file within a run
 
     def train(self, run: Run, settings: Settings, progress: Progress, resume: bool = True) -> None:
         """Train it on a run that has been distilled."""
-        _module(self.stage).train(run, settings, progress, resume)
+        _module(f"{self.room}.stage").train(run, settings, progress, resume)
 
     def open_studio(self, run: Run, settings: GenerateSettings) -> "Studio":
         """Make ready to draw."""
-        opened: Studio = _module(self.studio).open_studio(run, settings)
+        opened: Studio = _module(f"{self.room}.sample").open_studio(run, settings)
         return opened
 
 
 _BACKENDS: dict[BackendName, Backend] = {
     "cdtg": Backend(
-        "CDTG", TrainSettings, DrawSettings, "tgn.cdtg.stage", "tgn.cdtg.sample",
-        "cdtg/generator.safetensors",
+        "CDTG", TrainSettings, DrawSettings, "tgn.generation.cdtg", "cdtg/generator.safetensors"
     ),
     "diffusion": Backend(
-        "diffusion", DiffusionSettings, SampleSettings, "tgn.diffusion.stage",
-        "tgn.diffusion.sample", "diffusion/denoiser.safetensors",
+        "diffusion",
+        DiffusionSettings,
+        SampleSettings,
+        "tgn.generation.diffusion",
+        "diffusion/denoiser.safetensors",
     ),
     "stable-diffusion": Backend(
-        "a pretrained model", StableSettings, StableSampleSettings, "tgn.diffusion.stable.stage",
-        "tgn.diffusion.stable.sample", "stable-diffusion/recipe.json",
+        "a pretrained model",
+        StableSettings,
+        StableSampleSettings,
+        "tgn.generation.diffusion.pretrained",
+        "stable-diffusion/recipe.json",
     ),
-}  # fmt: skip
+}
 
 
 def _module(name: str) -> Any:
@@ -97,8 +101,8 @@ def trained_backend(run: Run, asked: str | None = None) -> Backend:
 def generate(
     run: Run, request: "Request", progress: Progress, resume: bool = True
 ) -> dict[str, int]:
-    """Draw images with what was trained last; see `tgn.core.generation.generate`."""
-    from tgn.core.generation import generate as draw_all
+    """Draw images with what was trained last; see `tgn.generation.generate.generate`."""
+    from tgn.generation.generate import generate as draw_all
 
     studio = trained_backend(run).open_studio(run, request.settings)
     return draw_all(run, studio, request, progress, resume)

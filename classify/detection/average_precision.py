@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from classify.detection.rotated import rotated_iou
+from classify.detection.boxes.rotated import rotated_iou
 
 Rule = Literal["voc07", "voc12", "coco"]
 Floats = NDArray[np.float64]

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from tgn.core.config import Settings
-from tgn.core.settings import ComputeSettings, LoopSettings
+from tgn.runtime.config import Settings
+from tgn.runtime.settings import ComputeSettings, LoopSettings
 
 DetectorName = Literal["faster-rcnn", "retinanet", "gfl", "rotated-retinanet"]
 BackboneName = Literal["resnet18", "resnet34", "resnet50", "resnet101", "vgg11", "vgg16"]

@@ -1,126 +1,156 @@
-"""The loop of detectors: scenes in, named losses summed, weights out."""
+"""The training of a detector: what it needs, checked before it begins."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
-from classify.detection.detectors import targets_for
-from classify.detection.distill.base import Teaching
-from classify.detection.scenes import Scene, Scenes, picture_of
-from classify.detection.settings import DetectSettings
-from classify.train import MOMENTUM, schedule
-from tgn.core.data import Ahead
-from tgn.core.devices import Device
-from tgn.core.seeds import generator
+from classify.detection.checkpoints import CHECKPOINT, load_detector, save_detector
+from classify.detection.dataset import Scenes, cut, digest_of
+from classify.detection.distill.base import Pair, Teaching
+from classify.detection.distill.localization import DenseDistillation
+from classify.detection.distill.mimic import mimicking
+from classify.detection.evaluate import evaluate_detector
+from classify.detection.models.backbones import freeze_stages
+from classify.detection.models.build import DetectorFacts, build_detector, compute_in
+from classify.detection.settings import MIMICKING, DetectSettings
+from classify.detection.trainer import DetectorTrainer
+from tgn.runtime.devices import Device
+from tgn.runtime.errors import DataError, UserError
+from tgn.runtime.files import sha256_of, write_json, write_text
+from tgn.runtime.progress import Progress
+from tgn.runtime.seeds import seed_of
+from tgn.runtime.training_loop import STATE, Job, check_same, run_steps, whole_state
 
-
-class Shown(NamedTuple):
-    """One image of a batch."""
-
-    image_u8: Tensor  # [3, H, W]
-    boxes: Tensor  # [N, 4 or 5] in its pixels
-    labels: Tensor  # [N]
-
-
-class DetectorTrainer:
-    """Steps of one detector; difficult objects are learned like the others, crowds are not."""
-
-    def __init__(
-        self, teaching: Teaching, data: Scenes, settings: DetectSettings, device: Device
-    ) -> None:
-        self.teaching, self.data, self.settings, self.device = teaching, data, settings, device
-        self.batches = Ahead(self._draw, settings.steps, in_thread=device.is_gpu)
-        self.trained = [p for p in teaching.parameters() if p.requires_grad]
-        self.optimizer = _optimizer(self.trained, settings)
-
-    def train_step(self, step: int) -> Mapping[str, Tensor]:
-        """Do one step."""
-        target, net = self.device.torch_device, self.teaching.student
-        batch = self.batches(step)
-        images = [one.image_u8.to(target).float() / 255 for one in batch]
-        targets = [targets_for(net, one.boxes, one.labels) for one in batch]
-        targets = [{key: value.to(target) for key, value in one.items()} for one in targets]
-        progress = step / self.settings.steps
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.lr * schedule(progress)
-        losses = self.teaching.train()(images, targets, progress)
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(losses.values())).sum().backward()
-        self.device.average_gradients(self.trained)
-        nn.utils.clip_grad_norm_(self.trained, self.settings.clip)
-        self.optimizer.step()
-        return {name: loss.detach() for name, loss in losses.items()}
-
-    def _draw(self, step: int) -> list[Shown]:
-        """Read the images of a step, each mirrored or not, and return this process's part."""
-        draw = generator(self.settings.seed, "detect", step)
-        size = self.settings.batch_size
-        rows = torch.randint(len(self.data.scenes), (size,), generator=draw)
-        flips = torch.rand(size, 2, generator=draw) < 0.5
-        mine = self.device.mine(torch.arange(size)).tolist()
-        return [
-            flipped(shown(self.data.scenes[int(rows[k])]), bool(flips[k, 0]), bool(flips[k, 1]))
-            for k in mine
-        ]
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the student's weights and the optimiser."""
-        return {"net": self.teaching.student.state_dict(), "optimizer": self.optimizer.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over a saved state."""
-        self.teaching.student.load_state_dict(state["net"])
-        self.optimizer.load_state_dict(state["optimizer"])
+METRICS, SETTINGS = "metrics.json", "settings.yaml"
 
 
-def _optimizer(trained: list[nn.Parameter], settings: DetectSettings) -> torch.optim.Optimizer:
-    if settings.optimizer == "adamw":
-        return torch.optim.AdamW(trained, settings.lr, weight_decay=settings.weight_decay)
-    return torch.optim.SGD(
-        trained, settings.lr, momentum=MOMENTUM, weight_decay=settings.weight_decay
-    )
+@dataclass(frozen=True)
+class Training:
+    """A detector about to be trained, all its parts in place."""
+
+    net: nn.Module
+    facts: DetectorFacts
+    teaching: Teaching
+    parts: tuple[Scenes, Scenes]  # training and test
+    settings: DetectSettings
+    job: Job
 
 
-def shown(scene: Scene, picture: Image.Image | None = None) -> Shown:
-    """Read a scene without its crowds; upright boxes are cut at the border of the image.
+def prepared(
+    parts: tuple[Scenes, Scenes],
+    directory: Path,
+    settings: DetectSettings,
+    progress: Progress,
+    resume: bool = True,
+    teacher: Path | None = None,
+) -> Training:
+    """Build everything that a training needs; writes nothing.
 
     Args:
-        scene: an image or a patch.
-        picture: the whole image, if it is decoded already.
+        parts: training and test.
+        directory: gets the detector and its measures.
+        settings: of the training.
+        progress: audience.
+        resume: whether to continue what was begun there.
+        teacher: file of a trained detector, if the settings want one.
+
+    Raises:
+        DataError: if nothing is labelled.
+        UserError: for a teacher that is missing, not wanted, or of another kind.
     """
-    picture = picture or picture_of(scene)
-    if scene.window is not None:
-        left, top, width, height = scene.window
-        picture = picture.crop((left, top, left + width, top + height))
-    pixels = np.asarray(picture, dtype=np.uint8)
-    image_u8 = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
-    boxes, labels = scene.boxes[~scene.crowd], scene.labels[~scene.crowd]
-    if boxes.shape[1] == 4:
-        boxes[:, 0::2] = boxes[:, 0::2].clamp(0, image_u8.shape[2])
-        boxes[:, 1::2] = boxes[:, 1::2].clamp(0, image_u8.shape[1])
-    return Shown(image_u8, boxes, labels)
+    train, _ = parts
+    if not any(len(scene.labels) for scene in train.scenes):
+        raise DataError("no labelled object among the training images: nothing to learn")
+    device = Device(settings)
+    torch.manual_seed(seed_of(settings.seed, "detector init"))
+    facts = DetectorFacts(
+        settings.detector,
+        settings.backbone,
+        train.classes,
+        settings.size,
+        settings.weights is not None,
+        settings.width,
+        settings.box_loss,
+        settings.patch,
+        settings.overlap,
+    )
+    net: Any = device.place(build_detector(facts, settings.weights))
+    freeze_stages(net.backbone, settings.backbone, settings.frozen_stages)
+    compute_in(net, device.autocast)
+    teaching = _teaching(net, facts, teacher, settings, device)
+    made_from = {
+        "facts": {**facts._asdict(), "classes": list(facts.classes)},
+        "training data": digest_of(train),
+        "teacher": sha256_of(teacher) if teacher else "",
+    }
+    job = Job(directory, device, progress, resume, made_from)
+    return Training(net, facts, teaching, parts, settings, job)
 
 
-def flipped(one: Shown, left_right: bool, up_down: bool) -> Shown:
-    """Mirror an image with its boxes; seen from above, either way is natural."""
-    image_u8, boxes, labels = one
-    for axis, is_wanted in enumerate((left_right, up_down)):
-        if is_wanted:
-            length = image_u8.shape[2 - axis]
-            image_u8 = image_u8.flip(2 - axis)
-            boxes = _mirrored(boxes, axis, length)
-    return Shown(image_u8, boxes, labels)
+def check_resume(training: Training) -> None:
+    """Refuse what :func:`train_detector` would refuse to go on with.
+
+    Raises:
+        UserError: if what was begun there has other settings, data or another teacher.
+    """
+    path = training.job.directory / STATE
+    state = whole_state(path, training.job.progress) if training.job.resume else None
+    if state is not None:
+        check_same(state, training.settings, training.job.made_from, path)
 
 
-def _mirrored(boxes: Tensor, axis: int, length: int) -> Tensor:
-    boxes = boxes.clone()
-    if boxes.shape[1] == 5:
-        boxes[:, axis] = length - boxes[:, axis]
-        boxes[:, 4] = -boxes[:, 4]
-    else:
-        boxes[:, [axis, axis + 2]] = length - boxes[:, [axis + 2, axis]]
-    return boxes
+def train_detector(training: Training) -> dict[str, Any]:
+    """Train on the first part, test on the second, write the detector; return its measures.
+
+    Raises:
+        UserError: if what was begun there has other settings, data or another teacher.
+    """
+    settings, job = training.settings, training.job
+    directory, device = job.directory, job.device
+    train, test = training.parts
+    scenes = cut(train, settings.patch, settings.overlap)
+    trainer = DetectorTrainer(training.teaching, scenes, settings, device)
+    run_steps(trainer, settings, job, title=directory.name)
+    result: dict[str, Any] = {}
+    if device.is_main:
+        save_detector(directory / CHECKPOINT, training.net, training.facts)
+        write_text(directory / SETTINGS, settings.explained() + "\n")
+        result = evaluate_detector(training.net, training.facts, test, device, job.progress)
+        write_json(directory / METRICS, result)
+    device.wait()
+    return result
+
+
+def _teaching(
+    net: nn.Module,
+    facts: DetectorFacts,
+    teacher: Path | None,
+    settings: DetectSettings,
+    device: Device,
+) -> Teaching:
+    """Put student and teacher together, as the settings say."""
+    if not settings.is_taught:
+        if teacher is not None:
+            raise UserError("a teacher was given, but distill=none; say how it teaches: --distill")
+        return Teaching(net)
+    if teacher is None:
+        raise UserError(f"distill={settings.distill} wants a teacher: --teacher NAME or FILE")
+    master, known = load_detector(teacher)
+    if (known.detector, known.classes) != (facts.detector, facts.classes):
+        raise UserError(
+            f"{teacher} is a {known.detector} for {', '.join(known.classes)}; expected a "
+            f"{facts.detector} for {', '.join(facts.classes)}"
+        )
+    if settings.compares_maps and known.width != facts.width:
+        raise UserError(
+            f"{teacher} has maps of {known.width} channels, the student {facts.width}, and they "
+            f"are to be compared; take --set width={known.width}"
+        )
+    compute_in(device.move(master.requires_grad_(False)), device.autocast)
+    pair = Pair(net, master, settings.seed, device.autocast, device.average)
+    if settings.distill in MIMICKING:
+        return mimicking(pair, settings.distill, settings.mimic)
+    return DenseDistillation(pair, settings)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tgn.core.backbones import Output, TappedNet, freeze
+from tgn.models.backbones import Output, TappedNet, freeze
 
 
 class Batch(NamedTuple):

@@ -13,11 +13,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from classify.losses.distillation import soft_target_kl
 from classify.methods.base import Batch, Method, MethodOutput, added
-from classify.methods.kd_losses import soft_target_kl
 from classify.methods.phases import Facts, Parts, Phase, plain
-from tgn.core.config import Settings
-from tgn.core.errors import UserError
+from tgn.runtime.config import Settings
+from tgn.runtime.errors import UserError
 
 HALVED = 0.5  # learning rate from iteration to iteration
 

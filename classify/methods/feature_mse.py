@@ -6,11 +6,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from classify.losses.distillation import FeatureMatch
 from classify.methods.base import Batch, Method, MethodOutput, Teacher, added
-from classify.methods.kd_losses import FeatureMatch
 from classify.methods.phases import Facts, Parts, Phase, given_teacher
-from tgn.core.config import Settings
-from tgn.core.errors import UserError
+from tgn.runtime.config import Settings
+from tgn.runtime.errors import UserError
 
 
 class FeatureMseSettings(Settings):

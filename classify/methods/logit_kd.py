@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
+from classify.losses.distillation import soft_target_kl
 from classify.methods.base import Batch, Method, MethodOutput, added
-from classify.methods.kd_losses import soft_target_kl
 from classify.methods.phases import Facts, Parts, Phase, given_teacher
-from tgn.core.config import Settings
+from tgn.runtime.config import Settings
 
 
 class LogitKdSettings(Settings):

@@ -7,10 +7,10 @@ from pathlib import Path
 from torch import Tensor
 
 from classify.methods.base import Criterion, Method, Teacher
-from tgn.core.backbones import TappedNet
-from tgn.core.data import ImageSet
-from tgn.core.devices import Device
-from tgn.core.errors import UserError
+from tgn.data.image_set import ImageSet
+from tgn.models.backbones import TappedNet
+from tgn.runtime.devices import Device
+from tgn.runtime.errors import UserError
 
 
 @dataclass(frozen=True)

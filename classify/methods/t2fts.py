@@ -14,11 +14,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from classify.losses.distillation import FeatureMatch
 from classify.methods.base import Batch, Method, MethodOutput, added
 from classify.methods.feature_mse import GroupedFeatureMse
-from classify.methods.kd_losses import FeatureMatch
 from classify.methods.phases import Facts, Parts, Phase
-from tgn.core.config import Settings
+from tgn.runtime.config import Settings
 
 GROUPS = ("head", "middle", "tail")
 CalibrationForm = Literal["released", "inside-log"]

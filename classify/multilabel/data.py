@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from classify.batches import Drawn, Wanted
-from tgn.core.data import ImageSet
-from tgn.core.errors import DataError, NotFoundError
-from tgn.core.seeds import generator
+from classify.training.sampling import Drawn, Wanted
+from tgn.data.image_set import ImageSet
+from tgn.runtime.errors import DataError, NotFoundError
+from tgn.runtime.seeds import generator
 
 COLUMNS = ("file", "part", "labels")
 SEPARATOR = ";"

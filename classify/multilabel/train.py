@@ -12,17 +12,17 @@ from classify.methods.base import Batch, Method, Teacher
 from classify.methods.lsh import LshMimicking
 from classify.methods.phases import Parts
 from classify.multilabel.data import Labelled, MultiLabelData, MultiLabelMixture, read_labels
-from classify.multilabel.measures import multi_label_summary
-from classify.settings import TrainSettings
-from classify.train import ClassifierTrainer
-from tgn.core.backbones import TappedNet, build_backbone, load_classifier, save_classifier
-from tgn.core.devices import Device
-from tgn.core.errors import UserError
-from tgn.core.files import read_json, write_json, write_text
-from tgn.core.loops import Job, run_steps
-from tgn.core.measures import predictions
-from tgn.core.progress import Progress
-from tgn.core.seeds import seed_of
+from classify.multilabel.metrics import multi_label_summary
+from classify.training.settings import TrainSettings
+from classify.training.trainer import ClassifierTrainer
+from tgn.models.backbones import TappedNet, build_backbone, load_classifier, save_classifier
+from tgn.models.inference import predictions
+from tgn.runtime.devices import Device
+from tgn.runtime.errors import UserError
+from tgn.runtime.files import read_json, write_json, write_text
+from tgn.runtime.progress import Progress
+from tgn.runtime.seeds import seed_of
+from tgn.runtime.training_loop import Job, run_steps
 
 CHECKPOINT, METRICS, SETTINGS = "classifier.safetensors", "metrics.json", "settings.yaml"
 

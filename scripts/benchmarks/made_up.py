@@ -7,15 +7,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from tgn.cdtg.painter import Painter
-from tgn.cdtg.presets import architecture
-from tgn.cdtg.sample import WEIGHTS, save_painter
-from tgn.core.bank import read_bank
-from tgn.core.progress import Silent
-from tgn.core.runs import Run
-from tgn.core.splitting import SplitSettings, split_run
+from tgn.data.runs import Run
+from tgn.data.splits.make_split import SplitSettings, split_run
+from tgn.generation.cdtg.conditional_generator import Painter
+from tgn.generation.cdtg.presets import architecture
+from tgn.generation.cdtg.sample import WEIGHTS, save_painter
 from tgn.kmdn.settings import DistillSettings
 from tgn.kmdn.stage import distill
+from tgn.models.feature_bank import read_bank
+from tgn.runtime.progress import Silent
 
 CLASSES, IMAGES, SIDE = 4, 20, 64
 

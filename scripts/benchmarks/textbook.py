@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tgn.cdtg import discriminator, generator, layers, resampling
-from tgn.core import devices
+from tgn.generation.cdtg import discriminator, generator, layers, resampling
+from tgn.runtime import devices
 
 TAPS = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
 HAAR = (

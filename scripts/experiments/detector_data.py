@@ -8,8 +8,8 @@ from pathlib import Path
 
 from common import run, runs_root, set_words, shared_data
 
-from classify.detection.scenes import held_out, scenes_of
-from tgn.core.annotations import read_annotations
+from classify.detection.dataset import held_out, scenes_of
+from tgn.data.annotations.readers import read_annotations
 
 PARTS, TEST_SHARE = ("train", "test"), 0.2
 AID_STEPS, CHIP_STEPS = {"resnet18": 450, "resnet34": 300}, 200

@@ -13,16 +13,16 @@ from tgn.app.drawing import draw
 from tgn.app.lookalikes import Lookalikes
 from tgn.app.review import Review
 from tgn.backends import generate
-from tgn.cdtg.sample import open_studio
-from tgn.cdtg.settings import DrawSettings, TrainSettings
-from tgn.cdtg.stage import train
-from tgn.core.data import ImageSet
-from tgn.core.errors import UserError
-from tgn.core.generation import Request
-from tgn.core.manifest import FILTERED, read_manifest, rows_in_use
-from tgn.core.progress import Silent
+from tgn.data.image_set import ImageSet
+from tgn.data.manifest import FILTERED, read_manifest, rows_in_use
+from tgn.generation.cdtg.sample import open_studio
+from tgn.generation.cdtg.settings import DrawSettings, TrainSettings
+from tgn.generation.cdtg.stage import train
+from tgn.generation.generate import Request
 from tgn.kmdn.settings import DistillSettings
 from tgn.kmdn.stage import distill
+from tgn.runtime.errors import UserError
+from tgn.runtime.progress import Silent
 
 BROWSER = shutil.which("chromium")
 QUICK = {"device": "cpu", "precision": "float32"}

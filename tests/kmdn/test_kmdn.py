@@ -3,16 +3,16 @@
 import pytest
 import torch
 
-from tgn.core.augmentation import dihedral
-from tgn.core.backbones import load_classifier
-from tgn.core.bank import read_bank
-from tgn.core.files import read_json
-from tgn.core.images import to_pm1
-from tgn.core.progress import Silent
-from tgn.core.split import of_classes
+from tgn.data.augmentation import dihedral
+from tgn.data.images import to_pm1
+from tgn.data.split import of_classes
 from tgn.kmdn.schedule import Turn, turns, warmup_steps
 from tgn.kmdn.settings import DistillSettings
 from tgn.kmdn.stage import distill
+from tgn.models.backbones import load_classifier
+from tgn.models.feature_bank import read_bank
+from tgn.runtime.files import read_json
+from tgn.runtime.progress import Silent
 
 SMALL = {"batch_size": 8, "size": 16, "device": "cpu", "precision": "float32", "bank_views": 2}
 
@@ -91,8 +91,8 @@ def test_resume_equals_one_go(fake_run, in_tmp):
         distill(fake_run, settings(steps=steps), Silent(), resume)
         return load_classifier(fake_run.path / "kmdn" / "tail.safetensors").net.conv1.weight.clone()
 
-    from tgn.core.checkpoints import load_state
-    from tgn.core.loops import STATE
+    from tgn.runtime.checkpoints import load_state
+    from tgn.runtime.training_loop import STATE
 
     whole = weights(8, resume=False)
     state = load_state(fake_run.path / "kmdn" / STATE)

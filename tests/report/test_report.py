@@ -10,17 +10,17 @@ import pytest
 import torch
 from tests_support import write_generated
 
-from tgn.core.backbones import build_backbone, save_classifier
-from tgn.core.files import write_json, write_text
-from tgn.core.grids import save_grid
-from tgn.core.manifest import MANIFEST
-from tgn.core.progress import Silent
-from tgn.core.settings import BackboneSettings
-from tgn.core.split import ClassEntry, read_split, write_split
+from tgn.data.image_grid import save_grid
+from tgn.data.manifest import MANIFEST
+from tgn.data.split import ClassEntry, read_split, write_split
+from tgn.models.backbones import build_backbone, save_classifier
+from tgn.models.settings import BackboneSettings
 from tgn.report.page import number, percent, write_report
-from tgn.score.evaluate import score_run
-from tgn.score.filter_stage import filter_run
-from tgn.score.settings import FilterSettings, ScoreSettings
+from tgn.runtime.files import write_json, write_text
+from tgn.runtime.progress import Silent
+from tgn.scoring.filter import filter_run
+from tgn.scoring.score import score_run
+from tgn.scoring.settings import FilterSettings, ScoreSettings
 
 BROWSER = shutil.which("chromium")
 

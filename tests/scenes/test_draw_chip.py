@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tgn.core.errors import UserError
+from tgn.runtime.errors import UserError
 from tgn.scenes import CLASS_NAMES, draw_chip
 
 

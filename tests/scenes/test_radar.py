@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tgn.core.errors import UserError
+from tgn.runtime.errors import UserError
 from tgn.scenes.canvas import Canvas, Pose
 from tgn.scenes.draw import CLASS_NAMES, draw_chip, draw_pair
 from tgn.scenes.radar import radar_view

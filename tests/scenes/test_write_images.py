@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tgn.core.annotations import read_annotations
-from tgn.core.errors import UserError
-from tgn.core.files import read_json
+from tgn.data.annotations.readers import read_annotations
+from tgn.runtime.errors import UserError
+from tgn.runtime.files import read_json
 from tgn.scenes.canvas import Pose
 from tgn.scenes.crowd import CROWD_CLASSES, box_round, draw_crowd
 from tgn.scenes.shapes import box, disc

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tgn.core.errors import UserError
+from tgn.runtime.errors import UserError
 from tgn.scenes import CLASS_NAMES, ScenesSettings, count_scenes, draw_chip, write_scenes
 from tgn.scenes.write import chip_generator
 

@@ -1,8 +1,8 @@
 """Drawing a few images at once, as the slider moves."""
 
 from tgn.app.lookalikes import Lookalikes, Trio
-from tgn.core.generation import Studio
-from tgn.core.settings import GenerateSettings
+from tgn.generation.generate import Studio
+from tgn.generation.settings import GenerateSettings
 
 
 def draw(

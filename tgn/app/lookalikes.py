@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tgn.core.bank import tail_net_file
-from tgn.core.devices import Device
-from tgn.core.progress import Silent
-from tgn.core.runs import Run
-from tgn.core.split import of_classes
-from tgn.score.extractors import load_extractor
-from tgn.score.feature_cache import FeatureCache
-from tgn.score.neighbours import nearest_neighbours
+from tgn.data.runs import Run
+from tgn.data.split import of_classes
+from tgn.metrics.neighbours import nearest_neighbours
+from tgn.models.extractors import load_extractor
+from tgn.models.feature_bank import tail_net_file
+from tgn.runtime.devices import Device
+from tgn.runtime.progress import Silent
+from tgn.scoring.feature_cache import FeatureCache
 
 
 @dataclass(frozen=True)

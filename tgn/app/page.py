@@ -12,11 +12,11 @@ from tgn.app.drawing import draw
 from tgn.app.lookalikes import Lookalikes, Trio
 from tgn.app.review import Review
 from tgn.backends import trained_backend
-from tgn.core.errors import NotFoundError, UserError
-from tgn.core.generation import Studio
-from tgn.core.grids import enlarged
-from tgn.core.runs import Run
-from tgn.core.settings import GenerateSettings
+from tgn.data.image_grid import enlarged
+from tgn.data.runs import Run
+from tgn.generation.generate import Studio
+from tgn.generation.settings import GenerateSettings
+from tgn.runtime.errors import NotFoundError, UserError
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nobody is told what is drawn here
 try:

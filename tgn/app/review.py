@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 
 from tgn.app.lookalikes import Lookalikes, Trio
-from tgn.core.errors import UserError
-from tgn.core.manifest import ManifestRow, all_rows, image_set, rows_in_use, write_filtered
-from tgn.core.split import Split
-from tgn.score.filter_stage import forget_filter
+from tgn.data.manifest import ManifestRow, all_rows, image_set, rows_in_use, write_filtered
+from tgn.data.split import Split
+from tgn.runtime.errors import UserError
+from tgn.scoring.filter import forget_filter
 
 PAGE = 12  # images
 

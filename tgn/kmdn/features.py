@@ -4,12 +4,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tgn.core.augmentation import dihedral
-from tgn.core.backbones import TappedNet
-from tgn.core.data import ImageSet
-from tgn.core.devices import Device
-from tgn.core.images import to_pm1
+from tgn.data.augmentation import dihedral
+from tgn.data.image_set import ImageSet
+from tgn.data.images import to_pm1
 from tgn.kmdn.settings import DistillSettings
+from tgn.models.backbones import TappedNet
+from tgn.runtime.devices import Device
 
 BATCH_SIZE = 128
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tgn.kmdn.settings import DistillSettings
+from tgn.runtime.lr_schedule import warmup_cosine_steps
 
 NetName = Literal["head_net", "tail_net"]
 OTHER: dict[NetName, NetName] = {"head_net": "tail_net", "tail_net": "head_net"}
@@ -35,18 +36,10 @@ def turns(settings: DistillSettings, step: int) -> list[Turn]:
     """
     warm = warmup_steps(settings)
     if step < warm:
-        return [Turn(name, False, _cosine(settings.lr, step, warm)) for name in NETS]
+        return [Turn(name, False, settings.lr * warmup_cosine_steps(step, warm)) for name in NETS]
     done, length = step - warm, settings.steps - warm
     if settings.schedule == "mutual":
-        return [Turn(name, True, _cosine(settings.lr, done, length)) for name in NETS]
+        return [Turn(name, True, settings.lr * warmup_cosine_steps(done, length)) for name in NETS]
     stretch = math.ceil(length / (2 * settings.rounds))
     student: NetName = "tail_net" if (done // stretch) % 2 == 0 else "head_net"
-    return [Turn(student, True, _cosine(settings.lr, done % stretch, stretch))]
-
-
-def _cosine(highest: float, done: int, length: int) -> float:
-    """Rise over the first twentieth, then fall along half a cosine to zero."""
-    rise = max(length // 20, 1)
-    if done < rise:
-        return highest * (done + 1) / rise
-    return highest * 0.5 * (1 + math.cos(math.pi * (done - rise) / max(length - rise, 1)))
+    return [Turn(student, True, settings.lr * warmup_cosine_steps(done % stretch, stretch))]

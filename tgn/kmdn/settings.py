@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from tgn.core.settings import BackboneSettings, ComputeSettings, LoopSettings
+from tgn.models.settings import BackboneSettings
+from tgn.runtime.settings import ComputeSettings, LoopSettings
 
 
 class DistillSettings(BackboneSettings, ComputeSettings, LoopSettings):

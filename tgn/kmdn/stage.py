@@ -5,21 +5,22 @@ from typing import Any
 
 import torch
 
-from tgn.core.backbones import build_backbone, load_classifier, save_classifier
-from tgn.core.bank import FeatureBank, tail_net_file, write_bank
-from tgn.core.data import ImageSet
-from tgn.core.devices import Device
-from tgn.core.files import read_json, sha256_of, write_json
-from tgn.core.loops import Job, run_steps
-from tgn.core.measures import confusion_matrix, summary
-from tgn.core.progress import Progress
-from tgn.core.runs import Run
-from tgn.core.seeds import seed_of
-from tgn.core.split import Split, of_classes
+from tgn.data.image_set import ImageSet
+from tgn.data.runs import Run
+from tgn.data.split import Split, of_classes
 from tgn.kmdn.features import feature_bank
 from tgn.kmdn.schedule import NETS, warmup_steps
 from tgn.kmdn.settings import DistillSettings
 from tgn.kmdn.train import KmdnTrainer, Nets
+from tgn.metrics.classification import confusion_matrix, summary
+from tgn.models.backbones import build_backbone, load_classifier, save_classifier
+from tgn.models.feature_bank import FeatureBank, tail_net_file, write_bank
+from tgn.models.inference import predictions
+from tgn.runtime.devices import Device
+from tgn.runtime.files import read_json, sha256_of, write_json
+from tgn.runtime.progress import Progress
+from tgn.runtime.seeds import seed_of
+from tgn.runtime.training_loop import Job, run_steps
 
 BEFORE = "after the warm-up, in which each net learned its own classes without a teacher"
 
@@ -80,7 +81,7 @@ def _build(settings: DistillSettings, split: Split, device: Device) -> Nets:
 
 def _accuracy(nets: Nets, test: ImageSet, split: Split, device: Device) -> dict[str, Any]:
     return {
-        name: summary(confusion_matrix(net, test, device), split.num_head)
+        name: summary(confusion_matrix(predictions(net, test, device)), split.num_head)
         for name, net in nets.items()
     }
 

@@ -7,15 +7,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tgn.core.augmentation import Augmentation, augment, draw_augmentation
-from tgn.core.backbones import TappedNet
-from tgn.core.data import Ahead, BatchSampler, ImageSet
-from tgn.core.devices import Device
-from tgn.core.images import to_pm1
-from tgn.core.losses import feature_mse
-from tgn.core.seeds import generator, seed_of
+from tgn.data.augmentation import Augmentation, augment, draw_augmentation
+from tgn.data.batches import Ahead, BatchSampler
+from tgn.data.image_set import ImageSet
+from tgn.data.images import to_pm1
 from tgn.kmdn.schedule import NETS, OTHER, NetName, Turn, turns
 from tgn.kmdn.settings import DistillSettings
+from tgn.models.backbones import TappedNet
+from tgn.models.feature_losses import feature_mse
+from tgn.runtime.devices import Device
+from tgn.runtime.seeds import generator, seed_of
 
 MOMENTUM = 0.9
 Nets = dict[NetName, TappedNet]

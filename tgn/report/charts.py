@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from tgn.core.split import Split
+from tgn.data.split import Split
 
 HEAD_COLOUR, TAIL_COLOUR, NEW_COLOUR = "#4c72b0", "#dd8452", "#f3c9a5"
 RECIPE_COLOURS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3")

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tgn.core.files import read_json, read_json_lines
-from tgn.core.manifest import FILTERED, MANIFEST, ManifestRow, rows_in_use
-from tgn.core.runs import Run
-from tgn.core.split import Split
+from tgn.data.manifest import FILTERED, MANIFEST, ManifestRow, rows_in_use
+from tgn.data.runs import Run
+from tgn.data.split import Split
 from tgn.report.charts import class_accuracies, class_histogram, training_curves
 from tgn.report.pictures import closest_pairs, data_uri, newest_picture, picture, samples
+from tgn.runtime.files import read_json, read_json_lines
 
 VERBS = ("run", "distill", "train", "generate")
 CDTG = "cdtg"

@@ -5,9 +5,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from tgn.core.files import write_text
-from tgn.core.runs import Run
+from tgn.data.runs import Run
 from tgn.report.facts import gather
+from tgn.runtime.files import write_text
 
 
 def write_report(run: Run) -> Path:

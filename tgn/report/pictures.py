@@ -8,11 +8,11 @@ from typing import Any
 
 from PIL import Image
 
-from tgn.core.errors import DataError
-from tgn.core.images import read_image
-from tgn.core.manifest import ManifestRow
-from tgn.core.runs import Run
-from tgn.core.split import Split
+from tgn.data.images import read_image
+from tgn.data.manifest import ManifestRow
+from tgn.data.runs import Run
+from tgn.data.split import Split
+from tgn.runtime.errors import DataError
 
 SHOWN_A_CLASS = 8
 THUMBNAIL = 64

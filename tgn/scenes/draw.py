@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from tgn.core.errors import UserError
+from tgn.runtime.errors import UserError
 from tgn.scenes.canvas import Canvas
 from tgn.scenes.courts import draw_basketball_court, draw_tennis_court
 from tgn.scenes.craft import draw_aircraft, draw_ship

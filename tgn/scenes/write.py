@@ -10,12 +10,12 @@ import torch
 from numpy.random import Generator
 from pydantic import Field
 
-from tgn.core.claims import SCENES, claim, finish
-from tgn.core.config import Settings
-from tgn.core.files import write_bytes
-from tgn.core.images import encode_image
-from tgn.core.longtail import profile_counts
-from tgn.core.seeds import seed_of
+from tgn.data.completion_record import SCENES, claim, finish
+from tgn.data.images import encode_image
+from tgn.data.splits.class_profiles import profile_counts
+from tgn.runtime.config import Settings
+from tgn.runtime.files import write_bytes
+from tgn.runtime.seeds import seed_of
 from tgn.scenes.draw import CLASS_NAMES, SMALLEST_SIZE, draw_chip, draw_pair
 
 Modality = Literal["eo", "sar", "eo,sar"]

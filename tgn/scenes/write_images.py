@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from tgn.core.claims import SCENES, claim, finish
-from tgn.core.config import Settings
-from tgn.core.files import write_bytes, write_text
-from tgn.core.images import encode_image
-from tgn.core.seeds import seed_of
+from tgn.data.completion_record import SCENES, claim, finish
+from tgn.data.images import encode_image
+from tgn.runtime.config import Settings
+from tgn.runtime.files import write_bytes, write_text
+from tgn.runtime.seeds import seed_of
 from tgn.scenes.crowd import CROWD_CLASSES, Labelled, draw_crowd
 
 

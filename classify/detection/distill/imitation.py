@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import box_iou, nms
 
-from classify.detection.dense.coders import expected
-from classify.detection.dense.criteria import Labelled, Said
-from classify.detection.dense.network import DenseDetector, Seen
-from classify.detection.rotated import upright
+from classify.detection.boxes.coders import expected
+from classify.detection.boxes.rotated import upright
+from classify.detection.models.dense import DenseDetector, Seen
+from classify.detection.models.dense_losses import Labelled, Said
 from classify.detection.settings import ImitationSettings
 
 GENERAL_INSTANCES, APART = 10, 0.3

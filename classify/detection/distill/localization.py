@@ -15,14 +15,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from classify.detection.dense.criteria import Labelled, Said
-from classify.detection.dense.network import Seen
 from classify.detection.distill.base import Pair, Targets, Teaching
 from classify.detection.distill.imitation import imitation
 from classify.detection.distill.kernels import folded_kl, softened_kl, softened_sigmoid
 from classify.detection.distill.regions import Region, rotated_region, valuable_region
+from classify.detection.models.dense import Seen
+from classify.detection.models.dense_losses import Labelled, Said
 from classify.detection.settings import DetectSettings
-from tgn.core.errors import UserError
+from tgn.runtime.errors import UserError
 
 MAIN_DIVISOR, VALUABLE_DIVISOR = 4.0, 16.0  # of the released code
 

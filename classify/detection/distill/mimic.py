@@ -20,8 +20,8 @@ from torchvision.ops import box_iou
 
 from classify.detection.distill.base import Pair, Targets, Teaching, Witness, rising
 from classify.detection.settings import DistillName, MimicSettings
-from classify.methods.lsh import Hashes, l2_each, lsh_each
-from tgn.core.seeds import generator
+from classify.losses.hashing import Hashes, l2_each, lsh_each
+from tgn.runtime.seeds import generator
 
 FEWEST = 1e-6  # images of a process: none makes a sum of nothing
 NEITHER = -2  # what torchvision's matcher says of anchors between its thresholds

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou, distance_box_iou
 
-from classify.detection.dense.assignment import adaptive_threshold, nearest_anchors
-from classify.detection.dense.criteria import Labelled, Said
-from classify.detection.rotated import rotated_iou
+from classify.detection.boxes.rotated import rotated_iou
+from classify.detection.models.assignment import adaptive_threshold, nearest_anchors
+from classify.detection.models.dense_losses import Labelled, Said
 
 VALUABLE = 0.25  # of the adaptive threshold
 

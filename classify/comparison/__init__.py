@@ -1,0 +1,1 @@
+"""Many trainings: recipes against one another, and cross-validation."""

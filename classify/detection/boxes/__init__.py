@@ -1,0 +1,1 @@
+"""Boxes, upright and rotated: geometry, coding, losses between them."""

@@ -1,0 +1,1 @@
+"""Detectors: backbones, dense heads, label assignment, losses."""

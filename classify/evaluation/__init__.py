@@ -1,0 +1,1 @@
+"""What a trained classifier is worth and what it predicts; import and export."""

@@ -1,0 +1,94 @@
+"""What a classifier is worth on held-out real images."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from classify.evaluation.calibration import Reliability
+from classify.evaluation.prior_shift import balanced_assignment, shifted_accuracies
+from tgn.data.image_set import ImageSet
+from tgn.data.split import Split
+from tgn.data.splits.class_profiles import shot_groups
+from tgn.metrics.classification import confusion_of, group_accuracy, recalls, summary
+from tgn.models.backbones import TappedNet
+from tgn.models.inference import predictions
+from tgn.runtime.devices import Device
+from tgn.runtime.files import atomic_path
+
+MANY, FEW = 100, 20
+
+
+def evaluate(net: TappedNet, images: ImageSet, split: Split, device: Device) -> dict[str, Any]:
+    """Return all that is measured on held-out images, each in [0, 1] unless it is a count.
+
+    Overall, balanced, head, tail, macro F1, many/medium/few and per-class accuracy; accuracy
+    under other class priors; calibration. Groups are class means; a class without test images has
+    accuracy null.
+    """
+    classes, reliability = split.num_classes, Reliability()
+    confusion = torch.zeros(classes, classes, dtype=torch.int64)
+    for logits, labels in predictions(net, images, device):
+        confusion += confusion_of(logits, labels)
+        reliability.add(logits, labels)
+    return {**report(confusion, split), **reliability.summary()}
+
+
+def evaluate_assigned(
+    net: TappedNet, images: ImageSet, split: Split, device: Device
+) -> dict[str, Any]:
+    """Return the measures after every class was named equally often.
+
+    It uses the prior of the test set and all its images at once, so it says nothing of a
+    classifier in use; report it apart or not at all.
+    """
+    pairs = list(predictions(net, images, device))
+    logits = torch.cat([logits for logits, _ in pairs])
+    labels = torch.cat([labels for _, labels in pairs])
+    named = torch.tensor(balanced_assignment(logits.softmax(1)))
+    one_hot = torch.nn.functional.one_hot(named, split.num_classes)
+    return report(confusion_of(one_hot, labels), split)
+
+
+def report(confusion: Tensor, split: Split) -> dict[str, Any]:
+    """Put the numbers of a confusion matrix [C, C] (rows: true class) into one record."""
+    counts = [entry.train + entry.val for entry in split.classes]
+    groups = shot_groups(counts, MANY, FEW)
+    shots = {
+        name: group_accuracy(confusion, [k for k, group in enumerate(groups) if group == name])
+        for name in ("many", "medium", "few")
+    }
+    accuracy = [None if value.isnan() else float(value) for value in recalls(confusion)]
+    tested = confusion.sum(1).tolist()
+    per_class = [
+        {"folder": e.folder, "name": e.name, "train": n, "test": t, "accuracy": a}
+        for e, n, t, a in zip(split.classes, counts, tested, accuracy, strict=True)
+    ]
+    return {
+        **summary(confusion, split.num_head),
+        **shots,
+        "shifted": shifted_accuracies(confusion),
+        "thresholds": {"many_over": MANY, "few_under": FEW},
+        "per_class": per_class,
+        "confusion": confusion.tolist(),
+    }
+
+
+def draw_confusion(result: dict[str, Any], path: Path) -> None:
+    """Write the confusion matrix as a PNG: rows are true classes, each row sums to 1."""
+    names = [row["name"][:20] for row in result["per_class"]]
+    rows = result["confusion"]
+    shares = [[value / max(sum(row), 1) for value in row] for row in rows]
+    side = 2.2 + 0.3 * len(names)
+    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
+    axes = figure.subplots()
+    picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+    axes.set_yticks(range(len(names)), names, fontsize=7)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    figure.colorbar(picture, shrink=0.7)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)

@@ -1,0 +1,72 @@
+"""The classes of single images, of folders, or of a list that is still growing."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from tgn.data.image_set import ImageSet
+from tgn.data.images import SUFFIXES, to_pm1
+from tgn.models.backbones import TappedNet
+from tgn.runtime.devices import Device
+from tgn.runtime.errors import NotFoundError
+
+BATCH_SIZE = 64
+
+
+class Prediction(NamedTuple):
+    """The likeliest classes of an image, likeliest first."""
+
+    file: Path
+    classes: tuple[tuple[str, float], ...]  # folder and probability in [0, 1]
+
+
+def files_in(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield files as they are, and the images in folders, at any depth, sorted.
+
+    Raises:
+        NotFoundError: naming what is neither, or a folder without images.
+    """
+    for path in paths:
+        if path.is_file():
+            yield path
+            continue
+        if not path.is_dir():
+            raise NotFoundError(f"no image or folder {path}")
+        inside = sorted(one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES)
+        if not inside:
+            raise NotFoundError(f"no images in {path}; known are {', '.join(sorted(SUFFIXES))}")
+        yield from inside
+
+
+@torch.inference_mode()
+def predict(
+    net: TappedNet, files: Iterable[Path], device: Device, top: int = 1
+) -> Iterator[Prediction]:
+    """Yield the ``top`` classes of each image; holds one batch of images at a time.
+
+    Raises:
+        DataError: naming the first file that cannot be read.
+    """
+    folders = net.facts.folders
+    for some in _batches(files):
+        images = ImageSet(some, [0] * len(some), net.facts.size, net.facts.bands, cache_bytes=0)
+        images_u8 = images.batch(torch.arange(len(some)))
+        with device.autocast():
+            logits = net(to_pm1(device.put(images_u8))).logits
+        values, places = logits.float().softmax(1).cpu().topk(min(top, len(folders)))
+        for file, row, classes in zip(some, values.tolist(), places.tolist(), strict=True):
+            named = zip((folders[k] for k in classes), row, strict=True)
+            yield Prediction(file, tuple(named))
+
+
+def _batches(files: Iterable[Path]) -> Iterator[list[Path]]:
+    batch: list[Path] = []
+    for file in files:
+        batch.append(file)
+        if len(batch) == BATCH_SIZE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

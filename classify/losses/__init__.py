@@ -1,0 +1,1 @@
+"""Losses of classifiers: functions of tensors, for labels and for teachers."""

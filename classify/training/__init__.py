@@ -1,0 +1,1 @@
+"""Training of one classifier: its images, its loss, its stages."""

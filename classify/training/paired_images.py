@@ -1,0 +1,44 @@
+"""Images of the same scenes by another sensor, found by their names."""
+
+from pathlib import Path, PurePosixPath
+
+from tgn.data.image_set import ImageSet
+from tgn.data.images import SUFFIXES
+from tgn.data.split import Part, Split
+from tgn.runtime.errors import DataError, NotFoundError
+
+
+def paired_set(
+    split: Split, part: Part, run_path: Path, folder: Path, size: int, bands: int
+) -> ImageSet:
+    """Return the other sensor's images of a part, row by row those of the split.
+
+    Two images are a pair if their paths below the two data folders are equal but for the suffix:
+    ``train/ship/0007.png`` and ``train/ship/0007.tif``.
+
+    Raises:
+        NotFoundError: if there is no such folder.
+        DataError: naming images without a pair, on either side.
+    """
+    if not folder.is_dir():
+        raise NotFoundError(f"no folder {folder} of paired images; it must be laid out as the data")
+    found, own = _by_id(folder), _by_id((run_path / split.root).resolve())
+    if lonely := sorted(own.keys() ^ found.keys()):
+        example = (own | found)[lonely[0]]
+        raise DataError(
+            f"{len(own.keys() - found.keys())} images have no pair in {folder}, and "
+            f"{len(found.keys() - own.keys())} images there have none in the run's data, e.g. "
+            f"{example}; pairs have the same path but for the suffix"
+        )
+    rows = getattr(split, part)
+    files = [found[_id(file)] for file, _ in rows]
+    return ImageSet(files, [label for _, label in rows], size, bands)
+
+
+def _id(file: str) -> str:
+    return str(PurePosixPath(file).with_suffix(""))
+
+
+def _by_id(folder: Path) -> dict[str, Path]:
+    pictures = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    return {_id(path.relative_to(folder).as_posix()): path for path in pictures}

@@ -1,0 +1,108 @@
+"""The recipes that ``classify compare`` knows: named changes of the settings."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from tgn.runtime.errors import UserError
+
+Images = Literal["all", "real-tail", "generated-tail"]
+GENERATED = "+generated"
+RATIO = "@"  # balanced+generated@0.5: with half of the images that fill a class up
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What tells one training of the comparison from another."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)  # changes
+    images: Images = "all"
+    generated: bool = False
+
+
+def _recipe(**settings: str) -> Recipe:
+    return Recipe(settings)
+
+
+BALANCED: Mapping[str, Any] = {"sampling": "class-balanced"}
+BASES = {
+    "ce": Recipe(),
+    "balanced": _recipe(sampling="class-balanced"),
+    "balanced-softmax": _recipe(loss="balanced-softmax"),
+    "square-root": _recipe(sampling="square-root"),
+    "progressive": _recipe(sampling="progressive"),
+    "cb-ce": _recipe(reweighting="effective-number"),
+    "focal": _recipe(loss="focal"),
+    "cb-focal": _recipe(loss="focal", reweighting="effective-number"),
+    "ldam-drw": _recipe(loss="ldam", reweighting="deferred"),
+    "logit-adjustment": _recipe(loss="logit-adjustment"),
+    "mixup": _recipe(mixing="mixup"),
+    "balanced-mixup": _recipe(sampling="class-balanced", mixing="mixup"),
+    "cutmix": _recipe(mixing="cutmix"),
+    "remix-drw": _recipe(mixing="remix", reweighting="deferred"),
+    "crt": _recipe(finish="crt"),
+    "lws": _recipe(finish="lws"),
+    "tau-norm": _recipe(finish="tau-norm"),
+    "ncm": _recipe(finish="ncm"),
+    "kmdn": _recipe(method="kmdn", sampling="class-balanced"),
+    "t2fts": _recipe(method="t2fts", sampling="class-balanced"),
+    "logit-kd": _recipe(method="logit-kd", sampling="class-balanced"),
+    "feature-mse": _recipe(method="feature-mse", sampling="class-balanced"),
+    "lsh": _recipe(method="lsh", sampling="class-balanced"),
+    "cross-modality": _recipe(method="cross-modality", sampling="class-balanced"),
+}
+RECIPES = {
+    **BASES,
+    **{name + GENERATED: replace(base, generated=True) for name, base in BASES.items()},
+    # In the first half a rare class is only drawn, in the second only real.
+    "generated-first": Recipe(
+        {**BALANCED, "generated_share": 1.0, "generated_until": 0.5}, generated=True
+    ),
+    # The classification accuracy score is the tail accuracy of the second against the first.
+    "real-tail-only": Recipe(BALANCED, "real-tail"),
+    "generated-tail-only": Recipe(BALANCED, "generated-tail", generated=True),
+}
+
+
+def recipe(name: str) -> Recipe:
+    """Return the recipe of a checked name; ``NAME@R`` sets ``ratio`` to R."""
+    base, _, ratio = name.partition(RATIO)
+    found = RECIPES[base]
+    return replace(found, settings={**found.settings, "ratio": float(ratio)}) if ratio else found
+
+
+def check_recipes(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names, or raise UserError listing the valid ones."""
+    unknown = [name for name in names if not _is_known(name)]
+    if unknown or not names:
+        valid = ", ".join([*BASES, *(n for n in RECIPES if n not in BASES and GENERATED not in n)])
+        raise UserError(
+            f"--recipes got {unknown or 'nothing'}; valid: {valid}, each also as NAME{GENERATED} "
+            f"or NAME{GENERATED}{RATIO}0.5"
+        )
+    return tuple(names)
+
+
+def _is_known(name: str) -> bool:
+    base, separator, ratio = name.partition(RATIO)
+    if not separator:
+        return base in RECIPES
+    number = ratio.replace(".", "", 1).isdecimal() and float(ratio) > 0
+    return base in RECIPES and RECIPES[base].generated and number
+
+
+def with_ratios(names: Sequence[str], ratios: Sequence[float]) -> list[str]:
+    """Return the names, those that use generated images once for each ratio.
+
+    Raises:
+        UserError: for a ratio that is not positive.
+    """
+    if bad := [ratio for ratio in ratios if not ratio > 0]:
+        raise UserError(f"--ratio got {bad[0]}, expected numbers > 0, e.g. 0.25,0.5,1,2")
+    if not ratios:
+        return list(names)
+    return [
+        each
+        for name in names
+        for each in ([f"{name}{RATIO}{r:g}" for r in ratios] if GENERATED in name else [name])
+    ]

@@ -1,0 +1,103 @@
+#!/usr/bin/env -S .venv/bin/python
+"""Does the loop of classifiers cost anything beside the network? A ratio inside one run.
+
+    scripts/benchmarks/classification.py --arch tiny --size 32
+
+The other side is a bare torch loop with the same network, batches, augmentation and optimiser, but
+no method, no averaged weights, no schedule. Medians over blocks of steps that take turns.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from machine import machine
+from torch.nn import functional as F
+
+from classify.methods.base import Method
+from classify.training.criterion import LabelCriterion, LossSettings
+from classify.training.sampling import Mixture, Wanted
+from classify.training.settings import TrainSettings
+from classify.training.trainer import MOMENTUM, ClassifierTrainer
+from tgn.data.augmentation import augment, draw_augmentation
+from tgn.data.image_set import ImageSet
+from tgn.data.images import to_pm1
+from tgn.models.backbones import build_backbone
+from tgn.runtime.devices import Device
+from tgn.runtime.seeds import generator
+
+CLASSES, IMAGES, BLOCK = 10, 2000, 20
+
+
+class InMemory(ImageSet):
+    """Random bytes, decoded once."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__([], [], size)
+        self.labels = torch.arange(IMAGES) % CLASSES
+        self._cache = torch.randint(256, (IMAGES, 3, size, size), dtype=torch.uint8)
+
+
+def bare_loop(mixture: Mixture, settings: TrainSettings, device: Device) -> Callable[[int], None]:
+    """Return one step of the plainest training that does the same work."""
+    net = device.place(build_backbone(settings, tuple(map(str, range(CLASSES)))))
+    optimizer = torch.optim.SGD(net.parameters(), settings.lr, momentum=MOMENTUM, nesterov=True)
+
+    def step(number: int) -> None:
+        drawn = mixture.batch(Wanted(settings.batch_size, settings.seed, number))
+        draw = generator(settings.seed, "bare", number)
+        augmentation = draw_augmentation(len(drawn.labels), draw)
+        images = augment(to_pm1(device.put(drawn.images_u8)), augmentation)
+        with device.autocast():
+            logits = net(images).logits
+        loss = F.cross_entropy(logits.float(), drawn.labels.to(images.device))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def seconds(step: Callable[[int], object], first: int) -> float:
+    """Return how long a block of steps takes."""
+    started = time.perf_counter()
+    for number in range(first, first + BLOCK):
+        step(number)
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Time both loops in turn and print the ratio."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--arch", default="tiny")
+    parser.add_argument("--size", type=int, default=32)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--blocks", type=int, default=7)
+    given = parser.parse_args()
+    torch.manual_seed(0)
+    settings = TrainSettings(arch=given.arch, size=given.size, batch_size=given.batch)
+    device = Device(settings)
+    mixture = Mixture(InMemory(given.size), None, "class-balanced", 0.0, CLASSES)
+    student = device.place(build_backbone(settings, tuple(map(str, range(CLASSES)))))
+    criterion = LabelCriterion("ce", "none", LossSettings(), mixture.counts)
+    trainer = ClassifierTrainer(Method(student, criterion), mixture, settings, device)
+    bare = bare_loop(mixture, settings, device)
+    seconds(trainer.train_step, 0), seconds(bare, 0)
+    ratios, rates = [], []
+    for block in range(1, given.blocks + 1):
+        ours, theirs = seconds(trainer.train_step, block * BLOCK), seconds(bare, block * BLOCK)
+        ratios.append(theirs / ours)
+        rates.append(BLOCK * given.batch / ours)
+    print(machine())
+    print(
+        f"{given.arch} at {given.size} px, batch {given.batch}: {statistics.median(rates):.0f} "
+        f"images/s; ratio to the bare loop {statistics.median(ratios):.3f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

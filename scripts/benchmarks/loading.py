@@ -1,0 +1,130 @@
+#!/usr/bin/env -S .venv/bin/python
+"""Does reading images slow training down? Ratios inside one run.
+
+    scripts/benchmarks/loading.py --arch resnet18 --size 64
+
+One training of `classify train` and one of `tgn distill`, each fed in three ways that take turns:
+one batch held in memory, images decoded once and cached (what sets under 2 GiB get), images decoded
+at every use (what larger sets get; in threads, while the step before is computed).
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from machine import machine
+from PIL import Image
+from torch import Tensor
+
+from classify.methods.base import Method
+from classify.training.criterion import LabelCriterion, LossSettings
+from classify.training.sampling import Mixture
+from classify.training.settings import TrainSettings
+from classify.training.trainer import ClassifierTrainer
+from tgn.data.image_set import ImageSet
+from tgn.kmdn.settings import DistillSettings
+from tgn.kmdn.train import KmdnTrainer
+from tgn.models.backbones import build_backbone
+from tgn.runtime.devices import Device
+
+CLASSES, IMAGES, STEPS = 4, 512, 8
+NAMES = tuple(f"class{k}" for k in range(CLASSES))
+
+
+class Held(ImageSet):
+    """Always the same batch: no reading, no picking of rows."""
+
+    held: Tensor | None = None
+
+    def batch(self, index: Tensor) -> Tensor:
+        """Return what the first call returned, as many rows as are asked for."""
+        if self.held is None or len(self.held) < len(index):
+            self.held = super().batch(index)
+        return self.held[: len(index)]
+
+
+def write_images(folder: Path, side: int) -> list[Path]:
+    """Write JPEGs that are as smooth as photographs are."""
+    draw, files = np.random.default_rng(0), []
+    for number in range(IMAGES):
+        coarse = draw.integers(0, 256, (side // 8, side // 8, 3), dtype=np.uint8)
+        picture = Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC)
+        files.append(folder / f"{number:04d}.jpg")
+        picture.save(files[-1], quality=90)
+    return files
+
+
+def classifier(images: ImageSet, given: argparse.Namespace) -> Callable[[int], object]:
+    """Return the step of `classify train`."""
+    settings = TrainSettings(arch=given.arch, size=given.size, batch_size=given.batch)
+    device = Device(settings)
+    mixture = Mixture(images, None, "class-balanced", 0.0, CLASSES)
+    student = device.place(build_backbone(settings, NAMES))
+    method = Method(student, LabelCriterion("ce", "none", LossSettings(), mixture.counts))
+    return ClassifierTrainer(method, mixture, settings, device).train_step
+
+
+def kmdn(images: ImageSet, given: argparse.Namespace) -> Callable[[int], object]:
+    """Return the step of `tgn distill`."""
+    settings = DistillSettings(arch=given.arch, size=given.size, batch_size=given.batch)
+    device = Device(settings)
+    nets = {n: device.place(build_backbone(settings, NAMES)) for n in ("head_net", "tail_net")}
+    return KmdnTrainer(nets, images, CLASSES // 2, settings, device).train_step
+
+
+def seconds(step: Callable[[int], object], first: int) -> float:
+    """Return how long a block of steps takes."""
+    started = time.perf_counter()
+    for number in range(first, first + STEPS):
+        step(number)
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Time the three ways in turn for both trainings."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--arch", default="resnet18")
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--file-side", type=int, default=64, help="side of the files, in pixels")
+    parser.add_argument("--turns", type=int, default=7)
+    given = parser.parse_args()
+    print(machine())
+    with tempfile.TemporaryDirectory() as name:
+        files = write_images(Path(name), given.file_side)
+        labels = [number % CLASSES for number in range(IMAGES)]
+        sets = {
+            "held": Held(files, labels, given.size),
+            "cached": ImageSet(files, labels, given.size),
+            "decoded": ImageSet(files, labels, given.size, cache_bytes=0),
+        }
+        for verb, make in (("classify train", classifier), ("tgn distill", kmdn)):
+            steps = {way: make(images, given) for way, images in sets.items()}
+            for step in steps.values():
+                seconds(step, 0)
+            taken: dict[str, list[float]] = {way: [] for way in steps}
+            for turn in range(1, given.turns + 1):
+                for way, step in steps.items():
+                    taken[way].append(seconds(step, turn * STEPS))
+            rate = STEPS * given.batch / statistics.median(taken["held"])
+            told = [
+                f"{verb}, {given.arch}, {given.size} px, files of {given.file_side} px: "
+                f"held {rate:.0f} images/s"
+            ]
+            for way in ("cached", "decoded"):
+                ratios = [h / w for h, w in zip(taken["held"], taken[way], strict=True)]
+                told.append(f"{way} {statistics.median(ratios):.2f} of that")
+            print("; ".join(told))
+
+
+if __name__ == "__main__":
+    main()

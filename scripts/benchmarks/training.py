@@ -1,0 +1,159 @@
+#!/usr/bin/env -S .venv/bin/python
+"""How much faster is a step of `tgn train` than the textbook way? A ratio inside one run.
+
+    scripts/benchmarks/training.py --preset base --batch 32      (or paper --batch 8)
+
+Both sides take the same steps with all terms of the loss. The textbook's: weights scaled for each
+image in grouped convolutions, filters as convolutions, float32. They take turns, each in a process
+of its own. Then ours is taken apart: the share of each part, backward passes for themselves.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from apart import apart
+from machine import machine
+from made_up import made_up_run
+from textbook import textbook
+
+from tgn.data.runs import Run
+from tgn.generation.cdtg.settings import TrainSettings
+from tgn.generation.cdtg.stage import open_trainer
+from tgn.generation.cdtg.train import CdtgTrainer
+from tgn.models.clip import ClipGuide
+from tgn.models.tail_features import Critic
+from tgn.runtime.devices import Device
+from tgn.runtime.progress import Silent
+from tgn.runtime.training_loop import Job
+
+PARTS = {
+    "batch": (CdtgTrainer, "_draw"),
+    "drawing": (CdtgTrainer, "_paint"),
+    "discriminator": (CdtgTrainer, "_judge"),
+    "tail net": (Critic, "forward"),
+    "CLIP": (ClipGuide, "forward"),
+    "path length": (CdtgTrainer, "_path_length"),
+    "R1": (CdtgTrainer, "_r1"),
+    "backward passes, optimisers": (CdtgTrainer, "_descend"),
+}
+
+
+def seconds(trainer: CdtgTrainer, steps: range) -> float:
+    """Return how long some steps take."""
+    _finish()
+    started = time.perf_counter()
+    for step in steps:
+        trainer.train_step(step)
+    _finish()
+    return time.perf_counter() - started
+
+
+def side(run: Run, given: argparse.Namespace, plain: bool) -> float:
+    """Return images a second of one side, after some steps to warm up."""
+    steps = given.plain_steps if plain else given.steps
+    with textbook() if plain else nullcontext():
+        trainer = trainer_of(run, given, "float32" if plain else "auto")
+        seconds(trainer, range(1, 2 if plain else 4))
+        return steps * given.batch / seconds(trainer, range(1, steps + 1))
+
+
+def taken_apart(run: Run, given: argparse.Namespace) -> str:
+    """Return what share of our time each part takes."""
+    trainer = trainer_of(run, given, "auto")
+    seconds(trainer, range(1, 4))
+    return shares(trainer, range(1, given.steps + 1))
+
+
+@contextmanager
+def timed(spent: Counter[str]) -> Iterator[None]:
+    """Count the seconds of each part, without those of parts within."""
+    running: list[float] = []  # seconds of inner parts, one entry a nesting
+
+    def wrap(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            _finish()
+            started = time.perf_counter()
+            running.append(0.0)
+            result = work(*args, **kwargs)
+            _finish()
+            whole = time.perf_counter() - started
+            spent[name] += whole - running.pop()
+            if running:
+                running[-1] += whole
+            return result
+
+        return wrapped
+
+    with ExitStack() as patches:
+        for name, (owner, method) in PARTS.items():
+            wrapped = wrap(name, getattr(owner, method))
+            patches.enter_context(mock.patch.object(owner, method, wrapped))
+        yield
+
+
+def shares(trainer: CdtgTrainer, steps: range) -> str:
+    """Return what share of the time each part takes."""
+    spent: Counter[str] = Counter()
+    with timed(spent):
+        whole = seconds(trainer, steps)
+    spent["rest"] = whole - spent.total()
+    return ", ".join(f"{name} {part / whole:.0%}" for name, part in spent.most_common())
+
+
+def trainer_of(run: Run, given: argparse.Namespace, precision: str) -> CdtgTrainer:
+    """Return a trainer; regularisers are computed every so many steps in both."""
+    settings = TrainSettings(
+        preset=given.preset,
+        batch_size=given.batch,
+        clip_steps=2,
+        precision=precision,
+        r1_every=given.every,
+        path_every=given.every,
+    )
+    return open_trainer(run, settings, Job(run.path / precision, Device(settings), Silent()))
+
+
+def main() -> None:
+    """Time both ways in turn, print ratio and shares."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--preset", default="base", choices=("tiny", "base", "paper"))
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=16, help="ours, a turn")
+    parser.add_argument("--plain-steps", type=int, default=16, help="the textbook's, a turn")
+    parser.add_argument("--every", type=int, default=16, help="steps between regularisers")
+    parser.add_argument("--turns", type=int, default=3)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        run = made_up_run(Path(name), given.preset)
+        ours, theirs = [], []
+        for _ in range(given.turns):
+            ours.append(apart(side, run, given, False))
+            theirs.append(apart(side, run, given, True))
+        told = apart(taken_apart, run, given)
+    ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
+    print(machine())
+    print(
+        f"preset {given.preset}, batch {given.batch}: textbook {statistics.median(theirs):.2f} "
+        f"images/s, ours {statistics.median(ours):.2f} images/s; ratio "
+        f"{statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})\n{told}"
+    )
+
+
+def _finish() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+if __name__ == "__main__":
+    main()

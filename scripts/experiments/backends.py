@@ -1,0 +1,100 @@
+#!/usr/bin/env -S .venv/bin/python
+"""CDTG against diffusion on one run, with equal minutes of training and equally many images.
+
+    scripts/experiments/backends.py demo --minutes 15
+
+The run must be split and distilled. A judge that shares no image with it, if one is given, says
+what share of the drawings it takes for their class; recipes with and without the drawings are
+compared over three seeds. FID, KID, variety and copies are those of tgn score.
+"""
+
+import argparse
+import json
+import shutil
+import time
+from pathlib import Path
+
+from common import markdown_table, run, runs_root, set_words
+
+from tgn.backends import BACKENDS
+
+PROBE_STEPS = 20
+RECIPES = "ce,ce+generated,balanced,balanced+generated"
+COMPARED = ("cdtg", "diffusion")
+
+
+def steps_for(minutes: float, here: list[str], backend: str, settings: list[str]) -> int:
+    """How many steps fit into the minutes, timed on a few here."""
+    took = []
+    for steps in (1, 1, PROBE_STEPS):  # the first one also trains the tiny CLIP, which is kept
+        started = time.monotonic()
+        probe = set_words(*settings, f"steps={steps}", "grid_every=100000")
+        run("tgn", "train", *here, "--backend", backend, "--no-resume", *probe)
+        took.append(time.monotonic() - started)
+    return max(round(60 * minutes * (PROBE_STEPS - 1) / (took[2] - took[1])), 50)
+
+
+def figures(folder: Path, seconds: float, images: int) -> dict[str, str]:
+    """A row of the table, from the newest scores of the run."""
+    files = [path for path in folder.glob("generated-*.json") if ".nearest" not in path.name]
+    pooled = json.loads(max(files, key=lambda path: path.stat().st_mtime).read_text())["pooled"]
+    fid, kid, agreement = pooled["fid"], pooled["kid"], pooled["agreement"]
+    return {
+        "FID": f"{fid['value']:.1f}" if fid else "-",
+        "KID": f"{kid['value']:.4f} ± {kid['standard_error']:.4f}" if kid else "-",
+        "diversity / real": f"{pooled['feature_diversity']['ratio']:.2f}",
+        "agreement": f"{100 * agreement['value']:.1f}%" if agreement else "-",
+        "copies": f"{100 * pooled['copies']['share']['value']:.1f}%",
+        "seconds an image": f"{seconds / images:.3f}",
+    }
+
+
+def one(backend: str, asked: argparse.Namespace) -> tuple[dict[str, str], str]:
+    """Train, draw, score and compare with one backend; return figures and the recipes' table."""
+    here = ["--run", asked.run]
+    root = runs_root() / asked.run
+    settings = asked.cdtg_set if backend == "cdtg" else asked.diffusion_set
+    steps = steps_for(asked.minutes, here, backend, settings)
+    words = set_words(*settings, f"steps={steps}")
+    run("tgn", "train", *here, "--backend", backend, "--no-resume", *words)
+    shutil.rmtree(root / "generated", ignore_errors=True)
+    started = time.monotonic()
+    noise = ["--noise", str(asked.noise)]
+    run("tgn", "generate", "--class", "all", *here, "--backend", backend, *noise)
+    seconds = time.monotonic() - started
+    images = sum(1 for _ in (root / "generated" / "manifest.jsonl").open())
+    judge = [f"classifier={asked.judge}"] if asked.judge else []
+    run("tgn", "score", *here, *set_words(*judge))
+    row = {"steps": str(steps), **figures(root / "scores", seconds, images)}
+    words = ["--recipes", RECIPES, "--seeds", str(asked.seeds)]
+    words += set_words(f"steps={asked.classifier_steps}", *asked.classifier_set)
+    run("classify", "compare", *here, *words)
+    return row, markdown_table(root / "compare.json")
+
+
+def main() -> None:
+    """Print a table of the backends, and of the recipes with each."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run")
+    parser.add_argument("--minutes", type=float, default=15, help="of training each")
+    parser.add_argument("--noise", type=float, default=0.4)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--judge", help="checkpoint of a classifier that knows no image of the run")
+    parser.add_argument("--classifier-steps", type=int, default=330)
+    parser.add_argument("--only", choices=BACKENDS)
+    for name in ("cdtg", "diffusion", "classifier"):
+        parser.add_argument(f"--{name}-set", action="append", default=[], metavar="KEY=VALUE")
+    asked = parser.parse_args()
+    found = {name: one(name, asked) for name in COMPARED if asked.only in (None, name)}
+    columns = list(next(iter(found.values()))[0])
+    print(f"| backend | {' | '.join(columns)} |\n|{'---|' * (len(columns) + 1)}")
+    for name, (row, _) in found.items():
+        print(f"| {name} | {' | '.join(row[column] for column in columns)} |")
+    for name, (_, table) in found.items():
+        print(f"\n{name}:\n\n{table}")
+
+
+if __name__ == "__main__":
+    main()

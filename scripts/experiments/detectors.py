@@ -1,0 +1,135 @@
+#!/usr/bin/env -S .venv/bin/python
+"""Detectors with and without each way of distillation: seeds, and a table with the spread.
+
+    scripts/experiments/detectors.py rotated   drawn images (tgn scenes --boxes rotated)
+    scripts/experiments/detectors.py vhr10     (TGN_SHARED names the folder with data/vhr10.zip)
+
+A teacher of each kind is trained once; then every student for every seed. What is finished is not
+trained again. Lengths are what two processor cores do in some hours; with a GPU ask for more:
+--teacher-set steps=... --student-set steps=... Of VHR-10 the backbones first learn to tell AID's
+scenes apart (data/aid64.zip), then the chips of the training part.
+"""
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from common import run, runs_root, set_words
+from detector_data import Data, drawn, vhr10
+
+from classify.comparison.formatting import interval, shown
+
+COLUMNS = (("voc12", "ap50"), ("voc12", "ap75"), ("coco", "ap"))
+
+MIMICKING = ("none", "l2", "lsh", "lshl2")
+INHERITING = {  # begin with the teacher's last layers; without and with mimicking
+    "inherit": ("l2", "mimic.inherit=true", "mimic.weight=0"),
+    "lshl2-inherit": ("lshl2", "mimic.inherit=true"),
+}
+DENSE = ("none", "kd", "ld", "ld+kd")
+TEACHER, STUDENT = "backbone=resnet34", "backbone=resnet18"
+
+
+class Kind(NamedTuple):
+    """A detector: ways of distillation, and for how many steps its teacher and students train."""
+
+    ways: tuple[str, ...]
+    teacher: int
+    student: int
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is compared on a data set."""
+
+    kinds: dict[str, Kind]
+    settings: tuple[str, ...]
+
+
+STUDIES = {
+    "rotated": Study(
+        {"rotated-retinanet": Kind(DENSE, 2000, 600)},
+        ("size=256", "lr=0.001"),
+    ),
+    "vhr10": Study(
+        {
+            "gfl": Kind(DENSE, 1200, 300),
+            "retinanet": Kind(MIMICKING, 800, 200),
+            "faster-rcnn": Kind((*MIMICKING, *INHERITING), 1200, 220),
+        },
+        ("size=448", "lr=0.0002", "frozen_stages=1"),
+    ),
+}
+
+
+def train(name: str, words: list[str]) -> Path:
+    """Train a detector unless it is there; return its folder."""
+    folder = runs_root() / "detect" / name
+    if not (folder / "metrics.json").is_file():
+        run("classify", "detect", "train", *words, "--name", name)
+    return folder
+
+
+def row(name: str, folders: list[Path], rivals: list[Path]) -> str:
+    """Mean and half of the 95% interval over the seeds, in percent; the last two are paired."""
+    own, theirs = (
+        [[_measures(folder)[rule][column] or 0.0 for folder in some] for rule, column in COLUMNS]
+        for some in (folders, rivals)
+    )
+    cells = [shown(interval(values)) for values in own]
+    for column in (0, 2):
+        gains = [mine - other for mine, other in zip(own[column], theirs[column], strict=False)]
+        cells.append(shown(interval(gains)) if gains else "")
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def _measures(folder: Path) -> dict[str, dict[str, float | None]]:
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def main() -> None:
+    """Train what is missing and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("study", choices=STUDIES)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", help="one kind of detector")
+    parser.add_argument("--set", action="append", default=[], help="of teachers and students")
+    parser.add_argument("--teacher-set", action="append", default=[])
+    parser.add_argument("--student-set", action="append", default=[])
+    asked = parser.parse_args()
+    study = STUDIES[asked.study]
+    data = drawn() if asked.study == "rotated" else vhr10()
+    rows = ["| | AP50 | AP75 | AP | gain in AP50, paired | in AP |", "|---|---|---|---|---|---|"]
+    for kind, (ways, *steps) in study.kinds.items():
+        if asked.only not in (None, kind):
+            continue
+        shared = (f"detector={kind}", "optimizer=adamw", "width=64", *study.settings, *asked.set)
+        words = settings_of(data, *shared, TEACHER, f"steps={steps[0]}", *asked.teacher_set)
+        teacher = train(f"{asked.study}-{kind}-teacher", words)
+        rows.append(row(f"{kind}, teacher", [teacher], []))
+        plain: list[Path] = []
+        for way in ways:
+            words = settings_of(data, *shared, STUDENT, f"steps={steps[1]}", *asked.student_set)
+            if way != "none":
+                distill, *more = INHERITING.get(way, (way,))
+                words += ["--distill", distill, *set_words(*more), "--teacher", teacher.name]
+            name = f"{asked.study}-{kind}-{way}"
+            folders = [train(f"{name}-{s}", [*words, "--seed", str(s)]) for s in range(asked.seeds)]
+            rows.append(row(f"{kind}, {way}", folders, plain))
+            plain = plain or folders
+    print("\n".join(rows))
+
+
+def settings_of(data: Data, *settings: str) -> list[str]:
+    """Words of a training: its data, its settings, and the weights of its backbone."""
+    named = [setting.removeprefix("backbone=") for setting in settings if "backbone=" in setting]
+    weights = [f"weights={data.weights[named[-1]]}"] if named[-1] in data.weights else []
+    return [*data.words, *set_words(*weights, *settings)]
+
+
+if __name__ == "__main__":
+    main()

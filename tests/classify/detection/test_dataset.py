@@ -1,0 +1,190 @@
+"""Detection sets in one form, and patches of large images."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from classify.detection.average_precision import Found
+from classify.detection.boxes.rotated import paired_iou
+from classify.detection.dataset import Scenes, held_out, scenes_of
+from classify.detection.tiling import Window, boxes_in, merged, share_in, windows
+from classify.detection.trainer import shown
+from tgn.data.annotations.readers import read_annotations
+from tgn.runtime.errors import DataError
+
+SHIP = [[10, 10], [40, 20], [36.84, 29.49], [6.84, 19.49]]  # 31.6 x 10, turned
+
+
+@pytest.fixture
+def dota(tmp_path):
+    images, labels = tmp_path / "images", tmp_path / "labelTxt"
+    for folder in (images, labels):
+        folder.mkdir()
+    for name in ("a", "b", "empty"):
+        Image.new("RGB", (100, 80)).save(images / f"{name}.png")
+    corners = " ".join(str(value) for point in SHIP for value in point)
+    (labels / "a.txt").write_text(f"gsd:0.3\n{corners} ship 0\n{corners} ship 1\n")
+    (labels / "b.txt").write_text("50 50 60 50 60 60 50 60 plane 0\n1 1 1 1 1 1 1 1 ship 0\n")
+    (labels / "empty.txt").write_text("")
+    return read_annotations(labels, images)
+
+
+def test_rotated_scenes_keep_the_angle_and_empty_images(dota):
+    data = scenes_of(dota, rotated=True)
+    assert data.classes == ("ship", "plane")
+    assert [scene.image.stem for scene in data.scenes] == ["a", "b", "empty"]
+    assert data.is_rotated
+    ship = data.scenes[0]
+    _, _, width, height, angle = ship.boxes[0].tolist()
+    assert (width, height) == (pytest.approx(31.6, abs=0.1), pytest.approx(10, abs=0.1))
+    assert angle == pytest.approx(math.atan2(10, 30), abs=1e-3)
+    assert ship.difficult.tolist() == [False, True]
+    assert data.scenes[2].boxes.shape == (0, 5)
+    assert len(dota.problems) == 1  # the one without area
+
+
+def test_upright_scenes_take_the_box_around(dota):
+    data = scenes_of(dota, rotated=False)
+    torch.testing.assert_close(
+        data.scenes[0].boxes[0], torch.tensor([6.84, 10.0, 40.0, 29.49]), atol=1e-3, rtol=0
+    )
+    assert data.scenes[2].boxes.shape == (0, 4)
+
+
+def test_coco_images_without_objects_are_there_and_missing_files_named_once(tmp_path):
+    Image.new("RGB", (50, 50)).save(tmp_path / "x.png")
+    Image.new("RGB", (50, 50)).save(tmp_path / "y.png")
+    images = [{"id": k, "file_name": f"{name}.png"} for k, name in enumerate(["x", "y", "gone"])]
+    boxes = [{"id": k, "image_id": i, "category_id": 1, "bbox": [5, 5, 10, 10]}
+             for k, i in enumerate((0, 2, 2))]  # fmt: skip
+    content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "ship"}]}
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    found = read_annotations(tmp_path / "labels.json", tmp_path)
+    assert [path.stem for path in found.images] == ["x", "y"]
+    assert len(found.problems) == 1
+    assert "gone.png" in found.problems[0]
+    assert [len(scene.boxes) for scene in scenes_of(found, rotated=False).scenes] == [1, 0]
+
+
+def test_labels_that_are_no_area_are_named(tmp_path):
+    (tmp_path / "labels").mkdir()
+    Image.new("RGB", (100, 100)).save(tmp_path / "a.png")
+    lines = [
+        "10 10 nan 20 30 30 12 25 ship 0",
+        "0 0 inf 0 inf 20 0 20 ship 0",
+        "10 10 50 50 90 90 50 50 ship 0",
+        "10 10 40 40 40 10 10 40 ship 0",
+        "10 10 40 10 40 40 10 40 ship 0",
+    ]
+    (tmp_path / "labels" / "a.txt").write_text("\n".join(lines))
+    found = read_annotations(tmp_path / "labels", tmp_path)
+    assert len(found.objects) == 1
+    told = [problem.split("line ")[1] for problem in found.problems]
+    assert [line[:2] for line in told] == ["1:", "2:", "3:", "4:"]
+    assert all("finite numbers" in line for line in told[:2])
+    assert all("zero area" in line for line in told[2:])
+
+
+def test_images_without_labels_are_read_where_images_are_given_twice(tmp_path):
+    for name in ("b", "a"):
+        Image.new("RGB", (40, 30)).save(tmp_path / f"{name}.png")
+    found = read_annotations(tmp_path, tmp_path)
+    data = scenes_of(found, rotated=True, classes=("ship",))
+    assert [scene.image.stem for scene in data.scenes] == ["a", "b"]
+    assert data.scenes[0].boxes.shape == (0, 5)
+    with pytest.raises(DataError, match="no labelled object"):
+        scenes_of(found, rotated=True)
+
+
+def test_crowds_are_judged_but_not_learned(tmp_path):
+    Image.new("RGB", (50, 50)).save(tmp_path / "x.png")
+    boxes = [{"id": k, "image_id": 0, "category_id": 1, "bbox": [5, 5, 10, 10 + k], "iscrowd": k}
+             for k in range(2)]  # fmt: skip
+    images = [{"id": 0, "file_name": "x.png"}]
+    content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "ship"}]}
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    data = scenes_of(read_annotations(tmp_path / "labels.json", tmp_path), rotated=False)
+    assert data.scenes[0].crowd.tolist() == data.scenes[0].difficult.tolist() == [False, True]
+    assert shown(data.scenes[0]).boxes.tolist() == [[5, 5, 15, 15]]
+
+
+def test_classes_of_another_part_are_kept_and_strange_ones_refused(dota):
+    assert scenes_of(dota, True, ("tank", "plane", "ship")).scenes[0].labels.tolist() == [2, 2]
+    with pytest.raises(DataError, match="plane: not among the classes of the training"):
+        scenes_of(dota, True, ("ship",))
+
+
+def test_the_test_part_is_drawn_by_image_and_seed(dota):
+    data = scenes_of(dota, True)
+    train, test = held_out(data, 0.34, seed=3)
+    assert (len(train.scenes), len(test.scenes)) == (2, 1)
+    assert {s.image for s in train.scenes}.isdisjoint(s.image for s in test.scenes)
+    assert held_out(data, 0.34, seed=3)[1].scenes[0].image == test.scenes[0].image
+    with pytest.raises(DataError, match="cannot be split"):
+        held_out(data, 0.01, seed=0)
+    patches = [replace(s, image=Path(f"P{k}__1__{j}___0.png")) for k, s in enumerate(data.scenes)
+               for j in range(4)]  # fmt: skip
+    train, test = held_out(Scenes(data.classes, tuple(patches)), 0.34, seed=3)
+    assert (len(train.scenes), len(test.scenes)) == (8, 4)
+    assert len({s.image.name.split("__")[0] for s in test.scenes}) == 1
+
+
+@pytest.mark.parametrize(("width", "height"), [(100, 80), (40, 300), (64, 64), (65, 129), (7, 9)])
+def test_windows_cover_every_pixel_and_overlap(width, height):
+    seen = torch.zeros(height, width, dtype=torch.int64)
+    found = windows(width, height, 64, 16)
+    for left, top, wide, high in found:
+        assert left + wide <= width
+        assert top + high <= height
+        seen[top : top + high, left : left + wide] += 1
+    assert (seen > 0).all()
+    lefts = sorted({window.left for window in found})
+    assert all(b - a <= 48 for a, b in zip(lefts[:-1], lefts[1:], strict=True))
+    with pytest.raises(ValueError, match="overlap"):
+        windows(10, 10, 8, 8)
+
+
+def test_a_patch_shows_its_boxes_in_its_own_pixels():
+    boxes = torch.tensor([[10.0, 10, 30, 30], [58, 10, 70, 30], [90, 90, 95, 95]])
+    window = Window(8, 8, 56, 56)
+    torch.testing.assert_close(share_in(window, boxes), torch.tensor([1.0, 0.5, 0.0]))
+    expected = torch.tensor([[2.0, 2, 22, 22], [50, 2, 56, 22]])
+    torch.testing.assert_close(boxes_in(window, boxes[:2]), expected)
+    lying = torch.tensor([[60.0, 20.0, 20.0, 10.0, 0.0]])
+    torch.testing.assert_close(share_in(window, lying), torch.tensor([0.7]))
+    torch.testing.assert_close(
+        boxes_in(window, lying), torch.tensor([[52.0, 12.0, 20.0, 10.0, 0.0]])
+    )
+
+
+@pytest.mark.parametrize("rotated", [False, True])
+def test_what_is_found_in_patches_is_found_once_in_the_image(rotated):
+    draw = torch.Generator().manual_seed(0)
+    centres = torch.tensor([(x, y) for x in range(20, 300, 40) for y in range(20, 200, 40)]).float()
+    sides = torch.rand(len(centres), 2, generator=draw) * 10 + 8
+    if rotated:
+        angle = torch.rand(len(centres), 1, generator=draw)
+        boxes = torch.cat((centres, sides, angle), dim=1)
+    else:
+        boxes = torch.cat((centres - sides / 2, centres + sides / 2), dim=1)
+    labels = torch.arange(len(boxes)) % 3
+    parts = []
+    for window in windows(300, 200, 96, 48):
+        whole = share_in(window, boxes) > 0.5
+        scores = torch.rand(int(whole.sum()), generator=draw)
+        parts.append((window, Found(boxes_in(window, boxes[whole]), labels[whole], scores)))
+    together = merged(parts, 0.3)
+    assert len(together.boxes) == len(boxes)
+    if rotated:
+        order = torch.cdist(boxes[:, :2], together.boxes[:, :2]).argmin(dim=1)
+        torch.testing.assert_close(
+            paired_iou(together.boxes[order].double(), boxes.double()),
+            torch.ones(len(boxes)).double(),
+        )
+        assert torch.equal(together.labels[order], labels)
+    assert (together.scores.diff() <= 0).all()

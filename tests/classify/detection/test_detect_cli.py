@@ -1,0 +1,187 @@
+"""`classify detect` as a user types it."""
+
+import json
+
+import pytest
+from PIL import Image, ImageDraw
+from tests_support import Command, in_process
+
+from classify.cli import main as cli
+from tgn.cli import main as tgn_cli
+from tgn.runtime.files import read_json
+
+QUICK = ["--device", "cpu", "--set", "size=64", "--set", "batch_size=2", "--set", "width=32"]
+
+
+@pytest.fixture
+def run_cli(monkeypatch, capsys) -> Command:
+    return in_process(cli.main, monkeypatch, capsys)
+
+
+@pytest.fixture
+def run_tgn(monkeypatch, capsys) -> Command:
+    return in_process(tgn_cli.main, monkeypatch, capsys)
+
+
+@pytest.fixture
+def coco(in_tmp):
+    """Write six images with a square each; the last label is faulty."""
+    (in_tmp / "images").mkdir()
+    images, boxes = [], []
+    for number in range(6):
+        picture = Image.new("RGB", (64, 48), (120, 120, 120))
+        left = 5 + 4 * number
+        ImageDraw.Draw(picture).rectangle((left, 10, left + 20, 30), (230, 220, 90))
+        picture.save(in_tmp / "images" / f"{number}.png")
+        images.append({"id": number, "file_name": f"{number}.png"})
+        size = [left, 10, 20, 20 if number < 5 else 0]
+        boxes.append({"id": number, "image_id": number, "category_id": number % 2, "bbox": size})
+    classes = [{"id": 0, "name": "court"}, {"id": 1, "name": "field"}]
+    content = {"images": images, "annotations": boxes, "categories": classes}
+    (in_tmp / "labels.json").write_text(json.dumps(content))
+    return ["labels.json", "images"]
+
+
+def test_train_evaluate_show(coco, in_tmp, run_cli):
+    done = run_cli("detect", "train", *coco, *QUICK, "--set", "steps=2", "--name", "x")
+    assert done.code == 0, done.stderr
+    assert "5 and 1 images" in done.stderr
+    assert "zero area" in done.stderr
+    folder = in_tmp / "runs" / "detect" / "x"
+    measures = read_json(folder / "metrics.json")
+    assert (measures["images"], measures["classes"]) == (1, ["court", "field"])
+    done = run_cli("detect", "evaluate", *coco, "--device", "cpu")
+    assert done.code == 0, done.stderr
+    assert read_json(folder / "detector-on-labels.json")["images"] == 6
+    done = run_cli("detect", "show", *coco, "pictures", "--device", "cpu", "--least", "0")
+    assert done.code == 0, done.stderr
+    assert len(list((in_tmp / "pictures").glob("*.png"))) == 6
+    run_cli("detect", "show", *coco, "labelled", "--truth", "--rotated", "--most", "2")
+    with Image.open(in_tmp / "labelled" / "0.png") as picture:
+        assert picture.getpixel((5, 20)) == (255, 255, 255)  # the box's left edge
+        assert picture.getpixel((50, 40)) == (120, 120, 120)
+
+
+def test_a_teacher_a_student_and_what_is_published(coco, in_tmp, run_cli):
+    quick = [*QUICK, "--set", "detector=gfl", "--set", "steps=1"]
+    assert run_cli("detect", "train", *coco, *quick, "--name", "large").code == 0
+    taught = ["--distill", "ld+kd", "--teacher", "large"]
+    done = run_cli("detect", "train", *coco, *quick, *taught)
+    assert done.code == 0, done.stderr
+    done = run_cli("detect", "publish", "student.safetensors", "--name", "gfl-resnet18-ld+kd")
+    assert done.code == 0, done.stderr
+    assert "1 steps" in done.stdout
+    words = ["--name", "student.safetensors", "--submission", "sent", "--device", "cpu"]
+    done = run_cli("detect", "evaluate", *coco, *words)
+    assert done.code == 0, done.stderr
+    assert len(list((in_tmp / "sent").glob("Task2_*.txt"))) == 2
+    assert read_json(in_tmp / "student-on-labels.json")["images"] == 6
+    done = run_cli("detect", "train", *coco, *quick, "--distill", "ld", "--teacher", "who")
+    assert done.code == 2
+    assert "no detector 'who'; there are: gfl-resnet18-ld+kd, large" in done.stderr
+    done = run_cli("detect", "train", *coco, *quick, "--distill", "lsh")
+    assert done.code == 2
+    assert "not for gfl" in done.stderr
+
+
+def test_drawn_images_train_a_detector_of_rotated_boxes(in_tmp, run_cli, run_tgn):
+    settings = ["--set", "train=6", "--set", "test=2", "--set", "imbalance=1"]
+    assert run_tgn("scenes", "drawn", "--boxes", "rotated", *settings).code == 0
+    parts = [[f"drawn/{part}/labelTxt", f"drawn/{part}/images"] for part in ("train", "test")]
+    rotated = ["--set", "detector=rotated-retinanet", "--set", "steps=1"]
+    done = run_cli("detect", "train", *parts[0], *QUICK, *rotated, "--test", *parts[1])
+    assert done.code == 0, done.stderr
+    assert "6 and 2 images" in done.stderr
+    done = run_cli("detect", "show", *parts[1], "pictures", "--least", "0", "--device", "cpu")
+    assert done.code == 0, done.stderr
+    assert len(list((in_tmp / "pictures").glob("*.png"))) == 2
+
+
+def test_plans_and_errors(coco, run_cli):
+    done = run_cli("detect", "train", *coco, *QUICK, "--dry-run")
+    assert done.code == 0
+    assert "would do: train" in done.stdout
+    assert "retinanet" in done.stdout
+    done = run_cli("detect", "evaluate", *coco)
+    assert done.code == 2
+    assert "classify detect train" in done.stderr
+    done = run_cli("detect", "train", "nowhere.json", "images")
+    assert done.code == 2
+    assert "no labels in nowhere.json" in done.stderr
+
+
+def test_a_dry_run_finds_what_the_training_would_stumble_on(coco, in_tmp, run_cli):
+    quick = [*QUICK, "--set", "steps=1", "--dry-run"]
+    made = run_cli("detect", "train", *coco, *QUICK, "--set", "steps=1", "--name", "large")
+    assert made.code == 0, made.stderr
+    narrow = ["--set", "width=64", "--distill", "l2", "--teacher", "large"]
+    for words, named in (
+        (["--distill", "lsh"], "wants a teacher"),
+        (["--teacher", "large"], "distill=none"),
+        (["--set", "weights=nothere.pth"], "nothere.pth"),
+        (["--set", "lr=3", "--name", "large"], "lr differ"),
+        (["--set", "lr=["], "not YAML"),
+        (["--name", "../out"], "--name got"),
+        (narrow, "--set width=32"),
+    ):
+        done = run_cli("detect", "train", *coco, *quick, *words)
+        assert done.code == 2, words
+        assert named in done.stderr
+    assert [path.name for path in (in_tmp / "runs" / "detect").iterdir()] == ["large"]
+
+
+def test_a_student_takes_the_order_of_its_teachers_classes(coco, in_tmp, run_cli):
+    quick = [*QUICK, "--set", "detector=gfl", "--set", "steps=1"]
+    assert run_cli("detect", "train", *coco, *quick, "--name", "large").code == 0
+    labels = json.loads((in_tmp / "labels.json").read_text())
+    labels["annotations"] = [one for one in labels["annotations"] if one["image_id"] != 2]
+    labels["annotations"].append({**labels["annotations"][1], "id": 9})
+    (in_tmp / "others.json").write_text(json.dumps(labels))  # more fields than courts
+    taught = ["--distill", "ld", "--teacher", "large", "--name", "small"]
+    done = run_cli("detect", "train", "others.json", "images", *quick, *taught)
+    assert done.code == 0, done.stderr
+    measures = read_json(in_tmp / "runs" / "detect" / "small" / "metrics.json")
+    assert measures["classes"] == ["court", "field"]
+
+
+def test_files_of_the_user_are_not_written_over(coco, in_tmp, run_cli):
+    before = (in_tmp / "images" / "0.png").read_bytes()
+    done = run_cli("detect", "show", *coco, "images", "--truth")
+    assert done.code == 2
+    assert "images themselves" in done.stderr
+    assert (in_tmp / "images" / "0.png").read_bytes() == before
+    run_cli("detect", "train", *coco, *QUICK, "--set", "steps=1", "--name", "x")
+    (in_tmp / "other.safetensors").write_bytes(b"mine")
+    for name, named in (("keep.pt", "ends in .safetensors"), ("other.safetensors", "other")):
+        done = run_cli("detect", "publish", name, "--name", "x")
+        assert done.code == 2
+        assert named in done.stderr
+    assert (in_tmp / "other.safetensors").read_bytes() == b"mine"
+    done = run_cli("detect", "publish", "out.safetensors", "--name", "y")
+    assert done.code == 2
+    assert "no checkpoint" in done.stderr
+
+
+def test_measures_on_what_was_learned_are_called_so(coco, run_cli):
+    words = ["--test", *coco, "--set", "steps=1"]
+    done = run_cli("detect", "train", *coco, *QUICK, *words)
+    assert done.code == 0
+    assert "6 test images are trained on" in done.stderr
+    turned = ["--set", "detector=rotated-retinanet", "--dry-run"]
+    assert "no labelled box is turned" in run_cli("detect", "train", *coco, *QUICK, *turned).stderr
+
+
+def test_images_without_labels_are_looked_at(coco, in_tmp, run_cli):
+    run_cli("detect", "train", *coco, *QUICK, "--set", "steps=1", "--name", "x")
+    words = ["images", "images", "--name", "x", "--device", "cpu"]
+    done = run_cli("detect", "evaluate", *words, "--submission", "sent")
+    assert done.code == 0, done.stderr
+    assert len(list((in_tmp / "sent").glob("Task2_*.txt"))) == 2
+
+
+def test_a_damaged_image_is_named(coco, in_tmp, run_cli):
+    file = in_tmp / "images" / "0.png"
+    file.write_bytes(file.read_bytes()[:120])
+    done = run_cli("detect", "train", *coco, *QUICK, "--set", "steps=4")
+    assert done.code == 2
+    assert "images/0.png: damaged" in done.stderr

@@ -1,0 +1,289 @@
+"""A detector trained, saved, read and judged on scenes that are drawn here."""
+
+import json
+from contextlib import nullcontext
+
+import pytest
+import torch
+from PIL import Image, ImageDraw
+from torch import nn
+
+from classify.detection.average_precision import Found
+from classify.detection.boxes.rotated import corners, from_corners, paired_iou
+from classify.detection.checkpoints import CHECKPOINT, FORMAT, load_detector, publish
+from classify.detection.dataset import Scene, Scenes, cut
+from classify.detection.dota_submission import write_submission
+from classify.detection.evaluate import found_in
+from classify.detection.models.build import DetectorFacts, detect
+from classify.detection.settings import DetectSettings
+from classify.detection.train import check_resume, prepared, train_detector
+from classify.detection.trainer import Shown, flipped, shown
+from tgn.runtime.devices import Device
+from tgn.runtime.errors import DataError, UserError
+from tgn.runtime.progress import Silent
+from tgn.runtime.settings import ComputeSettings
+from tgn.runtime.training_loop import STATE
+
+QUICK = {"device": "cpu", "size": 96, "batch_size": 2, "log_every": 1, "width": 32}
+DETECTORS = ["retinanet", "faster-rcnn", "gfl", "rotated-retinanet"]
+
+
+def train(*words, **more):
+    return train_detector(prepared(*words, **more))
+
+
+class Stops(Silent):
+    """Interrupts a training after some steps."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        self.left -= count
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+def drawn_scenes(folder, count: int, rotated: bool = False) -> Scenes:
+    """Light bars and dark discs on grey, bars turned if wanted; the last image shows nothing."""
+    scenes, draw = [], torch.Generator().manual_seed(0)
+    for number in range(count):
+        picture = Image.new("RGB", (96, 80), (120, 125, 118))
+        ink, boxes, labels = ImageDraw.Draw(picture), [], []
+        for x in (10, 55) if number < count - 1 else ():
+            y = int(torch.randint(5, 45, (), generator=draw))
+            side = int(torch.randint(18, 28, (), generator=draw))
+            label = int(torch.randint(2, (), generator=draw))
+            turn = float(torch.rand((), generator=draw)) * 3 if rotated and not label else 0.0
+            box = [x + side / 2, y + side / 2, side, side if label else 0.4 * side, turn]
+            shape = corners(torch.tensor([box]))[0]
+            if label:
+                ink.ellipse((x, y, x + side, y + side), (40, 30, 60))
+            else:
+                ink.polygon([tuple(corner) for corner in shape.tolist()], (230, 220, 90))
+            boxes.append(box if rotated else [*shape.amin(0).tolist(), *shape.amax(0).tolist()])
+            labels.append(label)
+        path = folder / f"{number:02d}.png"
+        picture.save(path)
+        scenes.append(
+            Scene(
+                path,
+                torch.tensor(boxes).view(-1, 5 if rotated else 4),
+                torch.tensor(labels, dtype=torch.int64),
+                *(torch.zeros(len(labels), dtype=torch.bool) for _ in ("difficult", "crowd")),
+            )
+        )
+    return Scenes(("bar", "disc"), tuple(scenes))
+
+
+@pytest.mark.parametrize("ways", [(True, False), (False, True), (True, True)])
+def test_mirroring_moves_the_boxes_with_the_pixels(tmp_path, ways):
+    scene = drawn_scenes(tmp_path, 2).scenes[0]
+    plain, mirrored = shown(scene), flipped(shown(scene), *ways)
+    for one, box in zip((plain, mirrored), (plain.boxes[0], mirrored.boxes[0]), strict=True):
+        left, top, right, bottom = box.int().tolist()
+        middle = one.image_u8[:, (top + bottom) // 2, (left + right) // 2]
+        assert not torch.equal(middle, torch.tensor([120, 125, 118], dtype=torch.uint8))
+    sides = [one.boxes[0, 2:] - one.boxes[0, :2] for one in (plain, mirrored)]
+    torch.testing.assert_close(*sides)
+
+
+@pytest.mark.parametrize("ways", [(True, False), (False, True), (True, True)])
+def test_mirroring_turns_rotated_boxes_with_the_pixels(ways):
+    image = torch.zeros(3, 80, 96, dtype=torch.uint8)
+    one = Shown(image, torch.tensor([[30.0, 20.0, 30.0, 6.0, 0.4]]), torch.tensor([0]))
+    expected = corners(one.boxes)[0]
+    for axis, length in ((0, 96), (1, 80)):
+        if ways[axis]:
+            expected[:, axis] = length - expected[:, axis]
+    found = flipped(one, *ways).boxes
+    overlap = paired_iou(found, from_corners(expected[None])).item()
+    assert overlap == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_a_detector_goes_on_where_it_stopped_and_is_read_again(tmp_path, detector):
+    data = drawn_scenes(tmp_path, 4, rotated=detector == "rotated-retinanet")
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    optimizer = "adamw" if detector == "gfl" else "sgd"
+    settings = DetectSettings(detector=detector, optimizer=optimizer, steps=4, **QUICK)
+    result = train((data, data), straight, settings, Silent())
+    assert set(result) >= {"voc07", "voc12", "coco"}
+    first = settings.model_copy(update={"save_every": 2})
+
+    with pytest.raises(KeyboardInterrupt):
+        train((data, data), broken, first, Stops(3))
+    train((data, data), broken, first, Silent())
+    nets = [load_detector(folder / CHECKPOINT)[0] for folder in (straight, broken)]
+    for a, b in zip(nets[0].state_dict().values(), nets[1].state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    image = torch.rand(3, 80, 96)
+    assert torch.equal(detect(nets[0], [image])[0].boxes, detect(nets[1], [image])[0].boxes)
+
+
+def test_only_what_was_begun_is_gone_on_with(tmp_path):
+    data, place = drawn_scenes(tmp_path, 4), tmp_path / "x"
+    teachers = [tmp_path / name / CHECKPOINT for name in ("one", "two")]
+    for seed, file in enumerate(teachers):
+        plain = DetectSettings(detector="gfl", steps=1, seed=seed, **QUICK)
+        train((data, data), file.parent, plain, Silent())
+    settings = DetectSettings(detector="gfl", distill="ld", steps=1, **QUICK)
+    train((data, data), place, settings, Silent(), teacher=teachers[0])
+    kept = [(place / name).read_bytes() for name in (CHECKPOINT, STATE)]
+    turned = Scenes(data.classes[::-1], data.scenes)
+    fewer = Scenes(data.classes, data.scenes[:3])
+    for other, teacher, named in (
+        (data, teachers[1], "teacher"),
+        (fewer, teachers[0], "training data"),
+        (turned, None, "facts"),
+    ):
+        chosen = settings if teacher else settings.model_copy(update={"distill": "none"})
+        begun = prepared((other, data), place, chosen, Silent(), teacher=teacher)
+        for refuses in (check_resume, train_detector):
+            with pytest.raises(UserError, match=f"made with other settings.*{named}"):
+                refuses(begun)
+    assert kept == [(place / name).read_bytes() for name in (CHECKPOINT, STATE)]
+    train((fewer, data), place, settings, Silent(), False, teachers[1])  # anew
+
+
+def test_another_file_is_no_detector(tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors", {"format": "other"})
+    with pytest.raises(UserError, match="no detector"):
+        load_detector(tmp_path / "x.safetensors")
+    told = {"detector": "gfl", "backbone": "resnet18", "size": 64}
+    for facts in ({**told, "classes": ["x/../../evil"]}, told, {**told, "classes": [], "no": 1}):
+        told_of = {"format": FORMAT, "facts": json.dumps(facts)}
+        save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors", told_of)
+        with pytest.raises(UserError, match=r"x\.safetensors"):
+            load_detector(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize(("detector", "distill"), [("retinanet", "lshl2"), ("gfl", "ld+kd")])
+def test_a_taught_detector_goes_on_where_it_stopped_and_is_published(tmp_path, detector, distill):
+    data = drawn_scenes(tmp_path, 4)
+    teacher = DetectSettings(detector=detector, backbone="resnet34", steps=1, **QUICK)
+    train((data, data), tmp_path / "teacher", teacher, Silent())
+    settings = DetectSettings(detector=detector, distill=distill, steps=4, save_every=2, **QUICK)
+    file = tmp_path / "teacher" / CHECKPOINT
+    untouched = file.read_bytes()
+    for name in ("straight", "broken"):
+        stop = Stops(3) if name == "broken" else Silent()
+        with pytest.raises(KeyboardInterrupt) if name == "broken" else nullcontext():
+            train((data, data), tmp_path / name, settings, stop, teacher=file)
+    assert publish(tmp_path / "broken", tmp_path / "early.safetensors") == 3
+    train((data, data), tmp_path / "broken", settings, Silent(), teacher=file)
+    straight = (tmp_path / "straight" / CHECKPOINT).read_bytes()
+    assert straight == (tmp_path / "broken" / CHECKPOINT).read_bytes()
+    assert publish(tmp_path / "straight", tmp_path / "p.safetensors") == 4
+    assert (tmp_path / "p.safetensors").read_bytes() == straight
+    assert (tmp_path / "p.safetensors").stat().st_size < 0.6 * (
+        tmp_path / "straight" / STATE
+    ).stat().st_size  # neither optimiser nor teacher
+    assert load_detector(tmp_path / "early.safetensors")[1].backbone == "resnet18"
+    assert file.read_bytes() == untouched
+
+
+def test_teachers_that_do_not_fit_are_refused(tmp_path):
+    data = drawn_scenes(tmp_path, 2)
+    plain = DetectSettings(steps=1, **QUICK)
+    train((data, data), tmp_path / "teacher", plain, Silent())
+    file = tmp_path / "teacher" / CHECKPOINT
+    bare = Scenes(data.classes, data.scenes[-1:])
+    with pytest.raises(DataError, match="nothing to learn"):
+        prepared((bare, data), tmp_path / "x", plain, Silent())
+    with pytest.raises(UserError, match="distill=none"):
+        train((data, data), tmp_path / "x", plain, Silent(), teacher=file)
+    taught = DetectSettings(detector="gfl", distill="ld", steps=1, **QUICK)
+    with pytest.raises(UserError, match="wants a teacher"):
+        train((data, data), tmp_path / "x", taught, Silent())
+    with pytest.raises(UserError, match="retinanet"):
+        train((data, data), tmp_path / "x", taught, Silent(), teacher=file)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"detector": "gfl", "distill": "lsh"},
+        {"detector": "retinanet", "distill": "ld"},
+        {"detector": "faster-rcnn", "imitation": {"region": "gt"}},
+    ],
+)
+def test_ways_that_do_not_fit_a_detector_are_refused(wrong):
+    with pytest.raises(ValueError, match="not for"):
+        DetectSettings.model_validate(wrong)
+
+
+class Corner(nn.Module):
+    """Finds one thing in the left upper corner of whatever it is shown."""
+
+    def forward(self, images):
+        one = {"boxes": torch.tensor([[1.0, 2.0, 9.0, 8.0]]), "labels": torch.tensor([0])}
+        return [{**one, "scores": torch.tensor([0.9])} for _ in images]
+
+
+def test_large_images_are_looked_at_patch_by_patch(tmp_path):
+    Image.new("RGB", (200, 100)).save(tmp_path / "x.png")
+    none = torch.zeros(0)
+    scene = Scene(tmp_path / "x.png", none.view(0, 4), none.long(), none.bool(), none.bool())
+    facts = DetectorFacts("gfl", "resnet18", ("a",), 96, patch=100, overlap=0.5)
+    device = Device(ComputeSettings(device="cpu"))
+    (found,) = found_in(Corner(), facts, Scenes(("a",), (scene,)), device, Silent())
+    assert sorted(found.boxes[:, 0].tolist()) == [1, 51, 101]
+    assert found.boxes[:, 1].tolist() == [2, 2, 2]
+
+
+def test_a_patch_is_taught_no_slivers_and_no_object_is_lost(tmp_path):
+    Image.new("RGB", (200, 100)).save(tmp_path / "x.png")
+    boxes = torch.tensor([[40.0, 40, 101, 90], [60, 10, 160, 30], [0, 0, 190, 99]])
+    labels, no = torch.arange(3), torch.zeros(3, dtype=torch.bool)
+    scene = Scene(tmp_path / "x.png", boxes, labels, no, no)
+    left, right = cut(Scenes(("a", "b", "c"), (scene,)), 100, 0.0).scenes
+    assert left.labels.tolist() == [0, 2]  # not what is cut off of the first, 1 pixel wide
+    assert right.labels.tolist() == [1]
+    torch.testing.assert_close(left.boxes, torch.tensor([[40.0, 40, 100, 90], [0, 0, 100, 99]]))
+    turned = Scene(tmp_path / "x.png", torch.tensor([[101.0, 50, 80, 20, 0.1]]), *(labels[:1],) * 3)
+    found = [part.boxes for part in cut(Scenes(("a",), (turned,)), 100, 0.0).scenes]
+    assert [len(one) for one in found] == [0, 1]
+    torch.testing.assert_close(found[1], torch.tensor([[1.0, 50, 80, 20, 0.1]]))
+
+
+def test_patches_are_trained_on_like_images(tmp_path):
+    data = drawn_scenes(tmp_path, 3)
+    parts = cut(data, 64, 0.25)
+    assert cut(data, None, 0.25) is data
+    assert len(parts.scenes) == 3 * 4  # of 96 x 80 pixels
+    one = shown(parts.scenes[0])
+    assert one.image_u8.shape == (3, 64, 64)
+    assert (one.boxes >= 0).all()
+    assert (one.boxes <= 64).all()
+    settings = DetectSettings(detector="gfl", steps=1, patch=64, **QUICK)
+    result = train((data, data), tmp_path / "x", settings, Silent())
+    assert result["images"] == 3
+
+
+def test_submission_is_as_dotas_server_wants_it(tmp_path):
+    data = drawn_scenes(tmp_path, 2, rotated=True)
+    box = torch.tensor([[20.0, 30.0, 10.0, 4.0, 0.0]])
+    nothing = Found(box[:0], box[:0, 0], box[:0, 0])
+    found = [Found(box, torch.tensor([1]), torch.tensor([0.5])), nothing]
+    files = write_submission(tmp_path / "out", data, found)
+    assert [file.name for file in files] == ["Task1_bar.txt", "Task1_disc.txt"]
+    assert files[0].read_text() == ""
+    assert files[1].read_text() == "00 0.5000 15.0 28.0 25.0 28.0 25.0 32.0 15.0 32.0\n"
+    upright = [Found(box[:, :4], torch.tensor([0]), torch.tensor([0.25]))] * 2
+    (bars, _) = write_submission(tmp_path / "out", data, upright)
+    assert bars.name == "Task2_bar.txt"
+    assert bars.read_text().splitlines()[1] == "01 0.2500 20.0 30.0 10.0 4.0"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_sixteen_images_are_learned_by_heart(tmp_path, detector):
+    data = drawn_scenes(tmp_path, 16, rotated=detector == "rotated-retinanet")
+    usual = {**QUICK, "batch_size": 4, "width": 64}
+    lr = 0.01 if detector == "retinanet" else 0.02  # at 0.02 it reaches 0.61
+    settings = DetectSettings(detector=detector, steps=500, lr=lr, **usual)
+    result = train((data, data), tmp_path / "x", settings, Silent())
+    assert result["voc12"]["ap50"] >= 0.9

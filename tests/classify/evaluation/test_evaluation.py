@@ -1,0 +1,200 @@
+"""Calibration, other priors, tables, parallel trainings, predictions and export."""
+
+import csv
+import io
+import json
+
+import pytest
+import torch
+from tests_support import Command, in_process
+
+from classify.cli import main as cli
+from classify.comparison.compare import Plan, compare
+from classify.comparison.formatting import as_csv, as_markdown, interval
+from classify.evaluation import export_onnx as export
+from classify.evaluation.calibration import Reliability, draw_reliability
+from classify.evaluation.predict import files_in
+from classify.evaluation.prior_shift import IMBALANCE, balanced_assignment, shifted_accuracies
+from classify.training.job import rows_up_to
+from classify.training.recipes import check_recipes, recipe, with_ratios
+from classify.training.settings import TrainSettings
+from tgn.runtime.errors import NotFoundError, UserError
+from tgn.runtime.progress import Silent
+
+SMALL = ["--set", "steps=2", "--set", "size=16", "--device", "cpu"]
+
+
+def test_calibration_error_by_hand():
+    reliability = Reliability()
+    sure = torch.tensor([[0.9, 0.1]] * 4).log()
+    unsure = torch.tensor([[0.6, 0.4]] * 2).log()
+    reliability.add(sure, torch.tensor([0, 0, 1, 1]))  # 90% sure, 50% right
+    reliability.add(unsure, torch.tensor([0, 0]))  # 60% sure, all right
+    found = reliability.summary()
+    assert found["ece"] == pytest.approx(4 / 6 * 0.4 + 2 / 6 * 0.4, abs=1e-6)
+    assert [row["n"] for row in found["reliability"]] == [2, 4]
+
+
+def test_an_honest_classifier_has_no_calibration_error(tmp_path):
+    draw = torch.Generator().manual_seed(0)
+    chance = 0.5 + 0.5 * torch.rand(20_000, generator=draw)
+    labels = (torch.rand(20_000, generator=draw) > chance).long()
+    reliability = Reliability()
+    reliability.add(torch.stack((chance, 1 - chance), 1).log(), labels)
+    assert reliability.summary()["ece"] < 0.02
+    draw_reliability(reliability.summary(), tmp_path / "r.png")
+    assert (tmp_path / "r.png").stat().st_size > 1000
+
+
+def test_other_priors_weigh_the_recalls():
+    confusion = torch.tensor([[10, 0, 0], [5, 5, 0], [0, 0, 0]])
+    found = shifted_accuracies(confusion)  # recalls 1 and 1/2, the third class is not tested
+    assert found["uniform"] == pytest.approx(0.75)
+    assert found["forward"] == pytest.approx((1 + 0.5 / IMBALANCE) / (1 + 1 / IMBALANCE))
+    assert found["backward"] == pytest.approx((1 / IMBALANCE + 0.5) / (1 + 1 / IMBALANCE))
+
+
+def test_balanced_assignment_fills_every_class():
+    draw = torch.Generator().manual_seed(0)
+    probabilities = (torch.randn(50, 5, generator=draw) + torch.tensor([3.0, 1, 0, 0, 0])).softmax(
+        1
+    )
+    assert torch.bincount(probabilities.argmax(1), minlength=5).max() > 30
+    named = torch.tensor(balanced_assignment(probabilities))
+    assert torch.bincount(named, minlength=5).tolist() == [10] * 5
+    kept = (named == 0).nonzero().flatten()
+    best = probabilities[:, 0].topk(10).indices
+    assert set(kept.tolist()) == set(best.tolist())
+    fair = torch.eye(4).repeat(3, 1)
+    assert balanced_assignment(fair) == fair.argmax(1).tolist()
+
+
+def test_ratios_count_from_what_a_class_lacks():
+    real = torch.tensor([0] * 10 + [1] * 6 + [2] * 2)
+    generated = torch.tensor([2, 1] * 20)
+    for ratio, expected in ((0.5, [0, 2, 4]), (1.0, [0, 4, 8]), (2.0, [0, 8, 16])):
+        rows = rows_up_to(ratio, generated, real)
+        assert torch.bincount(generated[rows], minlength=3).tolist() == expected
+        assert rows.tolist() == sorted(rows.tolist())
+    assert with_ratios(["ce", "ce+generated"], [0.5, 1]) == [
+        "ce",
+        "ce+generated@0.5",
+        "ce+generated@1",
+    ]
+    assert recipe("ce+generated@0.5").settings["ratio"] == 0.5
+    for wrong in ("ce+generated@x", "ce+generated@0", "ce@0.5"):
+        with pytest.raises(UserError, match="or NAME.generated@0.5"):
+            check_recipes([wrong])
+    with pytest.raises(UserError, match="--ratio got 0"):
+        with_ratios(["ce+generated"], [0.0])
+
+
+def test_every_recipe_has_valid_settings():
+    names = check_recipes([*cli.BASES, *(f"{name}+generated" for name in cli.BASES)])
+    for name in names:
+        assert TrainSettings().with_changes(recipe(name).settings)
+
+
+def test_tables_say_the_same():
+    entry = interval([0.5, 0.7])
+    table = {"recipes": {"a|b": {"tail": entry, "macro_f1": entry}}, "gains": {}}
+    lines = as_markdown(table).splitlines()
+    assert lines[0] == "| recipe | tail | macro f1 |"
+    assert "60.0 ±" in lines[2]
+    rows = list(csv.DictReader(io.StringIO(as_csv(table))))
+    assert [row["value"] for row in rows if row["measure"] == "tail"] == ["0.5", "0.7", "0.6"]
+
+
+@pytest.mark.slow
+def test_trainings_side_by_side_say_what_they_say_in_turn(fake_run):
+    settings = TrainSettings(steps=2, batch_size=16, size=16, device="cpu", precision="float32")
+    tables = []
+    torch.set_num_threads(1)  # as each job has: another number rounds differently
+    for jobs in (2, 1):
+        for old in fake_run.path.glob("classify/compare/*/made_with.json"):
+            old.unlink()
+        plan = Plan(("ce", "balanced"), 2, fake_run.path / "generated", jobs=jobs)
+        tables.append(compare(fake_run, plan, settings, Silent()))
+    assert tables[0] == tables[1]
+
+
+def test_every_recipe_is_compared_with_the_first(fake_run):
+    settings = TrainSettings(steps=2, batch_size=16, size=16, device="cpu", precision="float32")
+    plan = Plan(("ce", "balanced"), 2, fake_run.path / "generated")
+    table = compare(fake_run, plan, settings, Silent())
+    ce, balanced = (table["recipes"][name]["tail"]["values"] for name in plan.recipes)
+    found = table["against_first"]["balanced"]["tail"]["values"]
+    assert found == [b - a for a, b in zip(ce, balanced, strict=True)]
+    assert "| balanced minus ce |" in (fake_run.path / "compare.md").read_text()
+    for suffix in ("csv", "md", "png"):
+        assert (fake_run.path / f"compare.{suffix}").stat().st_size > 100
+
+
+@pytest.fixture
+def run_cli(monkeypatch, capsys) -> Command:
+    return in_process(cli.main, monkeypatch, capsys)
+
+
+def test_predict_takes_files_folders_and_a_list(fake_run, run_cli, monkeypatch):
+    assert run_cli("train", *SMALL).code == 0
+    split = fake_run.split()
+    root = (fake_run.path / split.root).resolve()
+    files = [str(root / file) for file, _ in split.test]
+    listed = run_cli("predict", str(root / "test"), "--top", "2").stdout.splitlines()
+    assert [line.split("\t")[0] for line in listed] == sorted(files)
+    assert all(len(line.split("\t")) == 5 for line in listed)
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(files[:2]) + "\n"))
+    rows = [
+        json.loads(line)
+        for line in run_cli("predict", "-", "--json", "--top", "9").stdout.splitlines()
+    ]
+    assert [row["file"] for row in rows] == files[:2]
+    for row in rows:
+        assert sum(row["classes"].values()) == pytest.approx(1.0, abs=1e-5)
+        assert list(row["classes"].values()) == sorted(row["classes"].values(), reverse=True)
+    missing = run_cli("predict", "nowhere.png")
+    assert (missing.code, "no image or folder nowhere.png" in missing.stderr) == (2, True)
+
+
+def test_a_folder_without_images_is_an_error(tmp_path):
+    with pytest.raises(NotFoundError, match="no images in"):
+        list(files_in([tmp_path]))
+
+
+def test_evaluation_says_when_it_uses_the_test_prior(fake_run, run_cli):
+    assert run_cli("train", *SMALL).code == 0
+    plain = run_cli("evaluate").stdout
+    assert "calibration error" in plain
+    assert "under other test priors: uniform" in plain
+    assert "told that all classes" not in plain
+    assert "told that all classes" in run_cli("evaluate", "--assume-balanced-test").stdout
+
+
+def test_export_is_the_network(fake_run, run_cli, monkeypatch):
+    onnx = pytest.importorskip("onnx")
+    assert run_cli("train", *SMALL).code == 0
+    done = run_cli("export")
+    assert (done.code, "images [B, 3, 16, 16]" in done.stdout) == (0, True), done.stderr
+    file = fake_run.path / "classify" / "ce" / "classifier.onnx"
+    model = onnx.load(str(file))
+    folders = [entry.folder for entry in fake_run.split().classes]
+    assert json.loads({p.key: p.value for p in model.metadata_props}["classes"]) == folders
+    monkeypatch.setattr(export, "TOLERANCE", -1.0)
+    file.unlink()
+    done = run_cli("export")
+    assert (done.code, "differs from the network" in done.stderr) == (2, True)
+    assert not file.exists()
+
+
+def test_the_command_trains_a_student(fake_run, run_cli):
+    assert run_cli("train", "--name", "teacher", *SMALL).code == 0
+    done = run_cli("train", "--method", "lsh", "--teacher", "teacher", *SMALL)
+    assert done.code == 0, done.stderr
+    assert (fake_run.path / "classify" / "lsh" / "metrics.json").is_file()
+    plan = run_cli("train", "--method", "t2fts", "--dry-run").stdout
+    assert "4 trainings: teacher-head, teacher-middle, teacher-tail, t2fts" in plan
+    assert "lsh:" in plan
+    wrong = run_cli("train", "--method", "lsh", "--teacher", "nobody")
+    assert (wrong.code, "there are: lsh, teacher" in wrong.stderr) == (2, True)
+    wrong = run_cli("train", "--method", "lsh", "--teacher", "teacher", "--set", "lsh.hashez=1")
+    assert (wrong.code, "valid: lsh.mimic" in wrong.stderr) == (2, True)

@@ -1,0 +1,358 @@
+"""Losses, mixing, training, comparing and the command line of classify."""
+
+import json
+import math
+
+import pytest
+import torch
+from tests_support import Command, in_process, write_generated
+
+from classify.cli import main as cli
+from classify.cli.main import OF_THE_RUN, with_default_folder
+from classify.comparison import sweep as trainings
+from classify.comparison.compare import Plan, compare
+from classify.comparison.cross_validation import train_folds
+from classify.comparison.formatting import interval
+from classify.evaluation.evaluate import report
+from classify.methods.base import Method
+from classify.training import train as course
+from classify.training import trainer as training
+from classify.training.criterion import LabelCriterion, LossSettings
+from classify.training.job import Lesson, images_of
+from classify.training.recipes import check_recipes
+from classify.training.sampling import ClassRows, Mixture, Wanted
+from classify.training.settings import TrainSettings
+from classify.training.train import train_classifier
+from classify.training.trainer import ClassifierTrainer
+from tgn.data.image_set import ImageSet
+from tgn.data.manifest import read_manifest
+from tgn.data.splits.folds import read_folds
+from tgn.models.backbones import build_backbone, load_classifier
+from tgn.runtime.checkpoints import load_state
+from tgn.runtime.devices import Device
+from tgn.runtime.errors import DataError, NotFoundError, UserError
+from tgn.runtime.files import read_json, sha256_of
+from tgn.runtime.progress import Silent
+from tgn.runtime.training_loop import STATE
+
+
+def settings(**changes: object) -> TrainSettings:
+    base = {"steps": 4, "batch_size": 16, "size": 16, "device": "cpu", "precision": "float32"}
+    return TrainSettings.model_validate({**base, **changes})
+
+
+def test_rows_are_picked_within_their_class():
+    labels = torch.tensor([2, 0, 2, 1, 2])
+    rows = ClassRows(labels, 4)
+    wanted = torch.tensor([2, 2, 0, 1, 2])
+    picked = rows.pick(wanted, torch.tensor([0.0, 0.999999, 0.5, 0.0, 0.5]))
+    assert torch.equal(labels[picked], wanted)
+    assert picked[:2].tolist() == [0, 4]
+
+
+@pytest.fixture
+def augmented(fake_run):
+    """The fake run with 30 white generated images of its smallest class."""
+    write_generated(fake_run, label=3, count=30)
+    return fake_run
+
+
+def mixture(run, sampling, share, folder=None):
+    from tgn.data.manifest import image_set, rows_in_use
+
+    split = run.split()
+    real = split.image_set("train", run.path, 16)
+    generated = image_set(folder, rows_in_use(folder, split), split, 16) if folder else None
+    return Mixture(real, generated, sampling, share, split.num_classes)
+
+
+def test_generated_images_fill_up_the_histogram_and_never_turn_it_over(augmented):
+    prior = mixture(augmented, "random", 0.5, augmented.path / "generated").prior()
+    expected = torch.tensor([24, 12, 6, 24]).double()
+    torch.testing.assert_close(prior, expected / expected.sum())
+    mix = mixture(augmented, "random", 0.5, augmented.path / "generated")
+    for progress in (0.0, 0.9):
+        images, labels, *_ = mix.batch(Wanted(4000, 0, 1, progress, generated_until=0.6))
+        white = (images == 255).flatten(1).all(1)
+        assert white[labels == 3].float().mean() == pytest.approx(20 / 24, abs=0.05)
+    even = mixture(augmented, "class-balanced", 0.5).prior()
+    torch.testing.assert_close(even, torch.full((4,), 0.25).double())
+
+
+def test_the_share_of_generated_images_is_kept_and_batches_repeat(augmented):
+    mix = mixture(augmented, "class-balanced", 0.25, augmented.path / "generated")
+    images, labels, is_generated, *_ = mix.batch(Wanted(4000, 0, 1))
+    white = (images == 255).flatten(1).all(1)
+    assert torch.equal(white, is_generated)
+    assert set(labels[white].tolist()) == {3}
+    assert white[labels == 3].float().mean() == pytest.approx(0.25, abs=0.05)
+    late = mix.batch(Wanted(4000, 0, 1, 0.6, generated_until=0.6)).images_u8
+    assert not (late == 255).flatten(1).all(1).any()
+    again = mix.batch(Wanted(4000, 0, 1))
+    assert torch.equal(again[0], images)
+    assert torch.equal(again[1], labels)
+    assert not torch.equal(mix.batch(Wanted(4000, 0, 2))[1], labels)
+
+
+def test_square_root_and_progressive_sampling(fake_run):
+    counts = torch.tensor([24.0, 12, 6, 4]).double()
+    root = mixture(fake_run, "square-root", 0.5).prior()
+    torch.testing.assert_close(root, counts.sqrt() / counts.sqrt().sum())
+    progressive = mixture(fake_run, "progressive", 0.5)
+    torch.testing.assert_close(progressive.prior(0.0), counts / counts.sum())
+    torch.testing.assert_close(progressive.prior(1.0), torch.full((4,), 0.25).double())
+    middle = (counts / counts.sum() + 0.25) / 2
+    torch.testing.assert_close(progressive.prior(0.5), middle)
+    drawn = progressive.batch(Wanted(4000, 0, 1, progress=0.5))
+    share = torch.bincount(drawn.labels, minlength=4) / 4000
+    torch.testing.assert_close(share.double(), middle, atol=0.03, rtol=0)
+    told = progressive.batch(Wanted(4000, 0, 1, class_weights=torch.tensor([0.0, 0, 0, 1])))
+    assert told.labels.eq(3).all()
+
+
+def test_generated_images_weigh_what_is_said(augmented):
+    device = Device(settings())
+    folder = augmented.path / "generated"
+    mix = mixture(augmented, "class-balanced", 0.5, folder)
+    net = build_backbone(settings(), tuple(e.folder for e in augmented.split().classes))
+    method = Method(net, LabelCriterion("ce", "none", LossSettings(), mix.counts))
+    trainer = ClassifierTrainer(method, mix, settings(generated_weight=0.25), device)
+    drawn = mix.batch(Wanted(64, 0, 1))
+    batch = trainer._batch(drawn, 1, 0.0)
+    assert drawn.is_generated.any()
+    assert batch.weight[drawn.is_generated].eq(0.25).all()
+    assert batch.weight[~drawn.is_generated].eq(1.0).all()
+
+
+def test_an_empty_generated_set_is_an_error(fake_run):
+    real = fake_run.split().image_set("train", fake_run.path, 16)
+    with pytest.raises(DataError, match="tgn generate"):
+        Mixture(real, ImageSet([], [], 16), "random", 0.5, 4)
+
+
+def test_training_beats_chance_and_writes_what_it_says(fake_run):
+    folder = fake_run.path / "classify" / "ce"
+    result = train_classifier(fake_run, Lesson(folder), settings(steps=60, lr=0.1), Silent())
+    assert result["balanced"] > 0.5
+    assert result["chosen"] == {"rule": "last step", "step": 60}
+    assert result["n"] == len(fake_run.split().test)
+    assert load_classifier(folder / "classifier.safetensors").facts.folders[0] == "square"
+    assert (folder / "confusion.png").stat().st_size > 1000
+    assert "NaN" not in (folder / "metrics.json").read_text()
+
+
+def test_generated_and_test_images_are_apart(augmented, monkeypatch):
+    seen = []
+    real = ImageSet._decode
+
+    def spy(self, rows):
+        seen.append((id(self), [str(self.files[row]) for row in rows]))
+        return real(self, rows)
+
+    monkeypatch.setattr(ImageSet, "_decode", spy)
+    lesson = Lesson(augmented.path / "classify" / "x", augmented.path / "generated")
+    result = train_classifier(augmented, lesson, settings(), Silent())
+    sets = [set(files) for _, files in seen]
+    generated = {f for files in sets for f in files if "/generated/" in f}
+    test = {f for files in sets for f in files if "/test/" in f}
+    assert generated
+    assert test
+    assert not any(files & generated and files & test for files in sets)
+    assert result["n"] == len(augmented.split().test)
+    assert result["generated_images"] == 30
+
+
+def test_resume_equals_one_go(fake_run):
+    def weights(name: str, stop: int | None = None):
+        lesson = Lesson(fake_run.path / "classify" / name)
+        if stop:
+            import classify.training.trainer as module
+
+            original = module.ClassifierTrainer.train_step
+
+            def stops(self, step):
+                if step == stop:
+                    raise KeyboardInterrupt
+                return original(self, step)
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(module.ClassifierTrainer, "train_step", stops)
+                with pytest.raises(KeyboardInterrupt):
+                    train_classifier(fake_run, lesson, settings(), Silent())
+            assert load_state(lesson.directory / STATE)["step"] == stop
+        train_classifier(fake_run, lesson, settings(), Silent())
+        return sha256_of(lesson.directory / "classifier.safetensors")
+
+    assert weights("a") == weights("b", stop=2)
+
+
+def test_validation_chooses_only_where_every_class_has_some(in_tmp, fake_folder):
+    from tgn.data.splits.make_split import SplitSettings, split_run
+
+    data = fake_folder({"a": 12, "b": 8})
+    run, _ = split_run(data, "val", SplitSettings(val_fraction=0.25), Silent())
+    result = train_classifier(run, Lesson(run.path / "c"), settings(looks=2), Silent())
+    assert result["chosen"]["rule"] == "last look within one error of the best"
+    assert result["chosen"]["step"] in (2, 4)
+
+
+def test_a_later_look_wins_unless_clearly_worse(fake_run, monkeypatch):
+    split = fake_run.split()
+    real = split.image_set("train", fake_run.path, 16)
+    tables = {
+        "good": torch.diag(torch.full((split.num_classes,), 90)),
+        "a little worse": torch.diag(torch.full((split.num_classes,), 89)),
+        "much worse": torch.diag(torch.full((split.num_classes,), 40)),
+    }
+    for table in tables.values():
+        table[:, 0] += 100 - table.sum(1)
+        table[0, 1] += 100 - table[0].sum()
+    device = Device(settings())
+    net = build_backbone(settings(), tuple(entry.folder for entry in split.classes))
+    mixture = Mixture(real, None, "random", 0.0, split.num_classes)
+    criterion = LabelCriterion("ce", "none", LossSettings(), mixture.counts)
+    trainer = ClassifierTrainer(Method(net, criterion), mixture, settings(), device)
+    kept = []
+    for done, table in enumerate(tables.values(), start=1):
+        monkeypatch.setattr(training, "confusion_matrix", lambda *_, table=table: table)
+        trainer.remember_if_best(done, real, range(split.num_classes))
+        kept.append(trainer.best["step"])
+    assert kept == [1, 2, 2]
+
+
+def test_report_groups():
+    class Entry:
+        def __init__(self, n):
+            self.train, self.val, self.folder, self.name = n, 0, "f", "f"
+
+    class FakeSplit:
+        classes = [Entry(150), Entry(50), Entry(5)]
+        num_head = 1
+
+    confusion = torch.tensor([[8, 2, 0], [0, 5, 5], [0, 0, 0]])
+    result = report(confusion, FakeSplit())
+    assert (result["many"], result["medium"], result["few"]) == (0.8, 0.5, None)
+    assert result["per_class"][2]["accuracy"] is None
+    assert json.dumps(result, allow_nan=False)
+
+
+def test_comparison_is_paired_and_goes_on_after_a_kill(augmented, monkeypatch):
+    plan = Plan(("ce", "ce+generated"), 2, augmented.path / "generated")
+    real, calls = trainings.train_classifier, []
+
+    def counts(run, lesson, *rest):
+        calls.append(lesson.directory.name)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(run, lesson, *rest)
+
+    monkeypatch.setattr(trainings, "train_classifier", counts)
+    with pytest.raises(KeyboardInterrupt):
+        compare(augmented, plan, settings(steps=2), Silent())
+    table = compare(augmented, plan, settings(steps=2), Silent())
+    assert calls == ["ce-seed0", "ce-seed1", *["ce+generated-seed0"] * 2, "ce+generated-seed1"]
+    ce, both = (table["recipes"][name]["tail"]["values"] for name in plan.recipes)
+    assert table["gains"]["ce"]["tail"]["values"] == [b - a for a, b in zip(ce, both, strict=True)]
+    compare(augmented, plan, settings(steps=3), Silent())
+    assert len(calls) == 9  # other settings: all again
+    assert read_json(augmented.path / "compare.json")["steps"] == 3
+
+
+def test_intervals_are_students():
+    found = interval([1.0, 2.0, 3.0])
+    assert found["mean"] == 2.0
+    assert found["half_width"] == pytest.approx(4.302653 / math.sqrt(3), rel=1e-5)
+    assert interval([1.0])["half_width"] is None
+
+
+def test_accuracy_score_recipes_learn_from_the_tail_only(augmented):
+    split = augmented.split()
+    tail = set(split.tail_classes)
+    for images, from_generated in (("real-tail", False), ("generated-tail", True)):
+        lesson = Lesson(augmented.path / "x", augmented.path / "generated", images=images)
+        found = images_of(lesson, augmented, settings())
+        assert set(found.main.labels.tolist()) <= tail
+        assert found.mixed_in is None
+        assert {"generated" in file.parts for file in found.main.files} == {from_generated}
+
+
+def test_unknown_recipes_are_listed():
+    with pytest.raises(UserError, match=r"valid: ce, balanced, .*-only, each also as NAME\+gen"):
+        check_recipes(["ce", "best"])
+
+
+def test_augmented_may_stand_alone_or_name_a_folder():
+    assert with_default_folder(["train", "--augmented"]) == ["train", "--augmented", OF_THE_RUN]
+    alone = with_default_folder(["train", "--augmented", "--run", "a"])
+    assert alone == ["train", "--augmented", OF_THE_RUN, "--run", "a"]
+    named = ["train", "--augmented", "folder"]
+    assert with_default_folder(named) == named
+
+
+@pytest.fixture
+def run_cli(monkeypatch, capsys) -> Command:
+    return in_process(cli.main, monkeypatch, capsys)
+
+
+def test_the_command_trains_evaluates_and_predicts(augmented, run_cli):
+    small = ["--set", "steps=2", "--set", "size=16", "--device", "cpu"]
+    done = run_cli("train", "--augmented", *small)
+    assert (done.code, "macro f1" in done.stdout) == (0, True), done.stderr
+    assert (augmented.path / "classify" / "ce+generated" / "metrics.json").is_file()
+    assert "square" in run_cli("evaluate").stdout
+    image = next(augmented.path.glob("generated/*/*.png"))
+    assert str(image) in run_cli("predict", str(image)).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--augmented"], "tgn generate --class all"),
+        (["train", "--set", "loss=best"], "loss"),
+        (["train", "--set", "stepz=1"], "unknown setting 'stepz'"),
+        (["evaluate"], "classify train"),
+        (["train", "--run", "none"], "there are: fake"),
+        (["compare", "--recipes", "best"], "valid: ce"),
+        (["trane"], "trane"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_2(fake_run, run_cli, arguments, message):
+    done = run_cli(*arguments)
+    assert done.code == 2, done.stderr
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stdout == ""
+
+
+def test_judges_see_no_generated_images(augmented, run_cli):
+    done = run_cli("train", "--folds", "2", "--augmented")
+    assert (done.code, "must not see" in done.stderr) == (2, True)
+
+
+def test_a_manifest_cannot_lead_outside(fake_run):
+    folder = write_generated(fake_run, label=3, count=1)
+    path = folder / "manifest.jsonl"
+    path.write_text(path.read_text().replace("cross/000000.png", "../../x.png"))
+    with pytest.raises(ValueError, match="inside the folder"):
+        list(read_manifest(folder))
+    with pytest.raises(NotFoundError, match="tgn generate"):
+        list(read_manifest(fake_run.path / "elsewhere"))
+
+
+def test_a_fold_never_sees_its_own_part(fake_run, monkeypatch):
+    split, seen = fake_run.split(), []
+    plain = course.Mixture
+
+    def spy(real, *rest):
+        seen.append({"/".join(path.parts[-3:]) for path in real.files})
+        return plain(real, *rest)
+
+    monkeypatch.setattr(course, "Mixture", spy)
+    folder = fake_run.path / "classify" / "judges"
+    folds = train_folds(fake_run, Lesson(folder), 2, settings(steps=1), Silent())
+    assert read_folds(folder) == folds
+    for fold in range(2):
+        own = {f for f, k in folds.fold_of.items() if k == fold}
+        assert seen[fold] == {file for file, _ in split.train} - own
+        assert load_classifier(folder / f"fold-{fold}" / "classifier.safetensors")
+    assert set(folds.fold_of) == {file for file, _ in split.train}

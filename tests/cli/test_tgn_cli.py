@@ -1,0 +1,114 @@
+"""The command ``tgn`` as a user meets it: help, plans, one-line errors, exit codes."""
+
+import errno
+import subprocess
+import sys
+
+import pytest
+from tests_support import Command, in_process
+
+from tgn.cli import demo
+from tgn.cli import main as cli
+from tgn.runtime import console
+from tgn.runtime.errors import UserError
+
+VERBS = ("scenes", "chips", "split", "distill", "train", "generate", "score", "report", "demo")
+
+
+@pytest.fixture
+def tgn(monkeypatch, capsys) -> Command:
+    return in_process(cli.main, monkeypatch, capsys)
+
+
+def test_the_module_runs_as_a_program():
+    command = [sys.executable, "-m", "tgn", "--version"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "0.1.0\n"
+
+
+def test_help_does_not_wait_for_what_only_verbs_need():
+    heavy = ("torchvision", "timm", "accelerate", "open_clip", "matplotlib", "scipy")
+    code = f"import sys, tgn.cli, classify.cli; print([m for m in {heavy} if m in sys.modules])"
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_help_names_every_verb_and_settings(tgn):
+    shown = tgn("--help")
+    assert shown.code == 0
+    assert all(verb in shown.stdout for verb in VERBS)
+    assert "diversity_weight=" in tgn("train", "-h").stdout
+
+
+def test_from_scenes_to_split_with_plans_on_the_way(in_tmp, tgn):
+    few = ("--set", "largest=6", "--set", "imbalance=2", "--set", "test_per_class=2")
+    assert "would do" in tgn("scenes", "data", "--dry-run", *few).stdout
+    assert not (in_tmp / "data").exists()
+    made = tgn("scenes", "data", *few)
+    assert (made.code, "next: tgn split data" in made.stdout) == (0, True), made.stderr
+    plan = tgn("split", "data", "--dry-run")
+    assert "ground_track_field" in plan.stdout
+    assert not (in_tmp / "runs").exists()
+    assert tgn("split", "data", "--run", "first").code == 0
+    again = tgn("split", "data", "--run", "first")
+    assert (again.code, "exists" in again.stderr) == (2, True)
+    train = tgn("distill", "--dry-run", "--set", "steps=5")
+    assert "steps: 5" in train.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["generate", "--class", "square"], "tail classes: 0 = disc, 1 = bar, 2 = cross"),
+        (["generate", "--class", "9"], "valid: 0 = disc"),
+        (["generate", "--class", "0", "--noise", "2"], "less than or equal to 1"),
+        (["generate", "--class", "0", "--n", "0"], "greater than or equal to 1"),
+        (["generate", "--class", "0"], "tgn train"),
+        (["train"], "tgn distill"),
+        (["score"], "tgn distill"),
+        (["train", "--set", "preset=huge"], "preset"),
+        (["split", "nowhere"], "expected class folders"),
+        (["chips", "a.json", "b", "c"], "no image folder"),
+        (["trian"], "trian"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_2(fake_run, tgn, arguments, message):
+    done = tgn(*arguments)
+    assert done.code == 2, done.stderr
+    assert message in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UserError("wrong"), 2),
+        (OSError(errno.ENOSPC, "full"), 2),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_exit_codes(error, code, capsys):
+    def fails(**_):
+        raise error
+
+    with pytest.raises(SystemExit) as end:
+        console.run_app(fails)
+    assert end.value.code == code
+
+
+def test_a_bug_of_ours_is_not_hidden():
+    def fails(**_):
+        raise RuntimeError("ours")
+
+    with pytest.raises(RuntimeError, match="ours"):
+        console.run_app(fails)
+
+
+def test_the_demo_runs_every_stage_in_order(tmp_path):
+    verbs = [command[:2] for command in demo.commands(tmp_path, seed=0)]
+    order = ["scenes", "split", "distill", "train", "generate", "score"]
+    assert verbs[:6] == [["tgn", verb] for verb in order]
+    assert verbs[6:] == [["classify", "compare"], ["tgn", "report"]]
+    (tmp_path / demo.RUN).mkdir()
+    (tmp_path / demo.RUN / "run.yaml").write_text("")
+    assert ["tgn", "split"] not in [c[:2] for c in demo.commands(tmp_path, seed=0)]

@@ -1,0 +1,105 @@
+"""A published checkpoint in a run: the same images, and nothing that runs code."""
+
+import os
+
+import pytest
+import torch
+
+from tgn.backends import generate
+from tgn.data.images import to_u8
+from tgn.generation.cdtg.generator import Generator
+from tgn.generation.cdtg.importing import import_generator
+from tgn.generation.cdtg.published import _published_names
+from tgn.generation.cdtg.sample import open_studio
+from tgn.generation.cdtg.settings import DrawSettings
+from tgn.generation.generate import Request
+from tgn.kmdn.settings import DistillSettings
+from tgn.kmdn.stage import distill
+from tgn.runtime.errors import NotFoundError, UserError
+from tgn.runtime.progress import Silent
+
+QUICK = {"device": "cpu", "precision": "float32"}
+CHANNELS = {4: 8, 8: 8, 16: 8}
+
+
+@pytest.fixture
+def distilled(fake_run):
+    small = DistillSettings(steps=4, batch_size=8, bank_views=2, **QUICK)
+    distill(fake_run, small, Silent())
+    return fake_run
+
+
+def generator(classes: int) -> Generator:
+    torch.manual_seed(3)
+    return Generator(32, classes, 16, 2, CHANNELS, local_details=False).eval()
+
+
+def published(net: Generator, folder, **entries) -> str:
+    """Write a generator as the published code would."""
+    names = _published_names(len(net.mapping_network), len(net.blocks))
+    state = {names[ours]: value.clone() for ours, value in net.state_dict().items()}
+    state["noises.noise_0"] = torch.zeros(1, 1, 4, 4)
+    torch.save({"g_ema": state, "g": {}, **entries}, folder / "200000.pt")
+    return folder / "200000.pt"
+
+
+class Warned(Silent):
+    """Keeps warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def test_an_imported_generator_draws_its_own_images(distilled, tmp_path):
+    net = generator(classes=3)
+    imported = import_generator(distilled, published(net, tmp_path))
+    assert imported.classes == (1, 2, 3)  # the tail of the run
+    settings = DrawSettings(noise=1.0, block=4, **QUICK)
+    studio = open_studio(distilled, settings)
+    images, origins = studio.draw_block(2, 0, settings)
+    draws = [torch.Generator().manual_seed(seed) for _, seed in origins]
+    for draw in draws:
+        torch.randint(studio.bank.views, (), generator=draw)
+    noise = torch.stack([torch.randn(studio.painter.noise_dim, generator=draw) for draw in draws])
+    z, maps = noise[:, :16], net.split_noise(noise[:, 16:])
+    with torch.no_grad():
+        expected = net(z, torch.full((4,), 1), maps)  # published label 1 is the run's class 2
+    assert (to_u8(expected).int() - images.int()).abs().max() <= 1
+
+
+def test_drawing_from_features_is_warned_about(distilled, tmp_path):
+    import_generator(distilled, published(generator(4), tmp_path))
+    for noise, warnings in ((1.0, 0), (0.5, 1)):
+        progress = Warned()
+        settings = DrawSettings(noise=noise, n=2, **QUICK)
+        generate(distilled, Request((1,), tmp_path / f"out{noise}", settings), progress)
+        assert len(progress.warnings) == warnings
+
+
+def test_what_does_not_fit_is_refused(distilled, tmp_path):
+    with pytest.raises(UserError, match="has 7 classes, the run 3 tail classes of 4"):
+        import_generator(distilled, published(generator(7), tmp_path))
+    torch.save({"g": {}}, tmp_path / "x.pt")
+    with pytest.raises(UserError, match="no 'g_ema', it has g"):
+        import_generator(distilled, tmp_path / "x.pt")
+    with pytest.raises(NotFoundError, match="nowhere"):
+        import_generator(distilled, tmp_path / "nowhere.pt")
+    good = published(generator(3), tmp_path)
+    import_generator(distilled, good)
+    with pytest.raises(UserError, match="import into another run"):
+        import_generator(distilled, good)
+
+
+class Hostile:
+    def __reduce__(self):
+        return os.mkdir, ("owned",)
+
+
+def test_a_file_that_would_run_code_is_refused(distilled, tmp_path):
+    file = published(generator(3), tmp_path, extra=Hostile())
+    with pytest.raises(UserError, match="cannot read weights"):
+        import_generator(distilled, file)
+    assert not os.path.exists("owned")  # noqa: PTH110

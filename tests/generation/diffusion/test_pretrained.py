@@ -1,0 +1,178 @@
+"""A pretrained pipeline, here a tiny one with random weights, from tuning to drawing."""
+
+import json
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from tgn.backends import generate, trained_backend
+from tgn.data.images import read_image
+from tgn.data.manifest import read_manifest
+from tgn.data.prompts import read_prompts
+from tgn.generation.diffusion.pretrained import stage
+from tgn.generation.diffusion.pretrained.model import LORA, read_recipe, tuned_pipeline
+from tgn.generation.diffusion.pretrained.sample import FOLDER, open_studio
+from tgn.generation.diffusion.pretrained.settings import StableSampleSettings, StableSettings
+from tgn.generation.generate import Request
+from tgn.kmdn.settings import DistillSettings
+from tgn.kmdn.stage import distill
+from tgn.runtime.errors import NotFoundError, UserError
+from tgn.runtime.files import sha256_of
+from tgn.runtime.progress import Silent
+
+QUICK = {"device": "cpu", "precision": "float32"}
+
+
+def tiny_tokenizer(folder) -> CLIPTokenizer:
+    """Every letter is a word."""
+    letters = [*"abcdefghijklmnopqrstuvwxyz0123456789-"]
+    words = [*letters, *(f"{x}</w>" for x in letters), "<|startoftext|>", "<|endoftext|>"]
+    (folder / "vocab.json").write_text(json.dumps({word: k for k, word in enumerate(words)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    return CLIPTokenizer(
+        str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=32
+    )
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory) -> str:
+    """Write a tiny pipeline in the diffusers format."""
+    folder = tmp_path_factory.mktemp("pretrained")
+    torch.manual_seed(0)
+    tokenizer = tiny_tokenizer(folder)
+    text = CLIPTextConfig(
+        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=16, num_hidden_layers=1,
+        num_attention_heads=2, max_position_embeddings=32, projection_dim=16,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    unet = UNet2DConditionModel(
+        sample_size=16, in_channels=4, out_channels=4, block_out_channels=(8, 16),
+        layers_per_block=1, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), cross_attention_dim=16,
+        attention_head_dim=4, norm_num_groups=4,
+    )  # fmt: skip
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8), down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2, latent_channels=4, norm_num_groups=4,
+    )  # fmt: skip
+    pipeline = StableDiffusionPipeline(
+        vae=vae, text_encoder=CLIPTextModel(text), tokenizer=tokenizer, unet=unet,
+        scheduler=DDIMScheduler(steps_offset=1, clip_sample=False), safety_checker=None,
+        feature_extractor=None, requires_safety_checker=False,
+    )  # fmt: skip
+    pipeline.save_pretrained(folder / "model", safe_serialization=True)
+    return str(folder / "model")
+
+
+@pytest.fixture
+def distilled(fake_run):
+    distill(fake_run, DistillSettings(steps=4, batch_size=8, bank_views=2, **QUICK), Silent())
+    return fake_run
+
+
+def settings(model: str, **changes) -> StableSettings:
+    small = {"model": model, "steps": 3, "batch_size": 2, "rank": 2, "log_every": 1}
+    return StableSettings.model_validate({**QUICK, **small, **changes})
+
+
+def drawn(run, out, n, **changes):
+    small = {"n": n, "block": 2, "sampling_steps": 4}
+    chosen = StableSampleSettings.model_validate({**QUICK, **small, **changes})
+    return generate(run, Request(tuple(run.split().tail_classes), out, chosen), Silent())
+
+
+def test_a_pretrained_model_draws_from_real_images(distilled, model, tmp_path):
+    stage.train(distilled, settings(model), Silent())
+    assert trained_backend(distilled).title == "a pretrained model"
+    recipe = read_recipe(distilled.path / FOLDER)
+    assert (recipe.size, recipe.rank) == (32, 0)  # the model's own size
+    assert list((distilled.path / FOLDER / "grids").glob("*.png"))
+    drawn(distilled, tmp_path / "a", 3)
+    drawn(distilled, tmp_path / "b", 1)
+    drawn(distilled, tmp_path / "b", 3)
+    rows = {name: list(read_manifest(tmp_path / name)) for name in "ab"}
+    assert rows["a"] == rows["b"]
+    for row in rows["a"]:
+        assert sha256_of(tmp_path / "b" / row.file) == row.sha256
+        assert read_image(tmp_path / "b" / row.file)[0].size == (32, 32)
+
+
+def test_strength_is_how_far_a_drawing_is_from_its_source(distilled, model):
+    stage.train(distilled, settings(model), Silent())
+    label, away = distilled.split().tail_classes[0], []
+    for noise in (0.0, 0.5, 1.0):
+        chosen = StableSampleSettings(noise=noise, block=4, sampling_steps=8, guidance=1.0, **QUICK)
+        studio = open_studio(distilled, chosen)
+        images, origins = studio.draw_block(label, 0, chosen)
+        again, _ = studio.draw_block(label, 0, chosen)
+        assert torch.equal(images, again)
+        assert all(studio.bank.labels[source] == label for source, _ in origins)
+        away.append(images.float())
+    near, far = ((x - away[0]).abs().mean() for x in away[1:])
+    assert 0 < near < far
+    assert "licence" in studio.notes(chosen)[0]
+
+
+def test_lora_learns_and_goes_on_where_it_stopped(distilled, model, tmp_path):
+    class Stops(Silent):
+        left = 2
+
+        def advance(self, count: int = 1, note: str = "") -> None:
+            self.left -= count
+            if self.left == 0:
+                raise KeyboardInterrupt
+
+    file, tuned = distilled.path / FOLDER / LORA, settings(model, tuning="lora")
+    stage.train(distilled, tuned, Silent())
+    straight = file.read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        stage.train(distilled, tuned, Stops(), resume=False)
+    stage.train(distilled, tuned, Silent())
+    assert file.read_bytes() == straight
+    directory = distilled.path / FOLDER
+    lora = tuned_pipeline(directory, read_recipe(directory)).unet
+    parts = {name: p for name, p in lora.named_parameters() if "lora_B" in name}
+    assert any(p.abs().sum() > 0 for p in parts.values())  # they begin at zero
+    drawn(distilled, tmp_path / "tuned", 1)
+    file.write_bytes(straight[:-1] + bytes([straight[-1] ^ 1]))
+    with pytest.raises(UserError, match="not what tgn train wrote"):
+        drawn(distilled, tmp_path / "x", 1)
+
+
+def test_models_that_are_not_there_are_told_of(distilled, tmp_path):
+    with pytest.raises(UserError, match="--model DIR"):
+        stage.train(distilled, settings(""), Silent())
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="cannot be loaded"):
+        stage.train(distilled, settings(str(tmp_path / "empty")), Silent())
+    with pytest.raises(NotFoundError, match="stable-diffusion --model"):
+        open_studio(distilled, StableSampleSettings(**QUICK))
+
+
+def test_a_name_that_is_not_cached_says_what_to_do_without_a_network(distilled, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match="hf download nobody/nothing"):
+        stage.train(distilled, settings("nobody/nothing"), Silent())
+
+
+def test_prompts_are_enriched(fake_run):
+    split = fake_run.split()
+    plain = read_prompts(fake_run.path, split)
+    folder = split.classes[0].folder
+    file = fake_run.path / "prompts.yaml"
+    file.write_text(f"{folder}:\n  - red squares on sand\n")
+    assert read_prompts(fake_run.path, split)[0] == [*plain[0], "red squares on sand"]
+    assert read_prompts(fake_run.path, split)[1:] == plain[1:]
+    for wrong, message in (
+        ("nobody: [x]", "nobody"),
+        (f"{folder}: x", "list of sentences"),
+        ("[1, 2]", "class folders"),
+        ("{", "not YAML"),
+    ):
+        file.write_text(wrong)
+        with pytest.raises(UserError, match=message):
+            read_prompts(fake_run.path, split)

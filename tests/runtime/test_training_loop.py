@@ -1,0 +1,162 @@
+"""The loop: exact resume, interruption, NaN, and the log that matches the checkpoint."""
+
+import os
+import signal
+
+import pytest
+import torch
+from tests_support import damage
+
+from tgn.runtime.checkpoints import load_state
+from tgn.runtime.devices import Device
+from tgn.runtime.errors import DivergedError, UserError
+from tgn.runtime.files import read_json_lines
+from tgn.runtime.progress import Silent
+from tgn.runtime.settings import ComputeSettings, LoopSettings
+from tgn.runtime.training_loop import STATE, Job, run_steps
+
+DEVICE = Device(ComputeSettings(device="cpu", precision="float32"))
+
+
+class Toy:
+    """Linear regression on noise drawn from the global generator of the step."""
+
+    def __init__(self, stop_at=None, error=None):
+        torch.manual_seed(0)
+        self.net = torch.nn.Linear(4, 1)
+        self.optimizer = torch.optim.Adam(self.net.parameters(), 0.1)
+        self.stop_at, self.error = stop_at, error
+
+    def train_step(self, step):
+        if step == self.stop_at and isinstance(self.error, BaseException):
+            raise self.error
+        loss = (self.net(torch.randn(8, 4)) - 1).square().mean()
+        if step == self.stop_at:
+            loss = loss * float("nan")
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return {"loss": loss.detach()}
+
+    def state_dict(self):
+        return {"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state):
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def run(toy, folder, steps=10, resume=True, after_step=None):
+    settings = LoopSettings(steps=steps, log_every=1, save_every=4)
+    run_steps(toy, settings, Job(folder, DEVICE, Silent(), resume), after_step=after_step)
+    return toy.net.weight.detach().clone()
+
+
+def test_resume_equals_one_go_bit_for_bit(tmp_path):
+    whole = run(Toy(), tmp_path / "a")
+    run(Toy(), tmp_path / "b", steps=6)
+    assert torch.equal(run(Toy(), tmp_path / "b"), whole)
+    logs = [list(read_json_lines(tmp_path / d / "metrics.jsonl")) for d in "ab"]
+    assert logs[0] == logs[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_for_the_end_of_its_step(tmp_path, number):
+    class Told(Toy):
+        def train_step(self, step):
+            if step == 6:
+                os.kill(os.getpid(), number)
+            return super().train_step(step)
+
+    whole, before = run(Toy(), tmp_path / "a"), signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt):
+        run(Told(), tmp_path / "b")
+    assert signal.getsignal(number) is before
+    assert load_state(tmp_path / "b" / STATE)["step"] == 7
+    assert torch.equal(run(Toy(), tmp_path / "b"), whole)
+
+
+def test_a_second_signal_ends_at_once_without_a_checkpoint(tmp_path):
+    class Told(Toy):
+        def train_step(self, step):
+            for _ in range(2 * (step == 6)):
+                os.kill(os.getpid(), signal.SIGINT)
+            return super().train_step(step)
+
+    with pytest.raises(SystemExit):
+        run(Told(), tmp_path)
+    assert load_state(tmp_path / STATE)["step"] == 4
+
+
+def test_an_interrupted_run_saves_and_continues(tmp_path):
+    whole = run(Toy(), tmp_path / "a")
+    with pytest.raises(KeyboardInterrupt):
+        run(Toy(stop_at=6, error=KeyboardInterrupt()), tmp_path / "b")
+    assert torch.equal(run(Toy(), tmp_path / "b"), whole)
+
+
+def test_a_killed_run_goes_on_from_the_checkpoint_and_drops_lost_lines(tmp_path):
+    whole = run(Toy(), tmp_path / "a")
+    with pytest.raises(RuntimeError):
+        run(Toy(stop_at=6, error=RuntimeError("power cut")), tmp_path / "b")
+    assert torch.equal(run(Toy(), tmp_path / "b"), whole)
+    steps = [row["step"] for row in read_json_lines(tmp_path / "b" / "metrics.jsonl")]
+    assert steps == list(range(1, 11))
+
+
+def test_nan_stops_with_step_and_name_and_keeps_the_last_checkpoint(tmp_path):
+    with pytest.raises(DivergedError, match="step 7: loss became NaN"):
+        run(Toy(stop_at=6), tmp_path / "b")
+    assert torch.equal(run(Toy(), tmp_path / "b"), run(Toy(), tmp_path / "a"))
+
+
+def test_no_resume_starts_anew(tmp_path):
+    whole = run(Toy(), tmp_path / "a")
+    other = Toy(stop_at=99)
+    torch.nn.init.zeros_(other.net.weight)
+    assert not torch.equal(run(other, tmp_path / "a", resume=False), whole)
+
+
+def test_a_new_beginning_that_is_killed_does_not_bring_the_old_training_back(tmp_path):
+    run(Toy(), tmp_path / "a", steps=7)
+    with pytest.raises(RuntimeError):
+        run(Toy(stop_at=2, error=RuntimeError()), tmp_path / "a", resume=False)
+    seen = []
+    run(Toy(), tmp_path / "a", after_step=seen.append)
+    assert seen[0] == 1
+
+
+def test_other_settings_do_not_go_on_with_a_checkpoint(tmp_path):
+    run(Toy(), tmp_path / "a", steps=5)
+    job = Job(tmp_path / "a", DEVICE, Silent())
+    with pytest.raises(UserError, match=r"seed differ\); take those again"):
+        run_steps(Toy(), LoopSettings(steps=8, seed=1), job)
+    run_steps(Toy(), LoopSettings(steps=8, log_every=2), job)
+
+
+def test_a_checkpoint_of_something_else_is_refused(tmp_path):
+    run(Toy(), tmp_path / "a")
+    wider = Toy()
+    wider.net = torch.nn.Linear(5, 1)
+    with pytest.raises(UserError, match="does not fit these settings"):
+        run(wider, tmp_path / "a")
+
+
+def test_what_after_step_returns_is_logged(tmp_path):
+    seen = {3: {"score": 0.5}}
+    run(Toy(), tmp_path / "a", after_step=seen.get)
+    rows = {row["step"]: row for row in read_json_lines(tmp_path / "a" / "metrics.jsonl")}
+    assert rows[3]["score"] == 0.5
+    assert "score" not in rows[4]
+
+
+@pytest.mark.parametrize("how", ["cut short", "one bit"])
+def test_a_training_goes_on_from_the_state_before(tmp_path, how):
+    whole = run(Toy(), tmp_path / "a")
+    run(Toy(), tmp_path / "b", steps=9)  # saved after 4, 8 and 9 steps
+    damage(tmp_path / "b" / "state.pt", how)
+    assert torch.equal(run(Toy(), tmp_path / "b"), whole)
+    damage(tmp_path / "b" / "state.pt", how)
+    damage(tmp_path / "b" / "state.before.pt", how)
+    with pytest.raises(UserError, match="--no-resume starts anew"):
+        run(Toy(), tmp_path / "b")

@@ -1,0 +1,238 @@
+import json
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from score_support import FOLDERS, picture, save, write_generated
+from torchvision.models import squeezenet1_1
+
+from tgn.data.splits.folds import Folds, write_folds
+from tgn.metrics.proportions import thin_to_proportions
+from tgn.models import extractors
+from tgn.models.backbones import build_backbone, load_classifier, save_classifier
+from tgn.models.settings import BackboneSettings
+from tgn.runtime.checkpoints import save_weights
+from tgn.runtime.errors import UserError
+from tgn.runtime.files import sha256_of, write_json
+from tgn.runtime.progress import Silent
+from tgn.scoring.class_predictors import NOT_SEEN, SEEN
+from tgn.scoring.results import COLUMNS, Scores, table_rows
+from tgn.scoring.score import score_run
+from tgn.scoring.settings import ScoreSettings
+
+
+def score(run, folder=None, **settings):
+    return score_run(run, ScoreSettings(device="cpu", **settings), folder, Silent())
+
+
+def test_figures_say_what_the_images_are(mixed):
+    scores, path = score(mixed)
+    pale, dark, single = scores.classes
+    assert (pale.name, pale.num_generated, pale.num_real) == ("pale", 12, 12)
+    assert pale.copies.share.value == 1
+    assert pale.copies.nearest[0].distance == 0
+    assert pale.copies.nearest[0].generated.startswith("generated/pale/")
+    assert (mixed.path / pale.copies.nearest[0].real).resolve().is_file()
+    assert pale.feature_diversity.ratio == pytest.approx(1)
+    assert dark.feature_diversity.generated == 0
+    assert dark.feature_diversity.ratio == 0
+    assert dark.kid.value > pale.kid.value
+    assert single.kid is single.copies is None
+    assert single.feature_diversity.ratio is None
+    assert "1 real" in " ".join(single.notes)
+    assert scores.pooled.feature_diversity.real == pytest.approx(
+        (pale.feature_diversity.real + dark.feature_diversity.real) / 2
+    )
+    assert path == mixed.path / "scores" / "generated-tail.json"
+    assert Scores.model_validate_json(path.read_text()) == scores
+    assert json.loads(path.read_text())["classes"][1]["feature_diversity"]["ratio"] == 0
+
+
+def test_what_is_missing_is_said(mixed):
+    scores, _ = score(mixed)
+    assert set(scores.not_computed) == {
+        "lpips_diversity", "agreement", "clip_agreement, cmmd", "class absent",
+        "classification_accuracy",
+    }  # fmt: skip
+    assert "squeezenet1_1" in scores.not_computed["lpips_diversity"]
+    assert "generate --class absent" in scores.not_computed["class absent"]
+    assert all(entry.fid is None for entry in (*scores.classes, scores.pooled))
+    assert (
+        "FID not reported: 12 generated, 12 real, both must be >= 2048" in scores.classes[0].notes
+    )
+    assert scores.extractor.name == "tail"
+    assert len(scores.extractor.weights_sha256) == 64
+    assert scores.size == 16
+
+
+def test_the_rest_is_computed_where_files_are_given(mixed, tmp_path):
+    torch.save(squeezenet1_1(weights=None).state_dict(), tmp_path / "squeeze.pth")
+    scores, _ = score(
+        mixed,
+        lpips=f"squeeze:{tmp_path / 'squeeze.pth'}",
+        classifier=mixed.path / "kmdn" / "tail.safetensors",
+        min_count_for_fid=10,
+        size=32,
+    )
+    pale, dark, _ = scores.classes
+    assert set(scores.not_computed) == {
+        "clip_agreement, cmmd", "class absent", "classification_accuracy",
+    }  # fmt: skip
+    assert pale.fid.value == pytest.approx(0, abs=1e-6)
+    assert dark.fid is None
+    assert pale.lpips_diversity.ratio == pytest.approx(1, rel=1e-4)
+    assert dark.lpips_diversity.generated == pytest.approx(0, abs=1e-6)
+    assert 0 <= scores.pooled.agreement.low <= scores.pooled.agreement.value <= 1
+    weights = [entry.num_generated for entry in scores.classes]
+    shares = [entry.agreement.value for entry in scores.classes]
+    assert scores.pooled.agreement.value == pytest.approx(np.average(shares, weights=weights))
+    assert scores.lpips.name == "lpips 0.1 squeeze"
+
+
+def test_small_sets_are_refused_in_words(mixed):
+    scores, _ = score(mixed)
+    notes = " ".join(scores.classes[0].notes)
+    assert "recall, density and coverage not reported: 12 generated, 12 real" in notes
+    assert scores.classes[0].manifold is None
+    assert scores.pooled.manifold.precision.value > 0.5  # 20 of each
+    assert scores.classes[0].vendi.generated == pytest.approx(scores.classes[0].vendi.real)
+    assert scores.classes[1].vendi.generated == pytest.approx(1, abs=1e-3)  # one picture, repeated
+
+
+def test_clip_judges_where_it_is_given(mixed, tmp_path):
+    guide = open_clip.create_model("ViT-S-32-alt")
+    save_weights(tmp_path / "clip.safetensors", guide.state_dict())
+    scores, _ = score(mixed, clip=f"ViT-S-32-alt:{tmp_path / 'clip.safetensors'}")
+    assert set(scores.not_computed) == {
+        "lpips_diversity", "agreement", "class absent", "classification_accuracy",
+    }  # fmt: skip
+    assert scores.clip.weights_sha256 == sha256_of(tmp_path / "clip.safetensors")
+    assert 0 <= scores.pooled.clip_agreement.value <= 1
+    own, _ = score(mixed, extractor=f"clip/ViT-S-32-alt:{tmp_path / 'clip.safetensors'}")
+    assert own.extractor == scores.clip
+    pale, dark, _ = scores.classes
+    assert pale.cmmd == pytest.approx(0, abs=1e-3)
+    assert dark.cmmd > pale.cmmd
+
+
+def test_features_are_kept_and_found_by_content(mixed, monkeypatch):
+    first, _ = score(mixed)
+    looked = []
+    plain = extractors.apply_network
+    monkeypatch.setattr(
+        extractors, "apply_network", lambda *given: looked.append(len(given[1])) or plain(*given)
+    )
+    assert score(mixed)[0] == first
+    assert looked == []
+    save(mixed.path / "generated" / "dark" / "0.png", picture("dark", "another"))
+    assert score(mixed)[0] != first
+    assert looked == [37]
+    score(mixed, keep_features=False)
+    assert looked == [37, 37, 24]
+
+
+def test_accuracy_score_is_read_if_it_is_of_these_images(mixed):
+    entry = {"mean": 0.4, "half_width": 0.1, "values": []}
+    other = {"mean": 0.5, "half_width": None, "values": []}
+    found = {
+        "seeds": 3,
+        "generated_sha256": sha256_of(mixed.path / "generated" / "manifest.jsonl"),
+        "recipes": {"generated-tail-only": {"tail": entry}, "real-tail-only": {"tail": other}},
+    }
+    write_json(mixed.path / "compare.json", found)
+    accuracy = score(mixed)[0].classification_accuracy
+    assert (accuracy.generated.low, accuracy.generated.value) == pytest.approx((0.3, 0.4))
+    assert accuracy.real.value == 0.5
+    write_json(mixed.path / "compare.json", {**found, "generated_sha256": "of others"})
+    assert score(mixed)[0].classification_accuracy is None
+
+
+def test_own_classifier_is_found_and_said_to_know_the_sources(mixed):
+    folder = mixed.path / "classify" / "ce"
+    save_classifier(
+        folder / "classifier.safetensors", load_classifier(mixed.path / "kmdn" / "tail.safetensors")
+    )
+    write_json(folder / "metrics.json", {"generated_images": 9})
+    assert score(mixed)[0].classifier is None
+    write_json(folder / "metrics.json", {"generated_images": 0})
+    scores, _ = score(mixed)
+    assert scores.classifier.seen == SEEN
+    assert scores.pooled.agreement is not None
+
+
+def test_folds_judge_only_what_they_have_not_seen(mixed):
+    """Net 0 says 'pale' and net 1 says 'dark', whatever they see; sources decide who is asked."""
+    folder = mixed.path / "classify" / "f"
+    for fold, says in enumerate((1, 2)):
+        net = build_backbone(BackboneSettings(size=16), FOLDERS)
+        torch.nn.init.zeros_(net.net.fc.weight)
+        net.net.fc.bias.data = torch.eye(5)[says]
+        save_classifier(
+            mixed.path / "classify" / "f" / f"fold-{fold}" / "classifier.safetensors", net
+        )
+    fold_of = {f"pale/{i}.png": i % 2 for i in range(12)}
+    write_folds(folder, Folds(count=2, fold_of=fold_of))
+    sources = [f"pale/{i}.png" for i in range(12)]
+    pictures = {"pale": [picture("pale", f"pale/{i}.png") for i in range(12)]}
+    write_generated(mixed.path / "generated", pictures, sources)
+    scores, _ = score(mixed)
+    assert scores.classifier.seen == NOT_SEEN
+    assert scores.pooled.agreement.value == 0.5
+
+
+def test_same_seed_same_file(mixed):
+    _, path = score(mixed)
+    first = path.read_bytes()
+    score(mixed)
+    assert path.read_bytes() == first
+    score(mixed, seed=1)
+    assert path.read_bytes() != first
+
+
+def test_pooled_distance_is_blind_to_the_mixture_of_classes(run):
+    def pooled(pale, dark):
+        numbers = {"pale": pale, "dark": dark}
+        folder = run.path / f"mix {pale}"
+        write_generated(
+            folder, {c: [picture(c, f"new {i}") for i in range(n)] for c, n in numbers.items()}
+        )
+        return score(run, folder)[0].pooled
+
+    even, lopsided = pooled(12, 8), pooled(12, 80)
+    assert (even.num_compared, lopsided.num_compared) == (20, 20)
+    assert abs(even.kid.value - lopsided.kid.value) < 4 * even.kid.standard_error
+
+
+def test_thinning():
+    labels = torch.tensor([0] * 5 + [1] * 100 + [2] * 100)
+    rows = thin_to_proportions(labels, [10, 40, 0], seed=0)
+    assert torch.bincount(labels[rows]).tolist() == [5, 20]
+    assert torch.equal(rows, thin_to_proportions(labels, [10, 40, 0], seed=0))
+    assert len(thin_to_proportions(labels, [0, 0, 0], seed=0)) == 0
+
+
+def test_table(mixed):
+    scores, _ = score(mixed)
+    rows = table_rows(scores)
+    assert [row[0] for row in rows] == ["pale", "dark", "single", "pooled"]
+    assert {len(row) for row in rows} == {len(COLUMNS)}
+    assert "±" in rows[0][3]
+    assert rows[0][7].endswith("= 1.00")
+    assert rows[2][3] == "-"
+
+
+def test_wrong_input(run, tmp_path):
+    with pytest.raises(UserError, match="tgn generate"):
+        score(run)
+    write_generated(run.path / "generated", {})
+    with pytest.raises(UserError, match="no images are kept"):
+        score(run)
+    write_generated(run.path / "generated", {"pale": [picture("pale", "new")]})
+    other = tmp_path / "other.safetensors"
+    save_classifier(other, build_backbone(BackboneSettings(size=16), ("cat", "dog")))
+    with pytest.raises(UserError, match="does not know the classes pale; it knows: cat, dog"):
+        score(run, classifier=other)
+    (run.path / "kmdn" / "tail.safetensors").unlink()
+    with pytest.raises(UserError, match="tgn distill"):
+        score(run)

@@ -1,6 +1,0 @@
-"""What every stage shares and no stage owns: files, settings, runs, data, backbones, loops.
-
-Shape letters used in all docstrings: B batch, C classes (or channels where said), K bins,
-D feature, N rows of a set, H W space, T temperature. Images: ``_pm1`` floats in [-1, 1],
-``_u8`` bytes in 0..255, both [B, bands, H, W].
-"""

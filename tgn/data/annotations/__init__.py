@@ -1,0 +1,1 @@
+"""Annotations of objects: file formats, types, and chips cut from them."""

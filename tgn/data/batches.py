@@ -1,0 +1,67 @@
+"""Batches of a training: rows drawn by (seed, step), and made ahead in a thread."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from tgn.runtime.errors import DataError
+from tgn.runtime.seeds import generator
+
+Made = TypeVar("Made")
+
+
+class Ahead(Generic[Made]):
+    """Makes the batch of step t + 1 in a thread while step t is trained on.
+
+    Args:
+        make: from a step to what it needs; a function of the step alone, safe to call in a thread.
+        steps: how many there are.
+        in_thread: False makes each batch when it is asked for. Where the step itself works on all
+            cores of the CPU, a second worker only holds up its threads, which wait for one another.
+    """
+
+    def __init__(self, make: Callable[[int], Made], steps: int, in_thread: bool = True) -> None:
+        self._make, self._steps, self._in_thread = make, steps, in_thread
+        self._thread = ThreadPoolExecutor(1)
+        self._coming: tuple[int, Future[Made]] | None = None
+
+    def __call__(self, step: int) -> Made:
+        """Return what ``make(step)`` returns, or raise what it raises."""
+        expected, self._coming = self._coming, None
+        ready = expected is not None and expected[0] == step
+        made = expected[1].result() if expected and ready else self._make(step)
+        if self._in_thread and step + 1 < self._steps:
+            self._coming = (step + 1, self._thread.submit(self._make, step + 1))
+        return made
+
+
+class BatchSampler:
+    """Draws the rows of training step t as a function of (seed, t) alone: resume needs no state.
+
+    Args:
+        labels: [N] class indices.
+        batch_size: rows a step, drawn with replacement across steps.
+        balanced: draw the class first, uniformly over the classes present (class-balanced
+            sampling, Kang et al. 2020, arXiv 1910.09217, eq. 1 with q = 0); else every row is
+            as likely as another.
+        seed: seed of the whole run.
+    """
+
+    def __init__(self, labels: Tensor, batch_size: int, balanced: bool, seed: int) -> None:
+        if len(labels) == 0:
+            raise DataError("no images to draw batches from; check the split")
+        self.batch_size = batch_size
+        self.seed = seed
+        counts = torch.bincount(labels)
+        weight = (
+            1.0 / counts.clamp(min=1).double() if balanced else torch.ones(len(counts)).double()
+        )
+        self._weights = weight[labels].double()
+
+    def rows(self, step: int) -> Tensor:
+        """Return the row numbers [batch_size] of one step."""
+        draw = generator(self.seed, "batch", step)
+        return torch.multinomial(self._weights, self.batch_size, replacement=True, generator=draw)

@@ -1,0 +1,142 @@
+"""A listed set of image files as batches of bytes, cached in memory where it fits."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tgn.data.images import decode_resized
+from tgn.data.shards import read_file
+from tgn.runtime.errors import DataError
+
+CACHE_BYTES = 2 << 30
+DECODE_THREADS = 4
+
+Checks = NDArray[np.uint64]
+
+
+def check_of(data: bytes) -> int:
+    """Return the first 64 bits of the SHA-256 of a file's content."""
+    return check_from(hashlib.sha256(data).hexdigest())
+
+
+def check_from(sha256: str) -> int:
+    """Return the first 64 bits of a hexadecimal SHA-256."""
+    return int(sha256[:16], 16)
+
+
+class Under(Sequence[Path]):
+    """Files below one folder, kept as names: a million paths would take half a gigabyte.
+
+    Args:
+        root: the folder.
+        names: relative to it, with "/".
+    """
+
+    def __init__(self, root: Path, names: Sequence[str]) -> None:
+        self.root, self.names = root, names
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, row: int) -> Path: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> "Under": ...
+
+    def __getitem__(self, row: int | slice) -> "Path | Under":
+        if isinstance(row, slice):
+            return Under(self.root, self.names[row])
+        return self.root / self.names[row]
+
+    def pick(self, rows: Sequence[int]) -> "Under":
+        """Return the files of some rows."""
+        return Under(self.root, [self.names[row] for row in rows])
+
+
+class ImageSet:
+    """Images of one size with their labels.
+
+    Args:
+        files: image files, N of them.
+        labels: class index of each file, N whole numbers.
+        size: side in pixels; every file is resized to size x size.
+        bands: 3 for RGB, 1 for greyscale.
+        cache_bytes: sets that need less are decoded once and kept; others at every use.
+        checks: what `check_of` said of each file's content when it was listed, [N] uint64; a file
+            that has changed is an error at its first use. None checks nothing.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        labels: Sequence[int],
+        size: int,
+        bands: int = 3,
+        cache_bytes: int = CACHE_BYTES,
+        checks: Checks | None = None,
+    ) -> None:
+        if len(files) != len(labels):
+            raise DataError(f"{len(files)} files but {len(labels)} labels")
+        self.files = files
+        self.labels = torch.tensor(list(labels), dtype=torch.int64)
+        self.size = size
+        self.bands = bands
+        self.checks = checks
+        self._cache: Tensor | None = None
+        self._fits = len(self.files) * bands * size * size <= cache_bytes
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def batch(self, index: Tensor) -> Tensor:
+        """Return images_u8 [B, bands, size, size] of the rows in ``index`` [B]."""
+        if self._fits:
+            if self._cache is None:
+                self._cache = self._decode(range(len(self.files)))
+            return self._cache[index]
+        return self._decode(index.tolist())
+
+    def batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (images_u8, labels) over the whole set in its order."""
+        for rows in torch.arange(len(self)).split(batch_size):
+            yield self.batch(rows), self.labels[rows]
+
+    def rows_of(self, label: int) -> Tensor:
+        """Return the row numbers of one class, [n]."""
+        return (self.labels == label).nonzero().flatten()
+
+    def subset(self, rows: Tensor) -> "ImageSet":
+        """Return the images of the rows [n] as a set, with their pixels if decoded."""
+        picked, files = rows.tolist(), self.files
+        chosen = files.pick(picked) if isinstance(files, Under) else [files[k] for k in picked]
+        checks = None if self.checks is None else self.checks[rows.numpy()]
+        part = ImageSet(chosen, self.labels[rows].tolist(), self.size, self.bands, checks=checks)
+        if self._cache is not None:
+            part._cache, part._fits = self._cache[rows], True
+        return part
+
+    def _decode(self, rows: Sequence[int]) -> Tensor:
+        def read(row: int) -> np.ndarray:
+            file = self.files[row]
+            try:
+                data = read_file(file)
+                if self.checks is not None and check_of(data) != self.checks[row]:
+                    raise DataError("its content is not what it was")
+                return decode_resized(data, file.name, self.size, self.bands)
+            except (DataError, FileNotFoundError) as error:
+                raise DataError(
+                    f"{file}: {error}; put the file back, or make the run (or images) anew"
+                ) from None
+
+        if not rows:
+            return torch.empty(0, self.bands, self.size, self.size, dtype=torch.uint8)
+        with ThreadPoolExecutor(DECODE_THREADS) as pool:
+            return torch.from_numpy(np.stack(list(pool.map(read, rows))))

@@ -1,0 +1,214 @@
+"""The record of generated images: one line of JSON an image."""
+
+import hashlib
+import sqlite3
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from tgn.data.image_set import ImageSet, Under, check_from
+from tgn.data.images import SUFFIXES
+from tgn.data.shards import is_there, on_disk
+from tgn.data.split import Split
+from tgn.runtime.errors import NotFoundError, UserError
+from tgn.runtime.files import append_text, atomic_path, read_json_lines, sha256_of, write_text
+
+MANIFEST = "manifest.jsonl"
+FILTERED = "manifest.filtered.jsonl"  # the rows that tgn filter or tgn app has kept
+
+
+class ManifestRow(BaseModel):
+    """What made one generated image; images of other generators lack most of it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    file: str  # relative to the manifest's folder, with "/"
+    folder: str  # the class's folder name
+    class_index: int
+    index: int  # number of the image within its class
+    seed: int = 0
+    noise: float | None = None  # r in [0, 1]
+    how: str = ""  # what else its backend was told, as JSON
+    source: int = -1  # row of the feature bank
+    source_file: str = ""  # the real training image of that row
+    weights_sha256: str = ""
+    sha256: str = ""  # of the image file
+
+    @field_validator("file")
+    @classmethod
+    def _stays_inside(cls, value: str) -> str:
+        path = PurePosixPath(value)
+        if path.is_absolute() or ".." in path.parts or "\\" in value:
+            raise ValueError("must be a relative path inside the folder")
+        return value
+
+
+def read_manifest(folder: Path) -> Iterator[ManifestRow]:
+    """Yield the rows of ``folder/manifest.jsonl``, also of images that were filtered out.
+
+    Raises:
+        NotFoundError: if the folder has no manifest.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise NotFoundError(f"no {path}; make images with: tgn generate --class all")
+    yield from _rows(path)
+
+
+def used_manifest(folder: Path) -> Path:
+    """Return the file that says which images of a folder count: what was kept, else all."""
+    filtered = folder / FILTERED
+    return filtered if filtered.is_file() else folder / MANIFEST
+
+
+def rows_in_use(folder: Path, split: Split) -> Iterator[ManifestRow]:
+    """Yield the rows of a folder's images, without those that were filtered out.
+
+    Raises:
+        NotFoundError: if the folder has no images of the split's classes.
+        UserError: if a row names a class that the split does not have.
+    """
+    filtered, known = folder / FILTERED, {entry.folder for entry in split.classes}
+    for row in _rows(filtered) if filtered.is_file() else all_rows(folder, split):
+        if row.folder not in known:
+            raise UserError(
+                f"{used_manifest(folder)} has class {row.folder!r}, which the run does not; "
+                f"it has: {', '.join(entry.folder for entry in split.classes)}"
+            )
+        yield row
+
+
+def all_rows(folder: Path, split: Split) -> Iterator[ManifestRow]:
+    """Yield the manifest's rows, or rows for the class folders of a folder that has none.
+
+    Raises:
+        NotFoundError: if there is neither.
+    """
+    if (folder / MANIFEST).is_file():
+        yield from read_manifest(folder)
+        return
+    index = -1
+    for label, entry in enumerate(split.classes):
+        for index, path in enumerate(_pictures(folder / entry.folder)):
+            yield ManifestRow(
+                file=path.relative_to(folder).as_posix(),
+                folder=entry.folder,
+                class_index=label,
+                index=index,
+            )
+    if index < 0:
+        raise NotFoundError(
+            f"{folder} has no {MANIFEST} and no images in folders named as the run's classes; "
+            "make images with: tgn generate --class all"
+        )
+
+
+def _rows(path: Path) -> Iterator[ManifestRow]:
+    return (ManifestRow.model_validate(row) for row in read_json_lines(path))
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
+
+
+def image_set(
+    folder: Path, rows: Iterable[ManifestRow], split: Split, size: int, bands: int = 3
+) -> ImageSet:
+    """Return the images of manifest rows, labelled by the split's class order."""
+    index_of = {entry.folder: k for k, entry in enumerate(split.classes)}
+    names, labels, checks = [], array("q"), array("Q")
+    for row in rows:
+        names.append(row.file)
+        labels.append(index_of[row.folder])
+        if row.sha256:
+            checks.append(check_from(row.sha256))
+    known = np.array(checks, np.uint64) if len(checks) == len(names) else None
+    return ImageSet(Under(folder, names), labels, size, bands, checks=known)
+
+
+def fingerprint(folder: Path, split: Split) -> str:
+    """Return a SHA-256 that changes with the set of images in use.
+
+    Raises:
+        NotFoundError: if there is no image.
+    """
+    path = used_manifest(folder)
+    if path.is_file():
+        return sha256_of(path)
+    digest = hashlib.sha256()
+    for row in rows_in_use(folder, split):
+        digest.update(f"{row.file} {(folder / row.file).stat().st_size}\n".encode())
+    return digest.hexdigest()
+
+
+def write_filtered(folder: Path, kept: Sequence[ManifestRow]) -> None:
+    """Write which rows count from now on; nothing is deleted."""
+    write_text(folder / FILTERED, "".join(row.model_dump_json() + "\n" for row in kept))
+
+
+class ManifestWriter:
+    """Adds rows while images are written; a kill loses no row of a whole image for long.
+
+    Each process appends to a part file of its own; :meth:`finish` joins the parts, sorted, into
+    ``manifest.jsonl`` in one atomic step. Rows are streamed: memory does not grow with them.
+    """
+
+    def __init__(self, folder: Path, rank: int = 0) -> None:
+        self.folder = folder
+        self._part = folder / f"manifest.part-{rank}.jsonl"
+
+    def rows(self) -> Iterator[ManifestRow]:
+        """Yield the known rows whose image is there; one that was written twice comes twice."""
+        for path in [self.folder / MANIFEST, *self._parts()]:
+            if path.is_file():
+                for row in _rows(path):
+                    if is_there(self.folder / row.file):
+                        yield row
+
+    def append(self, rows: Sequence[ManifestRow]) -> None:
+        """Add the rows of images that are on the disk."""
+        if not rows:
+            return
+        append_text(self._part, "".join(row.model_dump_json() + "\n" for row in rows))
+
+    def finish(self) -> None:
+        """Join all parts into the manifest (main process, after all have written)."""
+        self._replace(self.rows())
+
+    def forget(self, folders: Sequence[str]) -> None:
+        """Delete the images of some classes and their rows."""
+        gone = {on_disk(self.folder / row.file) for row in self.rows() if row.folder in folders}
+        self._replace(row for row in self.rows() if row.folder not in folders)
+        for path in gone:
+            path.unlink()
+
+    def _parts(self) -> list[Path]:
+        return sorted(self.folder.glob("manifest.part-*.jsonl"))
+
+    def _replace(self, rows: Iterable[ManifestRow]) -> None:
+        path = self.folder / MANIFEST
+        before = sha256_of(path) if path.is_file() else ""
+        with atomic_path(path) as temporary:
+            with temporary.open("w", encoding="utf-8") as file:
+                file.writelines(_sorted_lines(rows))
+            # Another set of images: what was kept of the old one says nothing of it.
+            if sha256_of(temporary) != before:
+                (self.folder / FILTERED).unlink(missing_ok=True)
+        for part in self._parts():
+            part.unlink()
+
+
+def _sorted_lines(rows: Iterable[ManifestRow]) -> Iterator[str]:
+    """Yield lines by class and number, the last one written of each; sorted on the disk."""
+    with closing(sqlite3.connect("")) as table:
+        table.execute("create table lines (class, number, line, primary key (class, number))")
+        table.executemany(
+            "insert or replace into lines values (?, ?, ?)",
+            ((row.class_index, row.index, row.model_dump_json()) for row in rows),
+        )
+        for (line,) in table.execute("select line from lines order by class, number"):
+            yield f"{line}\n"

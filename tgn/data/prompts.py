@@ -1,0 +1,62 @@
+"""What is said of each class to networks that read."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from tgn.data.split import Split
+from tgn.runtime.errors import UserError
+
+TEMPLATES = (
+    "an aerial image of a {}",
+    "a satellite photo of a {}",
+    "a {} seen from above",
+    "an overhead view of a {}",
+)
+FILE = "prompts.yaml"
+
+Prompts = Sequence[Sequence[str]]
+"""At least one for each class, in the order of the classes."""
+
+
+def prompts_of(names: Sequence[str]) -> list[list[str]]:
+    """Return the prompts of each class, in the order of ``names``."""
+    return [[template.format(name) for template in TEMPLATES] for name in names]
+
+
+def read_prompts(folder: Path, split: Split) -> list[list[str]]:
+    """Return the prompts of each class: made from its name, and those that the user wrote.
+
+    Args:
+        folder: of the run; its ``prompts.yaml``, if there is one, has a list of descriptions for
+            any class folder.
+        split: of the run.
+
+    Raises:
+        UserError: if the file is not such a list, or names a class that the run does not have.
+    """
+    written = _read(folder / FILE)
+    folders = [entry.folder for entry in split.classes]
+    if strange := sorted(set(written) - set(folders)):
+        raise UserError(
+            f"{folder / FILE} has class {strange[0]!r}; the run has: {', '.join(folders)}"
+        )
+    made = zip(folders, prompts_of(split.names), strict=True)
+    return [[*prompts, *written.get(name, [])] for name, prompts in made]
+
+
+def _read(path: Path) -> dict[str, list[str]]:
+    if not path.is_file():
+        return {}
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: expected class folders, each with a list of descriptions")
+    for name, descriptions in found.items():
+        is_list = isinstance(descriptions, list) and bool(descriptions)
+        if not is_list or not all(isinstance(x, str) and x.strip() for x in descriptions):
+            raise UserError(f"{path}: {name!r} has {descriptions!r}, expected a list of sentences")
+    return {str(name): list(descriptions) for name, descriptions in found.items()}

@@ -1,0 +1,102 @@
+"""Run directories: where the stages of one experiment meet."""
+
+import os
+import platform
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tgn.data.split import Split, read_split
+from tgn.runtime.config import Settings
+from tgn.runtime.errors import NotFoundError, UserError
+from tgn.runtime.files import write_text
+
+RECORDED_PACKAGES = ("torch", "torchvision", "timm", "open_clip_torch", "numpy", "scipy")
+
+
+def runs_root() -> Path:
+    """Return the folder of all runs: ``$TGN_RUNS``, else ``checkpoints`` in this folder."""
+    return Path(os.environ.get("TGN_RUNS", "checkpoints"))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run directory."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The run's name, also the name of its folder."""
+        return self.path.name
+
+    def split(self) -> Split:
+        """Return the class order and the parts of the data."""
+        return read_split(self.path / "split.json")
+
+    def record(self, verb: str, settings: Settings, **facts: Any) -> None:
+        """Write ``<verb>.yaml``: resolved settings, versions and facts, before work begins."""
+        entry = {
+            "verb": verb,
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "settings": settings.model_dump(mode="json"),
+            "versions": {name: version(name) for name in RECORDED_PACKAGES},
+            "python": platform.python_version(),
+            **facts,
+        }
+        write_text(self.path / f"{verb}.yaml", yaml.safe_dump(entry, sort_keys=False))
+
+    def recorded(self, verb: str) -> dict[str, Any] | None:
+        """Return what :meth:`record` wrote for a verb, or None."""
+        path = self.path / f"{verb}.yaml"
+        return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def check_name(name: str, option: str) -> None:
+    """Refuse what is no plain folder name.
+
+    Raises:
+        UserError: naming the option.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][\w.+-]{0,80}", name):
+        raise UserError(
+            f"{option} got {name!r}, expected at most 81 letters, digits, '-', '_', '+' and '.'"
+        )
+
+
+def create_run(name: str) -> Run:
+    """Make a new, empty run directory.
+
+    Raises:
+        UserError: for a name that is no plain folder name, or is taken.
+    """
+    check_name(name, "--run")
+    run = Run(runs_root() / name)
+    if (run.path / "run.yaml").exists():
+        raise UserError(
+            f"run {name!r} exists in {run.path}; choose another --run NAME or delete it"
+        )
+    run.path.mkdir(parents=True, exist_ok=True)
+    return run
+
+
+def find_run(name: str | None = None) -> Run:
+    """Return the run called ``name``, else the one made last.
+
+    Raises:
+        NotFoundError: when there is none, with the ones that exist.
+    """
+    root = runs_root()
+    found = {path.parent.name: path for path in root.glob("*/run.yaml")}
+    if not found:
+        raise NotFoundError(f"no run in {root}; make one with: tgn split DATA")
+    if name is None:
+        name = max(found, key=lambda key: found[key].stat().st_mtime_ns)
+    if name not in found:
+        raise NotFoundError(f"no run {name!r} in {root}; there are: {', '.join(sorted(found))}")
+    return Run(root / name)

@@ -1,0 +1,159 @@
+"""WebDataset shards: tar files of samples; images in them are read by their place, not unpacked.
+
+An image in a shard has a path like any other: ``SHARD.tar/KEY@OFFSET+SIZE.png``.
+"""
+
+import hashlib
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from tgn.runtime.errors import DataError
+from tgn.runtime.files import atomic_path
+
+TAR = ".tar"
+_PLACE = re.compile(r"@(\d+)\+(\d+)(?:\.[^./@]+)$")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One key of a shard."""
+
+    key: str  # the members' common name, e.g. "airport/000012"
+    places: Mapping[str, tuple[int, int]]  # extension, lower case -> offset and size in the file
+
+
+def read_file(path: Path) -> bytes:
+    """Return the bytes of a file or of an image in a shard.
+
+    Raises:
+        FileNotFoundError: if the file or shard is gone, or the shard is shorter than it was.
+    """
+    found = _member(path)
+    if found is None:
+        return path.read_bytes()
+    shard, offset, size = found
+    with shard.open("rb") as file:
+        file.seek(offset)
+        data = file.read(size)
+    if len(data) < size:
+        raise FileNotFoundError(f"{shard} ends before byte {offset + size}")
+    return data
+
+
+def digest_of(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of an image file or of an image in a shard."""
+    return hashlib.sha256(read_file(path)).hexdigest()
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file, or the place in a shard that a path names, exists."""
+    found = _member(path)
+    if found is None:
+        return path.is_file()
+    shard, offset, size = found
+    return shard.is_file() and shard.stat().st_size >= offset + size
+
+
+def on_disk(path: Path) -> Path:
+    """Return the file that holds an image: the shard, or the image file itself."""
+    found = _member(path)
+    return path if found is None else found[0]
+
+
+def _member(path: Path) -> tuple[Path, int, int] | None:
+    place = _PLACE.search(path.name)
+    shard = next((parent for parent in path.parents if parent.suffix == TAR), None)
+    if place is None or shard is None or shard.is_dir():
+        return None
+    return shard, int(place[1]), int(place[2])
+
+
+def member_name(shard: str, sample: Sample, extension: str) -> str:
+    """Return the name of an image in a shard, "/" between its parts."""
+    offset, size = sample.places[extension]
+    return f"{shard}/{sample.key}@{offset}+{size}.{extension}"
+
+
+def samples(shard: Path) -> Iterator[Sample]:
+    """Yield the samples of a shard in their order; members are not read.
+
+    Source: the WebDataset format: members of a sample follow one another and share the name up to
+    the first dot after the last slash.
+
+    Raises:
+        DataError: no plain tar file, or a key that leads outside.
+    """
+    try:
+        with tarfile.open(shard, "r:") as tar:
+            key, places = "", dict[str, tuple[int, int]]()
+            for info in tar:
+                if not info.isfile():
+                    continue
+                name, extension = _key(shard, info.name)
+                if name != key and places:
+                    yield Sample(key, places)
+                    places = {}
+                key = name
+                places[extension] = (info.offset_data, info.size)
+                tar.members = []  # type: ignore[attr-defined]  # it remembers all of them
+            if places:
+                yield Sample(key, places)
+    except tarfile.TarError as error:
+        raise DataError(
+            f"{shard} is no whole tar file ({error}); compressed ones: unpack"
+        ) from None
+
+
+def _key(shard: Path, name: str) -> tuple[str, str]:
+    path = PurePosixPath(name)
+    stem, _, extension = path.name.partition(".")
+    if path.is_absolute() or ".." in path.parts or "\\" in name or not stem:
+        raise DataError(f"{shard}: member {name!r} leads outside or has no name")
+    return (path.parent / stem).as_posix(), extension.lower()
+
+
+def write_shard(path: Path, contents: Iterable[tuple[str, Mapping[str, bytes]]]) -> list[Sample]:
+    """Write (key, extension -> bytes) samples as a shard: whole, or not at all.
+
+    The bytes depend on nothing but the contents: no time, no owner.
+    """
+    with atomic_path(path) as temporary:
+        with tarfile.open(temporary, "w") as tar:
+            for key, members in contents:
+                for extension, data in members.items():
+                    info = tarfile.TarInfo(f"{key}.{extension}")
+                    info.size = len(data)
+                    tar.addfile(info, io.BytesIO(data))
+        return list(samples(temporary))
+
+
+def label_of(shard: Path, sample: Sample) -> str:
+    """Return the class of a sample: from its ``.json`` (folder, class or label) or ``.cls``.
+
+    Raises:
+        DataError: if it has none.
+    """
+
+    def text(extension: str) -> str:
+        member = shard.parent / member_name(shard.name, sample, extension)
+        return read_file(member).decode("utf-8", "replace").strip()
+
+    label = text("cls") if "cls" in sample.places else ""
+    if "json" in sample.places:
+        try:
+            facts = json.loads(text("json"))
+        except ValueError:
+            raise DataError(f"{shard}: {sample.key}.json is no JSON") from None
+        facts = facts if isinstance(facts, dict) else {}
+        label = str(next((facts[k] for k in ("folder", "class", "label") if k in facts), label))
+    if not label:
+        raise DataError(
+            f"{shard}: sample {sample.key!r} has no class; expected a .cls member, or a .json with "
+            "folder, class or label"
+        )
+    return label

@@ -1,0 +1,120 @@
+"""Which images train, validate and test, in which class order: decided once, read by everyone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+
+from tgn.data.image_set import ImageSet, Under, check_from
+from tgn.runtime.errors import NotFoundError, UserError
+from tgn.runtime.files import read_json, write_json
+
+Part = Literal["train", "val", "test"]
+
+
+class ClassEntry(BaseModel):
+    """One class: its folder, its name for people and prompts, and its counts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: str
+    name: str
+    train: int
+    val: int
+    test: int
+
+
+class Split(BaseModel):
+    """The content of ``split.json``; class index = position in ``classes``, largest first."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    root: str  # the data folder, relative to the run directory
+    classes: tuple[ClassEntry, ...]
+    num_head: int
+    train: tuple[tuple[str, int], ...]
+    val: tuple[tuple[str, int], ...]
+    test: tuple[tuple[str, int], ...]
+    left_out: tuple[tuple[str, str], ...] = ()  # (file, reason)
+    repairs: dict[str, int] = {}  # what was converted on reading -> how many images
+    notes: tuple[str, ...] = ()
+    checksums: dict[str, str] = {}  # file -> first 16 hexadecimal digits of its SHA-256
+
+    @property
+    def num_classes(self) -> int:
+        """C."""
+        return len(self.classes)
+
+    @property
+    def counts(self) -> list[int]:
+        """Images a class the networks may learn from (without the validation part)."""
+        return [entry.train for entry in self.classes]
+
+    @property
+    def head_classes(self) -> range:
+        """Class indices of the head."""
+        return range(self.num_head)
+
+    @property
+    def tail_classes(self) -> range:
+        """Class indices of the tail, largest first."""
+        return range(self.num_head, self.num_classes)
+
+    @property
+    def names(self) -> list[str]:
+        """Names for people, in class order."""
+        return [entry.name for entry in self.classes]
+
+    def tail_class(self, given: str) -> int:
+        """Return the class index that ``--class`` means.
+
+        The folder's own name counts first; where no folder has it, a whole number is the position
+        in the tail (0 = its largest class, the published numbering).
+
+        Raises:
+            UserError: for a head class or an unknown one, listing the valid choices.
+        """
+        tail = [self.classes[k].folder for k in self.tail_classes]
+        folders = [entry.folder for entry in self.classes]
+        choices = ", ".join(f"{i} = {folder}" for i, folder in enumerate(tail))
+        if given in folders:
+            index = folders.index(given)
+            if index < self.num_head:
+                raise UserError(f"--class {given} is a head class; tail classes: {choices}")
+            return index
+        if given.isdecimal() and int(given) < len(tail):
+            return self.num_head + int(given)
+        raise UserError(f"--class got {given!r}, no such tail class; valid: {choices}, all")
+
+    def image_set(self, part: Part, run_path: Path, size: int, bands: int = 3) -> ImageSet:
+        """Return the images of one part at ``size`` pixels."""
+        root = (run_path / self.root).resolve()
+        if not root.is_dir():
+            raise NotFoundError(f"the run's data folder {root} is gone; put it back or split again")
+        rows = getattr(self, part)
+        names = [file for file, _ in rows]
+        known = self.checksums
+        checks = np.array([check_from(known[name]) for name in names], np.uint64) if known else None
+        labels = [label for _, label in rows]
+        return ImageSet(Under(root, names), labels, size, bands, checks=checks)
+
+
+def write_split(path: Path, split: Split) -> None:
+    """Write ``split.json``."""
+    write_json(path, split.model_dump(mode="json"))
+
+
+def read_split(path: Path) -> Split:
+    """Read ``split.json``."""
+    if not path.is_file():
+        raise NotFoundError(f"no {path}; make the run with: tgn split DATA")
+    return Split.model_validate(read_json(path))
+
+
+def of_classes(images: ImageSet, classes: Sequence[int]) -> ImageSet:
+    """Return the part of ``images`` with labels in ``classes``; the labels are kept as they are."""
+    keep = torch.isin(images.labels, torch.tensor(list(classes)))
+    return images.subset(keep.nonzero().flatten())

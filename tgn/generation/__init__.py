@@ -1,0 +1,1 @@
+"""Generation of images: the stage, and what all generators share."""

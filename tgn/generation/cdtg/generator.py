@@ -1,0 +1,313 @@
+"""The CDTG generator: StyleGAN2 synthesis in wavelet space, conditioned on class and grid."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tgn.generation.cdtg.layers import (
+    DemodulatedConv2d,
+    DemodulatedUpConv2d,
+    EqualizedConv2d,
+    EqualizedLinear,
+    ModulatedConv2d,
+    StyledLayer,
+    pixel_norm,
+    scaled_leaky_relu,
+)
+from tgn.generation.cdtg.resampling import upsample
+from tgn.generation.cdtg.wavelets import haar, inverse_haar
+
+MAPPING_LR_MULTIPLIER = 0.01
+START_RESOLUTION = 4
+FIRST_BAND_STD = 0.05
+
+
+def trunk_resolutions(size: int, channels: Mapping[int, int]) -> list[int]:
+    """The feature resolutions of a wavelet-space network: 4, 8, ..., size / 2.
+
+    Args:
+        size: image height and width, a power of two >= 16.
+        channels: resolution -> width; must have every resolution.
+
+    Raises:
+        ValueError: for another size, or a resolution without a width.
+    """
+    if size < 16 or size & (size - 1):
+        raise ValueError(f"image size must be a power of two >= 16, got {size}")
+    resolutions = [2**k for k in range(2, size.bit_length() - 1)]
+    missing = [resolution for resolution in resolutions if resolution not in channels]
+    if missing:
+        raise ValueError(f"size {size} needs channels at {resolutions}, missing {missing}")
+    return resolutions
+
+
+class ToBands(nn.Module):
+    """Reads the wavelet bands off the features: modulated 1x1 convolution, no demodulation.
+
+    Args:
+        in_channels: C.
+        style_dim: D.
+        image_channels: of the image; the bands have four times as many.
+        local_details: take away the local mean of the three difference bands. A difference that
+            is the same all over is a lattice of pixels; fed with a lattice, perceptual terms see
+            texture, and a short training never gets rid of it. Differs from SWAGAN.
+    """
+
+    def __init__(
+        self, in_channels: int, style_dim: int, image_channels: int, local_details: bool
+    ) -> None:
+        super().__init__()
+        num_bands = 4 * image_channels
+        self.image_channels, self.local_details = image_channels, local_details
+        self.conv = ModulatedConv2d(in_channels, num_bands, 1, style_dim)
+        self.bias = nn.Parameter(torch.zeros(num_bands))
+        # Unit weights would start as a loud checkerboard that hundreds of steps must unlearn.
+        nn.init.normal_(self.conv.weight, std=FIRST_BAND_STD)
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        """[B, C, H, W] and [B, D] -> bands [B, 4 image_channels, H, W], full precision."""
+        bands = self.conv(x, style).to(self.bias.dtype) + self.bias[:, None, None]
+        if not self.local_details:
+            return bands
+        mean, details = bands[:, : self.image_channels], bands[:, self.image_channels :]
+        local = F.avg_pool2d(details, 3, stride=1, padding=1, count_include_pad=False)
+        return torch.cat((mean, details - local), dim=1)
+
+
+class SynthesisBlock(nn.Module):
+    """One resolution: doubling layer, same-size layer, and the bands added to the skip.
+
+    Args:
+        in_channels: C_in.
+        out_channels: C_out.
+        style_dim: D.
+        image_channels: of the image.
+        local_details: see `ToBands`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        style_dim: int,
+        image_channels: int,
+        local_details: bool,
+    ) -> None:
+        super().__init__()
+        self.up = StyledLayer(DemodulatedUpConv2d(in_channels, out_channels, style_dim))
+        self.same = StyledLayer(DemodulatedConv2d(out_channels, out_channels, 3, style_dim))
+        self.to_bands = ToBands(out_channels, style_dim, image_channels, local_details)
+
+    def forward(
+        self,
+        x: Tensor,
+        bands: Tensor,
+        styles: Sequence[Tensor],
+        noises: Sequence[Tensor | None],
+        injected: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Doubles features and bands.
+
+        Args:
+            x: [B, C_in, H, W].
+            bands: [B, 4 image_channels, H, W].
+            styles: three of [B, D].
+            noises: two of [B, 1, 2H, 2W], or None.
+            injected: [B, C_out, 2H, 2W], added after the doubling layer, or None.
+
+        Returns:
+            x [B, C_out, 2H, 2W] and bands [B, 4 image_channels, 2H, 2W].
+        """
+        x = self.up(x, styles[0], noises[0])
+        if injected is not None:
+            x = x + injected.to(x.dtype)
+        x = self.same(x, styles[1], noises[1])
+        # Adding in wavelet space without this round trip gives checkerboards.
+        bands = haar(upsample(inverse_haar(bands)))
+        return x, bands + self.to_bands(x, styles[2])
+
+
+class Generator(nn.Module):
+    """Draws images from a latent, a class and, optionally, a spatial grid.
+
+    Sources: StyleGAN2 (arXiv 1912.04958), SWAGAN (arXiv 2102.06108). Differs from the papers: the
+    4x4 constant may be shifted by a 1x1 convolution of a grid; an 8x8 grid is averaged down for
+    that and added once more at its own resolution.
+
+    Args:
+        size: image height and width, a power of two >= 16.
+        num_classes: C.
+        style_dim: D, of z, class embedding and w.
+        mapping_layers: depth of the mapping network.
+        channels: resolution -> width, for 4, 8, ..., size / 2.
+        image_channels: 3 for RGB.
+        grid_channels: 0 for no grid.
+        grid_size: 4 or 8.
+        local_details: see `ToBands`.
+    """
+
+    def __init__(  # noqa: PLR0913 - each number is one axis of the architecture
+        self,
+        size: int,
+        num_classes: int,
+        style_dim: int,
+        mapping_layers: int,
+        channels: Mapping[int, int],
+        image_channels: int = 3,
+        grid_channels: int = 0,
+        grid_size: int = 4,
+        local_details: bool = True,
+    ) -> None:
+        super().__init__()
+        self.resolutions = trunk_resolutions(size, channels)
+        if grid_channels and grid_size not in (4, 8):
+            raise ValueError(f"grid_size must be 4 or 8, got {grid_size}")
+        self.size, self.num_classes, self.style_dim = size, num_classes, style_dim
+        self.image_channels = image_channels
+        self.grid_channels, self.grid_size = grid_channels, grid_size
+        widths = [channels[resolution] for resolution in self.resolutions]
+        self.label_embedding = nn.Embedding(num_classes, style_dim)
+        self.mapping_network = nn.ModuleList(
+            EqualizedLinear(style_dim, style_dim, lr_multiplier=MAPPING_LR_MULTIPLIER)
+            for _ in range(mapping_layers)
+        )
+        self.constant = nn.Parameter(torch.randn(1, widths[0], START_RESOLUTION, START_RESOLUTION))
+        self.grid_inputs = nn.ModuleDict(
+            {
+                str(resolution): EqualizedConv2d(grid_channels, channels[resolution], 1, bias=False)
+                for resolution in self.resolutions
+                if grid_channels and resolution <= grid_size
+            }
+        )
+        self.first = StyledLayer(DemodulatedConv2d(widths[0], widths[0], 3, style_dim))
+        self.first_bands = ToBands(widths[0], style_dim, image_channels, local_details)
+        self.blocks = nn.ModuleList(
+            SynthesisBlock(width_in, width_out, style_dim, image_channels, local_details)
+            for width_in, width_out in zip(widths[:-1], widths[1:], strict=True)
+        )
+
+    @property
+    def num_styles(self) -> int:
+        """How many layers can have a style of their own: each convolution and the last bands."""
+        return 2 * len(self.blocks) + 2
+
+    @property
+    def noise_sizes(self) -> list[int]:
+        """Side of each layer's noise map: 4, 8, 8, 16, 16, ..."""
+        return [START_RESOLUTION, *(r for r in self.resolutions[1:] for _ in range(2))]
+
+    @property
+    def noise_dim(self) -> int:
+        """Numbers in one image's flat noise."""
+        return sum(side**2 for side in self.noise_sizes)
+
+    def split_noise(self, flat: Tensor) -> list[Tensor]:
+        """Cuts flat noise into the layers' maps.
+
+        Args:
+            flat: [B, noise_dim], standard normal.
+
+        Returns:
+            One [B, 1, h, h] for each of `noise_sizes`.
+
+        Raises:
+            ValueError: for another shape.
+        """
+        if flat.ndim != 2 or flat.shape[1] != self.noise_dim:
+            raise ValueError(f"flat noise must be [B, {self.noise_dim}], got {[*flat.shape]}")
+        pieces = flat.split([side**2 for side in self.noise_sizes], dim=1)
+        return [
+            piece.reshape(-1, 1, side, side)
+            for piece, side in zip(pieces, self.noise_sizes, strict=True)
+        ]
+
+    def mapping(self, z: Tensor, labels: Tensor) -> Tensor:
+        """The style of a latent and a class.
+
+        Args:
+            z: [B, D], standard normal or fused.
+            labels: [B], int64 in [0, C).
+
+        Returns:
+            w, [B, D].
+        """
+        w = pixel_norm(z + self.label_embedding(labels))
+        for layer in self.mapping_network:
+            w = scaled_leaky_relu(layer(w))
+        return w
+
+    def synthesis(
+        self, w: Tensor, noise: Sequence[Tensor] | None = None, grid: Tensor | None = None
+    ) -> Tensor:
+        """The image of a style.
+
+        Args:
+            w: [B, D], or [B, num_styles, D] with a style a layer.
+            noise: maps as from `split_noise`; None injects none.
+            grid: [B, grid_channels, g, g]; needed exactly if the generator has a grid.
+
+        Returns:
+            images_pm1, [B, image_channels, size, size], about [-1, 1] but unbounded.
+
+        Raises:
+            ValueError: for wrong shapes, or a grid where none belongs.
+        """
+        styles = self._styles(w)
+        noises = self._noises(noise)
+        grids = self._grids(grid, batch=w.shape[0])
+        start = self.constant.expand(w.shape[0], -1, -1, -1)
+        x = start if grids[0] is None else start + grids[0]
+        x = self.first(x, styles[0], noises[0])
+        bands = self.first_bands(x, styles[1])
+        for index, (block, injected) in enumerate(zip(self.blocks, grids[1:], strict=True)):
+            layer = 2 * index + 1
+            layers = slice(layer, layer + 3)
+            x, bands = block(x, bands, styles[layers], noises[layer : layer + 2], injected)
+        return inverse_haar(bands)
+
+    def forward(
+        self,
+        z: Tensor,
+        labels: Tensor,
+        noise: Sequence[Tensor] | None = None,
+        grid: Tensor | None = None,
+    ) -> Tensor:
+        """Latent [B, D], labels [B], noise maps, grid [B, G, g, g] -> images_pm1 [B, 3, S, S]."""
+        return self.synthesis(self.mapping(z, labels), noise, grid)
+
+    def _styles(self, w: Tensor) -> Sequence[Tensor]:
+        if w.ndim == 2:
+            return [w] * self.num_styles
+        if w.ndim != 3 or w.shape[1] != self.num_styles:
+            raise ValueError(
+                f"w must be [B, {self.style_dim}] or [B, {self.num_styles}, {self.style_dim}], "
+                f"got {[*w.shape]}"
+            )
+        return w.unbind(dim=1)
+
+    def _noises(self, noise: Sequence[Tensor] | None) -> Sequence[Tensor | None]:
+        if noise is None:
+            return [None] * len(self.noise_sizes)
+        sides = [map_.shape[-1] for map_ in noise]
+        if sides != self.noise_sizes:
+            raise ValueError(f"noise maps must have sides {self.noise_sizes}, got {sides}")
+        return noise
+
+    def _grids(self, grid: Tensor | None, batch: int) -> list[Tensor | None]:
+        """The grid, projected for every resolution that takes it."""
+        if not self.grid_channels:
+            if grid is not None:
+                raise ValueError("this generator has no grid input: pass grid=None")
+            return [None] * len(self.resolutions)
+        expected = (batch, self.grid_channels, self.grid_size, self.grid_size)
+        if grid is None or grid.shape != expected:
+            got = None if grid is None else [*grid.shape]
+            raise ValueError(f"grid must be {[*expected]}, got {got}")
+        return [
+            self.grid_inputs[str(resolution)](F.adaptive_avg_pool2d(grid, resolution))
+            if str(resolution) in self.grid_inputs
+            else None
+            for resolution in self.resolutions
+        ]

@@ -1,0 +1,47 @@
+"""What can be set about training and drawing with CDTG."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from tgn.generation.settings import GenerateSettings, PreviewSettings
+from tgn.runtime.settings import ComputeSettings
+
+
+class TrainSettings(ComputeSettings, PreviewSettings):
+    """Settings of ``tgn train`` with CDTG."""
+
+    preset: Literal["tiny", "base", "paper"] = Field("tiny", description="32–64, 64–128 or 256 px")
+    size: int | None = Field(None, description="side in pixels; default: the preset's")
+    steps: int = Field(3000, ge=1, description="optimisation steps")
+    batch_size: int = Field(64, ge=4, description="images a step, over all processes")
+    classes: Literal["all", "tail"] = Field("all", description="train on head classes too, or not")
+    clip: str = Field("tiny", description="tiny, none, arch:tag or arch:/file")
+    clip_steps: int = Field(250, ge=1, description="training steps of clip=tiny")
+    lr: float = Field(0.004, gt=0, description="Adam's rate of both networks")
+    adversarial_weight: float = Field(0.5, ge=0, description="weight of the adversarial term")
+    class_weight: float = Field(0.1, ge=0, description="weight of the tail net's cross-entropy")
+    clip_weight: float = Field(0.05, ge=0, description="weight of the CLIP cross-entropy")
+    diversity_weight: float = Field(0.5, ge=0, description="weight of the diversity term")
+    source_weight: float = Field(10.0, ge=0, description="weight of likeness to the source, low r")
+    r1_gamma: float = Field(1.0, ge=0, description="weight of R1, gamma")
+    r1_every: int = Field(16, ge=1, description="steps between R1 penalties")
+    path_weight: float = Field(2.0, ge=0, description="weight of path length")
+    path_every: int = Field(16, ge=1, description="steps between path length penalties")
+    augment: tuple[Literal["colour", "translation", "cutout"], ...] = Field(
+        ("colour", "translation", "cutout"), description="differentiable augmentations"
+    )
+    ema_images: float = Field(10_000, gt=0, description="half-life of the averaged weights, images")
+
+
+class DrawSettings(GenerateSettings):
+    """Settings of ``tgn generate`` with CDTG."""
+
+    compile: bool = Field(
+        False, description="torch.compile: faster after half a minute, needs a C++ compiler on CPUs"
+    )
+
+    @property
+    def how(self) -> str:
+        """Nothing: compiling moves a pixel by one level here and there."""
+        return ""

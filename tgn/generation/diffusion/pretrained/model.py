@@ -1,0 +1,122 @@
+"""A pretrained image-to-image pipeline, with or without tuning, and the recipe that names it."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from diffusers import DPMSolverMultistepScheduler, StableDiffusionImg2ImgPipeline
+from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
+from torch import nn
+
+from tgn.runtime.checkpoints import load_weights, save_weights
+from tgn.runtime.errors import NotFoundError, UserError
+from tgn.runtime.files import read_json, sha256_of, write_json
+
+RECIPE, LORA = "recipe.json", "lora.safetensors"
+TAPPED = ["to_q", "to_k", "to_v", "to_out.0"]  # projections of attention that LoRA changes
+
+
+class Recipe(NamedTuple):
+    """What a run draws with."""
+
+    model: str  # name or folder
+    size: int  # side of images in pixels
+    unet_sha256: str  # of the pretrained denoiser's weights
+    tail_net_sha256: str  # of the feature bank whose sources are drawn from
+    rank: int = 0  # of the LoRA; 0: none
+    lora_sha256: str = ""
+
+
+def load_pipeline(model: str) -> Any:
+    """Load a pretrained pipeline for drawing from images; weights in safetensors only.
+
+    No safety checker runs: it is trained on photographs and says nothing of scenes from above.
+
+    Raises:
+        UserError: if no model is named, or it is not there and cannot be fetched.
+    """
+    if not model:
+        raise UserError("name a pretrained model: tgn train --backend stable-diffusion --model DIR")
+    try:
+        pipeline = StableDiffusionImg2ImgPipeline.from_pretrained(
+            model,
+            use_safetensors=True,
+            local_files_only=Path(model).is_dir(),
+            safety_checker=None,
+            requires_safety_checker=False,
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"the model {model!r} cannot be loaded ({' '.join(str(error).split())[:160]}); give a "
+            "folder in the diffusers format (--model DIR), or fetch it where there is a network: "
+            f"hf download {model}"
+        ) from None
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
+    pipeline.set_progress_bar_config(disable=True)
+    for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
+        part.eval().requires_grad_(False)
+    return pipeline
+
+
+def native_size(pipeline: Any) -> int:
+    """The side in pixels at which a model was trained."""
+    return int(pipeline.unet.config.sample_size * pipeline.vae_scale_factor)
+
+
+def digest(net: nn.Module) -> str:
+    """SHA-256 over the names and values of a network's weights."""
+    found = hashlib.sha256()
+    for name, value in sorted(net.state_dict().items()):
+        found.update(name.encode())
+        found.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
+def add_lora(unet: Any, rank: int) -> list[nn.Parameter]:
+    """Add LoRA (Hu et al. 2021, arXiv 2106.09685) to the attention; return what it trains."""
+    config = LoraConfig(
+        r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=TAPPED
+    )
+    unet.add_adapter(config)
+    return [parameter for parameter in unet.parameters() if parameter.requires_grad]
+
+
+def save_recipe(directory: Path, recipe: Recipe, unet: Any) -> None:
+    """Write the LoRA, if there is one, and then the recipe."""
+    if recipe.rank:
+        weights = {k: v.contiguous() for k, v in get_peft_model_state_dict(unet).items()}
+        save_weights(directory / LORA, weights)
+        recipe = recipe._replace(lora_sha256=sha256_of(directory / LORA))
+    write_json(directory / RECIPE, recipe._asdict())
+
+
+def read_recipe(directory: Path) -> Recipe:
+    """Read what `save_recipe` wrote.
+
+    Raises:
+        NotFoundError: if there is none; says which command makes it.
+    """
+    path = directory / RECIPE
+    if not path.is_file():
+        command = "tgn train --backend stable-diffusion --model DIR"
+        raise NotFoundError(f"no recipe {path}; make it with: {command}")
+    return Recipe(**read_json(path))
+
+
+def tuned_pipeline(directory: Path, recipe: Recipe) -> Any:
+    """Load the pipeline of a recipe with its LoRA.
+
+    Raises:
+        UserError: if the model or the LoRA is not what it was.
+    """
+    pipeline = load_pipeline(recipe.model)
+    if digest(pipeline.unet) != recipe.unet_sha256:
+        raise UserError(f"the model {recipe.model!r} has changed since tgn train; run it again")
+    if recipe.rank:
+        if sha256_of(directory / LORA) != recipe.lora_sha256:
+            raise UserError(f"{directory / LORA} is not what tgn train wrote; run it again")
+        add_lora(pipeline.unet, recipe.rank)
+        set_peft_model_state_dict(pipeline.unet, load_weights(directory / LORA))
+        pipeline.unet.eval().requires_grad_(False)
+    return pipeline

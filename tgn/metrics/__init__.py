@@ -1,0 +1,1 @@
+"""Metrics of image sets and classifiers: pure formulas on features, and a function for each."""

@@ -1,0 +1,1 @@
+"""Networks that more than one stage uses: classifiers, CLIP, feature extractors and their bank."""

@@ -1,0 +1,70 @@
+"""The feature bank: what the tail net saw in every tail training image, kept for drawing."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tgn.runtime.checkpoints import load_weights, save_weights
+from tgn.runtime.errors import NotFoundError
+from tgn.runtime.files import read_json, write_json
+
+FEATURES, INDEX = "bank.safetensors", "bank.json"
+TAIL_NET = "tail.safetensors"  # beside the bank: the net whose features it holds
+
+
+@dataclass(frozen=True)
+class FeatureBank:
+    """Stage-3 features of N images in V symmetries each."""
+
+    features: Tensor  # float16, [N, V, D, g, g]; view v is of the image turned by code v
+    labels: Tensor  # [N]
+    files: list[str]  # N image files, relative to the data folder
+    weights_sha256: str  # of the tail net
+
+    @property
+    def views(self) -> int:
+        """V, how many symmetries of each image there are."""
+        return self.features.shape[1]
+
+    def rows_of(self, label: int) -> Tensor:
+        """Return the row numbers of one class.
+
+        Raises:
+            NotFoundError: if the bank has no image of the class.
+        """
+        rows = (self.labels == label).nonzero().flatten()
+        if len(rows) == 0:
+            raise NotFoundError(f"the feature bank has no image of class number {label}")
+        return rows
+
+
+def write_bank(folder: Path, bank: FeatureBank) -> None:
+    """Write ``bank.safetensors`` and then ``bank.json`` into ``folder``."""
+    save_weights(folder / FEATURES, {"features": bank.features, "labels": bank.labels})
+    write_json(folder / INDEX, {"weights_sha256": bank.weights_sha256, "files": bank.files})
+
+
+def tail_net_file(folder: Path) -> Path:
+    """Return the tail net's file in ``folder``.
+
+    Raises:
+        NotFoundError: if it is not there; says which command makes it.
+    """
+    path = folder / TAIL_NET
+    if not path.is_file():
+        raise NotFoundError(f"no tail net {path}; make it with: tgn distill")
+    return path
+
+
+def read_bank(folder: Path) -> FeatureBank:
+    """Read what :func:`write_bank` wrote.
+
+    Raises:
+        NotFoundError: if there is none; says which command makes it.
+    """
+    if not (folder / INDEX).is_file():
+        raise NotFoundError(f"no feature bank in {folder}; make it with: tgn distill")
+    index, tensors = read_json(folder / INDEX), load_weights(folder / FEATURES)
+    return FeatureBank(tensors["features"], tensors["labels"].to(torch.int64), **index)

@@ -1,0 +1,187 @@
+"""The frozen networks whose features are compared: each takes bytes, each gives [B, D]."""
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+import torchvision
+from timm.data.config import resolve_data_config
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+from tgn.data.images import to_pm1
+from tgn.models.backbones import TappedNet
+from tgn.models.clip import ClipGuide
+from tgn.runtime.checkpoints import load_strictly, load_weights
+from tgn.runtime.errors import UserError
+
+INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
+
+
+def resized(images_pm1: Tensor, size: int) -> Tensor:
+    """Scale [B, bands, H, W] to ``size`` x ``size``, bilinear and antialiased."""
+    if images_pm1.shape[-2:] == (size, size):
+        return images_pm1
+    return F.interpolate(images_pm1, (size, size), mode="bilinear", antialias=True)
+
+
+class FeatureNetwork(nn.Module):
+    """A network from [B, bands, H, W] bytes to features [B, D].
+
+    Args:
+        resize_rule: for people, how images reach the network's size.
+        bands: of the images it takes; networks for three also take one, as grey.
+    """
+
+    def __init__(self, resize_rule: str, bands: int = 3) -> None:
+        super().__init__()
+        self.resize_rule = resize_rule
+        self.bands = bands
+
+
+class TailFeatures(FeatureNetwork):
+    """The stage-3 features of one of our own classifiers, averaged over space."""
+
+    def __init__(self, net: TappedNet) -> None:
+        super().__init__(f"bilinear, antialiased, to {net.facts.size} px", net.facts.bands)
+        self.net = net
+
+    def forward(self, images_u8: Tensor) -> Tensor:
+        """Return features [B, D] of [B, bands, H, W] bytes."""
+        images_pm1 = resized(to_pm1(images_u8), self.net.facts.size)
+        return self.net(images_pm1).features.mean(dim=(2, 3))  # [B, D, h, w] -> [B, D]
+
+
+class ClassLogits(FeatureNetwork):
+    """The logits of one of our own classifiers."""
+
+    def __init__(self, net: TappedNet) -> None:
+        super().__init__(f"bilinear, antialiased, to {net.facts.size} px", net.facts.bands)
+        self.net = net
+
+    @property
+    def arch(self) -> str:
+        """Name of the architecture."""
+        return self.net.facts.arch
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Class folders in the order of the logits."""
+        return self.net.facts.folders
+
+    def forward(self, images_u8: Tensor) -> Tensor:
+        """Return logits [B, C] of [B, bands, H, W] bytes."""
+        return self.net(resized(to_pm1(images_u8), self.net.facts.size)).logits
+
+
+class PretrainedFeatures(FeatureNetwork):
+    """What the last layer of an ordinary classifier receives.
+
+    Args:
+        body: a network without its last layer: normalised [B, 3, S, S] to [B, D].
+        size: S, the side it wants in pixels.
+        mean: per band, of pixels in [0, 1].
+        std: per band, of pixels in [0, 1].
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, body: nn.Module, size: int, mean: tuple[float, ...], std: tuple[float, ...]
+    ) -> None:
+        super().__init__(f"bilinear, antialiased, to {size} px")
+        self.body = body
+        self.size = size
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+
+    def forward(self, images_u8: Tensor) -> Tensor:
+        """Return features [B, D] of [B, bands, H, W] bytes; one band counts as grey."""
+        images_pm1 = resized(to_pm1(images_u8).expand(-1, 3, -1, -1), self.size)
+        return self.body((images_pm1 * 0.5 + 0.5 - self.mean) / self.std)
+
+
+class ClipFeatures(FeatureNetwork):
+    """The image half of a CLIP: unit embeddings."""
+
+    def __init__(self, guide: ClipGuide) -> None:
+        super().__init__(f"bilinear, antialiased, to {guide.size} px")
+        self.guide = guide
+
+    def forward(self, images_u8: Tensor) -> Tensor:
+        """Return unit embeddings [B, D] of [B, bands, H, W] bytes; one band counts as grey."""
+        return self.guide.image_embeddings(to_pm1(images_u8))
+
+
+class InceptionFeatures(FeatureNetwork):
+    """The network FID was defined with, as torch-fidelity ports it: D = 2048."""
+
+    def __init__(self, net: FeatureExtractorInceptionV3) -> None:
+        super().__init__("bilinear as in TensorFlow 1, not antialiased, to 299 px")
+        self.net = net
+
+    def forward(self, images_u8: Tensor) -> Tensor:
+        """Return features [B, 2048] of [B, bands, H, W] bytes; one band counts as grey."""
+        return self.net(images_u8.expand(-1, 3, -1, -1))[0]
+
+
+def build_inception(path: Path) -> InceptionFeatures:
+    """Read torch-fidelity's FID Inception from its weights file.
+
+    Raises:
+        UserError: if the file is not there or holds another network.
+    """
+    try:
+        # torch-fidelity unpickles whatever it is given: hand it tensors that were read safely.
+        stream = io.BytesIO()
+        torch.save(load_weights(path), stream)
+        stream.seek(0)
+        net = FeatureExtractorInceptionV3("inception", ["2048"], stream)
+    except (UserError, RuntimeError) as error:
+        raise UserError(
+            f"the Inception of FID needs torch-fidelity's file {INCEPTION_FILE} (its release "
+            f"v0.2.0); fetch it and name it as inception:/path/to/{INCEPTION_FILE}; got {error}"
+        ) from None
+    return InceptionFeatures(net)
+
+
+def build_torchvision(name: str, path: Path) -> PretrainedFeatures:
+    """Read a torchvision classifier and take off its last layer.
+
+    Raises:
+        UserError: if the file is not there, or a key is missing, unknown or misshapen.
+    """
+    with warnings.catch_warnings():
+        # googlenet and inception_v3 announce a change of an initialisation we overwrite.
+        warnings.simplefilter("ignore", FutureWarning)
+        net = torchvision.models.get_model(name, weights=None)
+    _load(net, path)
+    layers = [key for key, m in net.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+    net.set_submodule(layers[-1], nn.Identity())
+    wanted = torchvision.models.get_model_weights(name).DEFAULT.transforms()
+    return PretrainedFeatures(net, wanted.crop_size[0], tuple(wanted.mean), tuple(wanted.std))
+
+
+def build_timm(name: str, path: Path) -> PretrainedFeatures:
+    """Read a timm classifier and take off its last layer.
+
+    Raises:
+        UserError: if the file is not there, or a key is missing, unknown or misshapen.
+    """
+    net: Any = timm.create_model(name, pretrained=False)
+    _load(net, path)
+    net.reset_classifier(0)
+    config = resolve_data_config(model=net)
+    return PretrainedFeatures(net, config["input_size"][1], config["mean"], config["std"])
+
+
+def _load(net: nn.Module, path: Path) -> None:
+    weights = load_weights(path)
+    # Files older than torch 0.4.1 lack these counters, which only training reads.
+    counters = {k: v for k, v in net.state_dict().items() if k.endswith("num_batches_tracked")}
+    load_strictly(net, counters | weights, str(path))

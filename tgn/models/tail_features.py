@@ -1,0 +1,95 @@
+"""The frozen tail net's view of images, and what of it a generator is held to."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from tgn.data.augmentation import SYMMETRIES, random_dihedral
+from tgn.data.image_set import ImageSet
+from tgn.data.images import to_pm1
+from tgn.models.backbones import TappedNet
+from tgn.models.feature_losses import perceptual_distance
+from tgn.runtime.devices import Device
+from tgn.runtime.seeds import generator
+
+REFERENCE_PAIRS = 512
+SAMPLED_IMAGES = 512
+
+
+class View(NamedTuple):
+    """What the tail net says of a batch of images."""
+
+    logits: Tensor  # [B, C]
+    stages: list[Tensor]  # each [B, D_i, h_i, w_i]; the last are the tail features
+
+    def part(self, rows: slice) -> "View":
+        """Return the view of some of the images."""
+        return View(self.logits[rows], [stage[rows] for stage in self.stages])
+
+
+class Critic(nn.Module):
+    """Tail net, frozen and in eval for good (also when a parent is put into train mode)."""
+
+    def __init__(self, tail_net: TappedNet) -> None:
+        super().__init__()
+        self.tail_net = tail_net.eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "Critic":
+        """Stay in eval: batch norm must not learn from generated images."""
+        return super().train(False)
+
+    def forward(self, images_pm1: Tensor) -> View:
+        """Look at images [B, bands, H, W], resized to what the tail net was trained on."""
+        side = self.tail_net.facts.size
+        if images_pm1.shape[-1] != side:
+            images_pm1 = nn.functional.interpolate(
+                images_pm1, size=(side, side), mode="bilinear", antialias=True
+            )
+        logits, stages = self.tail_net.with_stages(images_pm1)
+        return View(logits, stages[1:] or stages)  # the stem's edges cost most and say least
+
+
+@torch.no_grad()
+def within_class_distance(critic: Critic, images: ImageSet, device: Device, seed: int) -> float:
+    """Return the mean perceptual distance of two real images of one class, over random pairs."""
+    draw = generator(seed, "reference pairs")
+    first = torch.randint(len(images), (REFERENCE_PAIRS,), generator=draw)
+    second = torch.stack([_partner(images, int(row), draw) for row in first])
+    pairs = (first != second).nonzero().flatten()
+    distances = []
+    for rows in pairs.split(128):
+        views = [critic(to_pm1(device.put(images.batch(side[rows])))) for side in (first, second)]
+        distances.append(perceptual_distance(views[0].stages, views[1].stages))
+    return float(torch.cat(distances).mean())
+
+
+@torch.no_grad()
+def some_features(
+    critic: Critic, images: ImageSet, device: Device, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Return tail features of up to 512 random images, each turned at random, and their classes.
+
+    No class has less than its share while it has images: of every class equally many come first.
+
+    Returns:
+        [N, D, h, w] and [N] on the CPU, in random order.
+    """
+    draw = generator(seed, "some features")
+    classes = torch.unique(images.labels).tolist()
+    most = max(SAMPLED_IMAGES // len(classes), 1)
+    shuffled = torch.randperm(len(images), generator=draw)
+    labels = images.labels[shuffled]
+    rows = torch.cat([shuffled[labels == label][:most] for label in classes])
+    rows = rows[torch.randperm(len(rows), generator=draw)]
+    codes = torch.randint(SYMMETRIES, (len(rows),), generator=draw)
+    views = [
+        critic(random_dihedral(to_pm1(device.put(images.batch(part))), code))
+        for part, code in zip(rows.split(128), codes.split(128), strict=True)
+    ]
+    return torch.cat([view.stages[-1].cpu() for view in views]), images.labels[rows]
+
+
+def _partner(images: ImageSet, row: int, draw: torch.Generator) -> Tensor:
+    same = images.rows_of(int(images.labels[row]))
+    return same[torch.randint(len(same), (), generator=draw)]

@@ -1,0 +1,135 @@
+"""Weights as safetensors, training state without code, both written atomically."""
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from tgn.runtime.errors import DamagedError, NotFoundError, UserError
+from tgn.runtime.files import atomic_path
+
+METADATA_KEY = "tgn"
+MAGIC = b"tgn-state-1 "
+
+
+def save_weights(
+    path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a state dict as safetensors; ``metadata`` are strings stored in its header.
+
+    They go under one key, since the library orders several at random: equal content gives equal
+    bytes, and so the same SHA-256.
+    """
+    header = {METADATA_KEY: json.dumps(dict(metadata or {}), sort_keys=True)}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, header)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the header strings of a safetensors file."""
+    _require(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
+    except SafetensorError as error:
+        raise UserError(f"{path} is not a whole safetensors file: {error}") from None
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """Read a state dict from ``.safetensors``, or from a ``.pt``/``.pth`` file of tensors only.
+
+    A file that would run code on load is refused (``weights_only=True``).
+    """
+    _require(path)
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # unpickling a damaged or hostile file can raise anything
+        raise UserError(
+            f"cannot read weights from {path}: {' '.join(str(error).split())[:300]}; "
+            "expected a .safetensors file or a .pt/.pth file of tensors"
+        ) from None
+    return state.get("state_dict", state)
+
+
+def sha256_of_weights(net: nn.Module) -> str:
+    """Return the SHA-256 of all parameters and saved buffers, for weights that are no one file."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(net.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {[*tensor.shape]}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def load_strictly(net: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    """Load ``weights`` into ``net``; any missing, unknown or misshapen entry is an error."""
+    own = net.state_dict()
+    missing = sorted(own.keys() - weights.keys())
+    unknown = sorted(weights.keys() - own.keys())
+    misshapen = [
+        f"{name} {tuple(weights[name].shape)} != {tuple(own[name].shape)}"
+        for name in own.keys() & weights.keys()
+        if own[name].shape != weights[name].shape
+    ]
+    if missing or unknown or misshapen:
+        raise UserError(
+            f"{source} does not fit {type(net).__name__}: missing {_first(missing)}, "
+            f"unknown {_first(unknown)}, other shape {_first(sorted(misshapen))}"
+        )
+    net.load_state_dict(dict(weights))
+
+
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a training state (tensors, numbers, strings, lists, dicts) atomically.
+
+    Its SHA-256 stands before it, and the state that was there is kept beside it, so that a
+    damaged file is noticed and the one before can serve.
+    """
+    content = io.BytesIO()
+    torch.save(dict(state), content)
+    data = content.getbuffer()
+    with atomic_path(path) as temporary:
+        with temporary.open("wb") as file:
+            file.write(MAGIC + hashlib.sha256(data).hexdigest().encode() + b"\n")
+            file.write(data)
+        if path.is_file():
+            path.replace(before(path))
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Read what :func:`save_state` wrote; refuses anything that would run code.
+
+    Raises:
+        NotFoundError: if it is not there.
+        DamagedError: if a byte is wrong or missing.
+    """
+    _require(path)
+    with path.open("rb") as file:
+        head, data = file.readline(len(MAGIC) + 65), file.read()
+    if head != MAGIC + hashlib.sha256(data).hexdigest().encode() + b"\n":
+        raise DamagedError(f"{path} is damaged: its content is not what was written")
+    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+
+
+def before(path: Path) -> Path:
+    """Return where the state before ``path`` is kept."""
+    return path.with_name(f"{path.stem}.before{path.suffix}")
+
+
+def _require(path: Path) -> None:
+    if not path.is_file():
+        raise NotFoundError(f"no file {path}; expected a weight or checkpoint file there")
+
+
+def _first(names: list[str], most: int = 8) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{len(names)} [{', '.join(names[:most])}{more}]"

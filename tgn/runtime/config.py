@@ -1,0 +1,120 @@
+"""Settings: one frozen, typed object a verb, read from a file and ``--set key=value``."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tgn.runtime.errors import NotFoundError, UserError
+
+
+class Settings(BaseModel):
+    """Base of every settings object: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def resolve(cls, file: Path | None = None, overrides: Sequence[str] = (), **flags: Any) -> Self:
+        """Join defaults < ``file`` < ``overrides`` ("key=value") < ``flags`` that are not None.
+
+        Raises:
+            UserError: naming the key, what was got and the valid keys.
+        """
+        values = _read_yaml(file) if file else {}
+        for key, value in (_parse_override(text) for text in overrides):
+            _put(values, key, value)
+        values |= {key: value for key, value in flags.items() if value is not None}
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise UserError(_explain(error, cls)) from None
+
+    @classmethod
+    def help_text(cls) -> str:
+        """Return the keys and defaults that ``--set`` takes, for ``--help``."""
+        keys = ", ".join(f"{name}={value}" for name, value, _ in _flat(cls()))
+        return f"Settings for --set and --config (--dry-run explains them): {keys}"
+
+    def explained(self) -> str:
+        """Return the resolved settings as YAML, each with its meaning as a comment."""
+        return "\n".join(_lines(self))
+
+
+def _flat(settings: Settings, prefix: str = "") -> Iterator[tuple[str, Any, str | None]]:
+    """Yield (dotted name, value, meaning) of every single setting."""
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, Settings):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value, field.description
+
+
+def _lines(settings: Settings, indent: str = "") -> Iterator[str]:
+    """Yield lines of YAML; a group of settings is a mapping of its own."""
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        meaning = f"  # {field.description}" if field.description else ""
+        if isinstance(value, Settings):
+            yield f"{indent}{name}:{meaning}"
+            yield from _lines(value, indent + "  ")
+        else:
+            plain = settings.model_dump(mode="json", include={name})[name]
+            shown = json.dumps(plain, ensure_ascii=False)  # JSON is YAML too
+            yield f"{indent}{name}: {shown}{meaning}"
+
+
+def _put(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set ``group.name`` in nested mappings."""
+    *groups, name = key.split(".")
+    for group in groups:
+        found = values.get(group)
+        values[group] = inner = dict(found) if isinstance(found, dict) else {}
+        values = inner
+    values[name] = value
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise NotFoundError(f"no settings file {file}; give --config an existing YAML file")
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise UserError(f"{file} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{file} holds a {type(values).__name__}, expected lines 'key: value'")
+    return values
+
+
+def _parse_override(text: str) -> tuple[str, Any]:
+    key, separator, value = text.partition("=")
+    if not separator or not key.strip():
+        raise UserError(f"--set got {text!r}, expected key=value, e.g. --set steps=500")
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise UserError(f"--set got {text!r}, whose value is not YAML; quote it") from None
+
+
+def _explain(error: ValidationError, cls: type[BaseModel]) -> str:
+    parts = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            valid = ", ".join(_valid_keys(cls, problem["loc"][:-1]))
+            parts.append(f"unknown setting {key!r}; valid: {valid}")
+        else:
+            parts.append(f"setting {key}: got {problem['input']!r}: {problem['msg']}")
+    return "; ".join(parts)
+
+
+def _valid_keys(cls: type[BaseModel], groups: Sequence[int | str]) -> list[str]:
+    for group in groups:
+        inner = cls.model_fields[str(group)].annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            break
+        cls = inner
+    return [".".join(str(part) for part in (*groups, name)) for name in cls.model_fields]

@@ -1,0 +1,25 @@
+"""Settings that several verbs share; imports nothing heavy, so that ``--help`` answers at once."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from tgn.runtime.config import Settings
+
+Precision = Literal["auto", "bf16", "float32"]
+
+
+class ComputeSettings(Settings):
+    """Device and precision of a verb."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if any")
+    precision: Precision = Field("auto", description="auto: bf16 where the hardware has it")
+
+
+class LoopSettings(Settings):
+    """How long to train and how often to look up."""
+
+    steps: int = Field(1000, ge=1, description="optimisation steps")
+    log_every: int = Field(20, ge=1, description="steps between lines of metrics.jsonl")
+    save_every: int = Field(500, ge=1, description="steps between checkpoints")
+    seed: int = Field(0, description="seed of everything random")

@@ -1,0 +1,257 @@
+"""The one loop all training goes through: steps, logs, checkpoints, resume, interruption."""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+from tgn.runtime.checkpoints import before, load_state, save_state
+from tgn.runtime.devices import Device
+from tgn.runtime.errors import (
+    DamagedError,
+    DivergedError,
+    LostProcessError,
+    NotFoundError,
+    UserError,
+)
+from tgn.runtime.files import read_json_lines, write_text
+from tgn.runtime.locks import only_writer
+from tgn.runtime.progress import Progress, Silent
+from tgn.runtime.seeds import seed_of
+from tgn.runtime.settings import LoopSettings
+from tgn.runtime.signals import stops_between_steps
+
+STATE = "state.pt"
+MAY_CHANGE = ("steps", "log_every", "save_every", "device", "precision")  # before a resume
+METRICS = "metrics.jsonl"
+TRANSPORTS = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
+
+
+class Trainer(Protocol):
+    """What the loop drives."""
+
+    def train_step(self, step: int) -> Mapping[str, torch.Tensor]:
+        """Do optimisation step number ``step`` (from 0) and return scalar terms to log."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything a bit-exact continuation needs."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`state_dict` returned."""
+
+
+class MetricLog:
+    """``metrics.jsonl`` and TensorBoard of one stage; on resume, lines of lost steps go."""
+
+    def __init__(self, directory: Path, first_step: int) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.path = directory / METRICS
+        kept = []
+        if first_step and self.path.is_file():
+            kept = [row for row in read_json_lines(self.path) if row["step"] <= first_step]
+        write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
+        purge = first_step + 1 if first_step else None
+        self.board = SummaryWriter(str(directory / "tensorboard"), purge_step=purge)
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Append one line; ``step`` counts finished steps."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+        for name, value in values.items():
+            self.board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Flush TensorBoard."""
+        self.board.close()
+
+
+AfterStep = Callable[[int], Mapping[str, float] | None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Where a stage works: its folder, device and audience."""
+
+    directory: Path  # gets state.pt, metrics.jsonl and tensorboard/
+    device: Device
+    progress: Progress
+    resume: bool = True  # continue from state.pt if there is one, else start anew
+    made_from: Mapping[str, Any] = field(default_factory=dict)  # beside settings, as JSON has it
+
+
+def run_steps(
+    trainer: Trainer,
+    settings: LoopSettings,
+    job: Job,
+    title: str = "train",
+    after_step: AfterStep | None = None,
+) -> None:
+    """Train until ``settings.steps`` steps are done.
+
+    Every step's randomness is seeded by (seed, step), so N + M steps equal N steps, a resume and
+    M more. A checkpoint is written every ``save_every`` steps, and after the step in which the
+    process is interrupted (Ctrl-C) or told to end (SIGTERM).
+
+    Args:
+        trainer: does the steps.
+        settings: length and intervals.
+        job: folder, device, audience.
+        title: what the progress is called.
+        after_step: called with the count of finished steps on the main process, e.g. for grids
+            and validation; what it returns is logged with that step.
+
+    Raises:
+        DivergedError: when a logged term is NaN or infinite; the last checkpoint stays.
+        LostProcessError: if another process of the job is gone.
+        UserError: if another process trains there, or the checkpoint is of something else.
+    """
+    alone = only_writer(job.directory) if job.device.is_main else nullcontext()
+    with alone, _clear_about_lost_processes(job), stops_between_steps() as stop_if_told:
+        _run_steps(trainer, settings, job, title, after_step, stop_if_told)
+
+
+@contextmanager
+def _clear_about_lost_processes(job: Job) -> Iterator[None]:
+    """Say in words what the transport says in file names and line numbers."""
+    try:
+        yield
+    except RuntimeError as error:
+        if job.device.processes > 1 and any(word in str(error) for word in TRANSPORTS):
+            raise LostProcessError(
+                f"another of the {job.device.processes} processes is gone; the last checkpoint in "
+                f"{job.directory} is whole, and the same command continues from there"
+            ) from None
+        raise
+
+
+def _run_steps(
+    trainer: Trainer,
+    settings: LoopSettings,
+    job: Job,
+    title: str,
+    after_step: AfterStep | None,
+    stop_if_told: Callable[[], None],
+) -> None:
+    progress = job.progress if job.device.is_main else Silent()
+    done = _resume(trainer, job, settings, progress) if job.resume else _forget(job)
+    log = MetricLog(job.directory, done) if job.device.is_main else None
+    progress.start(title, settings.steps, done)
+    try:
+        while done < settings.steps:
+            torch.manual_seed(seed_of(settings.seed, "step", done))
+            terms = trainer.train_step(done)
+            done += 1
+            extra = (after_step(done) if after_step and log else None) or {}
+            if done % settings.log_every == 0 or done == settings.steps:
+                values = job.device.mean(terms)
+                _check_finite(values, done)
+                progress.advance(0, " ".join(f"{name} {v:.3g}" for name, v in values.items()))
+                extra = {**values, **extra}
+            if log and extra:
+                log.write(done, extra)
+            progress.advance()
+            if log and (done % settings.save_every == 0 or done == settings.steps):
+                _save(trainer, job, settings, done)
+            stop_if_told()
+    except KeyboardInterrupt:
+        if log:
+            _save(trainer, job, settings, done)
+        progress.warn(f"interrupted after {done} steps; the same command continues from there")
+        raise
+    finally:
+        if log:
+            log.close()
+
+
+def _check_finite(values: Mapping[str, float], step: int) -> None:
+    bad = [name for name, value in values.items() if not math.isfinite(value)]
+    if bad:
+        raise DivergedError(
+            f"step {step}: {', '.join(bad)} became NaN or infinite; the last checkpoint is kept. "
+            "Lower the learning rate (--set lr=...) or use --set precision=float32"
+        )
+
+
+def _save(trainer: Trainer, job: Job, settings: LoopSettings, done: int) -> None:
+    state = {
+        "step": done,
+        "settings": settings.model_dump_json(exclude=set(MAY_CHANGE)),
+        "made_from": json.dumps(job.made_from),
+        "trainer": trainer.state_dict(),
+    }
+    save_state(job.directory / STATE, state)
+
+
+def _forget(job: Job) -> int:
+    """Delete the checkpoint of a training that begins anew: a kill would bring it back."""
+    if job.device.is_main:
+        for path in (job.directory / STATE, before(job.directory / STATE)):
+            path.unlink(missing_ok=True)
+    job.device.wait()
+    return 0
+
+
+def _resume(trainer: Trainer, job: Job, settings: LoopSettings, progress: Progress) -> int:
+    path = job.directory / STATE
+    state = whole_state(path, progress)
+    if state is None:
+        return 0
+    check_same(state, settings, job.made_from, path)
+    try:
+        trainer.load_state_dict(state["trainer"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"{path} does not fit these settings ({' '.join(str(error).split())[:200]}); use the "
+            "settings it was made with, or --no-resume to start anew"
+        ) from None
+    return min(int(state["step"]), settings.steps)
+
+
+def whole_state(path: Path, progress: Progress) -> dict[str, Any] | None:
+    """Read the last state that is whole; None if nothing was ever written."""
+    damaged = []
+    for candidate in (path, before(path)):
+        try:
+            state = load_state(candidate)
+        except NotFoundError:
+            continue
+        except DamagedError as error:
+            damaged.append(candidate)
+            progress.warn(f"{error}; going on with the one before, if there is one")
+            continue
+        for useless in damaged:  # or the next save would put it in the place of the good one
+            useless.unlink(missing_ok=True)
+        return state
+    if damaged:
+        raise UserError(f"{path} is damaged and there is none before it; --no-resume starts anew")
+    return None
+
+
+def check_same(
+    state: dict[str, Any], settings: LoopSettings, made_from: Mapping[str, Any], path: Path
+) -> None:
+    """Refuse to go on with other settings, data or teachers: the result would be of neither.
+
+    Args:
+        state: what :func:`whole_state` returned.
+        settings: that are wanted now.
+        made_from: likewise.
+        path: of the state, to be named.
+    """
+    wanted = settings.model_dump(mode="json", exclude=set(MAY_CHANGE)), made_from
+    before = json.loads(state["settings"]), json.loads(state.get("made_from", "{}"))
+    pairs = zip(before, wanted, strict=True)
+    changed = sorted(
+        key for was, now in pairs for key in {*was, *now} if was.get(key) != now.get(key)
+    )
+    if changed:
+        raise UserError(
+            f"{path} was made with other settings ({', '.join(changed)} differ); take those again, "
+            "or another --name or --run, or --no-resume to start anew"
+        )

@@ -1,0 +1,1 @@
+"""The stages that assess generated images: score and filter."""

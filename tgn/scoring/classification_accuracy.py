@@ -1,0 +1,40 @@
+"""The classification accuracy score: read from what ``classify compare`` measured."""
+
+from pathlib import Path
+from typing import Any
+
+from tgn.runtime.files import read_json
+from tgn.scoring.results import AccuracyScore, Estimate, Scores
+
+REAL, GENERATED = "real-tail-only", "generated-tail-only"
+NAME = "classification_accuracy"
+REMEDY = f"classify compare --recipes {REAL},{GENERATED} (with this folder as --augmented)"
+
+
+def with_accuracy(scores: Scores, compare_json: Path, images: str) -> Scores:
+    """Add the classification accuracy score (Ravuri and Vinyals 2019, arXiv 1905.10887).
+
+    Args:
+        scores: of the images in ``folder``.
+        compare_json: what ``classify compare`` wrote; need not be there.
+        images: fingerprint of the scored images; another one than was compared has no score yet.
+    """
+    found = read_json(compare_json) if compare_json.is_file() else {"recipes": {}}
+    recipes = found["recipes"]
+    same = found.get("generated_sha256") == images
+    if not (same and REAL in recipes and GENERATED in recipes):
+        missing = {**scores.not_computed, NAME: REMEDY}
+        return scores.model_copy(update={"not_computed": missing})
+    accuracy = AccuracyScore(
+        generated=_estimate(recipes[GENERATED]["tail"]),
+        real=_estimate(recipes[REAL]["tail"]),
+        seeds=found["seeds"],
+    )
+    return scores.model_copy(update={NAME: accuracy})
+
+
+def _estimate(entry: dict[str, Any]) -> Estimate:
+    mean, half = entry["mean"], entry["half_width"]
+    if half is None:
+        return Estimate(value=mean)
+    return Estimate(value=mean, low=mean - half, high=mean + half)

@@ -1,0 +1,144 @@
+"""LPIPS from a backbone file on this disk, and the variety of image sets measured with it."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import lpips
+import torch
+from torch import Tensor, nn
+
+from tgn.data.image_set import ImageSet
+from tgn.data.images import to_pm1
+from tgn.metrics.diversity import PairDistances, pair_distances
+from tgn.models.provenance import Provenance
+from tgn.runtime.checkpoints import load_strictly, load_weights
+from tgn.runtime.errors import UserError
+from tgn.runtime.files import sha256_of
+
+BACKBONES = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
+"""What lpips calls a backbone, and torchvision's name of the network whose file it needs."""
+
+
+@dataclass(frozen=True)
+class Perceptual:
+    """An LPIPS network and where its weights come from.
+
+    Attributes:
+        name: lpips' name of the backbone.
+        weights_sha256: of the backbone file.
+        net: two [B, 3, H, W] batches in [-1, 1] to distances [B, 1, 1, 1].
+    """
+
+    name: str
+    weights_sha256: str
+    net: nn.Module
+
+    @property
+    def provenance(self) -> Provenance:
+        """What it is, for the result."""
+        return Provenance(
+            name=f"lpips 0.1 {self.name}",
+            dimension=None,
+            weights_sha256=self.weights_sha256,
+            resize="none",
+        )
+
+    @torch.inference_mode()
+    def distance(self, first_u8: Tensor, second_u8: Tensor) -> Tensor:
+        """LPIPS of image pairs.
+
+        Args:
+            first_u8: [B, bands, H, W], 3 bands or 1.
+            second_u8: the other image of each pair, same shape.
+
+        Returns:
+            Distances [B], >= 0.
+        """
+        device = next(self.net.parameters()).device
+        first, second = (
+            to_pm1(images).expand(-1, 3, -1, -1).to(device) for images in (first_u8, second_u8)
+        )
+        return self.net(first, second).flatten().cpu()
+
+    def pair_distances(
+        self, images: ImageSet, rows: Tensor, seed: int, max_pairs: int = 500
+    ) -> PairDistances:
+        """LPIPS of random pairs of a set's images.
+
+        Args:
+            images: the set.
+            rows: which images, int64 [N], N >= 2.
+            seed: of the pairs.
+            max_pairs: most pairs measured.
+        """
+        return pair_distances(
+            len(rows),
+            lambda i, j: self.distance(images.batch(rows[i]), images.batch(rows[j])),
+            seed,
+            max_pairs,
+            batch_size=32,
+        )
+
+
+def load_perceptual(spec: str) -> Perceptual:
+    """Build LPIPS from ``name:/path/to/backbone``.
+
+    Args:
+        spec: ``alex``, ``vgg`` or ``squeeze``, a colon, and a weights file of torchvision's
+            ``alexnet``, ``vgg16`` or ``squeezenet1_1``.
+
+    Returns:
+        The network, frozen and in eval mode.
+
+    Raises:
+        UserError: for an unknown name, a file that is not there, or weights of another network.
+    """
+    name, _, file = spec.partition(":")
+    if name not in BACKBONES or not file:
+        choices = ", ".join(f"{key}:FILE" for key in BACKBONES)
+        raise UserError(f"LPIPS got {spec!r}, expected one of {choices}")
+    path = Path(file)
+    weights = load_weights(path)
+    return Perceptual(name, sha256_of(path), build_lpips(name, weights, str(path)))
+
+
+def build_lpips(name: str, backbone: Mapping[str, Tensor], source: str) -> nn.Module:
+    """Join lpips' own linear layers (they ship in its wheel) and given backbone weights.
+
+    Args:
+        name: a key of :data:`BACKBONES`.
+        backbone: weights of the whole torchvision network; its classifier is not used.
+        source: where the weights come from, for the message.
+
+    Returns:
+        The network, frozen and in eval mode.
+
+    Raises:
+        UserError: for weights of another network (squeezenet1_0 is not squeezenet1_1).
+
+    Source: Zhang et al. 2018, "The unreasonable effectiveness of deep features".
+    """
+    with warnings.catch_warnings():
+        # lpips still says pretrained=False where torchvision wants weights=None.
+        warnings.simplefilter("ignore", UserWarning)
+        net = lpips.LPIPS(net=name, pnet_rand=True, verbose=False)
+    slot_of = {_torchvision_key(slot): slot for slot in net.net.state_dict()}
+    given = {
+        slot_of.get(key, key): tensor
+        for key, tensor in backbone.items()
+        if key.startswith("features.")
+    }
+    try:
+        load_strictly(net.net, given, source)
+    except UserError as error:
+        raise UserError(
+            f"LPIPS {name!r} needs a file of torchvision's {BACKBONES[name]} weights: {error}"
+        ) from None
+    return net.eval().requires_grad_(False)
+
+
+def _torchvision_key(slot: str) -> str:
+    # lpips cuts the layers into slices but keeps their numbers: slice2.3.weight, features.3.weight.
+    return "features." + slot.partition(".")[2]

@@ -1,0 +1,65 @@
+"""What can be set about scoring and filtering; imports nothing heavy."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from tgn.runtime.config import Settings
+
+FILTER_GRID = "filter.png"
+KEPT = "kept"
+
+
+class ScoreSettings(Settings):
+    """Settings of ``tgn score``."""
+
+    extractor: str = Field(
+        "tail",
+        description="tail, inception:FILE, clip/ARCH:FILE, or NAME:FILE of torchvision or timm",
+    )
+    lpips: str | None = Field(
+        None, description="alex:FILE, vgg:FILE or squeeze:FILE, else not computed"
+    )
+    classifier: Path | None = Field(
+        None,
+        description="checkpoint, or folder of classify train --folds, that judges the class; "
+        "default: the run's newest classifier of real images",
+    )
+    clip: str | None = Field(
+        None, description="judges the class, makes CMMD: arch:tag or arch:/file, else not computed"
+    )
+    size: int | None = Field(
+        None, ge=16, description="side at which both sets are read; default: the generated images'"
+    )
+    min_count_for_fid: int = Field(
+        2048, ge=2, description="FID is reported only if both sets have this many"
+    )
+    seed: int = Field(0, description="of subsets, pairs and resamples")
+    keep_features: bool = Field(True, description="keep features in scores/features of the run")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if any")
+
+
+class FilterSettings(Settings):
+    """Settings of ``tgn filter``; 0 switches a test off."""
+
+    min_probability: float = Field(
+        0.1, ge=0, le=1, description="that the classifier must give an image's class"
+    )
+    min_clip_probability: float = Field(0.1, ge=0, le=1, description="the same of CLIP, if given")
+    copy_percentile: float = Field(
+        1.0, ge=0, le=100, description="drop what is as near to a real image as this % of real ones"
+    )
+    duplicate_percentile: float = Field(
+        1.0,
+        ge=0,
+        le=100,
+        description="the same, near to an earlier image of the class",
+    )
+    quality_percentile: float = Field(
+        5.0, ge=0, lt=100, description="drop this % of each class, the furthest from its real ones"
+    )
+    extractor: str = Field("tail", description="features for distances; as of tgn score")
+    classifier: Path | None = Field(None, description="as of tgn score; default: the run's own")
+    clip: str | None = Field(None, description="arch:tag or arch:/file, else CLIP does not judge")
+    device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="auto takes a GPU if any")
