@@ -48,3 +48,45 @@ def test_explained_settings_read_back(tmp_path: Path):
     (tmp_path / "a.yaml").write_text(Example(steps=7).explained())
     assert Example.resolve(tmp_path / "a.yaml") == Example(steps=7)
     assert "# how many" in Example().explained()
+
+
+class _Group(Settings):
+    renamed = {"strength": "weight"}
+
+    weight: float = 1.0
+
+
+class _Renamed(Settings):
+    renamed = {"doubt": "conditioning_noise", "old_group": "group"}
+
+    conditioning_noise: float = 0.2
+    group: _Group = _Group()
+
+
+@pytest.mark.parametrize(
+    ("given", "new"),
+    [
+        ("doubt=0.1", "'doubt' is now called 'conditioning_noise'"),
+        ("group.strength=2", "'group.strength' is now called 'group.weight'"),
+        ("old_group.weight=2", "'old_group' is now called 'group'"),
+    ],
+)
+def test_a_former_name_is_answered_with_the_new_one(given: str, new: str):
+    with pytest.raises(UserError, match=new) as caught:
+        _Renamed.resolve(None, [given])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_former_name_in_a_config_file_is_answered_too(tmp_path: Path):
+    file = tmp_path / "settings.yaml"
+    file.write_text("doubt: 0.1\n", encoding="utf-8")
+    with pytest.raises(UserError, match="now called 'conditioning_noise'"):
+        _Renamed.resolve(file)
+
+
+def test_recorded_settings_are_read_under_their_new_names():
+    recorded = {"doubt": 0.1, "old_group": {"strength": 2.0}}
+    assert _Renamed.with_new_names(recorded) == {
+        "conditioning_noise": 0.1,
+        "group": {"weight": 2.0},
+    }

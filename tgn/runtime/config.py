@@ -1,9 +1,9 @@
 """Settings: one frozen, typed object a verb, read from a file and ``--set key=value``."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -12,9 +12,15 @@ from tgn.runtime.errors import NotFoundError, UserError
 
 
 class Settings(BaseModel):
-    """Base of every settings object: frozen, and an unknown key is an error."""
+    """Base of every settings object: frozen, and an unknown key is an error.
+
+    Attributes:
+        renamed: former name of a setting or group -> its name today. Users who give a former name
+            are told the new one; files that hold it are read by :meth:`with_new_names`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    renamed: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
     def resolve(cls, file: Path | None = None, overrides: Sequence[str] = (), **flags: Any) -> Self:
@@ -31,6 +37,22 @@ class Settings(BaseModel):
             return cls.model_validate(values)
         except ValidationError as error:
             raise UserError(_explain(error, cls)) from None
+
+    @classmethod
+    def with_new_names(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return recorded settings (of a file written by an older version) under today's names.
+
+        Args:
+            values: setting -> value, groups as mappings of their own.
+        """
+        inner = {name: _settings_class(cls, name) for name in cls.model_fields}
+        found = {cls.renamed.get(name, name): value for name, value in values.items()}
+        return {
+            name: group.with_new_names(value)
+            if (group := inner.get(name)) is not None and isinstance(value, dict)
+            else value
+            for name, value in found.items()
+        }
 
     @classmethod
     def help_text(cls) -> str:
@@ -99,22 +121,32 @@ def _parse_override(text: str) -> tuple[str, Any]:
         raise UserError(f"--set got {text!r}, whose value is not YAML; quote it") from None
 
 
-def _explain(error: ValidationError, cls: type[BaseModel]) -> str:
+def _explain(error: ValidationError, cls: type[Settings]) -> str:
     parts = []
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            valid = ", ".join(_valid_keys(cls, problem["loc"][:-1]))
-            parts.append(f"unknown setting {key!r}; valid: {valid}")
+            parts.append(_explain_unknown(key, problem["loc"], cls))
         else:
             parts.append(f"setting {key}: got {problem['input']!r}: {problem['msg']}")
     return "; ".join(parts)
 
 
-def _valid_keys(cls: type[BaseModel], groups: Sequence[int | str]) -> list[str]:
+def _explain_unknown(key: str, path: Sequence[int | str], cls: type[Settings]) -> str:
+    """Say the new name of a renamed setting, else which settings there are."""
+    *groups, name = (str(part) for part in path)
+    owner: type[Settings] | None = cls
     for group in groups:
-        inner = cls.model_fields[str(group)].annotation
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            break
-        cls = inner
-    return [".".join(str(part) for part in (*groups, name)) for name in cls.model_fields]
+        owner = owner and _settings_class(owner, group)
+    if owner and name in owner.renamed:
+        return f"setting {key!r} is now called {'.'.join([*groups, owner.renamed[name]])!r}"
+    valid = ", ".join(".".join([*groups, known]) for known in (owner or cls).model_fields)
+    return f"unknown setting {key!r}; valid: {valid}"
+
+
+def _settings_class(cls: type[Settings], name: str) -> type[Settings] | None:
+    """Return the class of a group of settings, or None for a single setting."""
+    annotation = cls.model_fields[name].annotation
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return annotation
+    return None

@@ -245,7 +245,8 @@ def check_same(
         path: of the state, to be named.
     """
     wanted = settings.model_dump(mode="json", exclude=set(MAY_CHANGE)), made_from
-    before = json.loads(state["settings"]), json.loads(state.get("made_from", "{}"))
+    recorded = settings.with_new_names(json.loads(state["settings"]))
+    before = recorded, json.loads(state.get("made_from", "{}"))
     pairs = zip(before, wanted, strict=True)
     changed = sorted(
         key for was, now in pairs for key in {*was, *now} if was.get(key) != now.get(key)

@@ -24,7 +24,7 @@ AGREEMENT_REMEDY = (
     "the run has no classifier of real images; make one: classify train --folds 4 (its nets judge "
     "only what they have not seen), or give one: --set classifier=FILE"
 )
-CLIP_REMEDY = "no CLIP given; add --set clip=ViT-B-32:/path/to/file (see docs/score.md)"
+CLIP_REMEDY = "no CLIP given; add --set clip=ViT-B-32:/path/to/file (see docs/stages/score.md)"
 
 
 @dataclass(frozen=True)
