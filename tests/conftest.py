@@ -9,7 +9,8 @@ import torch
 from PIL import Image, ImageDraw
 
 from tgn.data.runs import Run
-from tgn.data.splits.make_split import SplitSettings, split_run
+from tgn.data.splits.make_split import split_run
+from tgn.data.splits.settings import SplitSettings
 from tgn.runtime.progress import Silent
 
 COLOURS = ((200, 60, 60), (60, 170, 80), (70, 90, 210), (220, 190, 60))

@@ -14,8 +14,8 @@ LEVEL = {"head": 128, "pale": 180, "dark": 70, "single": 30, "absent": 200}
 
 def picture(folder, number):
     seed = int.from_bytes(hashlib.sha256(f"{folder}{number}".encode()).digest()[:4], "big")
-    draw = np.random.default_rng(seed)
-    return np.clip(LEVEL[folder] + draw.normal(0, 30, (16, 16, 3)), 0, 255).astype(np.uint8)
+    rng = np.random.default_rng(seed)
+    return np.clip(LEVEL[folder] + rng.normal(0, 30, (16, 16, 3)), 0, 255).astype(np.uint8)
 
 
 def save(path, pixels):

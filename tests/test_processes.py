@@ -15,7 +15,7 @@ import pytest
 from tgn.runtime.checkpoints import load_state
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import read_json, sha256_of
-from tgn.runtime.locks import only_writer
+from tgn.runtime.locks import exclusive_writer
 
 COUNTED, ONE_IMAGE = ("d_real", "clip_hits"), 0.07  # shares of a batch of 16
 COMMON = ["--device", "cpu", "--set", "precision=float32", "--set", "log_every=1"]
@@ -205,7 +205,7 @@ def test_trainings_side_by_side_end_with_their_command(fake_run):
 
 def is_free(folder: Path) -> bool:
     try:
-        with only_writer(folder):
+        with exclusive_writer(folder):
             return True
     except UserError:
         return False

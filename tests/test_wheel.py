@@ -15,11 +15,11 @@ def test_a_wheel_holds_both_packages_and_the_page_template(tmp_path):
     subprocess.run([*command, str(root)], check=True, capture_output=True)
     wheel = next(tmp_path.glob("tgn-*.whl"))
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"tgn/cli.py", "classify/cli.py", "tgn/report/report.html.j2"} <= names
+    assert {"tgn/cli/main.py", "classify/cli/main.py", "tgn/report/report.html.j2"} <= names
     target = tmp_path / "site"
     install = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(target)]
     subprocess.run([*install, str(wheel)], check=True, capture_output=True)
-    code = "import tgn.cli, classify.cli; print(tgn.cli.__file__)"
+    code = "import tgn.cli.main, classify.cli.main; print(tgn.cli.__file__)"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,

@@ -1,20 +1,24 @@
-"""The ways to draw images: which there are, what each can be told, and how it is started."""
+"""The backends of generation: which there are, their settings, how they are trained and opened."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tgn.data.runs import Run
-from tgn.generation.cdtg.settings import DrawSettings, TrainSettings
-from tgn.generation.diffusion.pretrained.settings import StableSampleSettings, StableSettings
-from tgn.generation.diffusion.settings import DiffusionSettings, SampleSettings
+from tgn.generation.cdtg.settings import CdtgSampleSettings, CdtgTrainSettings
+from tgn.generation.diffusion.pretrained.settings import (
+    PretrainedSampleSettings,
+    PretrainedTrainSettings,
+)
+from tgn.generation.diffusion.settings import DiffusionSampleSettings, DiffusionTrainSettings
 from tgn.generation.settings import GenerateSettings
 from tgn.runtime.config import Settings
 from tgn.runtime.errors import UserError
 from tgn.runtime.progress import Progress
 
-if TYPE_CHECKING:  # what is of torch is imported when it is used: --help must not wait for it
-    from tgn.generation.generate import Request, Studio
+if TYPE_CHECKING:  # modules that import torch are imported on use: --help must answer at once
+    from tgn.generation.generate import GenerationRequest, ImageSampler
 
 BackendName = Literal["cdtg", "diffusion", "stable-diffusion"]
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
@@ -22,75 +26,115 @@ BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 
 @dataclass(frozen=True)
 class Backend:
-    """One way to draw; its modules are imported when they are needed, for --help must not wait."""
+    """One kind of generator. Its modules are imported on use, so that --help answers at once.
+
+    Attributes:
+        title: for messages.
+        train_settings: of ``tgn train``.
+        sample_settings: of ``tgn generate``.
+        train_function: "module:function" that trains it on a run.
+        open_function: "module:function" that loads it from a run.
+        weights: its file within a run.
+    """
 
     title: str
     train_settings: type[Settings]
-    draw_settings: type[GenerateSettings]
-    room: str  # package with the modules stage (train) and sample (open_studio)
-    weights: str  # file within a run
+    sample_settings: type[GenerateSettings]
+    train_function: str
+    open_function: str
+    weights: str
 
     def train(self, run: Run, settings: Settings, progress: Progress, resume: bool = True) -> None:
-        """Train it on a run that has been distilled."""
-        _module(f"{self.room}.stage").train(run, settings, progress, resume)
+        """Train it on a run that has been distilled.
 
-    def open_studio(self, run: Run, settings: GenerateSettings) -> "Studio":
-        """Make ready to draw."""
-        opened: Studio = _module(f"{self.room}.sample").open_studio(run, settings)
-        return opened
+        Args:
+            run: split and distilled.
+            settings: of this backend's ``train_settings``.
+            progress: gets the count of steps and warnings.
+            resume: continue from the last checkpoint, if there is one.
+
+        Raises:
+            NotFoundError: without a tail net.
+            UserError: for settings or data that cannot work, or if a package is not installed.
+        """
+        _imported(self.train_function)(run, settings, progress, resume)
+
+    def open_sampler(self, run: Run, settings: GenerateSettings) -> "ImageSampler":
+        """Load the trained generator of a run.
+
+        Raises:
+            NotFoundError: if the run has none; says which command makes it.
+            UserError: if generator and feature bank come from different tail nets.
+        """
+        sampler: ImageSampler = _imported(self.open_function)(run, settings)
+        return sampler
 
 
 _BACKENDS: dict[BackendName, Backend] = {
     "cdtg": Backend(
-        "CDTG", TrainSettings, DrawSettings, "tgn.generation.cdtg", "cdtg/generator.safetensors"
+        title="CDTG",
+        train_settings=CdtgTrainSettings,
+        sample_settings=CdtgSampleSettings,
+        train_function="tgn.generation.cdtg.train:train_cdtg",
+        open_function="tgn.generation.cdtg.sampler:open_cdtg_sampler",
+        weights="cdtg/generator.safetensors",
     ),
     "diffusion": Backend(
-        "diffusion",
-        DiffusionSettings,
-        SampleSettings,
-        "tgn.generation.diffusion",
-        "diffusion/denoiser.safetensors",
+        title="diffusion",
+        train_settings=DiffusionTrainSettings,
+        sample_settings=DiffusionSampleSettings,
+        train_function="tgn.generation.diffusion.train:train_diffusion",
+        open_function="tgn.generation.diffusion.sampler:open_diffusion_sampler",
+        weights="diffusion/denoiser.safetensors",
     ),
     "stable-diffusion": Backend(
-        "a pretrained model",
-        StableSettings,
-        StableSampleSettings,
-        "tgn.generation.diffusion.pretrained",
-        "stable-diffusion/recipe.json",
+        title="a pretrained model",
+        train_settings=PretrainedTrainSettings,
+        sample_settings=PretrainedSampleSettings,
+        train_function="tgn.generation.diffusion.pretrained.train:train_pretrained",
+        open_function="tgn.generation.diffusion.pretrained.sampler:open_pretrained_sampler",
+        weights="stable-diffusion/recipe.json",
     ),
 }
 
 
-def _module(name: str) -> Any:
+def _imported(name: str) -> Callable[..., Any]:
+    """Return the function called "module:function".
+
+    Raises:
+        UserError: if a package of the extra ``tgn[diffusion]`` is not installed.
+    """
+    module, _, function = name.partition(":")
     try:
-        return import_module(name)
+        found: Callable[..., Any] = getattr(import_module(module), function)
     except ModuleNotFoundError as error:
         if error.name in ("diffusers", "transformers", "peft"):
             raise UserError(
-                f"drawing by diffusion needs {error.name}: pip install 'tgn[diffusion]'"
+                f"this backend needs {error.name}: pip install 'tgn[diffusion]'"
             ) from None
         raise
+    return found
 
 
 def backend(name: str) -> Backend:
-    """Return a way to draw.
+    """Return the backend of that name.
 
     Raises:
-        UserError: if there is none of that name.
+        UserError: if there is none.
     """
     if name not in BACKENDS:
         raise UserError(f"--backend got {name!r}, expected one of {', '.join(BACKENDS)}")
     return _BACKENDS[name]
 
 
-def trained_backend(run: Run, asked: str | None = None) -> Backend:
-    """Return the backend that was asked for, else the one that was trained last, else CDTG.
+def trained_backend(run: Run, name: str | None = None) -> Backend:
+    """Return the backend called ``name``, else the one trained last in the run, else CDTG.
 
     Raises:
-        UserError: for a name that is none.
+        UserError: for an unknown name.
     """
-    if asked is not None:
-        return backend(asked)
+    if name is not None:
+        return backend(name)
     files = {name: run.path / _BACKENDS[name].weights for name in BACKENDS}
     trained = {name: file for name, file in files.items() if file.is_file()}
     return _BACKENDS[
@@ -99,10 +143,10 @@ def trained_backend(run: Run, asked: str | None = None) -> Backend:
 
 
 def generate(
-    run: Run, request: "Request", progress: Progress, resume: bool = True
+    run: Run, request: "GenerationRequest", progress: Progress, resume: bool = True
 ) -> dict[str, int]:
-    """Draw images with what was trained last; see `tgn.generation.generate.generate`."""
-    from tgn.generation.generate import generate as draw_all
+    """Generate images with the backend trained last; see `generate_images` for the rest."""
+    from tgn.generation.generate import generate_images
 
-    studio = trained_backend(run).open_studio(run, request.settings)
-    return draw_all(run, studio, request, progress, resume)
+    sampler = trained_backend(run).open_sampler(run, request.settings)
+    return generate_images(run, sampler, request, progress, resume)

@@ -1,1 +1,1 @@
-"""Many trainings: recipes against one another, and cross-validation."""
+"""Comparison of recipes over several seeds, and cross-validated classifiers."""

@@ -1,4 +1,4 @@
-"""Many trainings, one after another or several at a time, none of them twice."""
+"""Many trainings, one after another or several at a time; finished ones are not repeated."""
 
 import multiprocessing
 import os
@@ -6,13 +6,15 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from classify.training.job import Lesson
+from classify.training.job import TrainingJob
+from classify.training.layout import METRICS
 from classify.training.settings import TrainSettings
-from classify.training.train import METRICS, train_classifier
+from classify.training.train import train_classifier
 from tgn.data.runs import Run
 from tgn.runtime.files import read_json, write_json
 from tgn.runtime.progress import Progress, Silent
@@ -21,37 +23,37 @@ RECORD = "made_with.json"
 
 
 @dataclass(frozen=True)
-class Training:
-    """One training, and what it is made with: equal records mean equal results."""
+class PlannedTraining:
+    """A training and its record: equal records mean equal results."""
 
-    lesson: Lesson
+    job: TrainingJob
     settings: TrainSettings
-    made_with: dict[str, Any]
+    made_with: dict[str, Any]  # as JSON; "settings" and digests of all other inputs
 
 
-def run_all(
-    run: Run, trainings: Sequence[Training], jobs: int, progress: Progress
+def run_sweep(
+    run: Run, trainings: Sequence[PlannedTraining], workers: int, progress: Progress
 ) -> Iterator[dict[str, Any]]:
-    """Yield the measures of every training, in their order.
+    """Yield the metrics of every training, in their order.
 
     Args:
-        run: what they learn from.
-        trainings: what is done; one that is there with an equal record is read.
-        jobs: how many at a time, each in a process of its own; process k works on GPU k modulo
+        run: the data.
+        trainings: what to train; the metrics of a finished one with an equal record are read.
+        workers: trainings at a time, each in a process of its own; process k works on GPU k modulo
             their number, or on its share of the cores.
-        progress: told of every training.
+        progress: shows every training.
     """
-    if jobs == 1:
+    if workers == 1:
         yield from (train_once(run, one, progress) for one in trainings)
         return
     context = multiprocessing.get_context("spawn")
     numbers, gpus = context.Queue(), torch.cuda.device_count()
-    for number in range(jobs):
+    for number in range(workers):
         numbers.put(number)
     progress.start("trainings", len(trainings))
-    with ProcessPoolExecutor(jobs, context, _begin, (numbers, jobs, gpus)) as pool:
+    with ProcessPoolExecutor(workers, context, _begin, (numbers, workers, gpus)) as pool:
         try:
-            for result in pool.map(_quietly, [(run, one) for one in trainings]):
+            for result in pool.map(_train_silently, [(run, one) for one in trainings]):
                 progress.advance()
                 yield result
         except KeyboardInterrupt:
@@ -59,34 +61,42 @@ def run_all(
             raise
 
 
-def train_once(run: Run, training: Training, progress: Progress) -> dict[str, Any]:
-    """Do a training, or read it if it is there."""
-    directory = training.lesson.directory
+def train_once(run: Run, training: PlannedTraining, progress: Progress) -> dict[str, Any]:
+    """Train and return the metrics, or read them if the same training is finished."""
+    directory = training.job.directory
     record, metrics = directory / RECORD, directory / METRICS
-    same = record.is_file() and read_json(record) == training.made_with
+    same = _recorded(record) == training.made_with
     if same and metrics.is_file():
         return read_json(metrics)
     metrics.unlink(missing_ok=True)
     write_json(record, training.made_with)
-    lesson = replace(training.lesson, resume=same)
-    return train_classifier(run, lesson, training.settings, progress)
+    job = replace(training.job, resume=same)
+    return train_classifier(run, job, training.settings, progress)
 
 
-def _begin(numbers: Any, jobs: int, gpus: int) -> None:
-    """Take a GPU before anything here has looked for one, or a share of the cores."""
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+def _recorded(record: Path) -> dict[str, Any] | None:
+    """Read a record, also one of an older version, under today's names of the settings."""
+    if not record.is_file():
+        return None
+    made_with = read_json(record)
+    return {**made_with, "settings": TrainSettings.with_new_names(made_with.get("settings", {}))}
+
+
+def _begin(numbers: Any, workers: int, gpus: int) -> None:
+    """Choose this process's GPU before anything here uses one, or its share of the cores."""
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     number = numbers.get()
     if gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(number % gpus)
-    torch.set_num_threads(max(torch.get_num_threads() // jobs, 1))
+    torch.set_num_threads(max(torch.get_num_threads() // workers, 1))
 
 
-def _quietly(work: tuple[Run, Training]) -> dict[str, Any]:
+def _train_silently(work: tuple[Run, PlannedTraining]) -> dict[str, Any]:
     return train_once(*work, Silent())
 
 
-def _end_with_the_parent() -> None:
-    """Stop as soon as the command was killed; else this would train on, and keep others out."""
+def _exit_with_parent() -> None:
+    """Exit as soon as the command was killed: otherwise this process would go on training."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

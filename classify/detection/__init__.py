@@ -1,1 +1,1 @@
-"""Detectors of upright and rotated boxes, and their distillation."""
+"""Detectors of upright and rotated boxes: data, training, distillation, average precision."""

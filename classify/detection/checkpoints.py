@@ -1,12 +1,11 @@
-"""Detectors in files: written, read, stripped of what only their training needs."""
+"""Detectors in files: written, read, and stripped of optimiser and teacher."""
 
 import json
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
-from classify.detection.models.build import DetectorFacts, build_detector
+from classify.detection.models.build import DetectorSpec, build_detector
 from tgn.data.annotations.types import problem_of_class
 from tgn.runtime.checkpoints import load_strictly, load_weights, read_metadata, save_weights
 from tgn.runtime.errors import NotFoundError, UserError
@@ -18,72 +17,74 @@ CHECKPOINT = f"detector{SUFFIX}"
 FORMAT = "classify-detect-1"
 
 
-def save_detector(path: Path, net: nn.Module, facts: DetectorFacts) -> None:
-    """Write the weights, with all that is needed to build the network again."""
-    _save(path, net.state_dict(), facts)
+def save_detector(path: Path, net: nn.Module, spec: DetectorSpec) -> None:
+    """Write the weights, with the specification that the network is rebuilt from."""
+    _save(path, net.state_dict(), spec)
 
 
-def _save(path: Path, weights: dict[str, Tensor], facts: DetectorFacts) -> None:
-    save_weights(path, weights, {"format": FORMAT, "facts": json.dumps(facts._asdict())})
+def _save(path: Path, weights: dict[str, Tensor], spec: DetectorSpec) -> None:
+    save_weights(path, weights, {"format": FORMAT, "facts": json.dumps(spec.to_record())})
 
 
-def load_detector(path: Path) -> tuple[nn.Module, DetectorFacts]:
-    """Read a detector written by :func:`save_detector`; in eval.
+def load_detector(path: Path) -> tuple[nn.Module, DetectorSpec]:
+    """Read a detector written by :func:`save_detector`.
+
+    Returns:
+        The network in eval mode, on the CPU, and its specification.
 
     Raises:
         NotFoundError: if there is no such file.
         UserError: if it holds something else.
     """
-    facts, weights = facts_of(path), load_weights(path)
-    net = build_detector(facts)
+    spec, weights = read_spec(path), load_weights(path)
+    net = build_detector(spec)
     load_strictly(net, weights, str(path))
-    return net.eval(), facts
+    return net.eval(), spec
 
 
-def facts_of(path: Path) -> DetectorFacts:
-    """Read what a detector's file says of it.
+def read_spec(path: Path) -> DetectorSpec:
+    """Read the specification of a detector from its file's header.
 
     Raises:
         NotFoundError: if there is no such file.
-        UserError: if it is of something else, or its classes could not name files.
+        UserError: if it holds something else, or a class name that cannot name a file.
     """
-    told = read_metadata(path)
-    if told.get("format") != FORMAT:
-        raise UserError(f"{path} is no detector of classify detect train")
+    metadata = read_metadata(path)
+    if metadata.get("format") != FORMAT:
+        raise UserError(
+            f"{path} is no detector; expected a file that classify detect train has written"
+        )
     try:
-        facts = _facts(json.loads(told["facts"]))
-        problems = [problem_of_class(name) for name in facts.classes]
+        spec = DetectorSpec.from_record(json.loads(metadata["facts"]))
+        problems = [problem_of_class(name) for name in spec.classes]
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} does not say what it is: {error!r}") from None
+        raise UserError(f"{path} has a header that is no detector's: {error!r}") from None
     if any(problems):
         raise UserError(f"{path}: {next(filter(None, problems))}")
-    return facts
-
-
-def _facts(told: dict[str, Any]) -> DetectorFacts:
-    return DetectorFacts(**{**told, "classes": tuple(told["classes"])})
+    return spec
 
 
 def publish(directory: Path, out: Path) -> int:
-    """Write the student of a training's last checkpoint: no optimiser, no teacher.
+    """Write the student of a training's last checkpoint, without optimiser and teacher.
 
     Args:
         directory: of the training, finished or not.
-        out: a .safetensors file that every verb takes for a detector.
+        out: a .safetensors file that every verb takes as a detector.
 
     Returns:
-        How many steps it was trained.
+        The number of steps it was trained.
 
     Raises:
         NotFoundError: if nothing was trained there.
-        UserError: if the checkpoint is not whole, or OUT has another suffix or is something else.
+        UserError: if the checkpoint is damaged, or OUT has another suffix or is something else.
     """
     if out.suffix != SUFFIX:
         raise UserError(f"{out}: expected a name that ends in {SUFFIX}")
     if out.exists():
-        facts_of(out)  # what may be replaced
+        read_spec(out)  # only a detector may be replaced
     state = whole_state(directory / STATE, Silent())
     if state is None:
         raise NotFoundError(f"no checkpoint in {directory}; classify detect train writes one")
-    _save(out, state["trainer"]["net"], _facts(json.loads(state["made_from"])["facts"]))
+    spec = DetectorSpec.from_record(json.loads(state["made_from"])["facts"])
+    _save(out, state["trainer"]["net"], spec)
     return int(state["step"])

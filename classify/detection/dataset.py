@@ -1,4 +1,4 @@
-"""Labelled scenes: images with boxes, upright or rotated, whatever format the labels had."""
+"""Detection data in one form: images with their annotated boxes, upright or rotated."""
 
 import hashlib
 from collections import Counter
@@ -10,52 +10,54 @@ from PIL import Image
 from torch import Tensor
 
 from classify.detection.boxes.rotated import from_corners
-from classify.detection.tiling import Window, boxes_in, share_in, windows
-from tgn.data.annotations.types import DetectedObject, Detections, corners_of_box
+from classify.detection.tiling import Tile, boxes_in_tile, tile_grid, visible_fraction
+from tgn.data.annotations.types import Annotations, ObjectAnnotation, corners_of_box
 from tgn.data.images import MAX_PIXELS_OF_SCENE, read_image
 from tgn.runtime.errors import DataError
 from tgn.runtime.seeds import generator
 
-MOSTLY = 0.5  # of an object's upright box
-ASKEW = 1e-3  # sine of twice an angle
+MIN_VISIBLE = 0.5  # share of an object's upright box that a tile must show
+MIN_OBLIQUE = 1e-3  # sine of twice the angle of a box that is not axis-aligned
 
 
 @dataclass(frozen=True)
-class Scene:
-    """One image and what is labelled in it."""
+class DetectionImage:
+    """One image, or a tile of it, with its annotations."""
 
-    image: Path
+    path: Path
     boxes: Tensor  # [N, 4] left, top, right, bottom, or [N, 5] rotated; pixels; N may be 0
-    labels: Tensor  # [N], int64
+    labels: Tensor  # [N], int64, 0 for the first class
     difficult: Tensor  # [N], bool
     crowd: Tensor  # [N], bool: many objects under one box
-    window: Window | None = None  # the part of the image that is meant; None: all
+    tile: Tile | None = None  # None: the whole image
 
 
 @dataclass(frozen=True)
-class Scenes:
-    """A detection set."""
+class DetectionDataset:
+    """Annotated images with one order of classes."""
 
     classes: tuple[str, ...]  # the most frequent first
-    scenes: tuple[Scene, ...]  # by file name
+    images: tuple[DetectionImage, ...]  # by file name
 
     @property
     def is_rotated(self) -> bool:
-        """Whether boxes are rotated."""
-        return any(scene.boxes.shape[1] == 5 for scene in self.scenes)
+        """Return whether boxes have an angle."""
+        return any(image.boxes.shape[1] == 5 for image in self.images)
 
     @property
-    def has_turned_boxes(self) -> bool:
-        """Whether a side of any rotated box lies askew in its image."""
-        angles = torch.cat([scene.boxes[:, 4] for scene in self.scenes])
-        return bool(((2 * angles).sin().abs() > ASKEW).any())
+    def has_oblique_boxes(self) -> bool:
+        """Return whether any rotated box is not axis-aligned."""
+        angles = torch.cat([image.boxes[:, 4] for image in self.images])
+        return bool(((2 * angles).sin().abs() > MIN_OBLIQUE).any())
 
 
-def scenes_of(found: Detections, rotated: bool, classes: tuple[str, ...] | None = None) -> Scenes:
-    """Put labels that were read into one form, images without any included.
+def make_dataset(
+    annotations: Annotations, rotated: bool, classes: tuple[str, ...] | None = None
+) -> DetectionDataset:
+    """Convert annotations to tensors, images without any object included.
 
     Args:
-        found: what `read_annotations` returned.
+        annotations: what `read_annotations` returned.
         rotated: whether boxes keep their angle; else the upright box round each is taken.
         classes: their order, where another part of the data has set it; None: by frequency.
 
@@ -63,27 +65,27 @@ def scenes_of(found: Detections, rotated: bool, classes: tuple[str, ...] | None 
         DataError: if there is no image, no object and no ``classes``, or an object of another
             class than those.
     """
-    if not found.images:
+    if not annotations.images:
         raise DataError("no image was read; see the problems listed")
-    if not found.objects and classes is None:
+    if not annotations.objects and classes is None:
         raise DataError("no labelled object was read; see the problems listed")
-    counts = Counter(one.class_name for one in found.objects)
+    counts = Counter(one.class_name for one in annotations.objects)
     order = classes or tuple(sorted(counts, key=lambda name: (-counts[name], name)))
-    if strange := sorted(set(counts) - set(order)):
+    if unknown := sorted(set(counts) - set(order)):
         raise DataError(
-            f"{', '.join(strange)}: not among the classes of the training, {', '.join(order)}; "
+            f"{', '.join(unknown)}: not among the classes of the training, {', '.join(order)}; "
             "train on labels that have them, or leave them out of these"
         )
-    by_image: dict[Path, list[DetectedObject]] = {path: [] for path in found.images}
-    for one in found.objects:
+    by_image: dict[Path, list[ObjectAnnotation]] = {path: [] for path in annotations.images}
+    for one in annotations.objects:
         by_image.setdefault(one.image, []).append(one)
-    scenes = (_scene(path, by_image[path], order, rotated) for path in sorted(by_image))
-    return Scenes(order, tuple(scenes))
+    images = (_to_tensors(path, by_image[path], order, rotated) for path in sorted(by_image))
+    return DetectionDataset(order, tuple(images))
 
 
-def _scene(
-    path: Path, objects: list[DetectedObject], classes: tuple[str, ...], rotated: bool
-) -> Scene:
+def _to_tensors(
+    path: Path, objects: list[ObjectAnnotation], classes: tuple[str, ...], rotated: bool
+) -> DetectionImage:
     if rotated:
         corners = torch.tensor([_quadrilateral(one) for one in objects]).view(-1, 4, 2)
         boxes = from_corners(corners.double()).float()
@@ -92,91 +94,98 @@ def _scene(
     labels = torch.tensor([classes.index(one.class_name) for one in objects], dtype=torch.int64)
     difficult = torch.tensor([one.difficult for one in objects], dtype=torch.bool)
     crowd = torch.tensor([one.is_crowd for one in objects], dtype=torch.bool)
-    return Scene(path, boxes, labels, difficult, crowd)
+    return DetectionImage(path, boxes, labels, difficult, crowd)
 
 
-def _quadrilateral(one: DetectedObject) -> tuple[tuple[float, float], ...]:
+def _quadrilateral(one: ObjectAnnotation) -> tuple[tuple[float, float], ...]:
     if len(one.polygon) == 4:
         return one.polygon
     return corners_of_box(*one.box_xyxy)
 
 
-def picture_of(scene: Scene) -> Image.Image:
-    """Decode the whole image of a scene as RGB.
+def decode_image(image: DetectionImage) -> Image.Image:
+    """Decode a whole image file as RGB, whatever tile of it is meant.
 
     Raises:
         DataError: naming the file, if it cannot be read.
     """
     try:
-        return read_image(scene.image, most=MAX_PIXELS_OF_SCENE)[0]
+        return read_image(image.path, most=MAX_PIXELS_OF_SCENE)[0]
     except DataError as error:
-        raise DataError(f"{scene.image}: {error}") from None
+        raise DataError(f"{image.path}: {error}") from None
 
 
-def held_out(data: Scenes, share: float, seed: int) -> tuple[Scenes, Scenes]:
-    """Split by image, seeded: training and test; patches of one image stay together.
+def split_dataset(
+    data: DetectionDataset, test_fraction: float, seed: int
+) -> tuple[DetectionDataset, DetectionDataset]:
+    """Split by image, seeded, into training and test; files cut from one image stay together.
 
-    Patches are known by their names, as DOTA's tools give them: ``<image>__<scale>__<left>...``.
+    Those are known by their names, as DOTA's tools give them: ``<image>__<scale>__<left>...``.
 
     Raises:
         DataError: if a part would be empty.
     """
-    whole = list(dict.fromkeys(_uncut(scene) for scene in data.scenes))
-    count = round(len(whole) * share)
-    if not 0 < count < len(whole):
-        raise DataError(f"{len(whole)} images cannot be split with a test share of {share}")
-    order = torch.randperm(len(whole), generator=generator(seed, "detect split")).tolist()
-    chosen = {whole[k] for k in order[:count]}
-    parts: tuple[list[Scene], list[Scene]] = [], []
-    for scene in data.scenes:
-        parts[_uncut(scene) in chosen].append(scene)
-    train, test = (Scenes(data.classes, tuple(part)) for part in parts)
+    sources = list(dict.fromkeys(_source_name(image) for image in data.images))
+    count = round(len(sources) * test_fraction)
+    if not 0 < count < len(sources):
+        raise DataError(
+            f"{len(sources)} images cannot be split with a test share of {test_fraction}; "
+            "set test_fraction, or give a test part: --test"
+        )
+    order = torch.randperm(len(sources), generator=generator(seed, "detect split")).tolist()
+    held_out = {sources[k] for k in order[:count]}
+    parts: tuple[list[DetectionImage], list[DetectionImage]] = [], []
+    for image in data.images:
+        parts[_source_name(image) in held_out].append(image)
+    train, test = (DetectionDataset(data.classes, tuple(part)) for part in parts)
     return train, test
 
 
-def _uncut(scene: Scene) -> str:
-    return scene.image.stem.split("__")[0]
+def _source_name(image: DetectionImage) -> str:
+    """Return the name of the image that a file was cut from."""
+    return image.path.stem.split("__")[0]
 
 
-def digest_of(data: Scenes) -> str:
-    """SHA-256 of the classes, and of the name, boxes and labels of each image, in hexadecimals."""
-    found = hashlib.sha256(repr(data.classes).encode())
-    for scene in data.scenes:
-        found.update(scene.image.name.encode())
-        for values in (scene.boxes, scene.labels, scene.difficult, scene.crowd):
-            found.update(values.numpy().tobytes())
-    return found.hexdigest()
+def dataset_digest(data: DetectionDataset) -> str:
+    """Return the SHA-256 of the classes and of each image's name and annotations, as hex digits."""
+    digest = hashlib.sha256(repr(data.classes).encode())
+    for image in data.images:
+        digest.update(image.path.name.encode())
+        for values in (image.boxes, image.labels, image.difficult, image.crowd):
+            digest.update(values.numpy().tobytes())
+    return digest.hexdigest()
 
 
-def cut(data: Scenes, size: int | None, overlap: float) -> Scenes:
-    """Cut images larger than a patch into patches, each a scene of its own.
+def cut_into_tiles(data: DetectionDataset, size: int | None, overlap: float) -> DetectionDataset:
+    """Cut images larger than a tile into tiles, each an image of its own.
 
-    An object is in the patches that show most of it: more than half, or, where it is too large for
-    that, as much as any other patch.
+    An object belongs to the tiles that show more than half of it. One too large for that belongs
+    to the tiles that show most of it.
 
     Args:
         data: whole images.
-        size: side of a patch in pixels; None: nothing is cut.
-        overlap: of neighbours, as a share of the size.
+        size: side of a tile in pixels; None: nothing is cut.
+        overlap: of neighbouring tiles, as a share of the size.
     """
     if size is None:
         return data
-    scenes = []
-    for scene in data.scenes:
-        parts = windows_of(scene, size, overlap)
-        shares = torch.stack([share_in(window, scene.boxes) for window in parts])
-        wanted = (shares > MOSTLY) | ((shares == shares.amax(dim=0)) & (shares > 0))
-        scenes += [_part(scene, *one) for one in zip(parts, wanted, strict=True)]
-    return Scenes(data.classes, tuple(scenes))
+    images = []
+    for image in data.images:
+        tiles = tiles_of(image, size, overlap)
+        visible = torch.stack([visible_fraction(tile, image.boxes) for tile in tiles])
+        belongs = (visible > MIN_VISIBLE) | ((visible == visible.amax(dim=0)) & (visible > 0))
+        images += [_tile_image(image, *one) for one in zip(tiles, belongs, strict=True)]
+    return DetectionDataset(data.classes, tuple(images))
 
 
-def _part(scene: Scene, window: Window, wanted: Tensor) -> Scene:
-    boxes, labels = boxes_in(window, scene.boxes[wanted]), scene.labels[wanted]
-    return Scene(scene.image, boxes, labels, scene.difficult[wanted], scene.crowd[wanted], window)
+def _tile_image(image: DetectionImage, tile: Tile, belongs: Tensor) -> DetectionImage:
+    boxes, labels = boxes_in_tile(tile, image.boxes[belongs]), image.labels[belongs]
+    difficult, crowd = image.difficult[belongs], image.crowd[belongs]
+    return DetectionImage(image.path, boxes, labels, difficult, crowd, tile)
 
 
-def windows_of(scene: Scene, size: int, overlap: float) -> list[Window]:
-    """The patches of a scene's image."""
-    with Image.open(scene.image) as picture:  # reads no pixels
+def tiles_of(image: DetectionImage, size: int, overlap: float) -> list[Tile]:
+    """Return the tiles of an image file; see :func:`cut_into_tiles`."""
+    with Image.open(image.path) as picture:  # reads no pixels
         width, height = picture.size
-    return windows(width, height, size, int(size * overlap))
+    return tile_grid(width, height, size, int(size * overlap))

@@ -1,33 +1,38 @@
-"""Detections as the files that DOTA's server takes."""
+"""Detections as the files that DOTA's evaluation server takes."""
 
 from pathlib import Path
 
-from classify.detection.average_precision import Found
-from classify.detection.boxes.rotated import corners
-from classify.detection.dataset import Scenes
+from classify.detection.average_precision import Detections
+from classify.detection.boxes.rotated import to_corners
+from classify.detection.dataset import DetectionDataset
 from tgn.runtime.files import write_text
 
 
-def write_submission(folder: Path, data: Scenes, found: list[Found]) -> list[Path]:
+def write_submission(
+    folder: Path, data: DetectionDataset, detections: list[Detections]
+) -> list[Path]:
     """Write one file a class, ``Task1_<class>.txt``, or ``Task2_`` for upright boxes.
 
     A line of task 1 is: image score x1 y1 x2 y2 x3 y3 x4 y4; of task 2: image score left top right
-    bottom. Source: the DOTA evaluation server's description.
+    bottom; in pixels. Source: the DOTA evaluation server's description.
 
     Args:
         folder: gets the files.
-        data: the images, in the order of ``found``.
-        found: what was found in each.
+        data: the images.
+        detections: of each image, in the order of ``data``.
+
+    Returns:
+        The files.
     """
-    is_rotated = any(one.boxes.shape[1] == 5 for one in found)
+    is_rotated = any(one.boxes.shape[1] == 5 for one in detections)
     lines: dict[str, list[str]] = {name: [] for name in data.classes}
-    for scene, one in zip(data.scenes, found, strict=True):
-        places = corners(one.boxes).flatten(1) if is_rotated else one.boxes
-        for place, label, score in zip(
-            places.tolist(), one.labels.tolist(), one.scores.tolist(), strict=True
+    for image, found in zip(data.images, detections, strict=True):
+        coordinates = to_corners(found.boxes).flatten(1) if is_rotated else found.boxes
+        for row, label, score in zip(
+            coordinates.tolist(), found.labels.tolist(), found.scores.tolist(), strict=True
         ):
-            numbers = " ".join(f"{value:.1f}" for value in place)
-            lines[data.classes[label]].append(f"{scene.image.stem} {score:.4f} {numbers}")
+            numbers = " ".join(f"{value:.1f}" for value in row)
+            lines[data.classes[label]].append(f"{image.path.stem} {score:.4f} {numbers}")
     task = "Task1" if is_rotated else "Task2"
     paths = []
     for name, rows in lines.items():

@@ -1,4 +1,4 @@
-"""What a detector finds in images, and what that is worth."""
+"""Detection on a data set, and its average precision."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby, islice
@@ -7,80 +7,118 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from classify.detection.average_precision import THRESHOLDS, Found, Rule, Truth, average_precision
-from classify.detection.dataset import Scene, Scenes, cut, picture_of
-from classify.detection.models.build import DetectorFacts, detect
-from classify.detection.models.dense import ROTATED_NMS, UPRIGHT_NMS
-from classify.detection.tiling import Window, merged
-from classify.detection.trainer import shown
+from classify.detection.average_precision import (
+    IOU_THRESHOLDS,
+    Detections,
+    GroundTruth,
+    Rule,
+    average_precision,
+)
+from classify.detection.dataset import (
+    DetectionDataset,
+    DetectionImage,
+    cut_into_tiles,
+    decode_image,
+)
+from classify.detection.models.build import DetectorSpec, detect
+from classify.detection.models.dense import ROTATED_NMS_IOU, UPRIGHT_NMS_IOU
+from classify.detection.tiling import Tile, merge_detections
+from classify.detection.trainer import load_sample
 from tgn.runtime.devices import Device
 from tgn.runtime.progress import Progress
 
 RULES: tuple[Rule, ...] = ("voc07", "voc12", "coco")
-AT_ONCE = 8
-WHOLE = Window(0, 0, 0, 0)
+BATCH_SIZE = 8
+WHOLE_IMAGE = Tile(0, 0, 0, 0)  # merging reads the corner only
 
 
 def evaluate_detector(
-    net: nn.Module, facts: DetectorFacts, data: Scenes, device: Device, progress: Progress
+    net: nn.Module,
+    spec: DetectorSpec,
+    data: DetectionDataset,
+    device: Device,
+    progress: Progress,
 ) -> dict[str, Any]:
-    """Return average precision by all rules: means over classes, and of each class."""
-    return judge(data, found_in(net, facts, data, device, progress))
+    """Detect on a data set and return :func:`evaluate_detections` of the result."""
+    return evaluate_detections(data, detect_dataset(net, spec, data, device, progress))
 
 
-def judge(data: Scenes, found: list[Found]) -> dict[str, Any]:
-    """Return average precision of what was found in each scene."""
-    truths = [Truth(one.boxes, one.labels, one.difficult, one.crowd) for one in data.scenes]
+def evaluate_detections(data: DetectionDataset, detections: list[Detections]) -> dict[str, Any]:
+    """Return the average precision by all rules: means over classes, and of each class.
+
+    Args:
+        data: images with annotations.
+        detections: of each image, in the order of ``data``.
+
+    Returns:
+        ``images`` (their number), ``classes``, and of each rule ``ap`` (mean over IoU 0.50 to
+        0.95), ``ap50`` ... ``ap95`` and ``per_class``, in [0, 1]; None without objects.
+    """
+    truths = [GroundTruth(one.boxes, one.labels, one.difficult, one.crowd) for one in data.images]
     result: dict[str, Any] = {"images": len(truths), "classes": list(data.classes)}
     for rule in RULES:
-        table = average_precision(truths, found, len(data.classes), rule)
+        table = average_precision(truths, detections, len(data.classes), rule)
         each = [None if np.isnan(row).all() else round(float(row.mean()), 6) for row in table]
         result[rule] = {
             "ap": _mean(table),
-            **{f"ap{round(100 * t)}": _mean(table[:, k]) for k, t in enumerate(THRESHOLDS)},
+            **{f"ap{round(100 * t)}": _mean(table[:, k]) for k, t in enumerate(IOU_THRESHOLDS)},
             "per_class": each,
         }
     return result
 
 
-def found_in(
-    net: nn.Module, facts: DetectorFacts, data: Scenes, device: Device, progress: Progress
-) -> list[Found]:
-    """Return what a detector finds in each scene, large images patch by patch."""
-    patches = [
-        (number, part)
-        for number, scene in enumerate(data.scenes)
-        for part in cut(Scenes(data.classes, (scene,)), facts.patch, facts.overlap).scenes
+def detect_dataset(
+    net: nn.Module,
+    spec: DetectorSpec,
+    data: DetectionDataset,
+    device: Device,
+    progress: Progress,
+) -> list[Detections]:
+    """Return the detections of each image, large images tile by tile.
+
+    Args:
+        net: from :func:`load_detector`, on the device.
+        spec: its specification.
+        data: images; annotations are not used.
+        device: where it runs.
+        progress: counts tiles.
+    """
+    tiles = [
+        (index, tile)
+        for index, image in enumerate(data.images)
+        for tile in cut_into_tiles(
+            DetectionDataset(data.classes, (image,)), spec.tile_size, spec.tile_overlap
+        ).images
     ]
-    progress.start("detect", len(patches))
-    parts: list[list[tuple[Window, Found]]] = [[] for _ in data.scenes]
-    opened = _opened([part for _, part in patches])
-    for start in range(0, len(patches), AT_ONCE):
-        some = patches[start : start + AT_ONCE]
-        images = [one.to(device.torch_device).float() / 255 for one in islice(opened, AT_ONCE)]
-        for (number, part), found in zip(some, _detected(net, images), strict=True):
-            parts[number].append((part.window or WHOLE, found))
-        progress.advance(len(some))
-    threshold = ROTATED_NMS if facts.is_rotated else UPRIGHT_NMS
-    return [one[0][1] if len(one) == 1 else merged(one, threshold) for one in parts]
+    progress.start("detect", len(tiles))
+    parts: list[list[tuple[Tile, Detections]]] = [[] for _ in data.images]
+    pixels = _read_pixels([tile for _, tile in tiles])
+    for start in range(0, len(tiles), BATCH_SIZE):
+        batch = tiles[start : start + BATCH_SIZE]
+        images = [one.to(device.torch_device).float() / 255 for one in islice(pixels, BATCH_SIZE)]
+        for (index, tile), detections in zip(batch, _detect_batch(net, images), strict=True):
+            parts[index].append((tile.tile or WHOLE_IMAGE, detections))
+        progress.advance(len(batch))
+    threshold = ROTATED_NMS_IOU if spec.is_rotated else UPRIGHT_NMS_IOU
+    return [one[0][1] if len(one) == 1 else merge_detections(one, threshold) for one in parts]
 
 
-def _opened(parts: Sequence[Scene]) -> Iterator[Tensor]:
-    """The pixels of each; neighbouring patches of one image decode it once."""
-    for _, patches in groupby(parts, lambda part: part.image):
-        first, *others = patches
-        picture = picture_of(first)
-        yield from (shown(part, picture).image_u8 for part in (first, *others))
+def _read_pixels(tiles: Sequence[DetectionImage]) -> Iterator[Tensor]:
+    """Yield the pixels of each; neighbouring tiles of one image decode it once."""
+    for _, group in groupby(tiles, lambda tile: tile.path):
+        first, *others = group
+        picture = decode_image(first)
+        yield from (load_sample(tile, picture).image_u8 for tile in (first, *others))
 
 
-def _detected(net: nn.Module, images: list[Tensor]) -> list[Found]:
-    """Detect in images of like size together: none may be padded for the sake of another."""
-    found: dict[int, Found] = {}
+def _detect_batch(net: nn.Module, images: list[Tensor]) -> list[Detections]:
+    """Detect in images of one shape together, so that padding changes no result."""
+    detections: dict[int, Detections] = {}
     for shape in dict.fromkeys(image.shape for image in images):
         rows = [k for k, image in enumerate(images) if image.shape == shape]
         alike = detect(net.eval(), [images[k] for k in rows])
-        found |= dict(zip(rows, alike, strict=True))
-    return [found[k] for k in range(len(images))]
+        detections |= dict(zip(rows, alike, strict=True))
+    return [detections[k] for k in range(len(images))]
 
 
 def _mean(table: np.ndarray[Any, Any]) -> float | None:

@@ -1,6 +1,7 @@
-"""What can be set about training a detector; nothing here is of torch."""
+"""Settings of training a detector; imports no torch, so that ``--help`` answers at once."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -17,52 +18,77 @@ DENSE: tuple[DetectorName, ...] = ("gfl", "rotated-retinanet")
 
 
 class MimicSettings(Settings):
-    """Settings of ``--distill l2``, ``lsh`` and ``lshl2``."""
+    """Settings of feature mimicking: ``--distill l2``, ``lsh`` and ``lshl2``."""
 
-    weight: float = Field(7.0, ge=0, description="beta, of the mimicking")
-    hashes: int = Field(4096, ge=1, description="N hyperplanes")
-    warm_up: float = Field(0.1, ge=0, lt=1, description="share of the steps until full weight")
-    places: Literal["positives", "published"] = Field(
-        "positives", description="of RetinaNet: where objects are, or nearly everywhere"
+    renamed: ClassVar[Mapping[str, str]] = {
+        "hashes": "num_hashes",
+        "warm_up": "warmup",
+        "places": "locations",
+        "inherit": "inherit_head",
+    }
+
+    weight: float = Field(7.0, ge=0, description="beta, of the mimicking losses")
+    num_hashes: int = Field(4096, ge=1, description="N hyperplanes of the hash")
+    warmup: float = Field(
+        0.1, ge=0, lt=1, description="share of the steps in which the weight rises linearly"
     )
-    inherit: bool = Field(
+    locations: Literal["positives", "published"] = Field(
+        "positives", description="of RetinaNet: where a positive anchor is, or nearly everywhere"
+    )
+    inherit_head: bool = Field(
         False,
-        description="begin with the teacher's layers that read the features; better in few steps",
+        description="start from the teacher's layers that read the features",
     )
 
 
 class LocalizationSettings(Settings):
-    """Settings of ``--distill kd``, ``ld`` and ``ld+kd``."""
+    """Settings of localization distillation (LD) and logit KD: ``--distill kd|ld|ld+kd``."""
 
-    temperature: float | None = Field(
-        None, gt=0, description="T of the box distributions: 10, of rotated boxes 5"
+    renamed: ClassVar[Mapping[str, str]] = {
+        "temperature": "ld_temperature",
+        "class_temperature": "kd_temperature",
+        "weight": "ld_weight",
+        "valuable_weight": "vlr_weight",
+        "class_weight": "kd_weight",
+        "classes": "kd_activation",
+        "region": "region_iou",
+    }
+
+    ld_temperature: float | None = Field(
+        None, gt=0, description="T of the box distributions; default 10, of rotated boxes 5"
     )
-    class_temperature: float | None = Field(
-        None, gt=0, description="T of the class logits: 2, of rotated boxes 5"
+    kd_temperature: float | None = Field(
+        None, gt=0, description="T of the class logits; default 2, of rotated boxes 5"
     )
-    weight: float | None = Field(
-        None, ge=0, description="of LD on the anchors of objects: 4 (0.25 as published), rotated 10"
+    ld_weight: float | None = Field(
+        None,
+        ge=0,
+        description="LD on positive anchors; default 4 (0.25 as published), rotated 10",
     )
-    valuable_weight: float | None = Field(
-        None, ge=0, description="of LD on anchors nearly as good: 4 (0.25 as published)"
+    vlr_weight: float | None = Field(
+        None,
+        ge=0,
+        description="LD in the valuable localization region; default 4 (0.25 as published)",
     )
-    class_weight: float | None = Field(None, ge=0, description="of KD: 10, of rotated objects 20")
-    classes: Literal["softmax", "sigmoid"] = Field(
-        "softmax", description="KD as published, or for each class by itself"
+    kd_weight: float | None = Field(
+        None, ge=0, description="KD of class logits; default 10, of rotated boxes 20"
+    )
+    kd_activation: Literal["softmax", "sigmoid"] = Field(
+        "softmax", description="over all classes, as published, or each class against the rest"
     )
     normalise: Literal["positives", "published"] = Field(
-        "positives", description="of gfl: sums over anchors by their number, or as published"
+        "positives", description="of gfl: divide sums by the number of anchors, or as published"
     )
-    region: Literal["rotated", "published"] = Field(
-        "rotated", description="overlap of rotated boxes: the true one, or as published"
+    region_iou: Literal["rotated", "published"] = Field(
+        "rotated", description="IoU of anchors with rotated boxes: exact, or as published"
     )
     angle: Literal["plain", "periodic"] = Field(
-        "plain", description="periodic: angles half a turn apart are one"
+        "plain", description="periodic: angles that differ by half a turn are equal"
     )
 
 
 class ImitationSettings(Settings):
-    """Settings of imitating a dense teacher's maps."""
+    """Settings of imitating a dense teacher's feature pyramid."""
 
     region: ImitationRegion = Field("none", description="none, gibox, fine-grained, gt")
     weight: float = Field(2.0, ge=0, description="of the mean squared difference")
@@ -71,54 +97,71 @@ class ImitationSettings(Settings):
 class DetectSettings(ComputeSettings, LoopSettings):
     """Settings of ``classify detect train``."""
 
+    renamed: ClassVar[Mapping[str, str]] = {
+        **ComputeSettings.renamed,
+        **LoopSettings.renamed,
+        "weights": "backbone_weights",
+        "width": "fpn_channels",
+        "patch": "tile_size",
+        "overlap": "tile_overlap",
+        "clip": "max_grad_norm",
+    }
+
     detector: DetectorName = Field(
         "retinanet", description="faster-rcnn, retinanet, gfl, rotated-retinanet"
     )
     backbone: BackboneName = Field("resnet18", description="resnet18/34/50/101, vgg11/16")
-    weights: str | None = Field(None, description="of the backbone: none, pretrained, or a file")
+    backbone_weights: str | None = Field(None, description="none, pretrained, or a file")
     frozen_stages: int = Field(
-        0,
-        ge=0,
-        le=4,
-        description="of the backbone, that keep the weights they were given",
+        0, ge=0, le=4, description="first stages of the backbone that are not trained"
     )
-    width: int = Field(256, ge=32, multiple_of=32, description="channels of pyramid and head")
+    fpn_channels: int = Field(
+        256, ge=32, multiple_of=32, description="channels of the feature pyramid and the head"
+    )
     box_loss: RotatedLoss = Field("gwd", description="of rotated boxes: smooth-l1, gwd, kld")
-    size: int = Field(448, ge=64, description="long side at which images are seen, in pixels")
-    patch: int | None = Field(None, ge=64, description="larger images are cut to this side")
-    overlap: float = Field(0.2, ge=0, lt=1, description="of neighbouring patches, a share of it")
+    size: int = Field(448, ge=64, description="images are scaled to this long side, in pixels")
+    tile_size: int | None = Field(
+        None, ge=64, description="larger images are cut into square tiles of this side, in pixels"
+    )
+    tile_overlap: float = Field(
+        0.2, ge=0, lt=1, description="of neighbouring tiles, a share of their side"
+    )
     steps: int = Field(2000, ge=1, description="optimisation steps")
     batch_size: int = Field(4, ge=1, description="images a step, over all processes")
     optimizer: Literal["sgd", "adamw"] = Field(
-        "sgd", description="sgd, or adamw: further in few steps, at an lr of 0.0002 to 0.001"
+        "sgd", description="sgd, or adamw: better if steps are few, with lr 0.0002 to 0.001"
     )
-    lr: float = Field(0.01, gt=0, description="highest learning rate (cosine)")
+    lr: float = Field(0.01, gt=0, description="peak learning rate (warm-up, then cosine)")
     weight_decay: float = Field(1e-4, ge=0, description="of all weights")
-    clip: float = Field(10.0, gt=0, description="largest norm of a step's gradient")
-    test_fraction: float = Field(0.2, gt=0, lt=1, description="of the images, held out by seed")
-    split_seed: int = Field(0, description="of that part; the same for every seed of training")
+    max_grad_norm: float = Field(10.0, gt=0, description="gradients are clipped to this norm")
+    test_fraction: float = Field(0.2, gt=0, lt=1, description="share of the images held out")
+    split_seed: int = Field(0, description="of the held-out part; does not change with seed")
     distill: DistillName = Field("none", description="none, l2, lsh, lshl2, kd, ld, ld+kd")
     mimic: MimicSettings = Field(MimicSettings(), description="of l2, lsh, lshl2")
     localization: LocalizationSettings = Field(
         LocalizationSettings(), description="of kd, ld, ld+kd"
     )
-    imitation: ImitationSettings = Field(ImitationSettings(), description="beside those")
+    imitation: ImitationSettings = Field(
+        ImitationSettings(), description="of the feature pyramid; alone or with kd, ld, ld+kd"
+    )
 
     @property
-    def is_taught(self) -> bool:
-        """Whether a teacher is needed."""
+    def needs_teacher(self) -> bool:
+        """Return whether the student learns from a teacher."""
         return self.distill != "none" or self.imitation.region != "none"
 
     @property
-    def compares_maps(self) -> bool:
-        """Whether student and teacher must have maps of equal width."""
+    def compares_features(self) -> bool:
+        """Return whether the feature maps of student and teacher must have equal width."""
         mimics_tower = self.detector == "retinanet" and self.distill in MIMICKING
         return mimics_tower or self.imitation.region != "none"
 
     @model_validator(mode="after")
     def _fits_together(self) -> "DetectSettings":
-        if self.frozen_stages and self.weights is None:
-            raise ValueError("frozen_stages wants weights: without them it keeps random numbers")
+        if self.frozen_stages and self.backbone_weights is None:
+            raise ValueError(
+                "frozen_stages needs backbone_weights: else stages with random weights are frozen"
+            )
         is_dense = self.detector in DENSE
         if self.distill != "none" and is_dense == (self.distill in MIMICKING):
             fitting = "kd, ld, ld+kd" if is_dense else ", ".join(MIMICKING)

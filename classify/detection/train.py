@@ -1,4 +1,4 @@
-"""The training of a detector: what it needs, checked before it begins."""
+"""Training of a detector: everything it needs is built and checked before the first step."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from classify.detection.checkpoints import CHECKPOINT, load_detector, save_detector
-from classify.detection.dataset import Scenes, cut, digest_of
-from classify.detection.distill.base import Pair, Teaching
+from classify.detection.dataset import DetectionDataset, cut_into_tiles, dataset_digest
+from classify.detection.distill.base import DetectionTask, DistillationPair
 from classify.detection.distill.localization import DenseDistillation
-from classify.detection.distill.mimic import mimicking
+from classify.detection.distill.mimic import build_mimicking
 from classify.detection.evaluate import evaluate_detector
 from classify.detection.models.backbones import freeze_stages
-from classify.detection.models.build import DetectorFacts, build_detector, compute_in
+from classify.detection.models.build import DetectorSpec, build_detector, set_precision
 from classify.detection.settings import MIMICKING, DetectSettings
 from classify.detection.trainer import DetectorTrainer
 from tgn.runtime.devices import Device
@@ -28,73 +28,73 @@ METRICS, SETTINGS = "metrics.json", "settings.yaml"
 
 
 @dataclass(frozen=True)
-class Training:
-    """A detector about to be trained, all its parts in place."""
+class DetectorTraining:
+    """A training that is ready to start."""
 
     net: nn.Module
-    facts: DetectorFacts
-    teaching: Teaching
-    parts: tuple[Scenes, Scenes]  # training and test
+    spec: DetectorSpec
+    task: DetectionTask
+    parts: tuple[DetectionDataset, DetectionDataset]  # training and test
     settings: DetectSettings
     job: Job
 
 
-def prepared(
-    parts: tuple[Scenes, Scenes],
+def prepare_training(
+    parts: tuple[DetectionDataset, DetectionDataset],
     directory: Path,
     settings: DetectSettings,
     progress: Progress,
     resume: bool = True,
     teacher: Path | None = None,
-) -> Training:
+) -> DetectorTraining:
     """Build everything that a training needs; writes nothing.
 
     Args:
         parts: training and test.
-        directory: gets the detector and its measures.
+        directory: gets the detector and its metrics.
         settings: of the training.
-        progress: audience.
-        resume: whether to continue what was begun there.
-        teacher: file of a trained detector, if the settings want one.
+        progress: shows the steps.
+        resume: whether to continue from a checkpoint in the directory.
+        teacher: file of a trained detector, if the settings need one.
 
     Raises:
-        DataError: if nothing is labelled.
-        UserError: for a teacher that is missing, not wanted, or of another kind.
+        DataError: if no object is annotated.
+        UserError: for a teacher that is missing, not needed, or of another kind.
     """
     train, _ = parts
-    if not any(len(scene.labels) for scene in train.scenes):
+    if not any(len(image.labels) for image in train.images):
         raise DataError("no labelled object among the training images: nothing to learn")
     device = Device(settings)
     torch.manual_seed(seed_of(settings.seed, "detector init"))
-    facts = DetectorFacts(
-        settings.detector,
-        settings.backbone,
-        train.classes,
-        settings.size,
-        settings.weights is not None,
-        settings.width,
-        settings.box_loss,
-        settings.patch,
-        settings.overlap,
+    spec = DetectorSpec(
+        detector=settings.detector,
+        backbone=settings.backbone,
+        classes=train.classes,
+        size=settings.size,
+        frozen_norm=settings.backbone_weights is not None,
+        fpn_channels=settings.fpn_channels,
+        box_loss=settings.box_loss,
+        tile_size=settings.tile_size,
+        tile_overlap=settings.tile_overlap,
     )
-    net: Any = device.place(build_detector(facts, settings.weights))
+    net: Any = device.place(build_detector(spec, settings.backbone_weights))
     freeze_stages(net.backbone, settings.backbone, settings.frozen_stages)
-    compute_in(net, device.autocast)
-    teaching = _teaching(net, facts, teacher, settings, device)
+    set_precision(net, device.autocast)
+    task = _build_task(net, spec, teacher, settings, device)
     made_from = {
-        "facts": {**facts._asdict(), "classes": list(facts.classes)},
-        "training data": digest_of(train),
+        "facts": spec.to_record(),
+        "training data": dataset_digest(train),
         "teacher": sha256_of(teacher) if teacher else "",
     }
     job = Job(directory, device, progress, resume, made_from)
-    return Training(net, facts, teaching, parts, settings, job)
+    return DetectorTraining(net, spec, task, parts, settings, job)
 
 
-def check_resume(training: Training) -> None:
-    """Refuse what :func:`train_detector` would refuse to go on with.
+def check_resume(training: DetectorTraining) -> None:
+    """Check that :func:`train_detector` can continue from the checkpoint, if there is one.
 
     Raises:
-        UserError: if what was begun there has other settings, data or another teacher.
+        UserError: if the checkpoint has other settings, data or another teacher.
     """
     path = training.job.directory / STATE
     state = whole_state(path, training.job.progress) if training.job.resume else None
@@ -102,55 +102,67 @@ def check_resume(training: Training) -> None:
         check_same(state, training.settings, training.job.made_from, path)
 
 
-def train_detector(training: Training) -> dict[str, Any]:
-    """Train on the first part, test on the second, write the detector; return its measures.
+def train_detector(training: DetectorTraining) -> dict[str, Any]:
+    """Train on the first part, test on the second, and write the detector.
+
+    Returns:
+        The metrics, as :func:`evaluate_detections` has them; empty on other processes than the
+        main one.
 
     Raises:
-        UserError: if what was begun there has other settings, data or another teacher.
+        UserError: if a checkpoint there has other settings, data or another teacher.
     """
     settings, job = training.settings, training.job
     directory, device = job.directory, job.device
     train, test = training.parts
-    scenes = cut(train, settings.patch, settings.overlap)
-    trainer = DetectorTrainer(training.teaching, scenes, settings, device)
+    tiles = cut_into_tiles(train, settings.tile_size, settings.tile_overlap)
+    trainer = DetectorTrainer(training.task, tiles, settings, device)
     run_steps(trainer, settings, job, title=directory.name)
     result: dict[str, Any] = {}
     if device.is_main:
-        save_detector(directory / CHECKPOINT, training.net, training.facts)
+        save_detector(directory / CHECKPOINT, training.net, training.spec)
         write_text(directory / SETTINGS, settings.explained() + "\n")
-        result = evaluate_detector(training.net, training.facts, test, device, job.progress)
+        result = evaluate_detector(training.net, training.spec, test, device, job.progress)
         write_json(directory / METRICS, result)
     device.wait()
     return result
 
 
-def _teaching(
+def _build_task(
     net: nn.Module,
-    facts: DetectorFacts,
+    spec: DetectorSpec,
     teacher: Path | None,
     settings: DetectSettings,
     device: Device,
-) -> Teaching:
-    """Put student and teacher together, as the settings say."""
-    if not settings.is_taught:
+) -> DetectionTask:
+    """Return the losses of a student alone, or with a teacher."""
+    if not settings.needs_teacher:
         if teacher is not None:
-            raise UserError("a teacher was given, but distill=none; say how it teaches: --distill")
-        return Teaching(net)
+            raise UserError(
+                "a teacher was given, but distill=none; choose how to distill: --distill"
+            )
+        return DetectionTask(net)
     if teacher is None:
-        raise UserError(f"distill={settings.distill} wants a teacher: --teacher NAME or FILE")
-    master, known = load_detector(teacher)
-    if (known.detector, known.classes) != (facts.detector, facts.classes):
-        raise UserError(
-            f"{teacher} is a {known.detector} for {', '.join(known.classes)}; expected a "
-            f"{facts.detector} for {', '.join(facts.classes)}"
-        )
-    if settings.compares_maps and known.width != facts.width:
-        raise UserError(
-            f"{teacher} has maps of {known.width} channels, the student {facts.width}, and they "
-            f"are to be compared; take --set width={known.width}"
-        )
-    compute_in(device.move(master.requires_grad_(False)), device.autocast)
-    pair = Pair(net, master, settings.seed, device.autocast, device.average)
+        raise UserError(f"distill={settings.distill} needs a teacher: --teacher NAME or FILE")
+    teacher_net = _load_teacher(teacher, spec, settings)
+    set_precision(device.move(teacher_net.requires_grad_(False)), device.autocast)
+    pair = DistillationPair(net, teacher_net, settings.seed, device.autocast, device.average)
     if settings.distill in MIMICKING:
-        return mimicking(pair, settings.distill, settings.mimic)
+        return build_mimicking(pair, settings.distill, settings.mimic)
     return DenseDistillation(pair, settings)
+
+
+def _load_teacher(file: Path, spec: DetectorSpec, settings: DetectSettings) -> nn.Module:
+    """Read a teacher and check that it fits its student."""
+    net, found = load_detector(file)
+    if (found.detector, found.classes) != (spec.detector, spec.classes):
+        raise UserError(
+            f"{file} is a {found.detector} for {', '.join(found.classes)}; expected a "
+            f"{spec.detector} for {', '.join(spec.classes)}"
+        )
+    if settings.compares_features and found.fpn_channels != spec.fpn_channels:
+        raise UserError(
+            f"{file} has maps of {found.fpn_channels} channels, the student {spec.fpn_channels}; "
+            f"their features are compared: take --set fpn_channels={found.fpn_channels}"
+        )
+    return net

@@ -1,4 +1,4 @@
-"""Pictures of scenes: what is labelled in white, what was found in the colour of its class."""
+"""Images with their boxes drawn: annotations in white, detections in the colour of their class."""
 
 import colorsys
 import io
@@ -8,51 +8,58 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from classify.detection.average_precision import Found
-from classify.detection.boxes.rotated import corners
-from classify.detection.dataset import Scene, picture_of
+from classify.detection.average_precision import Detections
+from classify.detection.boxes.rotated import to_corners
+from classify.detection.dataset import DetectionImage, decode_image
 from tgn.runtime.files import write_bytes
 
 WHITE = (255, 255, 255)
 
 
-def draw_scene(
-    scene: Scene, found: Found | None, classes: tuple[str, ...], folder: Path, least: float = 0.5
+def draw_boxes(
+    image: DetectionImage,
+    detections: Detections | None,
+    classes: tuple[str, ...],
+    folder: Path,
+    min_score: float = 0.5,
 ) -> Path:
-    """Write one picture, upright or rotated boxes; return its file.
+    """Draw the boxes of one image, upright or rotated, and write it as a PNG file.
 
     Args:
-        scene: with what is labelled.
-        found: what a detector says, or None.
+        image: with its annotations.
+        detections: of a detector, or None: only annotations, with their class names.
         classes: names of the labels.
         folder: gets ``<image name>.png``.
-        least: lowest score that is drawn.
+        min_score: detections below it are not drawn.
+
+    Returns:
+        The file.
     """
-    picture = picture_of(scene)
-    ink = ImageDraw.Draw(picture)
-    for polygon, label in zip(outlines(scene.boxes), scene.labels.tolist(), strict=True):
-        ink.polygon(polygon, outline=WHITE)
-        if found is None:
-            ink.text(polygon[0], classes[label], fill=WHITE)
-    if found is not None:
-        kept = found.scores >= least
+    picture = decode_image(image)
+    pen = ImageDraw.Draw(picture)
+    for polygon, label in zip(box_polygons(image.boxes), image.labels.tolist(), strict=True):
+        pen.polygon(polygon, outline=WHITE)
+        if detections is None:
+            pen.text(polygon[0], classes[label], fill=WHITE)
+    if detections is not None:
+        kept = detections.scores >= min_score
         rows = zip(
-            outlines(found.boxes[kept]),
-            found.labels[kept].tolist(),
-            found.scores[kept].tolist(),
+            box_polygons(detections.boxes[kept]),
+            detections.labels[kept].tolist(),
+            detections.scores[kept].tolist(),
             strict=True,
         )
         for polygon, label, score in rows:
-            colour = colour_of(label, len(classes))
-            ink.polygon(polygon, outline=colour, width=2)
-            ink.text(polygon[0], f"{classes[label]} {score:.2f}", fill=colour)
-    return _write(picture, folder / f"{scene.image.stem}.png")
+            colour = class_colour(label, len(classes))
+            pen.polygon(polygon, outline=colour, width=2)
+            pen.text(polygon[0], f"{classes[label]} {score:.2f}", fill=colour)
+    return _write(picture, folder / f"{image.path.stem}.png")
 
 
-def outlines(boxes: Tensor) -> list[list[tuple[float, float]]]:
-    """Corners of boxes [N, 4] or [N, 5], for drawing."""
+def box_polygons(boxes: Tensor) -> list[list[tuple[float, float]]]:
+    """Return the four corners (x, y) of each box [N, 4] or [N, 5], in pixels."""
     if boxes.shape[1] == 5:
-        points = corners(boxes)
+        points = to_corners(boxes)
     else:
         left, top, right, bottom = boxes.unbind(1)
         around = ((left, top), (right, top), (right, bottom), (left, bottom))
@@ -60,9 +67,9 @@ def outlines(boxes: Tensor) -> list[list[tuple[float, float]]]:
     return [[(float(x), float(y)) for x, y in polygon] for polygon in points.tolist()]
 
 
-def colour_of(label: int, count: int) -> tuple[int, int, int]:
-    """A bright colour of its own for each of ``count`` classes."""
-    red, green, blue = colorsys.hsv_to_rgb(label / max(count, 1), 0.9, 1.0)
+def class_colour(label: int, num_classes: int) -> tuple[int, int, int]:
+    """Return a bright RGB colour, 0 to 255, that differs between classes."""
+    red, green, blue = colorsys.hsv_to_rgb(label / max(num_classes, 1), 0.9, 1.0)
     return round(255 * red), round(255 * green), round(255 * blue)
 
 

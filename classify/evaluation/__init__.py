@@ -1,1 +1,1 @@
-"""What a trained classifier is worth and what it predicts; import and export."""
+"""Trained classifiers: evaluation, calibration, prediction, import and export."""

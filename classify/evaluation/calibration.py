@@ -1,4 +1,4 @@
-"""Do probabilities mean what they say? Counts by confidence, and their picture."""
+"""Calibration of probabilities: expected calibration error and reliability diagram."""
 
 from pathlib import Path
 from typing import Any
@@ -13,21 +13,21 @@ BINS = 15
 
 
 class Reliability:
-    """Counts predictions by the probability of the class they name; memory of a few numbers."""
+    """Accumulates predictions in bins of their confidence, the largest class probability."""
 
     def __init__(self) -> None:
         self.sums = torch.zeros(3, BINS, dtype=torch.float64)  # images, hits, confidence
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
-        """Take in logits [B, C] of images with labels [B]."""
-        confidence, named = logits.float().softmax(1).max(1)
-        place = (confidence * BINS).long().clamp(max=BINS - 1).cpu()
-        hits = (named == labels.to(named.device)).double().cpu()
+        """Add the logits [B, C] of images with labels [B]."""
+        confidence, predicted = logits.float().softmax(1).max(1)
+        bin_of = (confidence * BINS).long().clamp(max=BINS - 1).cpu()
+        hits = (predicted == labels.to(predicted.device)).double().cpu()
         for row, values in enumerate((torch.ones_like(hits), hits, confidence.double().cpu())):
-            self.sums[row].index_add_(0, place, values)
+            self.sums[row].index_add_(0, bin_of, values)
 
     def summary(self) -> dict[str, Any]:
-        """Return the expected calibration error and the bins that have images.
+        """Return the expected calibration error (ECE) and the bins that have images.
 
         ECE = sum over bins of n_b / n |accuracy_b - confidence_b|, in [0, 1], 15 equal bins.
         Source: Guo et al. 2017 (arXiv 1706.04599), eq. 5.
@@ -43,7 +43,12 @@ class Reliability:
 
 
 def draw_reliability(result: dict[str, Any], path: Path) -> None:
-    """Draw accuracy against confidence as a PNG; the diagonal would be honest."""
+    """Write the reliability diagram as a PNG: accuracy against confidence, the diagonal is ideal.
+
+    Args:
+        result: with ``ece`` and ``reliability``, as :meth:`Reliability.summary` returns them.
+        path: of the PNG.
+    """
     bins = result["reliability"]
     largest = max((row["n"] for row in bins), default=1)
     figure = Figure(figsize=(4, 4), layout="constrained")

@@ -1,4 +1,4 @@
-"""What a classifier is worth on held-out real images."""
+"""Evaluation of a classifier on held-out real images."""
 
 from pathlib import Path
 from typing import Any
@@ -18,42 +18,46 @@ from tgn.models.inference import predictions
 from tgn.runtime.devices import Device
 from tgn.runtime.files import atomic_path
 
-MANY, FEW = 100, 20
+MANY, FEW = 100, 20  # training images of many- and few-shot classes
 
 
 def evaluate(net: TappedNet, images: ImageSet, split: Split, device: Device) -> dict[str, Any]:
-    """Return all that is measured on held-out images, each in [0, 1] unless it is a count.
+    """Return all metrics on held-out images, each in [0, 1] unless it is a count.
 
     Overall, balanced, head, tail, macro F1, many/medium/few and per-class accuracy; accuracy
     under other class priors; calibration. Groups are class means; a class without test images has
-    accuracy null.
+    accuracy None.
     """
     classes, reliability = split.num_classes, Reliability()
     confusion = torch.zeros(classes, classes, dtype=torch.int64)
     for logits, labels in predictions(net, images, device):
         confusion += confusion_of(logits, labels)
         reliability.add(logits, labels)
-    return {**report(confusion, split), **reliability.summary()}
+    return {**accuracy_report(confusion, split), **reliability.summary()}
 
 
-def evaluate_assigned(
+def evaluate_balanced_assignment(
     net: TappedNet, images: ImageSet, split: Split, device: Device
 ) -> dict[str, Any]:
-    """Return the measures after every class was named equally often.
+    """Return the metrics if every class is predicted equally often.
 
-    It uses the prior of the test set and all its images at once, so it says nothing of a
-    classifier in use; report it apart or not at all.
+    This uses the prior of the test set and all its images at once, which a classifier in use does
+    not know; report it separately or not at all.
     """
     pairs = list(predictions(net, images, device))
     logits = torch.cat([logits for logits, _ in pairs])
     labels = torch.cat([labels for _, labels in pairs])
-    named = torch.tensor(balanced_assignment(logits.softmax(1)))
-    one_hot = torch.nn.functional.one_hot(named, split.num_classes)
-    return report(confusion_of(one_hot, labels), split)
+    assigned = torch.tensor(balanced_assignment(logits.softmax(1)))
+    one_hot = torch.nn.functional.one_hot(assigned, split.num_classes)
+    return accuracy_report(confusion_of(one_hot, labels), split)
 
 
-def report(confusion: Tensor, split: Split) -> dict[str, Any]:
-    """Put the numbers of a confusion matrix [C, C] (rows: true class) into one record."""
+def accuracy_report(confusion: Tensor, split: Split) -> dict[str, Any]:
+    """Return the accuracies of a confusion matrix [C, C], rows are true classes.
+
+    Many, medium and few are the classes with over 100, 20 to 100 and under 20 training images (Liu
+    et al. 2019, arXiv 1904.05160).
+    """
     counts = [entry.train + entry.val for entry in split.classes]
     groups = shot_groups(counts, MANY, FEW)
     shots = {

@@ -1,4 +1,4 @@
-"""A classifier as one ONNX file, for programs that have no torch."""
+"""Export of a classifier to ONNX, for programs without torch."""
 
 import json
 import warnings
@@ -14,11 +14,11 @@ from tgn.runtime.files import atomic_path
 
 OPSET = 18
 TOLERANCE = 1e-4  # of logits, relative to the largest
-CHECKED_IMAGES = 3  # also another batch size than the one that was traced
+CHECKED_IMAGES = 3  # another batch size than the one that was traced
 
 
-class Deployed(nn.Module):
-    """From pixels in [0, 1] to logits and probabilities."""
+class OnnxClassifier(nn.Module):
+    """The exported graph: from pixels in [0, 1] to logits and probabilities."""
 
     def __init__(self, net: TappedNet) -> None:
         super().__init__()
@@ -34,24 +34,24 @@ def export_onnx(net: TappedNet, path: Path) -> float:
     """Write a classifier as ONNX and run it once with onnxruntime.
 
     Input ``images`` [B, bands, S, S], RGB or grey, in [0, 1]; outputs ``logits`` and
-    ``probabilities`` [B, C]. The class folders stand in the file's metadata.
+    ``probabilities`` [B, C]. The file's metadata has the class folders.
 
     Returns:
-        The largest difference of a logit to torch's, relative to the largest logit.
+        The largest difference of a logit from torch's, relative to the largest logit.
 
     Raises:
         UserError: if the packages of the extra ``onnx`` are missing.
-        TgnError: if the file does not say what the network says; it is then not written.
+        TgnError: if the outputs of file and network differ; the file is then not written.
     """
     onnx, runtime = _packages()
-    deployed, facts = Deployed(net).cpu().float().eval(), net.facts
-    draw = torch.Generator().manual_seed(0)
-    images = torch.rand(CHECKED_IMAGES, facts.bands, facts.size, facts.size, generator=draw)
+    exported, facts = OnnxClassifier(net).cpu().float().eval(), net.facts
+    rng = torch.Generator().manual_seed(0)
+    images = torch.rand(CHECKED_IMAGES, facts.bands, facts.size, facts.size, generator=rng)
     with atomic_path(path) as temporary:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the exporter about its own future
+            warnings.simplefilter("ignore")  # deprecations inside the exporter
             torch.onnx.export(
-                deployed,
+                exported,
                 (images[:2],),
                 str(temporary),
                 input_names=["images"],
@@ -66,10 +66,10 @@ def export_onnx(net: TappedNet, path: Path) -> float:
         onnx.helper.set_model_props(model, {"classes": json.dumps(facts.folders)})
         onnx.save(model, str(temporary))
         session = runtime.InferenceSession(str(temporary), providers=["CPUExecutionProvider"])
-        found = torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
+        actual = torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
         with torch.inference_mode():
-            expected = deployed(images)[0]
-        difference = float((found - expected).abs().max() / expected.abs().max())
+            expected = exported(images)[0]
+        difference = float((actual - expected).abs().max() / expected.abs().max())
         if not difference <= TOLERANCE:
             raise TgnError(
                 f"the ONNX file differs from the network by {difference:.1e} of its largest logit, "

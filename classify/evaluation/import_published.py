@@ -1,4 +1,4 @@
-"""A published classifier of TGN as one of a run's."""
+"""Import of the published TGN classifier into a run."""
 
 from pathlib import Path
 
@@ -15,19 +15,22 @@ ARCH, HEAD = "resnet50", "fc.0."
 
 
 def import_classifier(split: Split, file: Path, out: Path, size: int) -> TappedNet:
-    """Write a published ResNet-50 (``result.pth``: last layer ``fc.0``) as our checkpoint.
+    """Convert a published ResNet-50 (``result.pth``: last layer ``fc.0``) to our checkpoint.
 
     Published labels are folder numbers. If the run's folders are the numbers 0 to C - 1, label k is
-    folder k; else the labels are taken to be the folders in alphabetical order.
+    folder k; else the labels are the folders in alphabetical order.
 
     Args:
         split: of the run, for its classes.
         file: tensors only.
         out: file to write.
-        size: side in pixels at which the network is to see images; it was trained at 224.
+        size: side in pixels of its input images; it was trained at 224.
+
+    Returns:
+        The network in eval mode.
 
     Raises:
-        UserError: for a file that would run code, has another layout or number of classes.
+        UserError: for a file with code in it, another layout or number of classes.
     """
     state = load_weights(file)
     if f"{HEAD}weight" not in state:

@@ -1,4 +1,4 @@
-"""The classes of single images, of folders, or of a list that is still growing."""
+"""Prediction of the classes of image files, as a stream."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,17 +16,17 @@ BATCH_SIZE = 64
 
 
 class Prediction(NamedTuple):
-    """The likeliest classes of an image, likeliest first."""
+    """The most likely classes of an image, most likely first."""
 
     file: Path
     classes: tuple[tuple[str, float], ...]  # folder and probability in [0, 1]
 
 
 def files_in(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield files as they are, and the images in folders, at any depth, sorted.
+    """Yield files as given, and the images in folders at any depth, sorted.
 
     Raises:
-        NotFoundError: naming what is neither, or a folder without images.
+        NotFoundError: for a path that does not exist, or a folder without images.
     """
     for path in paths:
         if path.is_file():
@@ -36,7 +36,7 @@ def files_in(paths: Iterable[Path]) -> Iterator[Path]:
             raise NotFoundError(f"no image or folder {path}")
         inside = sorted(one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES)
         if not inside:
-            raise NotFoundError(f"no images in {path}; known are {', '.join(sorted(SUFFIXES))}")
+            raise NotFoundError(f"no images in {path}; expected {', '.join(sorted(SUFFIXES))}")
         yield from inside
 
 
@@ -44,21 +44,27 @@ def files_in(paths: Iterable[Path]) -> Iterator[Path]:
 def predict(
     net: TappedNet, files: Iterable[Path], device: Device, top: int = 1
 ) -> Iterator[Prediction]:
-    """Yield the ``top`` classes of each image; holds one batch of images at a time.
+    """Yield the ``top`` classes of each image; one batch of images is in memory at a time.
+
+    Args:
+        net: in eval mode, on the device.
+        files: images of any size; they may be read lazily.
+        device: of the network.
+        top: how many classes of each image, at most C.
 
     Raises:
         DataError: naming the first file that cannot be read.
     """
     folders = net.facts.folders
-    for some in _batches(files):
-        images = ImageSet(some, [0] * len(some), net.facts.size, net.facts.bands, cache_bytes=0)
-        images_u8 = images.batch(torch.arange(len(some)))
+    for paths in _batches(files):
+        images = ImageSet(paths, [0] * len(paths), net.facts.size, net.facts.bands, cache_bytes=0)
+        images_u8 = images.batch(torch.arange(len(paths)))
         with device.autocast():
             logits = net(to_pm1(device.put(images_u8))).logits
         values, places = logits.float().softmax(1).cpu().topk(min(top, len(folders)))
-        for file, row, classes in zip(some, values.tolist(), places.tolist(), strict=True):
-            named = zip((folders[k] for k in classes), row, strict=True)
-            yield Prediction(file, tuple(named))
+        for file, row, classes in zip(paths, values.tolist(), places.tolist(), strict=True):
+            pairs = zip((folders[k] for k in classes), row, strict=True)
+            yield Prediction(file, tuple(pairs))
 
 
 def _batches(files: Iterable[Path]) -> Iterator[list[Path]]:

@@ -1,4 +1,4 @@
-"""What a classifier would be worth if the classes were as frequent as someone's else."""
+"""Accuracy under other class priors of the test set (label shift)."""
 
 from collections.abc import Sequence
 
@@ -14,16 +14,15 @@ def shifted_accuracies(confusion: Tensor) -> dict[str, float]:
     """Return the accuracy under three class priors of the test set, in [0, 1].
 
     Sum over classes of prior times recall: uniform; forward, exponential in the order of the
-    training counts; backward, the same turned round. Source of the protocol: Hong et al. 2021,
-    LADE (arXiv 2012.00321), section 4. Recalls are those measured: no prior is told to the
-    classifier. Classes without test images have no part in it.
+    training counts; backward, the reverse. Source of the protocol: Hong et al. 2021, LADE (arXiv
+    2012.00321), section 4. The classifier is not adapted to the prior. Classes without test
+    images are left out.
 
     Args:
         confusion: [C, C], rows are true classes, largest in training first.
     """
     values = recalls(confusion)
-    known = ~values.isnan()
-    values = values[known]
+    values = values[~values.isnan()]
     place = torch.arange(len(values), dtype=torch.float64) / max(len(values) - 1, 1)
     forward = IMBALANCE**-place
     weights = {"uniform": torch.ones_like(forward), "forward": forward, "backward": forward.flip(0)}
@@ -31,11 +30,11 @@ def shifted_accuracies(confusion: Tensor) -> dict[str, float]:
 
 
 def balanced_assignment(probabilities: Tensor) -> list[int]:
-    """Name classes so that each is named equally often; it uses the prior of the test set.
+    """Assign classes so that each is predicted equally often; uses the prior of the test set.
 
-    Class after class, the one named most often first: of the images it holds, the most likely
-    ceil(N / C) stay, the others move to their best class that is not yet settled. Source: the
-    "submission balance" of Yang and Xu 2021 (CVPRW NTIRE), for any number of classes.
+    Class after class, the one with most images first: its most likely ceil(N / C) images stay, the
+    others move to their best class that is not yet settled. Source: the "submission balance" of
+    Yang and Xu 2021 (CVPRW NTIRE), for any number of classes.
 
     Args:
         probabilities: [N, C].
@@ -43,19 +42,19 @@ def balanced_assignment(probabilities: Tensor) -> list[int]:
     Returns:
         N class indices, none more often than ceil(N / C).
     """
-    left = probabilities.double().clone()
-    count, classes = left.shape
+    remaining = probabilities.double().clone()
+    count, classes = remaining.shape
     capacity = -(-count // classes)
-    named = left.argmax(1)
+    assigned = remaining.argmax(1)
     open_classes: Sequence[int] = range(classes)
     while open_classes:
-        held = torch.bincount(named, minlength=classes)
+        held = torch.bincount(assigned, minlength=classes)
         k = max(open_classes, key=lambda c: int(held[c]))
-        rows = (named == k).nonzero().flatten()
-        order = left[rows, k].argsort(descending=True, stable=True)
+        rows = (assigned == k).nonzero().flatten()
+        order = remaining[rows, k].argsort(descending=True, stable=True)
         moved = rows[order[capacity:]]
-        left[:, k] = -1.0  # settled: nobody moves in any more
+        remaining[:, k] = -1.0  # settled: no image moves in any more
         if len(moved):
-            named[moved] = left[moved].argmax(1)
+            assigned[moved] = remaining[moved].argmax(1)
         open_classes = [c for c in open_classes if c != k]
-    return named.tolist()
+    return assigned.tolist()

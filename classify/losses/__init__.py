@@ -1,1 +1,1 @@
-"""Losses of classifiers: functions of tensors, for labels and for teachers."""
+"""Loss functions of classifiers: long-tailed labels, distillation, hashed features."""

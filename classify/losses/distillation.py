@@ -1,11 +1,11 @@
-"""What makes a student resemble its teacher: tensors to one scalar each."""
+"""Losses of distillation: differences of a student's logits and features to a teacher's."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
 def soft_target_kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """KL divergence from the teacher's softened classes to the student's, times T².
+    """Return the KL divergence from the teacher's softened classes to the student's, times T².
 
     The factor T² keeps the gradient's size when T changes (Hinton et al. 2015, arXiv 1503.02531,
     section 2).
@@ -31,11 +31,12 @@ def soft_target_kl(student: Tensor, teacher: Tensor, temperature: float) -> Tens
 
 
 class FeatureMatch(nn.Module):
-    """Compares stage-3 features of nets of any two widths and strides.
+    """Compares stage-3 features of networks of any two widths and strides.
 
     Args:
         student_channels: D of the student.
-        teacher_channels: D of the teacher; where it differs, a trained 1x1 convolution translates.
+        teacher_channels: D of the teacher; if it differs, a trained 1x1 convolution adapts the
+            student's features.
     """
 
     def __init__(self, student_channels: int, teacher_channels: int) -> None:

@@ -1,64 +1,60 @@
-"""Feature mimicking by random hyperplanes (locality-sensitive hashing)."""
+"""Losses of feature mimicking by random hyperplanes (locality-sensitive hashing).
 
-from typing import Literal
+Source: Wang et al. 2021, Distilling Knowledge by Mimicking Features (TPAMI, arXiv 2011.01424).
+"""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from classify.losses.settings import HyperplaneBias
 from tgn.runtime.devices import Device
 
-HASHES_AT_ONCE = 256  # planes whose bias is measured together, to bound the memory
+PLANES_AT_ONCE = 256  # whose bias is measured together, to bound the memory
 
 
-Mimic = Literal["l2", "lsh", "lshl2"]
-
-
-Bias = Literal["zero", "mean", "median"]
-
-
-class Hashes(nn.Module):
-    """N hyperplanes in the space of embeddings, fixed.
+class Hyperplanes(nn.Module):
+    """N fixed random hyperplanes in the space of embeddings.
 
     Args:
         size: D.
-        hashes: N.
+        count: N.
         std: of the normal weights, > 0.
-        draw: CPU generator.
+        rng: CPU generator.
     """
 
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, size: int, hashes: int, std: float, draw: torch.Generator) -> None:
+    def __init__(self, size: int, count: int, std: float, rng: torch.Generator) -> None:
         super().__init__()
-        weight = std * torch.randn(hashes, size, generator=draw)
+        weight = std * torch.randn(count, size, generator=rng)
         self.register_buffer("weight", weight, persistent=False)
-        self.register_buffer("bias", torch.zeros(hashes), persistent=False)
+        self.register_buffer("bias", torch.zeros(count), persistent=False)
 
-    def set_bias(self, kind: Bias, embeddings: Tensor) -> None:
+    def set_bias(self, kind: HyperplaneBias, embeddings: Tensor) -> None:
         """Move the planes so that they cut at 0, or at the mean or median of embeddings [n, D]."""
         if kind == "zero":
             self.bias.zero_()
             return
-        for rows in torch.arange(len(self.weight)).split(HASHES_AT_ONCE):
+        for rows in torch.arange(len(self.weight)).split(PLANES_AT_ONCE):
             values = embeddings.float() @ self.weight[rows].T.to(embeddings.device)  # [n, rows]
             cut = values.mean(0) if kind == "mean" else values.median(0).values
             self.bias[rows] = -cut.to(self.bias)
 
     def forward(self, embedding: Tensor) -> Tensor:
-        """[B, D] -> [B, N], float32; the sign is the side of the plane."""
+        """[B, D] -> hash values [B, N], float32; the sign is the side of the plane."""
         with torch.autocast(embedding.device.type, enabled=False):
             return F.linear(embedding.float(), self.weight, self.bias)
 
 
-def l2_each(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean squared difference of embeddings [B, D] of each image, [B]."""
+def l2_per_image(student: Tensor, teacher: Tensor) -> Tensor:
+    """Return the mean squared difference of embeddings [B, D] of each image, [B]."""
     return (student.float() - teacher.detach().float()).square().mean(1)
 
 
-def lsh_each(student: Tensor, teacher: Tensor) -> Tensor:
-    """Binary cross-entropy between the sides of the planes, mean over the planes, [B] in nats.
+def lsh_per_image(student: Tensor, teacher: Tensor) -> Tensor:
+    """Return the binary cross-entropy of the sides of the planes, mean over planes, [B] in nats.
 
     Args:
         student: hash values, [B, N], taken as logits.
@@ -69,6 +65,9 @@ def lsh_each(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def masked_mean(values: Tensor, mask: Tensor, device: Device) -> Tensor:
-    """Mean of values [B] where mask [B] is 1, over all processes' images; 0 where it is nowhere."""
+    """Return the mean of values [B] where mask [B] is 1, over the images of all processes.
+
+    0 if the mask is 0 everywhere.
+    """
     share = device.total(mask.sum()).clamp(min=1) / device.processes  # a process's part of them
     return (values * mask).sum() / share

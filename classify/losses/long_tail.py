@@ -1,16 +1,12 @@
-"""Losses for long-tailed labels: one number an image, and how they are joined for a batch."""
-
-from typing import Literal
+"""Losses for long-tailed labels, one value an image, and class weights."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-LossName = Literal["ce", "focal", "ldam", "balanced-softmax", "logit-adjustment"]
-
 
 def focal(logits: Tensor, labels: Tensor, gamma: float) -> Tensor:
-    """Cross-entropy that fades where the right class is already likely.
+    """Return the focal loss: cross-entropy, less where the true class is already likely.
 
     (1 - p_y)^gamma * -log p_y. Source: Lin et al. 2017 (arXiv 1708.02002), eq. 4, over a softmax.
 
@@ -27,12 +23,12 @@ def focal(logits: Tensor, labels: Tensor, gamma: float) -> Tensor:
 
 
 def ldam_margins(counts: Tensor, largest: float) -> Tensor:
-    """Margin of each class, proportional to n^(-1/4), the rarest class having ``largest``.
+    """Return the margin of each class, proportional to n^(-1/4); the rarest has ``largest``.
 
     Source: Cao et al. 2019 (arXiv 1906.07413), eq. 12.
 
     Args:
-        counts: training images, [C]; classes without any have no part in it.
+        counts: training images, [C]; classes without any are left out.
         largest: > 0, in units of the cosine.
 
     Returns:
@@ -43,7 +39,7 @@ def ldam_margins(counts: Tensor, largest: float) -> Tensor:
 
 
 def ldam(logits: Tensor, labels: Tensor, margins: Tensor, scale: float) -> Tensor:
-    """Cross-entropy after the right class's cosine was lowered by its margin.
+    """Return the cross-entropy after the true class's cosine was lowered by its margin.
 
     Source: Cao et al. 2019 (arXiv 1906.07413), eq. 13.
 
@@ -61,7 +57,7 @@ def ldam(logits: Tensor, labels: Tensor, margins: Tensor, scale: float) -> Tenso
 
 
 def logit_adjusted(logits: Tensor, labels: Tensor, prior: Tensor, tau: float = 1.0) -> Tensor:
-    """Cross-entropy of logits shifted by tau times the log frequency of each class.
+    """Return the cross-entropy of logits shifted by tau times the log prior of each class.
 
     With tau = 1 this is balanced softmax. Sources: Menon et al. 2021 (arXiv 2007.07314), eq. 10;
     Ren et al. 2020, Balanced Meta-Softmax (arXiv 2007.10740), eq. 3.
@@ -69,11 +65,11 @@ def logit_adjusted(logits: Tensor, labels: Tensor, prior: Tensor, tau: float = 1
     Args:
         logits: [B, C].
         labels: [B] class indices.
-        prior: [C], how often each class is drawn, sum 1.
+        prior: [C], probability of each class in sampling, sum 1.
         tau: >= 0; 0 is cross-entropy.
 
     Returns:
-        [B], in nats; equal to cross-entropy where all classes are drawn alike.
+        [B], in nats; equal to cross-entropy for a uniform prior.
 
     Raises:
         ValueError: if the prior is not [C].
@@ -85,13 +81,13 @@ def logit_adjusted(logits: Tensor, labels: Tensor, prior: Tensor, tau: float = 1
 
 
 def effective_weights(counts: Tensor, beta: float) -> Tensor:
-    """Class weights (1 - beta) / (1 - beta^n), scaled to a mean of 1 over the classes.
+    """Return class weights (1 - beta) / (1 - beta^n), scaled to a mean of 1 over the classes.
 
     Source: Cui et al. 2019, class-balanced loss (arXiv 1901.05555), eq. 3 and section 4.1.
 
     Args:
-        counts: training images, [C]; classes without any have no part in the mean.
-        beta: in [0, 1); 0 gives 1 to all, towards 1 the weights tend to 1 / n.
+        counts: training images, [C]; classes without any are left out of the mean.
+        beta: in [0, 1); 0 gives 1 to all; towards 1 the weights tend to 1 / n.
 
     Returns:
         [C]; 0 for a class without images.

@@ -1,1 +1,1 @@
-"""Ways to teach a classifier; one paper, one file."""
+"""Methods of distillation and second stages, each from one paper in one file."""

@@ -1,4 +1,4 @@
-"""What the training loop knows of a method, and what a method knows of a batch."""
+"""The interface of a method: what the training loop calls, and what it hands over."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,23 +10,23 @@ from tgn.models.backbones import Output, TappedNet, freeze
 
 
 class Batch(NamedTuple):
-    """One step's images, as the student sees them, and all that is known of them."""
+    """The augmented and mixed images of one step, with their labels and weights."""
 
-    images_pm1: Tensor  # [B, bands, H, W]
-    labels: Tensor  # [B]
-    partners: Tensor  # labels of what was mixed in, [B]; the same ones where nothing was
+    images_pm1: Tensor  # [B, bands, H, W] in [-1, 1]
+    labels: Tensor  # [B]; of several labels an image [B, C]
+    partners: Tensor  # labels of the images mixed in, [B]; ``labels`` itself without mixing
     share: Tensor  # of the own label against the partner's, [B] in [0, 1]
-    weight: Tensor  # of an image in the loss, [B]
-    prior: Tensor  # how often each class is drawn in this step, [C], sum 1
+    weight: Tensor  # of each image in the loss, [B]
+    prior: Tensor  # probability of each class in this step's sampling, [C], sum 1
     progress: float  # steps done over steps, in [0, 1)
-    paired_pm1: Tensor | None = None  # the same scenes seen by the other sensor
+    paired_pm1: Tensor | None = None  # the same scenes from the other sensor
 
 
 class MethodOutput(NamedTuple):
-    """The loss of a batch, its named parts for the log, and the logits [B, C]."""
+    """The loss of a batch, its named terms for the log, and the logits [B, C]."""
 
     loss: Tensor
-    parts: dict[str, Tensor]
+    terms: dict[str, Tensor]
     logits: Tensor
 
 
@@ -34,7 +34,7 @@ Criterion = Callable[[Tensor, Batch], Tensor]  # logits [B, C] -> a scalar
 
 
 class Teacher:
-    """A network that is only asked: no gradients, always in eval.
+    """A frozen network: no gradients, always in eval mode.
 
     It is no ``nn.Module``, so a method that holds one neither trains nor saves it.
     """
@@ -44,16 +44,16 @@ class Teacher:
 
     @torch.no_grad()
     def __call__(self, images_pm1: Tensor) -> Output:
-        """Return logits, features and embedding of images [B, bands, H, W]."""
+        """Return logits, features and embedding of images [B, bands, H, W] in [-1, 1]."""
         return self.net(images_pm1)
 
 
 class Method(nn.Module):
-    """A way to teach a student. Its parameters are what is trained, its state what is saved.
+    """Computes the loss of a student. Its parameters are trained, its state is saved.
 
     Args:
         student: the network that learns.
-        criterion: what labels alone ask of the logits.
+        criterion: loss of the labels alone.
     """
 
     def __init__(self, student: TappedNet, criterion: Criterion) -> None:
@@ -67,16 +67,22 @@ class Method(nn.Module):
         return MethodOutput(loss, {"loss": loss}, logits)
 
     def class_weights(self) -> Tensor | None:
-        """Return how often the next batch shall draw each class, [C]; None: as sampling says."""
+        """Return the probability of each class in the next batch, [C]; None: as sampling says."""
         return None
 
-    def finished(self, student: TappedNet) -> TappedNet:
-        """Return the network to keep, made from (the average of) the student; at the end."""
+    def finalize(self, student: TappedNet) -> TappedNet:
+        """Return the network to keep, made from the averaged student after the last step."""
         return student
 
 
-def added(label_loss: Tensor, logits: Tensor, **terms: tuple[float, Tensor]) -> MethodOutput:
-    """Join the loss of the labels with weighted terms: name = (weight, value)."""
+def add_terms(label_loss: Tensor, logits: Tensor, **terms: tuple[float, Tensor]) -> MethodOutput:
+    """Add weighted terms to the loss of the labels.
+
+    Args:
+        label_loss: a scalar.
+        logits: [B, C].
+        **terms: name = (weight, scalar).
+    """
     loss = label_loss
     for weight, value in terms.values():
         loss = loss + weight * value

@@ -1,50 +1,43 @@
-"""The student's stage-3 features follow the teacher's; with one teacher, or one a group."""
+"""Distillation of features: the student's stage-3 features match those of one or more teachers."""
 
 from collections.abc import Mapping
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from classify.losses.distillation import FeatureMatch
-from classify.methods.base import Batch, Method, MethodOutput, Teacher, added
-from classify.methods.phases import Facts, Parts, Phase, given_teacher
-from tgn.runtime.config import Settings
+from classify.methods.base import Batch, Method, MethodOutput, Teacher, add_terms
+from classify.methods.phases import MethodInputs, Phase, RunFacts, given_teacher
+from classify.methods.settings import FeatureMseSettings
 from tgn.runtime.errors import UserError
 
 
-class FeatureMseSettings(Settings):
-    """Settings of ``--method feature-mse`` and ``--method kmdn``."""
-
-    weight: float = Field(0.2, ge=0, description="of the mean squared feature difference")
-
-
 class FeatureMse(Method):
-    """Labels + w MSE(stage-3 features)."""
+    """Labels + w MSE(stage-3 features of student and teacher)."""
 
-    def __init__(self, parts: Parts, settings: FeatureMseSettings) -> None:
-        super().__init__(parts.student, parts.criterion)
-        self._teachers, self.weight = parts.teachers, settings.weight
-        teacher = parts.teachers["teacher"].net
-        match = FeatureMatch(parts.student.feature_channels, teacher.feature_channels)
-        self.match = parts.device.place(match)
+    def __init__(self, inputs: MethodInputs, settings: FeatureMseSettings) -> None:
+        super().__init__(inputs.student, inputs.criterion)
+        self._teachers, self.weight = inputs.teachers, settings.weight
+        teacher = inputs.teachers["teacher"].net
+        match = FeatureMatch(inputs.student.feature_channels, teacher.feature_channels)
+        self.match = inputs.device.place(match)
 
     def forward(self, batch: Batch) -> MethodOutput:
         """Return the loss of a batch."""
         output = self.student(batch.images_pm1)
         logits = output.logits.float()
-        taught = self._teachers["teacher"](batch.images_pm1).features
-        mse = self.match(output.features, taught).mean()
-        return added(self.criterion(logits, batch), logits, mse=(self.weight, mse))
+        target = self._teachers["teacher"](batch.images_pm1).features
+        mse = self.match(output.features, target).mean()
+        return add_terms(self.criterion(logits, batch), logits, mse=(self.weight, mse))
 
 
 class GroupedTeachers:
-    """Each image's features as the teacher of its class's group sees them.
+    """Several teachers, each for the images of its own classes.
 
     Every teacher runs once a batch, on its own images only.
 
     Args:
-        teachers: by name.
+        teachers: by name, all with features of one shape.
         group_of: name of the teacher of each class, C of them.
     """
 
@@ -54,69 +47,82 @@ class GroupedTeachers:
         self.number = torch.tensor([order[name] for name in group_of])  # [C]
 
     def features(self, images_pm1: Tensor, labels: Tensor) -> Tensor:
-        """Return [B, D, h, w] for images [B, bands, H, W] of classes [B]."""
+        """Return [B, D, h, w] for images [B, bands, H, W] of classes [B].
+
+        Raises:
+            ValueError: if the batch is empty.
+        """
         numbers = self.number.to(labels.device)[labels]
-        taught: Tensor | None = None
+        features: Tensor | None = None
         for number, teacher in enumerate(self.teachers):
             rows = (numbers == number).nonzero().flatten()
             if len(rows) == 0:
                 continue
             own = teacher(images_pm1[rows]).features
-            if taught is None:
-                taught = own.new_zeros(len(labels), *own.shape[1:])
-            taught[rows] = own
-        if taught is None:
-            raise ValueError("no images to teach")
-        return taught
+            if features is None:
+                features = own.new_zeros(len(labels), *own.shape[1:])
+            features[rows] = own
+        if features is None:
+            raise ValueError("expected at least one image, got an empty batch")
+        return features
 
 
 class GroupedFeatureMse(Method):
-    """Labels + w MSE to the features of the teacher that owns the image's class.
+    """Labels + w MSE to the features of the teacher of the image's class.
 
     Args:
-        parts: with a teacher for each name in ``group_of``, all of one architecture.
+        inputs: with a teacher for each name in ``group_of``, all of one architecture.
         group_of: name of the teacher of each class.
         weight: w >= 0.
+
+    Raises:
+        UserError: if the teachers differ in their feature channels.
     """
 
-    def __init__(self, parts: Parts, group_of: tuple[str, ...], weight: float) -> None:
-        super().__init__(parts.student, parts.criterion)
+    def __init__(self, inputs: MethodInputs, group_of: tuple[str, ...], weight: float) -> None:
+        super().__init__(inputs.student, inputs.criterion)
         self.weight = weight
-        self._grouped = GroupedTeachers(parts.teachers, group_of)
-        channels = {name: t.net.feature_channels for name, t in parts.teachers.items()}
+        self._grouped = GroupedTeachers(inputs.teachers, group_of)
+        channels = {name: t.net.feature_channels for name, t in inputs.teachers.items()}
         if len(set(channels.values())) > 1:
             raise UserError(f"teachers must have equal feature channels, got {channels}")
-        match = FeatureMatch(parts.student.feature_channels, next(iter(channels.values())))
-        self.match: nn.Module = parts.device.place(match)
+        match = FeatureMatch(inputs.student.feature_channels, next(iter(channels.values())))
+        self.match: nn.Module = inputs.device.place(match)
 
     def forward(self, batch: Batch) -> MethodOutput:
         """Return the loss of a batch; a mixed image belongs to the class of its own label."""
         output = self.student(batch.images_pm1)
         logits = output.logits.float()
-        taught = self._grouped.features(batch.images_pm1, batch.labels)
-        each = self.match(output.features, taught)  # [B]
+        target = self._grouped.features(batch.images_pm1, batch.labels)
+        each = self.match(output.features, target)  # [B]
         self.observe(each.detach(), batch.labels)
-        return added(self.criterion(logits, batch), logits, mse=(self.weight, each.mean()))
+        return add_terms(self.criterion(logits, batch), logits, mse=(self.weight, each.mean()))
 
     def observe(self, differences: Tensor, labels: Tensor) -> None:
-        """See a step's feature differences [B]; for methods whose sampling follows them."""
+        """Take in a step's feature differences [B] of classes [B]; for sampling that adapts."""
 
 
-def phases(settings: FeatureMseSettings, facts: Facts) -> tuple[Phase, ...]:
-    """Return the one phase of ``feature-mse``."""
+def phases(settings: FeatureMseSettings, facts: RunFacts) -> tuple[Phase, ...]:
+    """Return the one phase of ``feature-mse``.
+
+    Raises:
+        UserError: without ``--teacher``.
+    """
     teachers = {"teacher": given_teacher(facts, "feature-mse")}
-    return (Phase("", lambda parts: FeatureMse(parts, settings), teachers),)
+    return (Phase("", lambda inputs: FeatureMse(inputs, settings), teachers),)
 
 
-def kmdn_phases(settings: FeatureMseSettings, facts: Facts) -> tuple[Phase, ...]:
+def kmdn_phases(settings: FeatureMseSettings, facts: RunFacts) -> tuple[Phase, ...]:
     """Return the one phase of ``kmdn``: head and tail net of ``tgn distill`` teach their classes.
 
     Raises:
-        UserError: if they are not there.
+        UserError: if ``tgn distill`` has not made them.
     """
     teachers = {name: facts.distilled / f"{name}.safetensors" for name in ("head", "tail")}
     if missing := [str(file) for file in teachers.values() if not file.is_file()]:
         raise UserError(f"--method kmdn found no {missing[0]}; make it with: tgn distill")
     classes = len(facts.counts)
     group_of = ("head",) * facts.num_head + ("tail",) * (classes - facts.num_head)
-    return (Phase("", lambda parts: GroupedFeatureMse(parts, group_of, settings.weight), teachers),)
+    return (
+        Phase("", lambda inputs: GroupedFeatureMse(inputs, group_of, settings.weight), teachers),
+    )

@@ -1,40 +1,30 @@
-"""The student mimics the teacher's embedding, above all its direction, by random hyperplanes.
+"""Feature mimicking: the student's embedding matches the teacher's, above all in its direction.
+
+Directions are compared by random hyperplanes (locality-sensitive hashing, LSH).
 
 Source: Wang et al. 2021, Distilling Knowledge by Mimicking Features (TPAMI, arXiv 2011.01424).
 
-Differs from the released code: the mask of the teacher's mistakes cannot divide by zero, and the
-hashes see embeddings scaled to a mean square of 1 where nothing else bounds them (``lsh`` alone).
+Differs from the released code: the mask of the teacher's mistakes cannot divide by zero, and with
+``loss=lsh`` alone the student's embedding is scaled to the teacher's length before hashing.
 """
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from classify.losses.hashing import Bias, Hashes, Mimic, l2_each, lsh_each, masked_mean
-from classify.methods.base import Batch, Method, MethodOutput, added
-from classify.methods.phases import Facts, Parts, Phase, given_teacher
+from classify.losses.hashing import Hyperplanes, l2_per_image, lsh_per_image, masked_mean
+from classify.methods.base import Batch, Method, MethodOutput, add_terms
+from classify.methods.phases import MethodInputs, Phase, RunFacts, given_teacher
+from classify.methods.settings import LshSettings
 from tgn.data.images import to_pm1
 from tgn.models.backbones import TappedNet
-from tgn.runtime.config import Settings
 from tgn.runtime.seeds import generator
 
 BATCH_SIZE = 256
 
 
-class LshSettings(Settings):
-    """Settings of ``--method lsh``."""
-
-    mimic: Mimic = Field("lshl2", description="l2, lsh, or both")
-    weight: float = Field(6.0, ge=0, description="beta, of the mimicking")
-    hashes: int = Field(2048, ge=1, description="N hyperplanes")
-    bias: Bias = Field("median", description="where the hyperplanes cut: zero, mean, median")
-    mask: bool = Field(True, description="mimic only where the teacher is right")
-    warm_up: float = Field(0.1, ge=0, lt=1, description="share of the steps until full weight")
-
-
 class MatchedClassifier(nn.Module):
-    """Two linear layers, student's embedding -> teacher's size -> classes, that are one matrix.
+    """Two linear layers, embedding [E] -> the teacher's size -> classes, that are one matrix.
 
     Args:
         size: E of the student.
@@ -53,7 +43,7 @@ class MatchedClassifier(nn.Module):
 
     @torch.no_grad()
     def merged(self) -> nn.Linear:
-        """Return the one layer that does the same."""
+        """Return one linear layer with the same output."""
         match, last = self.match, self.last
         layer = nn.Linear(match.in_features, last.out_features, device=last.weight.device)
         weight = last.weight.double()
@@ -63,56 +53,55 @@ class MatchedClassifier(nn.Module):
 
 
 class LshMimicking(Method):
-    """Labels + beta (L2 and/or LSH) of the embeddings."""
+    """Labels + beta (L2 and/or LSH loss of the embeddings)."""
 
-    def __init__(self, parts: Parts, settings: LshSettings) -> None:
-        super().__init__(parts.student, parts.criterion)
-        self.settings, self._teachers, self.device = settings, parts.teachers, parts.device
-        teacher = parts.teachers["teacher"].net
-        student, size = parts.student, teacher.embedding_size
+    def __init__(self, inputs: MethodInputs, settings: LshSettings) -> None:
+        super().__init__(inputs.student, inputs.criterion)
+        self.settings, self._teachers, self.device = settings, inputs.teachers, inputs.device
+        teacher = inputs.teachers["teacher"].net
+        student, size = inputs.student, teacher.embedding_size
         if student.embedding_size != size:
-            matched = MatchedClassifier(student.embedding_size, size, len(parts.counts))
-            student.replace_classifier(parts.device.place(matched))
+            matched = MatchedClassifier(student.embedding_size, size, len(inputs.counts))
+            student.replace_classifier(inputs.device.place(matched))
         std = float(teacher.classifier.weight.detach().float().std())
-        draw = generator(parts.seed, "lsh hyperplanes")
-        self.hashes = Hashes(size, settings.hashes, std, draw).to(parts.device.torch_device)
+        rng = generator(inputs.seed, "lsh hyperplanes")
+        planes = Hyperplanes(size, settings.num_hashes, std, rng)
+        self.hyperplanes = planes.to(inputs.device.torch_device)
         embeddings = torch.empty(0)
         if settings.bias != "zero":
-            embeddings = self._embeddings(parts)
-        self.hashes.set_bias(settings.bias, embeddings)
+            embeddings = self._embeddings(inputs)
+        self.hyperplanes.set_bias(settings.bias, embeddings)
 
     def forward(self, batch: Batch) -> MethodOutput:
         """Return the loss of a batch."""
         output = self.student(batch.images_pm1)
-        taught = self._teachers["teacher"](batch.images_pm1)
+        target = self._teachers["teacher"](batch.images_pm1)
         embedding, logits = self._matched(output.embedding), output.logits.float()
         mask = torch.ones(len(logits), device=logits.device)
-        if (
-            self.settings.mask and batch.labels.ndim == 1
-        ):  # of several labels none is "the" right one
-            mask = (taught.logits.argmax(1) == batch.labels).float()
+        if self.settings.mask and batch.labels.ndim == 1:  # no such mask with several labels
+            mask = (target.logits.argmax(1) == batch.labels).float()
         terms = {}
         weight = self._weight(batch.progress)
-        if self.settings.mimic != "lsh":
-            terms["l2"] = (weight, self._mean(l2_each(embedding, taught.embedding), mask))
-        if self.settings.mimic != "l2":
-            terms["lsh"] = (weight, self._mean(self._lsh(embedding, taught.embedding), mask))
-        return added(self.criterion(logits, batch), logits, **terms)
+        if self.settings.loss != "lsh":
+            terms["l2"] = (weight, self._mean(l2_per_image(embedding, target.embedding), mask))
+        if self.settings.loss != "l2":
+            terms["lsh"] = (weight, self._mean(self._lsh(embedding, target.embedding), mask))
+        return add_terms(self.criterion(logits, batch), logits, **terms)
 
-    def finished(self, student: TappedNet) -> TappedNet:
-        """Merge the layer that matched the sizes away."""
+    def finalize(self, student: TappedNet) -> TappedNet:
+        """Merge the layer that matched the embedding sizes into the classifier."""
         if isinstance(student.classifier, MatchedClassifier):
             student.replace_classifier(student.classifier.merged())
         return student
 
-    def _lsh(self, embedding: Tensor, taught: Tensor) -> Tensor:
-        values = self.hashes(taught)
-        if self.settings.mimic == "lsh":
-            # Only signs are asked for: without a bound the length, and with it the certainty,
-            # would grow for ever. The teacher's own length is the natural one.
-            length = taught.float().norm(dim=1, keepdim=True)
+    def _lsh(self, embedding: Tensor, target: Tensor) -> Tensor:
+        values = self.hyperplanes(target)
+        if self.settings.loss == "lsh":
+            # Only signs are compared: without a bound the embedding's length, and with it the
+            # confidence, would grow for ever. The teacher's length is the natural bound.
+            length = target.float().norm(dim=1, keepdim=True)
             embedding = F.normalize(embedding.float()) * length
-        return lsh_each(self.hashes(embedding), values)
+        return lsh_per_image(self.hyperplanes(embedding), values)
 
     def _mean(self, values: Tensor, mask: Tensor) -> Tensor:
         return masked_mean(values, mask, self.device)
@@ -122,22 +111,26 @@ class LshMimicking(Method):
         return layer.match(embedding) if isinstance(layer, MatchedClassifier) else embedding
 
     def _weight(self, progress: float) -> float:
-        """Rise to beta over the warm-up: at first nothing bounds what the student says."""
-        if self.settings.warm_up == 0:
+        """Return beta, linearly increased over the warm-up, as early features are unbounded."""
+        if self.settings.warmup == 0:
             return self.settings.weight
-        return self.settings.weight * min(progress / self.settings.warm_up, 1.0)
+        return self.settings.weight * min(progress / self.settings.warmup, 1.0)
 
-    def _embeddings(self, parts: Parts) -> Tensor:
-        """Return the teacher's embeddings of the training images as they are, [n, D]."""
-        device, found = parts.device, []
-        for images_u8, _ in parts.images.batches(BATCH_SIZE):
+    def _embeddings(self, inputs: MethodInputs) -> Tensor:
+        """Return the teacher's embeddings of the training images without augmentation, [n, E]."""
+        device, found = inputs.device, []
+        for images_u8, _ in inputs.images.batches(BATCH_SIZE):
             with device.autocast():
                 output = self._teachers["teacher"](to_pm1(device.put(images_u8)))
             found.append(output.embedding.float())
         return torch.cat(found)
 
 
-def phases(settings: LshSettings, facts: Facts) -> tuple[Phase, ...]:
-    """Return the one phase."""
+def phases(settings: LshSettings, facts: RunFacts) -> tuple[Phase, ...]:
+    """Return the one phase of ``lsh``.
+
+    Raises:
+        UserError: without ``--teacher``.
+    """
     teachers = {"teacher": given_teacher(facts, "lsh")}
-    return (Phase("", lambda parts: LshMimicking(parts, settings), teachers),)
+    return (Phase("", lambda inputs: LshMimicking(inputs, settings), teachers),)

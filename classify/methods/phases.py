@@ -1,4 +1,4 @@
-"""The trainings that one command does in turn, as a method describes them."""
+"""The phases of a training job: several trainings in turn, as a method lays them out."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,15 +14,15 @@ from tgn.runtime.errors import UserError
 
 
 @dataclass(frozen=True)
-class Parts:
+class MethodInputs:
     """What a method is built from at the beginning of a phase."""
 
     student: TappedNet
     criterion: Criterion
     teachers: Mapping[str, Teacher]
-    counts: Tensor  # images of each class that count, [C]
-    images: ImageSet  # what the student learns from, without generated ones
-    validation: ImageSet | None  # None where a class has no images in it
+    counts: Tensor  # training images of each class, with the generated ones that count, [C]
+    images: ImageSet  # training images of the student, without generated ones
+    validation: ImageSet | None  # None where a class has no validation images
     device: Device
     seed: int
 
@@ -34,18 +34,18 @@ class Phase:
     Attributes:
         name: of the folder; "" for the last phase, whose classifier is the result.
         build: makes the method.
-        teachers: what ``build`` finds in ``parts.teachers``: the name of an earlier phase, or a
+        teachers: what ``build`` finds in ``inputs.teachers``: the name of an earlier phase, or a
             file.
-        start: phase whose weights the student begins with, or None.
-        classes: the student sees images of these classes only; None for all.
-        on_paired: the student sees the other sensor's images, the teachers those of the run.
+        start: phase whose weights the student begins with, or None for new ones.
+        classes: the student trains on images of these classes only; None for all.
+        on_paired: the student gets the other sensor's images, the teachers those of the run.
         steps: share of the steps of the settings; 0 for none.
-        lr: times the learning rate of the settings.
+        lr: factor of the learning rate of the settings.
         balanced: class-balanced sampling whatever the settings say.
     """
 
     name: str
-    build: Callable[[Parts], Method]
+    build: Callable[[MethodInputs], Method]
     teachers: Mapping[str, str | Path] = field(default_factory=dict)
     start: str | None = None
     classes: tuple[int, ...] | None = None
@@ -56,25 +56,25 @@ class Phase:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What is known of the run when phases are laid out."""
+class RunFacts:
+    """What a method may know of the run when it lays out its phases."""
 
     counts: tuple[int, ...]  # training images of each class, largest first
     num_head: int
     given_teacher: Path | None  # --teacher
-    distilled: Path  # folder of tgn distill's networks
+    distilled: Path  # folder of the networks of tgn distill
 
 
-def plain(parts: Parts) -> Method:
-    """Learn from labels alone."""
-    return Method(parts.student, parts.criterion)
+def plain(inputs: MethodInputs) -> Method:
+    """Return the method that learns from labels alone."""
+    return Method(inputs.student, inputs.criterion)
 
 
-def given_teacher(facts: Facts, method: str) -> Path:
-    """Return the teacher's file.
+def given_teacher(facts: RunFacts, method: str) -> Path:
+    """Return the file of the teacher that the user named.
 
     Raises:
-        UserError: if the user named none.
+        UserError: if there is none.
     """
     if facts.given_teacher is None:
         raise UserError(

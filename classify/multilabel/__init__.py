@@ -1,1 +1,1 @@
-"""Images of which each shows several classes or none: data, measures, training."""
+"""Images with several labels each: their table, sampling, training and metrics."""

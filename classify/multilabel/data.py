@@ -1,4 +1,4 @@
-"""A table of images and their labels, as two sets."""
+"""Images with several labels each, read from a table, and their sampling."""
 
 import csv
 from collections import Counter
@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from classify.training.sampling import Drawn, Wanted
+from classify.training.sampling import BatchRequest, SampledBatch
 from tgn.data.image_set import ImageSet
 from tgn.runtime.errors import DataError, NotFoundError
 from tgn.runtime.seeds import generator
@@ -18,31 +18,31 @@ SEPARATOR = ";"
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """Images and what each shows."""
+class MultiLabelSet:
+    """Images and the labels of each."""
 
     images: ImageSet
-    labels: Tensor  # 1 where the image shows the class, float [N, C]
+    labels: Tensor  # 1 where the image has the label, float [N, C]
 
 
 @dataclass(frozen=True)
 class MultiLabelData:
-    """The content of a table of labels."""
+    """The training and test part of a table of labels."""
 
     classes: tuple[str, ...]  # sorted by training count, largest first
-    train: Labelled
-    test: Labelled
+    train: MultiLabelSet
+    test: MultiLabelSet
 
 
 def read_labels(table: Path, size: int, bands: int) -> MultiLabelData:
     """Read a CSV table with the columns file, part (train or test) and labels.
 
-    Files are relative to the table; labels are separated by ";" and may be empty.
+    Files are relative to the table; labels are separated by ";"; an image may have none.
 
     Raises:
         NotFoundError: if there is no table.
-        DataError: naming the line: a missing file or column, another part, a file named twice; a
-            test class without training image; an empty part.
+        DataError: for a missing file or column, another part, a file that is listed twice (naming
+            the line); a test label without training image; an empty part.
     """
     if not table.is_file():
         raise NotFoundError(f"no table {table}; expected a CSV with columns {', '.join(COLUMNS)}")
@@ -56,22 +56,24 @@ def read_labels(table: Path, size: int, bands: int) -> MultiLabelData:
             _check(row, seen, f"{table}, line {line}", table.parent)
             seen.add(row["file"])
             names = (name.strip() for name in (row["labels"] or "").split(SEPARATOR))
-            shown = frozenset(name for name in names if name)
-            rows[row["part"]].append((table.parent / row["file"], shown))
+            labels = frozenset(name for name in names if name)
+            rows[row["part"]].append((table.parent / row["file"], labels))
     if empty := [part for part, found in rows.items() if not found]:
         raise DataError(f"{table} has no {empty[0]} images; column part must say train or test")
     classes = _classes(rows, table)
-    train, test = (_labelled(rows[part], classes, size, bands) for part in ("train", "test"))
+    train, test = (_label_set(rows[part], classes, size, bands) for part in ("train", "test"))
     return MultiLabelData(classes, train, test)
 
 
 def _classes(rows: dict[str, list[tuple[Path, frozenset[str]]]], table: Path) -> tuple[str, ...]:
-    """Return the classes that training images show, the most frequent first."""
-    counts = Counter(name for _, shown in rows["train"] for name in shown)
+    """Return the labels of the training images, the most frequent first."""
+    counts = Counter(name for _, labels in rows["train"] for name in labels)
     if not counts:
-        raise DataError(f"{table}: no training image shows any class; column labels is empty")
-    if strange := sorted({name for _, shown in rows["test"] for name in shown} - set(counts)):
-        raise DataError(f"{table}: class {strange[0]!r} is tested but no training image shows it")
+        raise DataError(f"{table}: no training image has a label; column labels is empty")
+    if unknown := sorted({name for _, labels in rows["test"] for name in labels} - set(counts)):
+        raise DataError(
+            f"{table}: label {unknown[0]!r} is in the test part but no training image has it"
+        )
     return tuple(sorted(counts, key=lambda name: (-counts[name], name)))
 
 
@@ -79,29 +81,31 @@ def _check(row: dict[str, str], seen: set[str], where: str, root: Path) -> None:
     if row["part"] not in ("train", "test"):
         raise DataError(f"{where}: part is {row['part']!r}, expected train or test")
     if row["file"] in seen:
-        raise DataError(f"{where}: {row['file']} stands there twice")
+        raise DataError(f"{where}: {row['file']} is listed twice")
     if not (root / row["file"]).is_file():
         raise DataError(f"{where}: no file {root / row['file']}")
 
 
-def _labelled(
+def _label_set(
     rows: list[tuple[Path, frozenset[str]]], classes: tuple[str, ...], size: int, bands: int
-) -> Labelled:
-    labels = torch.tensor([[float(name in shown) for name in classes] for _, shown in rows])
-    return Labelled(ImageSet([path for path, _ in rows], [0] * len(rows), size, bands), labels)
+) -> MultiLabelSet:
+    labels = torch.tensor([[float(name in own) for name in classes] for _, own in rows])
+    images = ImageSet([path for path, _ in rows], [0] * len(rows), size, bands)
+    return MultiLabelSet(images, labels)
 
 
-class MultiLabelMixture:
-    """Draws the batch of a step as a function of (seed, step); every image is alike."""
+class MultiLabelSampler:
+    """Samples the batch of a step by (seed, step) alone; every image is equally likely."""
 
-    def __init__(self, data: Labelled) -> None:
+    def __init__(self, data: MultiLabelSet) -> None:
         self.data = data
-        self.counts = data.labels.sum(0).long()  # training images that show each class, [C]
+        self.counts = data.labels.sum(0).long()  # training images with each label, [C]
 
-    def batch(self, wanted: Wanted) -> Drawn:
+    def batch(self, request: BatchRequest) -> SampledBatch:
         """Return the images of a step with their labels [B, C]."""
-        draw = generator(wanted.seed, "multi-label batch", wanted.step)
-        rows = torch.randint(len(self.data.images), (wanted.size,), generator=draw)
-        shown = self.counts / self.counts.sum()
-        none = torch.zeros(wanted.size, dtype=torch.bool)
-        return Drawn(self.data.images.batch(rows), self.data.labels[rows], none, shown, None)
+        rng = generator(request.seed, "multi-label batch", request.step)
+        rows = torch.randint(len(self.data.images), (request.size,), generator=rng)
+        prior = self.counts / self.counts.sum()
+        none = torch.zeros(request.size, dtype=torch.bool)
+        images = self.data.images.batch(rows)
+        return SampledBatch(images, self.data.labels[rows], none, prior, None)

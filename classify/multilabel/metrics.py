@@ -1,4 +1,4 @@
-"""How well classes are found in images that show several."""
+"""Metrics of multi-label classification."""
 
 from typing import Any
 
@@ -6,53 +6,55 @@ import torch
 from torch import Tensor
 
 
-def average_precision(scores: Tensor, shown: Tensor) -> float | None:
-    """Mean of the precision at each image that shows the class, by falling score.
+def average_precision_of_class(scores: Tensor, positive: Tensor) -> float | None:
+    """Return the mean of the precision at each positive image, by falling score.
 
-    The non-interpolated rule of information retrieval; ties count as one cut, so that their
-    order does not matter. Source: Manning et al. 2008, Introduction to Information Retrieval, 8.4.
+    Not interpolated, as in information retrieval; tied scores are one threshold, so their order
+    does not matter. Source: Manning et al. 2008, Introduction to Information Retrieval, 8.4.
 
     Args:
         scores: [N].
-        shown: 1 where the image shows the class, [N].
+        positive: whether the image has the label, bool [N].
 
     Returns:
-        In [0, 1]; None if no image shows it.
+        In [0, 1]; None if no image has the label.
     """
-    if not shown.any():
+    if not positive.any():
         return None
     order = scores.argsort(descending=True)
-    ranked, hits = scores[order], shown[order].double().cumsum(0)
+    ranked, hits = scores[order], positive[order].double().cumsum(0)
     last_of_tie = torch.cat((ranked[1:] != ranked[:-1], torch.tensor([True])))
-    cuts = last_of_tie.nonzero().flatten()
-    found = hits[cuts]
-    precision = found / (cuts + 1)
-    new = found - torch.cat((found.new_zeros(1), found[:-1]))
-    return float((precision * new).sum() / found[-1])
+    thresholds = last_of_tie.nonzero().flatten()
+    recalled = hits[thresholds]
+    precision = recalled / (thresholds + 1)
+    new = recalled - torch.cat((recalled.new_zeros(1), recalled[:-1]))
+    return float((precision * new).sum() / recalled[-1])
 
 
 def multi_label_summary(logits: Tensor, labels: Tensor) -> dict[str, Any]:
     """Return mAP, and precision, recall and F1 at probability 0.5, per class and overall.
 
-    CP, CR: means over the classes; OP, OR: over all decisions together; CF1 and OF1 are the
-    harmonic means of those. Source: Wang et al. 2016, CNN-RNN (arXiv 1604.04573), section 4.
+    CP, CR: precision and recall as means over the classes; OP, OR: over all decisions together;
+    CF1 and OF1: their harmonic means. Source: Wang et al. 2016, CNN-RNN (arXiv
+    1604.04573), section 4.
 
     Args:
         logits: [N, C].
-        labels: 1 where shown, [N, C].
+        labels: 1 where the image has the label, [N, C].
 
     Returns:
-        All in [0, 1]; classes that no image shows have no part in mAP, CP and CR.
+        All in [0, 1]; labels that no image has are left out of mAP, CP and CR.
     """
-    shown, said = labels > 0.5, logits > 0
-    right = (shown & said).double().sum(0)
-    there = shown.any(0)
-    precisions = (right / said.double().sum(0).clamp(min=1))[there]
-    recalls = (right / shown.double().sum(0).clamp(min=1))[there]
-    overall_precision = float(right.sum() / said.double().sum().clamp(min=1))
-    overall_recall = float(right.sum() / shown.double().sum().clamp(min=1))
+    positive, predicted = labels > 0.5, logits > 0
+    hits = (positive & predicted).double().sum(0)
+    tested = positive.any(0)
+    precisions = (hits / predicted.double().sum(0).clamp(min=1))[tested]
+    recalls = (hits / positive.double().sum(0).clamp(min=1))[tested]
+    overall_precision = float(hits.sum() / predicted.double().sum().clamp(min=1))
+    overall_recall = float(hits.sum() / positive.double().sum().clamp(min=1))
     class_precision, class_recall = float(precisions.mean()), float(recalls.mean())
-    per_class = [average_precision(logits[:, k], shown[:, k]) for k in range(logits.shape[1])]
+    classes = range(logits.shape[1])
+    per_class = [average_precision_of_class(logits[:, k], positive[:, k]) for k in classes]
     known = [value for value in per_class if value is not None]
     return {
         "n": len(logits),

@@ -1,1 +1,1 @@
-"""Training of one classifier: its images, its loss, its stages."""
+"""Training of one classifier: settings, images, sampling, loss, phases."""

@@ -1,4 +1,4 @@
-"""Images of the same scenes by another sensor, found by their names."""
+"""Images of the same scenes by another sensor, matched by their paths."""
 
 from pathlib import Path, PurePosixPath
 
@@ -11,20 +11,20 @@ from tgn.runtime.errors import DataError, NotFoundError
 def paired_set(
     split: Split, part: Part, run_path: Path, folder: Path, size: int, bands: int
 ) -> ImageSet:
-    """Return the other sensor's images of a part, row by row those of the split.
+    """Return the other sensor's images of a part, in the order of the split.
 
     Two images are a pair if their paths below the two data folders are equal but for the suffix:
     ``train/ship/0007.png`` and ``train/ship/0007.tif``.
 
     Raises:
         NotFoundError: if there is no such folder.
-        DataError: naming images without a pair, on either side.
+        DataError: if an image of either folder has no pair; names one.
     """
     if not folder.is_dir():
         raise NotFoundError(f"no folder {folder} of paired images; it must be laid out as the data")
     found, own = _by_id(folder), _by_id((run_path / split.root).resolve())
-    if lonely := sorted(own.keys() ^ found.keys()):
-        example = (own | found)[lonely[0]]
+    if unpaired := sorted(own.keys() ^ found.keys()):
+        example = (own | found)[unpaired[0]]
         raise DataError(
             f"{len(own.keys() - found.keys())} images have no pair in {folder}, and "
             f"{len(found.keys() - own.keys())} images there have none in the run's data, e.g. "

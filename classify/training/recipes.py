@@ -1,4 +1,4 @@
-"""The recipes that ``classify compare`` knows: named changes of the settings."""
+"""The recipes of ``classify compare``: named changes of the settings; imports nothing heavy."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -6,17 +6,18 @@ from typing import Any, Literal
 
 from tgn.runtime.errors import UserError
 
-Images = Literal["all", "real-tail", "generated-tail"]
+TrainingImages = Literal["all", "real-tail", "generated-tail"]
 GENERATED = "+generated"
 RATIO = "@"  # balanced+generated@0.5: with half of the images that fill a class up
+DEFAULT_RECIPES = ("ce", "ce+generated", "balanced", "balanced+generated")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What tells one training of the comparison from another."""
+    """Settings and images that distinguish one classifier of a comparison."""
 
-    settings: Mapping[str, Any] = field(default_factory=dict)  # changes
-    images: Images = "all"
+    settings: Mapping[str, Any] = field(default_factory=dict)  # changes of the settings
+    images: TrainingImages = "all"
     generated: bool = False
 
 
@@ -40,10 +41,10 @@ BASES = {
     "balanced-mixup": _recipe(sampling="class-balanced", mixing="mixup"),
     "cutmix": _recipe(mixing="cutmix"),
     "remix-drw": _recipe(mixing="remix", reweighting="deferred"),
-    "crt": _recipe(finish="crt"),
-    "lws": _recipe(finish="lws"),
-    "tau-norm": _recipe(finish="tau-norm"),
-    "ncm": _recipe(finish="ncm"),
+    "crt": _recipe(second_stage="crt"),
+    "lws": _recipe(second_stage="lws"),
+    "tau-norm": _recipe(second_stage="tau-norm"),
+    "ncm": _recipe(second_stage="ncm"),
     "kmdn": _recipe(method="kmdn", sampling="class-balanced"),
     "t2fts": _recipe(method="t2fts", sampling="class-balanced"),
     "logit-kd": _recipe(method="logit-kd", sampling="class-balanced"),
@@ -54,25 +55,33 @@ BASES = {
 RECIPES = {
     **BASES,
     **{name + GENERATED: replace(base, generated=True) for name, base in BASES.items()},
-    # In the first half a rare class is only drawn, in the second only real.
+    # In the first half a rare class has generated images only, in the second real ones only.
     "generated-first": Recipe(
         {**BALANCED, "generated_share": 1.0, "generated_until": 0.5}, generated=True
     ),
-    # The classification accuracy score is the tail accuracy of the second against the first.
+    # Classification accuracy score: tail accuracy of the second against that of the first.
     "real-tail-only": Recipe(BALANCED, "real-tail"),
     "generated-tail-only": Recipe(BALANCED, "generated-tail", generated=True),
 }
 
 
 def recipe(name: str) -> Recipe:
-    """Return the recipe of a checked name; ``NAME@R`` sets ``ratio`` to R."""
+    """Return the recipe of a checked name; ``NAME@R`` sets ``generated_ratio`` to R."""
     base, _, ratio = name.partition(RATIO)
     found = RECIPES[base]
-    return replace(found, settings={**found.settings, "ratio": float(ratio)}) if ratio else found
+    return (
+        replace(found, settings={**found.settings, "generated_ratio": float(ratio)})
+        if ratio
+        else found
+    )
 
 
 def check_recipes(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the names, or raise UserError listing the valid ones."""
+    """Return the names.
+
+    Raises:
+        UserError: for an unknown name or none, listing the valid ones.
+    """
     unknown = [name for name in names if not _is_known(name)]
     if unknown or not names:
         valid = ", ".join([*BASES, *(n for n in RECIPES if n not in BASES and GENERATED not in n)])
@@ -92,7 +101,7 @@ def _is_known(name: str) -> bool:
 
 
 def with_ratios(names: Sequence[str], ratios: Sequence[float]) -> list[str]:
-    """Return the names, those that use generated images once for each ratio.
+    """Return the names; those with generated images once for each ratio, as ``NAME@R``.
 
     Raises:
         UserError: for a ratio that is not positive.

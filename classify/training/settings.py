@@ -1,28 +1,43 @@
-"""What can be set about training a classifier."""
+"""Settings of training a classifier; imports nothing heavy."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+import yaml
+from pydantic import Field, ValidationError, model_validator
 
-from classify.losses.long_tail import LossName
-from classify.methods.cross_modality import CrossModalitySettings
-from classify.methods.feature_mse import FeatureMseSettings
-from classify.methods.logit_kd import LogitKdSettings
-from classify.methods.lsh import LshSettings
-from classify.methods.second_stage import FinishName, FinishSettings
-from classify.methods.t2fts import T2ftsSettings
-from classify.training.criterion import LossSettings
-from classify.training.mixing import Mixing
-from classify.training.sampling import Sampling
+from classify.losses.settings import LossName, LossSettings, Reweighting
+from classify.methods.settings import (
+    CrossModalitySettings,
+    FeatureMseSettings,
+    LogitKdSettings,
+    LshSettings,
+    SecondStageName,
+    SecondStageSettings,
+    T2ftsSettings,
+)
 from tgn.models.settings import BackboneSettings
 from tgn.runtime.settings import ComputeSettings, LoopSettings
 
 MethodName = Literal["plain", "logit-kd", "feature-mse", "kmdn", "t2fts", "cross-modality", "lsh"]
+Sampling = Literal["random", "square-root", "class-balanced", "progressive"]
+Mixing = Literal["none", "mixup", "cutmix", "remix"]
 
 
 class TrainSettings(BackboneSettings, ComputeSettings, LoopSettings):
     """Settings of ``classify train`` and ``classify compare``."""
+
+    renamed: ClassVar[Mapping[str, str]] = {
+        **BackboneSettings.renamed,
+        **ComputeSettings.renamed,
+        **LoopSettings.renamed,
+        "finish": "second_stage",
+        "second": "second_stage_options",
+        "losses": "loss_options",
+        "looks": "num_validations",
+        "ratio": "generated_ratio",
+    }
 
     steps: int = Field(600, ge=1, description="optimisation steps")
     batch_size: int = Field(64, ge=2, description="images a step, over all processes")
@@ -31,12 +46,12 @@ class TrainSettings(BackboneSettings, ComputeSettings, LoopSettings):
         "random", description="random, square-root, class-balanced, progressive"
     )
     loss: LossName = Field("ce", description="ce, focal, ldam, balanced-softmax, logit-adjustment")
-    reweighting: Literal["none", "effective-number", "deferred"] = Field(
+    reweighting: Reweighting = Field(
         "none", description="of classes by their effective number of images"
     )
     mixing: Mixing = Field("none", description="of pairs of images: none, mixup, cutmix, remix")
     mixing_alpha: float = Field(1.0, gt=0, description="of the Beta distribution of the ratio")
-    finish: FinishName = Field("none", description="second stage: crt, lws, tau-norm, ncm")
+    second_stage: SecondStageName = Field("none", description="none, crt, lws, tau-norm, ncm")
     generated_share: float = Field(
         0.5, ge=0, le=1, description="class-balanced: of a class's places, if it has generated ones"
     )
@@ -44,15 +59,17 @@ class TrainSettings(BackboneSettings, ComputeSettings, LoopSettings):
         0.6, ge=0, le=1, description="class-balanced: share of the steps before real images only"
     )
     generated_weight: float = Field(1.0, gt=0, description="of a generated image in the loss")
-    ratio: float | None = Field(
+    generated_ratio: float | None = Field(
         None, gt=0, description="generated images used: 1 fills a class up to the largest one"
     )
     lr: float = Field(0.05, gt=0, description="highest learning rate (SGD, cosine)")
     weight_decay: float = Field(5e-4, ge=0, description="of all weights")
-    looks: int = Field(8, ge=1, description="how often the validation part is looked at")
-    method: MethodName = Field("plain", description="plain, or a way of distillation")
-    losses: LossSettings = Field(LossSettings(), description="numbers of the losses")
-    second: FinishSettings = Field(FinishSettings(), description="of the second stage")
+    num_validations: int = Field(8, ge=1, description="validations during the training")
+    method: MethodName = Field("plain", description="plain, or a method of distillation")
+    loss_options: LossSettings = Field(LossSettings(), description="hyperparameters of the losses")
+    second_stage_options: SecondStageSettings = Field(
+        SecondStageSettings(), description="of the second stage"
+    )
     logit_kd: LogitKdSettings = Field(LogitKdSettings(), description="of that method")
     feature_mse: FeatureMseSettings = Field(FeatureMseSettings(), description="and of kmdn")
     t2fts: T2ftsSettings = Field(T2ftsSettings(), description="of that method")
@@ -63,26 +80,41 @@ class TrainSettings(BackboneSettings, ComputeSettings, LoopSettings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "TrainSettings":
-        if self.loss == "ldam" and self.finish != "none":
+        if self.loss == "ldam" and self.second_stage != "none":
             raise ValueError("loss=ldam has a cosine classifier; second stages need a linear one")
         if self.loss == "ldam" and self.method == "lsh":
             raise ValueError("loss=ldam has a cosine classifier; method lsh needs a linear one")
         return self
 
     def with_changes(self, changes: Mapping[str, Any]) -> "TrainSettings":
-        """Return the settings with some replaced, checked again."""
+        """Return the settings with some replaced, validated again."""
         return TrainSettings.model_validate({**self.model_dump(), **changes})
 
 
+def recorded_settings(file: Path) -> TrainSettings | None:
+    """Read the ``settings.yaml`` of a training, also one of an older version.
+
+    Returns:
+        The settings under today's names; None if there is no such file or it holds others.
+    """
+    if not file.is_file():
+        return None
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return TrainSettings.model_validate(TrainSettings.with_new_names(values))
+    except (yaml.YAMLError, ValidationError, AttributeError):
+        return None
+
+
 def recipe_name(settings: TrainSettings, augmented: bool) -> str:
-    """Name what tells one training from another, e.g. ``balanced+generated``."""
+    """Name the classifier by the settings that tell recipes apart, e.g. ``balanced+generated``."""
     parts = [
         settings.method if settings.method != "plain" else "",
         {"random": "", "class-balanced": "balanced"}.get(settings.sampling, settings.sampling),
         settings.loss if settings.loss != "ce" else "",
         settings.reweighting if settings.reweighting != "none" else "",
         settings.mixing if settings.mixing != "none" else "",
-        settings.finish if settings.finish != "none" else "",
+        settings.second_stage if settings.second_stage != "none" else "",
     ]
     named = [part for part in parts if part] or ["ce"]
     return "+".join(named + ["generated"] * augmented)

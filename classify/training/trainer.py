@@ -1,4 +1,4 @@
-"""The one loop of classifiers, whatever the method: batches in, averaged weights out."""
+"""The training steps of classifiers, the same for every method, and validation."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, cast
@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from classify.methods.base import Batch, Method
-from classify.training.mixing import Blend, blended, draw_blend
-from classify.training.sampling import Drawn, Wanted
+from classify.training.mixing import Blend, draw_blend, mix_images
+from classify.training.sampling import BatchRequest, SampledBatch
 from classify.training.settings import TrainSettings
 from tgn.data.augmentation import Augmentation, augment, draw_augmentation
-from tgn.data.batches import Ahead
+from tgn.data.batches import Prefetcher
 from tgn.data.image_set import ImageSet
 from tgn.data.images import to_pm1
 from tgn.metrics.classification import balanced_accuracy_error, confusion_matrix, group_accuracy
@@ -26,32 +26,39 @@ MOMENTUM = 0.9
 AVERAGE_DECAY = 0.98
 
 
-class Draws(Protocol):
-    """Where batches come from."""
+class BatchSource(Protocol):
+    """What samples the batches of a training."""
 
-    counts: Tensor
+    counts: Tensor  # training images of each class, [C]
 
-    def batch(self, wanted: Wanted) -> Drawn:
+    def batch(self, request: BatchRequest) -> SampledBatch:
         """Return the images of a step."""
 
 
-class Look(NamedTuple):
-    """How this process sees the images of a global batch."""
+class BatchTransform(NamedTuple):
+    """How this process augments and mixes its part of a batch."""
 
-    mine: Tensor  # its rows
-    augmentation: Augmentation  # of all of them
-    blend: Blend | None  # how they are mixed
+    rows: Tensor  # of this process
+    augmentation: Augmentation  # of the whole batch
+    blend: Blend | None  # of the whole batch
 
 
 class ClassifierTrainer:
-    """Steps of a student under a method; its averaged weights are the result."""
+    """Trains a student by a method; the average of its weights is the result.
+
+    Args:
+        method: computes the loss of the student.
+        source: samples the batches.
+        settings: of the training.
+        device: where to train.
+    """
 
     def __init__(
-        self, method: Method, mixture: Draws, settings: TrainSettings, device: Device
+        self, method: Method, source: BatchSource, settings: TrainSettings, device: Device
     ) -> None:
-        self.method, self.mixture = method, mixture
+        self.method, self.source = method, source
         self.settings, self.device = settings, device
-        self.drawn = Ahead(self._draw, settings.steps, in_thread=device.is_gpu)
+        self.prefetched = Prefetcher(self._sample, settings.steps, in_thread=device.is_gpu)
         self.average = averaged(method.student, AVERAGE_DECAY)
         self.best: dict[str, Any] = {"score": -1.0, "step": 0, "weights": {}}
         self.trained = [p for p in method.parameters() if p.requires_grad]
@@ -64,11 +71,11 @@ class ClassifierTrainer:
         )
 
     def train_step(self, step: int) -> Mapping[str, Tensor]:
-        """Do one step."""
+        """Do one step and return the terms of its loss."""
         weights = self.method.class_weights()
-        drawn = self.drawn(step) if weights is None else self._draw(step, weights)
+        sampled = self.prefetched(step) if weights is None else self._sample(step, weights)
         progress = self._progress(step)
-        batch = self._batch(drawn, step, progress)
+        batch = self._batch(sampled, step, progress)
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.lr * warmup_cosine(progress)
         self.method.train()
@@ -79,58 +86,78 @@ class ClassifierTrainer:
         self.device.average_gradients(self.trained)
         self.optimizer.step()
         self.average.update_parameters(self.method.student)
-        return {name: part.detach() for name, part in output.parts.items()}
+        return {name: term.detach() for name, term in output.terms.items()}
 
-    def _draw(self, step: int, class_weights: Tensor | None = None) -> Drawn:
-        wanted = self.settings.batch_size, self.settings.seed, step, self._progress(step)
-        return self.mixture.batch(Wanted(*wanted, self.settings.generated_until, class_weights))
+    def _sample(self, step: int, class_weights: Tensor | None = None) -> SampledBatch:
+        settings, progress = self.settings, self._progress(step)
+        return self.source.batch(
+            BatchRequest(
+                settings.batch_size,
+                settings.seed,
+                step,
+                progress,
+                settings.generated_until,
+                class_weights,
+            )
+        )
 
     def _progress(self, step: int) -> float:
         return step / self.settings.steps
 
-    def _batch(self, drawn: Drawn, step: int, progress: float) -> Batch:
-        """Augment and mix this process's part of what was drawn."""
-        size = len(drawn.labels)
+    def _batch(self, sampled: SampledBatch, step: int, progress: float) -> Batch:
+        """Augment and mix this process's part of a sampled batch."""
+        size = len(sampled.labels)
         mine, blend = self.device.mine(torch.arange(size)), None
         if self.settings.mixing != "none":
             blend = draw_blend(
                 self.settings.mixing,
-                drawn.labels,
-                self.mixture.counts,
+                sampled.labels,
+                self.source.counts,
                 self.settings.mixing_alpha,
                 generator(self.settings.seed, "classify mix", step),
             )
-        draw = generator(self.settings.seed, "classify augment", step)
-        look = Look(mine, draw_augmentation(size, draw), blend)
-        images = self._seen(drawn.images_u8, look)
-        paired = None if drawn.paired_u8 is None else self._seen(drawn.paired_u8, look)
+        rng = generator(self.settings.seed, "classify augment", step)
+        transform = BatchTransform(mine, draw_augmentation(size, rng), blend)
+        images = self._transformed(sampled.images_u8, transform)
+        paired = None
+        if sampled.paired_u8 is not None:
+            paired = self._transformed(sampled.paired_u8, transform)
         put = images.device
-        own, share = drawn.labels[mine].to(put), torch.ones(len(mine), device=put)
+        own, share = sampled.labels[mine].to(put), torch.ones(len(mine), device=put)
         partners = own
         if blend is not None:
-            partners, share = drawn.labels[blend.partner[mine]].to(put), blend.share[mine].to(put)
-        weight = torch.where(drawn.is_generated[mine], self.settings.generated_weight, 1.0).to(put)
-        return Batch(images, own, partners, share, weight, drawn.prior, progress, paired)
+            partners = sampled.labels[blend.partner[mine]].to(put)
+            share = blend.share[mine].to(put)
+        generated_weight = self.settings.generated_weight
+        weight = torch.where(sampled.is_generated[mine], generated_weight, 1.0).to(put)
+        return Batch(images, own, partners, share, weight, sampled.prior, progress, paired)
 
-    def _seen(self, images_u8: Tensor, look: Look) -> Tensor:
-        """Augment and mix; two sensors' views of a scene are turned, shifted and mixed alike."""
+    def _transformed(self, images_u8: Tensor, transform: BatchTransform) -> Tensor:
+        """Augment and mix images [B, bands, H, W]; those of two sensors by the same transform."""
 
         def augmented(rows: Tensor) -> Tensor:
             images = to_pm1(self.device.put(images_u8[rows]))
-            return augment(images, look.augmentation.rows(rows))
+            return augment(images, transform.augmentation.rows(rows))
 
-        if look.blend is None:
-            return augmented(look.mine)
-        return blended(augmented(look.mine), augmented(look.blend.partner[look.mine]), look.blend)
+        rows, blend = transform.rows, transform.blend
+        if blend is None:
+            return augmented(rows)
+        return mix_images(augmented(rows), augmented(blend.partner[rows]), blend)
 
-    def remember_if_best(
-        self, done: int, validation: ImageSet, classes: Sequence[int]
-    ) -> dict[str, float]:
-        """Keep the averaged weights unless earlier ones did better on the validation part.
+    def validate(self, done: int, validation: ImageSet, classes: Sequence[int]) -> dict[str, float]:
+        """Measure the averaged weights, and keep them unless earlier ones were clearly better.
 
-        Better by more than one standard error (Breiman et al. 1984, section 3.4.3): the validation
-        images of a rare class can be counted on one hand, and the best of several looks at so few
-        would be a lucky early one.
+        Clearly: by more than one standard error (Breiman et al. 1984, section 3.4.3). A rare class
+        has few validation images, and the best of several such validations would be an early one
+        by chance.
+
+        Args:
+            done: finished steps.
+            validation: real images of the validation part.
+            classes: over which the class-mean accuracy is taken.
+
+        Returns:
+            That accuracy in [0, 1], as ``val_balanced``.
         """
         confusion = confusion_matrix(predictions(self.average.module, validation, self.device))
         score = group_accuracy(confusion, classes) or 0.0
@@ -141,14 +168,14 @@ class ClassifierTrainer:
         return {"val_balanced": score}
 
     def result(self) -> TappedNet:
-        """Return the network to use: the best averaged one, or the last where none was chosen."""
+        """Return the network to use: the best validated average, or the last without validation."""
         net = cast(TappedNet, self.average.module)
         if self.best["weights"]:
             net.load_state_dict(self.best["weights"])
-        return self.method.finished(net)
+        return self.method.finalize(net)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything a bit-exact continuation needs; teachers are no part of it."""
+        """Return everything a bit-exact continuation needs; teachers are not part of it."""
         return {
             "method": self.method.state_dict(),
             "average": self.average.state_dict(),

@@ -16,9 +16,10 @@ import torch
 from machine import machine
 from torch.nn import functional as F
 
+from classify.losses.settings import LossSettings
 from classify.methods.base import Method
-from classify.training.criterion import LabelCriterion, LossSettings
-from classify.training.sampling import Mixture, Wanted
+from classify.training.criterion import LabelCriterion
+from classify.training.sampling import BatchRequest, MixtureSampler
 from classify.training.settings import TrainSettings
 from classify.training.trainer import MOMENTUM, ClassifierTrainer
 from tgn.data.augmentation import augment, draw_augmentation
@@ -40,19 +41,21 @@ class InMemory(ImageSet):
         self._cache = torch.randint(256, (IMAGES, 3, size, size), dtype=torch.uint8)
 
 
-def bare_loop(mixture: Mixture, settings: TrainSettings, device: Device) -> Callable[[int], None]:
+def bare_loop(
+    sampler: MixtureSampler, settings: TrainSettings, device: Device
+) -> Callable[[int], None]:
     """Return one step of the plainest training that does the same work."""
     net = device.place(build_backbone(settings, tuple(map(str, range(CLASSES)))))
     optimizer = torch.optim.SGD(net.parameters(), settings.lr, momentum=MOMENTUM, nesterov=True)
 
     def step(number: int) -> None:
-        drawn = mixture.batch(Wanted(settings.batch_size, settings.seed, number))
+        sampled = sampler.batch(BatchRequest(settings.batch_size, settings.seed, number))
         draw = generator(settings.seed, "bare", number)
-        augmentation = draw_augmentation(len(drawn.labels), draw)
-        images = augment(to_pm1(device.put(drawn.images_u8)), augmentation)
+        augmentation = draw_augmentation(len(sampled.labels), draw)
+        images = augment(to_pm1(device.put(sampled.images_u8)), augmentation)
         with device.autocast():
             logits = net(images).logits
-        loss = F.cross_entropy(logits.float(), drawn.labels.to(images.device))
+        loss = F.cross_entropy(logits.float(), sampled.labels.to(images.device))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -81,11 +84,11 @@ def main() -> None:
     torch.manual_seed(0)
     settings = TrainSettings(arch=given.arch, size=given.size, batch_size=given.batch)
     device = Device(settings)
-    mixture = Mixture(InMemory(given.size), None, "class-balanced", 0.0, CLASSES)
+    sampler = MixtureSampler(InMemory(given.size), None, "class-balanced", 0.0, CLASSES)
     student = device.place(build_backbone(settings, tuple(map(str, range(CLASSES)))))
-    criterion = LabelCriterion("ce", "none", LossSettings(), mixture.counts)
-    trainer = ClassifierTrainer(Method(student, criterion), mixture, settings, device)
-    bare = bare_loop(mixture, settings, device)
+    criterion = LabelCriterion("ce", "none", LossSettings(), sampler.counts)
+    trainer = ClassifierTrainer(Method(student, criterion), sampler, settings, device)
+    bare = bare_loop(sampler, settings, device)
     seconds(trainer.train_step, 0), seconds(bare, 0)
     ratios, rates = [], []
     for block in range(1, given.blocks + 1):

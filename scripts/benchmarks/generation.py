@@ -24,35 +24,35 @@ from textbook import textbook
 from tgn.backends import generate
 from tgn.data.images import encode_image
 from tgn.data.runs import Run
-from tgn.generation.cdtg.sample import open_studio
-from tgn.generation.cdtg.settings import DrawSettings
-from tgn.generation.generate import Request
+from tgn.generation.cdtg.sampler import open_cdtg_sampler
+from tgn.generation.cdtg.settings import CdtgSampleSettings
+from tgn.generation.generate import GenerationRequest
 from tgn.runtime.progress import Silent
 
 CLASS = 3  # a tail class
 
 
-def rate(run: Run, out: Path, settings: DrawSettings, plain: bool) -> float:
+def rate(run: Run, out: Path, settings: CdtgSampleSettings, plain: bool) -> float:
     """Return images a second of one call of the verb."""
     started = time.perf_counter()
     with textbook() if plain else nullcontext():
-        generate(run, Request((CLASS,), out, settings), Silent())
+        generate(run, GenerationRequest((CLASS,), out, settings), Silent())
     return (settings.n or 0) / (time.perf_counter() - started)
 
 
-def parts(run: Run, settings: DrawSettings) -> str:
+def parts(run: Run, settings: CdtgSampleSettings) -> str:
     """Return where the time of a block goes: arithmetic, and encoding in one thread."""
-    studio = open_studio(run, settings)
-    studio.draw_block(CLASS, 0, settings)
+    sampler = open_cdtg_sampler(run, settings)
+    sampler.sample_block(CLASS, 0, settings)
     started = time.perf_counter()
-    images, _ = studio.draw_block(CLASS, 1, settings)
-    drawn = time.perf_counter()
+    images, _ = sampler.sample_block(CLASS, 1, settings)
+    generated = time.perf_counter()
     for image in images:
         encode_image(image, "png")
     encoded = time.perf_counter()
     return (
-        f"drawing alone {len(images) / (drawn - started):.1f} images/s, "
-        f"png in one thread {len(images) / (encoded - drawn):.0f} images/s"
+        f"sampling alone {len(images) / (generated - started):.1f} images/s, "
+        f"png in one thread {len(images) / (encoded - generated):.0f} images/s"
     )
 
 
@@ -68,8 +68,8 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--compile", action="store_true", help="ours with torch.compile")
     given = parser.parse_args()
-    fast = DrawSettings(n=given.images, block=given.block, compile=given.compile)
-    plain = DrawSettings(n=given.plain_images, block=1, precision="float32")
+    fast = CdtgSampleSettings(n=given.images, block=given.block, compile=given.compile)
+    plain = CdtgSampleSettings(n=given.plain_images, block=1, precision="float32")
     ours, theirs = [], []
     with tempfile.TemporaryDirectory() as name:
         run = made_up_run(Path(name), given.preset)

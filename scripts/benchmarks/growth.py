@@ -18,6 +18,7 @@ from pathlib import Path
 from machine import machine
 
 from tgn.data.runs import find_run
+from tgn.runtime.markdown import markdown_row, markdown_table
 
 LARGEST = 180  # training images of the largest class at size 1; the demo's has 200
 VERBS = {
@@ -66,7 +67,7 @@ def main() -> None:
     parser.add_argument("--factors", type=int, nargs="+", default=[1, 2, 4, 8])
     given = parser.parse_args()
     print(machine())
-    print("| size | " + " | ".join(VERBS) + " |\n|---|" + "---|" * len(VERBS))
+    print(markdown_table(["size", *VERBS]))
     for factor in given.factors:
         with tempfile.TemporaryDirectory() as name:
             folder, cells = Path(name), []
@@ -74,7 +75,7 @@ def main() -> None:
                 seconds, memory = cost(arguments(verb, factor, folder), folder)
                 cells.append(f"{seconds:.0f} s, {memory} MiB")
             images = sum(1 for _ in (folder / "data").rglob("*.png"))
-        print(f"| {factor}x: {images} images | " + " | ".join(cells) + " |", flush=True)
+        print(markdown_row([f"{factor}x: {images} images", *cells]), flush=True)
 
 
 if __name__ == "__main__":

@@ -21,15 +21,17 @@ from machine import machine
 from PIL import Image
 from torch import Tensor
 
+from classify.losses.settings import LossSettings
 from classify.methods.base import Method
-from classify.training.criterion import LabelCriterion, LossSettings
-from classify.training.sampling import Mixture
+from classify.training.criterion import LabelCriterion
+from classify.training.sampling import MixtureSampler
 from classify.training.settings import TrainSettings
 from classify.training.trainer import ClassifierTrainer
 from tgn.data.image_set import ImageSet
+from tgn.kmdn.schedule import NetName
 from tgn.kmdn.settings import DistillSettings
-from tgn.kmdn.train import KmdnTrainer
-from tgn.models.backbones import build_backbone
+from tgn.kmdn.trainer import KmdnTrainer
+from tgn.models.backbones import TappedNet, build_backbone
 from tgn.runtime.devices import Device
 
 CLASSES, IMAGES, STEPS = 4, 512, 8
@@ -63,17 +65,18 @@ def classifier(images: ImageSet, given: argparse.Namespace) -> Callable[[int], o
     """Return the step of `classify train`."""
     settings = TrainSettings(arch=given.arch, size=given.size, batch_size=given.batch)
     device = Device(settings)
-    mixture = Mixture(images, None, "class-balanced", 0.0, CLASSES)
+    sampler = MixtureSampler(images, None, "class-balanced", 0.0, CLASSES)
     student = device.place(build_backbone(settings, NAMES))
-    method = Method(student, LabelCriterion("ce", "none", LossSettings(), mixture.counts))
-    return ClassifierTrainer(method, mixture, settings, device).train_step
+    method = Method(student, LabelCriterion("ce", "none", LossSettings(), sampler.counts))
+    return ClassifierTrainer(method, sampler, settings, device).train_step
 
 
 def kmdn(images: ImageSet, given: argparse.Namespace) -> Callable[[int], object]:
     """Return the step of `tgn distill`."""
     settings = DistillSettings(arch=given.arch, size=given.size, batch_size=given.batch)
     device = Device(settings)
-    nets = {n: device.place(build_backbone(settings, NAMES)) for n in ("head_net", "tail_net")}
+    head, tail = (device.place(build_backbone(settings, NAMES)) for _ in range(2))
+    nets: dict[NetName, TappedNet] = {"head_net": head, "tail_net": tail}
     return KmdnTrainer(nets, images, CLASSES // 2, settings, device).train_step
 
 

@@ -1,4 +1,4 @@
-"""A run with all but training: random images, a hardly trained tail net, a random painter."""
+"""A run with all but training: random images, a hardly trained tail net, a random generator."""
 
 import os
 from pathlib import Path
@@ -8,12 +8,13 @@ import torch
 from PIL import Image
 
 from tgn.data.runs import Run
-from tgn.data.splits.make_split import SplitSettings, split_run
-from tgn.generation.cdtg.conditional_generator import Painter
+from tgn.data.splits.make_split import split_run
+from tgn.data.splits.settings import SplitSettings
+from tgn.generation.cdtg.checkpoint import WEIGHTS, save_conditional_generator
+from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
 from tgn.generation.cdtg.presets import architecture
-from tgn.generation.cdtg.sample import WEIGHTS, save_painter
+from tgn.kmdn.distill import distill
 from tgn.kmdn.settings import DistillSettings
-from tgn.kmdn.stage import distill
 from tgn.models.feature_bank import read_bank
 from tgn.runtime.progress import Silent
 
@@ -31,9 +32,10 @@ def made_up_run(folder: Path, preset: str) -> Run:
         Image.fromarray(pixels).save(place / f"{number:03d}.png")
     run, split = split_run(folder / "data", "benchmark", SplitSettings(), Silent())
     distill(run, DistillSettings(steps=4, batch_size=8), Silent())
-    bank, numbers = read_bank(run.path / "kmdn"), architecture(preset)
+    bank, numbers = read_bank(run.kmdn), architecture(preset)
     torch.manual_seed(0)
-    painter = Painter(numbers, split.num_classes, bank.features.shape[2])
-    painter.fit(bank.features[:, 0].float(), bank.labels)
-    save_painter(run.path / "cdtg" / WEIGHTS, painter, split.num_classes, bank.weights_sha256)
+    generator = ConditionalGenerator(numbers, split.num_classes, bank.features.shape[2])
+    generator.fit(bank.features[:, 0].float(), bank.labels)
+    folders = [entry.folder for entry in split.classes]
+    save_conditional_generator(run.cdtg / WEIGHTS, generator, folders, bank.weights_sha256)
     return run

@@ -24,9 +24,9 @@ from tgn.backends import generate
 from tgn.data.image_set import ImageSet
 from tgn.data.images import to_pm1
 from tgn.data.manifest import ManifestRow, ManifestWriter, image_set, read_manifest
-from tgn.generation.cdtg.settings import DrawSettings, TrainSettings
-from tgn.generation.cdtg.stage import open_trainer
-from tgn.generation.generate import Request
+from tgn.generation.cdtg.settings import CdtgSampleSettings, CdtgTrainSettings
+from tgn.generation.cdtg.train import build_cdtg_trainer
+from tgn.generation.generate import GenerationRequest
 from tgn.runtime.devices import Device
 from tgn.runtime.progress import Silent
 from tgn.runtime.settings import ComputeSettings
@@ -38,7 +38,7 @@ CLASS = 3
 def drawing(folder: Path, images: int) -> None:
     """Draw images with preset tiny."""
     run = made_up_run(folder, "tiny")
-    request = Request((CLASS,), folder / "out", DrawSettings(n=images))
+    request = GenerationRequest((CLASS,), folder / "out", CdtgSampleSettings(n=images))
     generate(run, request, Silent())
 
 
@@ -55,8 +55,8 @@ def set_size(folder: Path, images: int) -> None:
 def batch_size(folder: Path, batch: int) -> None:
     """Train preset tiny for a few steps."""
     run = made_up_run(folder, "tiny")
-    settings = TrainSettings(batch_size=batch, clip="none")
-    trainer = open_trainer(run, settings, Job(folder / "x", Device(settings), Silent()))
+    settings = CdtgTrainSettings(batch_size=batch, clip="none")
+    trainer = build_cdtg_trainer(run, settings, Job(folder / "x", Device(settings), Silent()))
     for step in range(3):
         trainer.train_step(step)
 

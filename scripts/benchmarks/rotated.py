@@ -15,7 +15,7 @@ import torch
 from machine import machine
 from shapely.geometry import Polygon
 
-from classify.detection.boxes.rotated import corners, rotated_iou
+from classify.detection.boxes.rotated import rotated_iou, to_corners
 
 ROWS = 100
 
@@ -30,7 +30,7 @@ def random_boxes(count: int, reach: float, seed: int) -> torch.Tensor:
 
 def shapely_loop(first: torch.Tensor, second: torch.Tensor) -> tuple[float, torch.Tensor]:
     """Seconds that ROWS rows take, and what comes out."""
-    a, b = ([Polygon(p) for p in corners(x.double()).tolist()] for x in (first, second))
+    a, b = ([Polygon(p) for p in to_corners(x.double()).tolist()] for x in (first, second))
     started = time.perf_counter()
     table = [[p.intersection(q).area / p.union(q).area for q in b] for p in a[:ROWS]]
     return time.perf_counter() - started, torch.tensor(table)

@@ -25,7 +25,7 @@ from torch_fidelity.metric_prc import prc_features_to_metric
 from tgn.data.image_set import ImageSet
 from tgn.metrics.frechet import frechet_distance
 from tgn.metrics.kernel import kernel_distance
-from tgn.metrics.precision_recall import manifold
+from tgn.metrics.precision_and_recall import neighbour_balls
 from tgn.metrics.statistics import FeatureStatistics
 from tgn.models.extractors import load_extractor
 from tgn.runtime.devices import Device
@@ -61,7 +61,8 @@ def random_inception(file: Path) -> FeatureExtractorInceptionV3:
 def feature_rates(count: int) -> tuple[float, float]:
     """Return images a second of ours and of theirs: Inception on images of 64 px in memory."""
     images = ImageSet([Path()] * count, [0] * count, 64)
-    images._cache = torch.randint(256, (count, 3, 64, 64), dtype=torch.uint8)
+    images_u8 = torch.randint(256, (count, 3, 64, 64), dtype=torch.uint8)
+    images._cache = images_u8
     device = Device(ComputeSettings(precision="float32"))
     with tempfile.TemporaryDirectory() as name, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the network is traced
@@ -72,7 +73,7 @@ def feature_rates(count: int) -> tuple[float, float]:
 
         def their_features() -> None:
             with torch.inference_mode():
-                for part in images._cache.split(64):
+                for part in images_u8.split(64):
                     theirs(part.to(device.torch_device))[0].cpu()
 
         own = seconds(lambda: ours.features(images, device, Silent()))
@@ -93,7 +94,7 @@ def main() -> None:
     prc = {"prc_neighborhood": 5, "prc_batch_size": 10_000, "save_cpu_ram": True, "verbose": False}
     cases = {
         "precision, recall (ours: + density, coverage)": (
-            lambda: manifold(x, y),
+            lambda: neighbour_balls(x, y),
             lambda: prc_features_to_metric(x, y, **prc),
         ),
         "KID": (

@@ -1,6 +1,6 @@
 """The generator and discriminator computed as their papers write them: plain, and slow.
 
-Benchmarks time ours against it; tests/cdtg/test_fast_paths.py holds ours equal to it.
+Benchmarks time ours against it; tests/generation/cdtg/test_fast_paths.py holds ours equal to it.
 """
 
 import math

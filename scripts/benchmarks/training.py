@@ -12,7 +12,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -26,24 +26,24 @@ from made_up import made_up_run
 from textbook import textbook
 
 from tgn.data.runs import Run
-from tgn.generation.cdtg.settings import TrainSettings
-from tgn.generation.cdtg.stage import open_trainer
-from tgn.generation.cdtg.train import CdtgTrainer
+from tgn.generation.cdtg.settings import CdtgTrainSettings
+from tgn.generation.cdtg.train import build_cdtg_trainer
+from tgn.generation.cdtg.trainer import CdtgTrainer
 from tgn.models.clip import ClipGuide
-from tgn.models.tail_features import Critic
+from tgn.models.tail_features import FrozenTailNet
 from tgn.runtime.devices import Device
 from tgn.runtime.progress import Silent
 from tgn.runtime.training_loop import Job
 
 PARTS = {
-    "batch": (CdtgTrainer, "_draw"),
-    "drawing": (CdtgTrainer, "_paint"),
-    "discriminator": (CdtgTrainer, "_judge"),
-    "tail net": (Critic, "forward"),
+    "batch": (CdtgTrainer, "_host_batch"),
+    "generation": (CdtgTrainer, "_generate"),
+    "discriminator": (CdtgTrainer, "_logits"),
+    "tail net": (FrozenTailNet, "forward"),
     "CLIP": (ClipGuide, "forward"),
     "path length": (CdtgTrainer, "_path_length"),
     "R1": (CdtgTrainer, "_r1"),
-    "backward passes, optimisers": (CdtgTrainer, "_descend"),
+    "backward passes, optimisers": (CdtgTrainer, "_update"),
 }
 
 
@@ -74,7 +74,7 @@ def taken_apart(run: Run, given: argparse.Namespace) -> str:
 
 
 @contextmanager
-def timed(spent: Counter[str]) -> Iterator[None]:
+def timed(spent: dict[str, float]) -> Iterator[None]:
     """Count the seconds of each part, without those of parts within."""
     running: list[float] = []  # seconds of inner parts, one entry a nesting
 
@@ -102,16 +102,17 @@ def timed(spent: Counter[str]) -> Iterator[None]:
 
 def shares(trainer: CdtgTrainer, steps: range) -> str:
     """Return what share of the time each part takes."""
-    spent: Counter[str] = Counter()
+    spent: dict[str, float] = defaultdict(float)
     with timed(spent):
         whole = seconds(trainer, steps)
-    spent["rest"] = whole - spent.total()
-    return ", ".join(f"{name} {part / whole:.0%}" for name, part in spent.most_common())
+    spent["rest"] = whole - sum(spent.values())
+    longest_first = sorted(spent.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {part / whole:.0%}" for name, part in longest_first)
 
 
 def trainer_of(run: Run, given: argparse.Namespace, precision: str) -> CdtgTrainer:
     """Return a trainer; regularisers are computed every so many steps in both."""
-    settings = TrainSettings(
+    settings = CdtgTrainSettings(
         preset=given.preset,
         batch_size=given.batch,
         clip_steps=2,
@@ -119,7 +120,7 @@ def trainer_of(run: Run, given: argparse.Namespace, precision: str) -> CdtgTrain
         r1_every=given.every,
         path_every=given.every,
     )
-    return open_trainer(run, settings, Job(run.path / precision, Device(settings), Silent()))
+    return build_cdtg_trainer(run, settings, Job(run.path / precision, Device(settings), Silent()))
 
 
 def main() -> None:

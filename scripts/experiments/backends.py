@@ -14,9 +14,10 @@ import shutil
 import time
 from pathlib import Path
 
-from common import markdown_table, run, runs_root, set_words
+from common import comparison_table, run, runs_root, set_words
 
 from tgn.backends import BACKENDS
+from tgn.runtime.markdown import markdown_table
 
 PROBE_STEPS = 20
 RECIPES = "ce,ce+generated,balanced,balanced+generated"
@@ -69,7 +70,7 @@ def one(backend: str, asked: argparse.Namespace) -> tuple[dict[str, str], str]:
     words = ["--recipes", RECIPES, "--seeds", str(asked.seeds)]
     words += set_words(f"steps={asked.classifier_steps}", *asked.classifier_set)
     run("classify", "compare", *here, *words)
-    return row, markdown_table(root / "compare.json")
+    return row, comparison_table(asked.run)
 
 
 def main() -> None:
@@ -89,9 +90,8 @@ def main() -> None:
     asked = parser.parse_args()
     found = {name: one(name, asked) for name in COMPARED if asked.only in (None, name)}
     columns = list(next(iter(found.values()))[0])
-    print(f"| backend | {' | '.join(columns)} |\n|{'---|' * (len(columns) + 1)}")
-    for name, (row, _) in found.items():
-        print(f"| {name} | {' | '.join(row[column] for column in columns)} |")
+    rows = [[name, *(row[column] for column in columns)] for name, (row, _) in found.items()]
+    print(markdown_table(["backend", *columns], rows))
     for name, (_, table) in found.items():
         print(f"\n{name}:\n\n{table}")
 

@@ -1,7 +1,6 @@
 """What the experiments share: the pipeline on one data set, with a budget of minutes."""
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -73,7 +72,7 @@ def pipeline(given: argparse.Namespace, data: Path, split: Sequence[str] = ()) -
     words = ("--recipes", RECIPES, "--seeds", given.seeds)
     run("classify", "compare", *here, *words, *set_words(size, f"steps={given.classifier_steps}"))
     run("tgn", "report", *here)
-    print(markdown_table(runs_root() / name / "compare.json"))
+    print(comparison_table(name))
 
 
 def _steps_for(minutes: float, name: str, gan: tuple[str, ...]) -> int:
@@ -85,16 +84,6 @@ def _steps_for(minutes: float, name: str, gan: tuple[str, ...]) -> int:
     return max(round(60 * minutes / seconds), 50)
 
 
-def markdown_table(compare_json: Path) -> str:
-    """Return the comparison as a Markdown table, percent ± half of the 95% interval."""
-    table = json.loads(compare_json.read_text(encoding="utf-8"))
-    measures = list(next(iter(table["recipes"].values())))
-    lines = [f"| recipe | {' | '.join(measures)} |", "|---" * (len(measures) + 1) + "|"]
-    gains = {f"gain over {name}": row for name, row in table["gains"].items()}
-    for name, row in {**table["recipes"], **gains}.items():
-        cells = [
-            f"{100 * entry['mean']:.1f} ± {100 * (entry['half_width'] or 0):.1f}"
-            for entry in row.values()
-        ]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+def comparison_table(run_name: str) -> str:
+    """Return the table that ``classify compare`` wrote, in percent ± half of the 95% interval."""
+    return (runs_root() / run_name / "compare.md").read_text(encoding="utf-8").rstrip()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from common import run, runs_root, set_words, shared_data
 
-from classify.detection.dataset import held_out, scenes_of
+from classify.detection.dataset import make_dataset, split_dataset
 from tgn.data.annotations.readers import read_annotations
 
 PARTS, TEST_SHARE = ("train", "test"), 0.2
@@ -38,15 +38,15 @@ def vhr10() -> Data:
         with zipfile.ZipFile(shared_data("vhr10.zip")) as archive:
             archive.extractall(folder)
     images, labels = str(folder / "images"), folder / "annotations.json"
-    scenes = scenes_of(read_annotations(labels, Path(images)), rotated=False)
+    data = make_dataset(read_annotations(labels, Path(images)), rotated=False)
     files = [folder / f"{part}.json" for part in PARTS]
-    told = json.loads(labels.read_text())
-    for file, part in zip(files, held_out(scenes, TEST_SHARE, seed=0), strict=True):
-        names = {scene.image.name for scene in part.scenes}
-        shown = [image for image in told["images"] if image["file_name"] in names]
-        ids = {image["id"] for image in shown}
-        boxes = [box for box in told["annotations"] if box["image_id"] in ids]
-        file.write_text(json.dumps({**told, "images": shown, "annotations": boxes}))
+    content = json.loads(labels.read_text())
+    for file, part in zip(files, split_dataset(data, TEST_SHARE, seed=0), strict=True):
+        names = {image.path.name for image in part.images}
+        kept = [image for image in content["images"] if image["file_name"] in names]
+        ids = {image["id"] for image in kept}
+        boxes = [box for box in content["annotations"] if box["image_id"] in ids]
+        file.write_text(json.dumps({**content, "images": kept, "annotations": boxes}))
     words = (str(files[0]), images, "--test", str(files[1]), images)
     return Data(words, backbones(files[0], images))
 

@@ -19,14 +19,16 @@ from typing import NamedTuple
 from common import run, runs_root, set_words
 from detector_data import Data, drawn, vhr10
 
-from classify.comparison.formatting import interval, shown
+from classify.comparison.formatting import format_interval, interval
+from tgn.runtime.markdown import markdown_table
 
 COLUMNS = (("voc12", "ap50"), ("voc12", "ap75"), ("coco", "ap"))
+HEADER = ("", "AP50", "AP75", "AP", "gain in AP50, paired", "in AP")
 
 MIMICKING = ("none", "l2", "lsh", "lshl2")
 INHERITING = {  # begin with the teacher's last layers; without and with mimicking
-    "inherit": ("l2", "mimic.inherit=true", "mimic.weight=0"),
-    "lshl2-inherit": ("lshl2", "mimic.inherit=true"),
+    "inherit": ("l2", "mimic.inherit_head=true", "mimic.weight=0"),
+    "lshl2-inherit": ("lshl2", "mimic.inherit_head=true"),
 }
 DENSE = ("none", "kd", "ld", "ld+kd")
 TEACHER, STUDENT = "backbone=resnet34", "backbone=resnet18"
@@ -72,17 +74,17 @@ def train(name: str, words: list[str]) -> Path:
     return folder
 
 
-def row(name: str, folders: list[Path], rivals: list[Path]) -> str:
-    """Mean and half of the 95% interval over the seeds, in percent; the last two are paired."""
+def row(name: str, folders: list[Path], rivals: list[Path]) -> list[str]:
+    """Return mean and half of the 95% interval over the seeds, percent; the last two paired."""
     own, theirs = (
         [[_measures(folder)[rule][column] or 0.0 for folder in some] for rule, column in COLUMNS]
         for some in (folders, rivals)
     )
-    cells = [shown(interval(values)) for values in own]
+    cells = [format_interval(interval(values)) for values in own]
     for column in (0, 2):
         gains = [mine - other for mine, other in zip(own[column], theirs[column], strict=False)]
-        cells.append(shown(interval(gains)) if gains else "")
-    return f"| {name} | {' | '.join(cells)} |"
+        cells.append(format_interval(interval(gains)) if gains else "")
+    return [name, *cells]
 
 
 def _measures(folder: Path) -> dict[str, dict[str, float | None]]:
@@ -103,11 +105,17 @@ def main() -> None:
     asked = parser.parse_args()
     study = STUDIES[asked.study]
     data = drawn() if asked.study == "rotated" else vhr10()
-    rows = ["| | AP50 | AP75 | AP | gain in AP50, paired | in AP |", "|---|---|---|---|---|---|"]
+    rows: list[list[str]] = []
     for kind, (ways, *steps) in study.kinds.items():
         if asked.only not in (None, kind):
             continue
-        shared = (f"detector={kind}", "optimizer=adamw", "width=64", *study.settings, *asked.set)
+        shared = (
+            f"detector={kind}",
+            "optimizer=adamw",
+            "fpn_channels=64",
+            *study.settings,
+            *asked.set,
+        )
         words = settings_of(data, *shared, TEACHER, f"steps={steps[0]}", *asked.teacher_set)
         teacher = train(f"{asked.study}-{kind}-teacher", words)
         rows.append(row(f"{kind}, teacher", [teacher], []))
@@ -121,13 +129,13 @@ def main() -> None:
             folders = [train(f"{name}-{s}", [*words, "--seed", str(s)]) for s in range(asked.seeds)]
             rows.append(row(f"{kind}, {way}", folders, plain))
             plain = plain or folders
-    print("\n".join(rows))
+    print(markdown_table(HEADER, rows))
 
 
 def settings_of(data: Data, *settings: str) -> list[str]:
     """Words of a training: its data, its settings, and the weights of its backbone."""
     named = [setting.removeprefix("backbone=") for setting in settings if "backbone=" in setting]
-    weights = [f"weights={data.weights[named[-1]]}"] if named[-1] in data.weights else []
+    weights = [f"backbone_weights={data.weights[named[-1]]}"] if named[-1] in data.weights else []
     return [*data.words, *set_words(*weights, *settings)]
 
 

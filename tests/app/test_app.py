@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from tgn.app.drawing import draw
-from tgn.app.lookalikes import Lookalikes
+from tgn.app.live_sampling import sample_live
+from tgn.app.real_images import RealTailImages
 from tgn.app.review import Review
 from tgn.backends import generate
 from tgn.data.image_set import ImageSet
-from tgn.data.manifest import FILTERED, read_manifest, rows_in_use
-from tgn.generation.cdtg.sample import open_studio
-from tgn.generation.cdtg.settings import DrawSettings, TrainSettings
-from tgn.generation.cdtg.stage import train
-from tgn.generation.generate import Request
+from tgn.data.manifest import FILTERED, active_rows, read_manifest
+from tgn.generation.cdtg.sampler import open_cdtg_sampler
+from tgn.generation.cdtg.settings import CdtgSampleSettings, CdtgTrainSettings
+from tgn.generation.cdtg.train import train_cdtg
+from tgn.generation.generate import GenerationRequest
+from tgn.kmdn.distill import distill
 from tgn.kmdn.settings import DistillSettings
-from tgn.kmdn.stage import distill
 from tgn.runtime.errors import UserError
 from tgn.runtime.progress import Silent
 
@@ -33,57 +33,57 @@ def made(fake_run):
     """A run with 14 generated images of 'bar' and 3 of 'cross'."""
     distill(fake_run, DistillSettings(steps=4, batch_size=8, bank_views=2, **QUICK), Silent())
     few = {"steps": 2, "batch_size": 4, "clip": "none", "grid_every": 9}
-    train(fake_run, TrainSettings.model_validate({**QUICK, **few}), Silent())
+    train_cdtg(fake_run, CdtgTrainSettings.model_validate({**QUICK, **few}), Silent())
     split, out = fake_run.split(), fake_run.path / "generated"
     for name, n in (("bar", 14), ("cross", 3)):
-        settings = DrawSettings(n=n, block=8, **QUICK)
-        generate(fake_run, Request((split.tail_class(name),), out, settings), Silent())
+        settings = CdtgSampleSettings(n=n, block=8, **QUICK)
+        generate(fake_run, GenerationRequest((split.tail_class(name),), out, settings), Silent())
     return fake_run
 
 
 @pytest.fixture
-def studio(made):
-    return open_studio(made, DrawSettings(**QUICK))
+def sampler(made):
+    return open_cdtg_sampler(made, CdtgSampleSettings(**QUICK))
 
 
 @pytest.fixture
-def lookalikes(made, studio):
-    return Lookalikes(made, 32, studio.device)
+def real_images(made, sampler):
+    return RealTailImages(made, 32, sampler.device)
 
 
-def test_what_is_drawn_live_is_what_generate_writes(made, studio, lookalikes):
-    settings = DrawSettings(block=8, **QUICK)
-    trios = draw(studio, lookalikes, "bar", settings)
+def test_live_samples_equal_what_generate_writes(made, sampler, real_images):
+    settings = CdtgSampleSettings(block=8, **QUICK)
+    compared = sample_live(sampler, real_images, "bar", settings)
     rows = [row for row in read_manifest(made.path / "generated") if row.folder == "bar"][:8]
     files = [made.path / "generated" / row.file for row in rows]
     written = ImageSet(files, [0] * 8, 32).batch(torch.arange(8))
-    assert torch.equal(torch.stack([trio.drawn for trio in trios]), written)
+    assert torch.equal(torch.stack([image.generated for image in compared]), written)
     sources = [made.path / made.split().root / row.source_file for row in rows]
     assert torch.equal(
-        torch.stack([trio.source for trio in trios]),
+        torch.stack([image.source for image in compared]),
         ImageSet(sources, [0] * 8, 32).batch(torch.arange(8)),
     )
     with pytest.raises(UserError, match="head class"):
-        draw(studio, lookalikes, "square", settings)
+        sample_live(sampler, real_images, "square", settings)
 
 
-def test_a_training_image_is_its_own_nearest(lookalikes):
-    some = lookalikes.images.batch(torch.tensor([0, 5]))
-    trios = lookalikes.beside(some, ["", "gone.png"])
-    assert all(torch.equal(trio.drawn, trio.nearest) for trio in trios)
-    assert [trio.distance for trio in trios] == pytest.approx([0, 0], abs=1e-4)
-    assert all(trio.source is None for trio in trios)
+def test_a_training_image_is_its_own_nearest(real_images):
+    some = real_images.images.batch(torch.tensor([0, 5]))
+    compared = real_images.compare(some, ["", "gone.png"])
+    assert all(torch.equal(image.generated, image.nearest) for image in compared)
+    assert [image.distance for image in compared] == pytest.approx([0, 0], abs=1e-4)
+    assert all(image.source is None for image in compared)
 
 
-def test_images_dropped_by_hand_no_longer_count(made, lookalikes):
+def test_images_dropped_by_hand_no_longer_count(made, real_images):
     folder = made.path / "generated"
-    review = Review(folder, made.split(), lookalikes)
+    review = Review(folder, made.split(), real_images)
     assert (review.folders(), review.pages("bar")) == (["bar", "cross"], 2)
     assert [len(review.page("bar", number)) for number in (1, 2, 3)] == [12, 2, 0]
     bad = {row.file for row, _ in review.page("bar", 2)}
     assert review.set_dropped(bad) == 15
     assert review.dropped() == bad
-    assert {row.file for row in rows_in_use(folder, made.split())}.isdisjoint(bad)
+    assert {row.file for row in active_rows(folder, made.split())}.isdisjoint(bad)
     with pytest.raises(UserError, match="no image would be left"):
         review.set_dropped({row.file for row in review.rows})
     assert review.set_dropped(()) == 17
@@ -113,20 +113,20 @@ def use_as_a_person_would(tab, url: str, folder: Path) -> None:
     tab.on("request", lambda request: asked.append(request.url))
     tab.on("pageerror", lambda error: errors.append(str(error)))
     tab.goto(url)
-    pictures = tab.locator("#drawn img")
+    pictures = tab.locator("#generated img")
     pictures.nth(7).wait_for()
     before = pictures.first.get_attribute("src")
-    slider = tab.locator("#draw-noise input[type=number]")
+    slider = tab.locator("#generate-noise input[type=number]")
     slider.fill("1")
     slider.press("Enter")
     tab.wait_for_function(
-        "old => document.querySelector('#drawn img').getAttribute('src') != old", arg=before
+        "old => document.querySelector('#generated img').getAttribute('src') != old", arg=before
     )
-    tab.get_by_role("tab", name="Look through").click()
+    tab.get_by_role("tab", name="Review").click()
     tab.locator("#reviewed img").nth(11).wait_for()
     assert "17 of 17" in tab.locator("#review-state").inner_text()
     tab.locator("#reviewed img").nth(1).click()
-    tab.get_by_text("16 of 17 images count").wait_for()
+    tab.get_by_text("16 of 17 images are used").wait_for()
     kept = (folder / FILTERED).read_text(encoding="utf-8")
     assert '"bar/000001.png"' not in kept
     assert '"bar/000002.png"' in kept

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import typer
 from tests_support import Command, in_process
 
 from tgn.cli import demo
@@ -12,7 +13,10 @@ from tgn.cli import main as cli
 from tgn.runtime import console
 from tgn.runtime.errors import UserError
 
-VERBS = ("scenes", "chips", "split", "distill", "train", "generate", "score", "report", "demo")
+VERBS = (
+    "scenes", "chips", "split", "distill", "train", "import", "generate", "score", "filter",
+    "report", "app", "demo",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -26,8 +30,9 @@ def test_the_module_runs_as_a_program():
 
 
 def test_help_does_not_wait_for_what_only_verbs_need():
-    heavy = ("torchvision", "timm", "accelerate", "open_clip", "matplotlib", "scipy")
-    code = f"import sys, tgn.cli, classify.cli; print([m for m in {heavy} if m in sys.modules])"
+    heavy = ("torch", "numpy", "torchvision", "timm", "accelerate", "open_clip", "matplotlib")
+    modules = "tgn.cli.main, classify.cli.main"
+    code = f"import sys, {modules}; print([m for m in {heavy} if m in sys.modules])"
     command = [sys.executable, "-c", code]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
 
@@ -36,7 +41,8 @@ def test_help_names_every_verb_and_settings(tgn):
     shown = tgn("--help")
     assert shown.code == 0
     assert all(verb in shown.stdout for verb in VERBS)
-    assert "diversity_weight=" in tgn("train", "-h").stdout
+    assert "--help-settings" in tgn("train", "-h").stdout
+    assert "diversity_weight" in tgn("train", "--help-settings").stdout
 
 
 def test_from_scenes_to_split_with_plans_on_the_way(in_tmp, tgn):
@@ -94,6 +100,25 @@ def test_exit_codes(error, code, capsys):
     with pytest.raises(SystemExit) as end:
         console.run_app(fails)
     assert end.value.code == code
+
+
+@pytest.mark.parametrize(("ending", "code"), [(typer.Exit(3), 3), (KeyboardInterrupt(), 130)])
+def test_exit_codes_of_a_verb_reach_the_shell(ending, code, monkeypatch):
+    app = typer.Typer()
+
+    @app.command()
+    def verb() -> None:
+        raise ending
+
+    monkeypatch.setattr(sys, "argv", ["verb"])
+    with pytest.raises(SystemExit) as end:
+        console.run_app(app)
+    assert end.value.code == code
+
+
+def test_the_demo_ends_with_the_code_of_the_command_that_failed(in_tmp, tgn, monkeypatch):
+    monkeypatch.setattr(demo, "run_command", lambda _: 7)
+    assert tgn("demo").code == 7
 
 
 def test_a_bug_of_ours_is_not_hidden():

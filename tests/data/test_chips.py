@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tgn.data.annotations.chips import ChipSettings, cut_chips
+from tgn.data.annotations.chips import cut_chips
 from tgn.data.annotations.readers import read_annotations
+from tgn.data.annotations.settings import ChipSettings
 from tgn.data.splits.folder_layouts import find_images
 from tgn.runtime.errors import DataError, NotFoundError, UserError
 from tgn.runtime.progress import Silent

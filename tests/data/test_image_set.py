@@ -4,7 +4,7 @@ import pytest
 import torch
 from tests_support import write_generated
 
-from tgn.data.batches import Ahead
+from tgn.data.batches import Prefetcher
 from tgn.data.image_set import ImageSet
 from tgn.data.manifest import image_set, read_manifest
 from tgn.runtime.errors import DataError
@@ -19,7 +19,7 @@ def test_the_next_batch_is_made_while_this_one_is_used():
             second.set()
         return 10 * step
 
-    ahead = Ahead(make, 100)
+    ahead = Prefetcher(make, 100)
     assert ahead(0) == 0
     assert second.wait(5)  # nobody has asked for step 1
     assert [ahead(step) for step in (1, 2, 7, 8, 3)] == [10, 20, 70, 80, 30]
@@ -27,7 +27,7 @@ def test_the_next_batch_is_made_while_this_one_is_used():
 
 
 def test_nothing_is_made_after_the_last_step():
-    ahead = Ahead([10, 20].__getitem__, 2)
+    ahead = Prefetcher([10, 20].__getitem__, 2)
     assert [ahead(0), ahead(1)] == [10, 20]
 
 
@@ -37,7 +37,7 @@ def test_an_error_comes_up_at_the_step_it_belongs_to():
             raise DataError("no file")
         return step
 
-    ahead = Ahead(make, 100)
+    ahead = Prefetcher(make, 100)
     assert [ahead(0), ahead(1)] == [0, 1]
     with pytest.raises(DataError, match="no file"):
         ahead(2)
@@ -61,7 +61,7 @@ def test_a_file_that_changed_under_a_run_is_noticed(fake_run):
     changed = split.image_set("train", fake_run.path, 16)
     with pytest.raises(DataError, match="not what it was"):
         changed.batch(torch.tensor([0]))
-    part = ImageSet(changed.files, changed.labels, 16, cache_bytes=0, checks=changed.checks)
+    part = ImageSet(changed.files, changed.labels, 16, cache_bytes=0, checksums=changed.checks)
     part.batch(torch.tensor([0, 4]))  # what is not looked at is not missed
     with pytest.raises(DataError, match=victim.name):
         part.subset(torch.tensor([2, 3])).batch(torch.tensor([1]))

@@ -73,3 +73,14 @@ def test_png_is_lossless_and_jpeg_is_near():
     png = np.asarray(Image.open(io.BytesIO(images.encode_image(image, "png"))))
     assert np.array_equal(png, image.permute(1, 2, 0).numpy())
     assert Image.open(io.BytesIO(images.encode_image(image[:1], "jpeg"))).mode == "L"
+
+
+def test_pillows_own_limit_is_left_as_the_host_program_has_it(tmp_path, monkeypatch):
+    """Importing the toolkit used to switch the guard off for everybody in the process."""
+    assert Image.MAX_IMAGE_PIXELS is not None
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    wide = tmp_path / "wide.png"
+    Image.new("1", (40, 30)).save(wide)
+    assert images.image_size(wide) == (40, 30)  # ours is the limit that counts
+    assert images.read_image(wide)[0].size == (40, 30)
+    assert Image.MAX_IMAGE_PIXELS == 100

@@ -10,15 +10,16 @@ import webdataset
 
 from tgn.data.image_set import ImageSet
 from tgn.data.shards import (
-    digest_of,
-    is_there,
+    container_of,
+    member_exists,
     member_name,
-    on_disk,
+    member_sha256,
     read_file,
     samples,
     write_shard,
 )
-from tgn.data.splits.make_split import SplitSettings, plan_split
+from tgn.data.splits.make_split import plan_split
+from tgn.data.splits.settings import SplitSettings
 from tgn.runtime.errors import DataError
 from tgn.runtime.progress import Silent
 
@@ -38,13 +39,13 @@ def test_what_was_written_is_read_by_its_place(tmp_path):
     assert written == list(samples(shard))
     for path, (_, members) in zip(names(shard), CONTENTS, strict=True):
         assert read_file(path) == members["png"]
-        assert (path.suffix, is_there(path), on_disk(path)) == (".png", True, shard)
+        assert (path.suffix, member_exists(path), container_of(path)) == (".png", True, shard)
 
 
 def test_equal_contents_are_equal_bytes(tmp_path):
     for name in "ab":
         write_shard(tmp_path / f"{name}.tar", CONTENTS)
-    assert digest_of(tmp_path / "a.tar") == digest_of(tmp_path / "b.tar")
+    assert member_sha256(tmp_path / "a.tar") == member_sha256(tmp_path / "b.tar")
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it leaves it open
@@ -59,7 +60,7 @@ def test_the_webdataset_package_reads_our_shards(tmp_path):
 def test_a_plain_file_is_read_as_it_is(tmp_path):
     odd = tmp_path / "a@1+2.png"  # looks like a place, but lies in no shard
     odd.write_bytes(b"abc")
-    assert (read_file(odd), is_there(odd), on_disk(odd)) == (b"abc", True, odd)
+    assert (read_file(odd), member_exists(odd), container_of(odd)) == (b"abc", True, odd)
 
 
 def test_a_shard_that_got_shorter_is_noticed(tmp_path):
@@ -68,7 +69,7 @@ def test_a_shard_that_got_shorter_is_noticed(tmp_path):
     last = names(shard)[-1]
     with shard.open("r+b") as file:
         file.truncate(2000)
-    assert not is_there(last)
+    assert not member_exists(last)
     with pytest.raises(DataError, match="ends before byte"):
         ImageSet([last], [0], 16).batch(torch.tensor([0]))
 
@@ -122,7 +123,7 @@ def test_a_split_of_shards_is_that_of_the_folder(fake_folder, tmp_path, describe
     assert sharded.classes == plain.classes
     for part in ("train", "test"):
         digests = [
-            sorted((digest_of(root / file), label) for file, label in getattr(split, part))
+            sorted((member_sha256(root / file), label) for file, label in getattr(split, part))
             for root, split in ((data, plain), (shards, sharded))
         ]
         assert digests[0] == digests[1]

@@ -12,7 +12,8 @@ from tgn.data.runs import find_run
 from tgn.data.split import read_split
 from tgn.data.splits.archives import extract_zip
 from tgn.data.splits.class_profiles import number_of_head_classes, profile_counts, shot_groups
-from tgn.data.splits.make_split import SplitSettings, plan_split, split_run
+from tgn.data.splits.make_split import plan_split, split_run
+from tgn.data.splits.settings import SplitSettings
 from tgn.runtime.errors import DataError, NotFoundError, UserError
 from tgn.runtime.progress import Silent
 

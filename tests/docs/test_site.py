@@ -28,8 +28,8 @@ def test_every_command_is_in_the_reference_with_its_settings(scripts_docs):
     assert {"tgn split", "tgn generate", "classify compare", "classify detect train"} <= set(
         headings
     )
-    assert {*reference.SETTINGS, *reference.SAME_AS} <= set(headings)
-    assert "| `losses.tau` |" in page
+    assert {*reference.VARIANTS, *reference.SAME_AS} <= set(headings)
+    assert "| `loss_options.focal_gamma` |" in page
     assert "| `--resume`, `--no-resume` |" in page
 
 
@@ -52,5 +52,43 @@ def test_links_of_the_readme_fit_the_site(scripts_docs):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_lines_of_prose_are_short(page):
-    lines = enumerate(page.read_text(encoding="utf-8").splitlines(), start=1)
-    assert not [n for n, line in lines if len(line) > WIDTH and not line.startswith("|")]
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    assert not [
+        line for line in prose.splitlines() if len(line) > WIDTH and not line.startswith("|")
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_of_the_repository_that_a_page_names_exist(page):
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(r"\b(?:tgn|classify|tests)/[\w/]+\.py|\bscripts/[\w./]*\w", text)
+    assert not [path for path in named if not (ROOT / path).exists()]
+
+
+def test_settings_that_the_pages_give_exist(scripts_docs):
+    reference = scripts_docs("command_reference").render()
+    known = set(re.findall(r"^\| `([\w.]+)` \|", reference, re.MULTILINE))
+    given = {
+        (page.name, name)
+        for page in PAGES
+        if page.name != "CHANGELOG.md"  # has former names
+        for name in re.findall(r"--set `?([a-z][\w.]*)=", page.read_text(encoding="utf-8"))
+    }
+    assert not [(page, name) for page, name in sorted(given) if name not in {*known, "key"}]
+
+
+def test_options_that_the_pages_give_exist(scripts_docs):
+    sections = re.split(r"^### ", scripts_docs("command_reference").render(), flags=re.MULTILINE)
+    flags = {
+        section.partition("\n")[0]: set(re.findall(r"`(--[\w-]+)`", section))
+        for section in sections
+    }
+    line = re.compile(r"^((?:tgn|classify)(?: detect)? [a-z]+)\b(.*)$", re.MULTILINE)
+    given = {
+        (page.name, command, flag)
+        for page in PAGES
+        for command, rest in line.findall(page.read_text(encoding="utf-8").replace("\\\n", " "))
+        for flag in re.findall(r"--[\w-]+", re.split("#|;|&&", rest)[0])
+        if command in flags
+    }
+    assert not [one for one in sorted(given) if one[2] not in flags[one[1]]]

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tgn.generation.cdtg.conditional_generator import Painter
+from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
 from tgn.generation.cdtg.presets import architecture
 from tgn.generation.feature_noise import VARIATIONS, FeatureNoise
 
@@ -17,7 +17,7 @@ def features():
     return table, labels
 
 
-def drawn(features, label, count=500):
+def sampled(features, label, count=500):
     noise = FeatureNoise(3, 6, 4)
     noise.fit(*features)
     weights = torch.randn(count, VARIATIONS, generator=torch.Generator().manual_seed(1))
@@ -27,44 +27,44 @@ def drawn(features, label, count=500):
 def test_a_class_keeps_its_mean(features):
     for label in (0, 1):
         torch.testing.assert_close(
-            drawn(features, label)[:, 1], torch.full((500, 4, 4), 5.0 * label), atol=1e-4, rtol=0
+            sampled(features, label)[:, 1], torch.full((500, 4, 4), 5.0 * label), atol=1e-4, rtol=0
         )
 
 
 def test_a_class_varies_as_its_own_images_do(features):
     table, labels = features
-    found = drawn(features, 0)
+    found = sampled(features, 0)
     real = table[labels == 0][:, 0].std()
     assert 0.5 * real < found[:, 0].std() < 1.5 * real
     assert found[:, 2:].abs().max() < 1e-5  # nothing varies that never varied
-    assert drawn(features, 1).std(0).max() < 1e-5  # nor in a class whose images are all alike
+    assert sampled(features, 1).std(0).max() < 1e-5  # nor in a class whose images are all alike
 
 
-def test_drawings_are_near_no_single_image(features):
+def test_samples_are_near_no_single_image(features):
     table, labels = features
-    distances = torch.cdist(drawn(features, 0).flatten(1), table[labels == 0].flatten(1))
+    distances = torch.cdist(sampled(features, 0).flatten(1), table[labels == 0].flatten(1))
     apart = torch.cdist(table[:40].flatten(1), table[:40].flatten(1))
     assert distances.min(dim=1).values.median() > 0.2 * apart[apart > 0].median()
 
 
 def test_a_class_without_images_gets_the_mean_of_all(features):
     expected = features[0].mean(0)[1]
-    torch.testing.assert_close(drawn(features, 2)[0, 1], expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(sampled(features, 2)[0, 1], expected, atol=1e-4, rtol=0)
 
 
-def test_it_is_saved_with_the_painter_and_fits_once(features):
-    painter = Painter(architecture("tiny"), 3, 6)
-    painter.fit(*features)
-    again = Painter(architecture("tiny"), 3, 6)
-    again.load_state_dict(painter.state_dict())
-    noise = torch.randn(2, painter.noise_dim)
+def test_it_is_saved_with_the_generator_and_fits_once(features):
+    network = ConditionalGenerator(architecture("tiny"), 3, 6)
+    network.fit(*features)
+    again = ConditionalGenerator(architecture("tiny"), 3, 6)
+    again.load_state_dict(network.state_dict())
+    noise = torch.randn(2, network.noise_dim)
     labels, ratio = torch.tensor([0, 1]), torch.ones(2)
-    found = [p(features[0][:2], labels, noise, ratio).images for p in (painter, again)]
+    found = [p(features[0][:2], labels, noise, ratio).images for p in (network, again)]
     torch.testing.assert_close(*found)
 
 
 def test_presets_without_grid_have_no_such_noise():
     small = architecture("tiny").model_copy(update={"grid_channels": 0})
-    painter = Painter(small, 3, 6)
-    assert painter.feature_noise is None
-    assert painter.noise_dim == small.style_dim + painter.generator.noise_dim
+    network = ConditionalGenerator(small, 3, 6)
+    assert network.feature_noise is None
+    assert network.noise_dim == small.style_dim + network.generator.noise_dim

@@ -9,9 +9,9 @@ from tgn.metrics.statistics import FeatureStatistics
 
 
 def features(rows, dimension=16, seed=0, scale=1.0):
-    draw = torch.Generator().manual_seed(seed)
-    mixing = torch.randn(dimension, dimension, generator=draw, dtype=torch.float64)
-    return scale * torch.randn(rows, dimension, generator=draw, dtype=torch.float64) @ mixing
+    rng = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(dimension, dimension, generator=rng, dtype=torch.float64)
+    return scale * torch.randn(rows, dimension, generator=rng, dtype=torch.float64) @ mixing
 
 
 def distance(a, b):

@@ -7,8 +7,8 @@ from tgn.metrics.kernel import kernel_distance, polynomial_mmd
 
 
 def features(rows, seed=0, shift=0.0):
-    draw = torch.Generator().manual_seed(seed)
-    return torch.randn(rows, 8, generator=draw, dtype=torch.float64) + shift
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randn(rows, 8, generator=rng, dtype=torch.float64) + shift
 
 
 def test_equals_torch_fidelity_and_torchmetrics():
@@ -45,12 +45,12 @@ def test_unbiased_and_worse_with_noise():
 
 @pytest.mark.parametrize(("rows", "most"), [((40, 40), 1000), ((20, 400), 1000), ((300, 300), 40)])
 def test_standard_error_is_the_deviation_over_fresh_sets(rows, most):
-    draws = [
+    samples = [
         kernel_distance(features(rows[0], 2 * s), features(rows[1], 2 * s + 1, 0.5), 0, most)
         for s in range(60)
     ]
-    actual = torch.tensor([kid.value for kid in draws]).std()
-    stated = torch.tensor([kid.standard_error for kid in draws]).mean()
+    actual = torch.tensor([kid.value for kid in samples]).std()
+    stated = torch.tensor([kid.standard_error for kid in samples]).mean()
     assert 0.7 < stated / actual < 1.6
 
 

@@ -23,8 +23,6 @@ from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.progress import Silent
 from tgn.runtime.settings import ComputeSettings
 
-NOWHERE = Path("nowhere.safetensors")
-
 
 @pytest.fixture(scope="module")
 def cpu():
@@ -33,10 +31,10 @@ def cpu():
 
 @pytest.fixture
 def images(tmp_path):
-    draw = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     files = [tmp_path / f"{i}.png" for i in range(5)]
     for file in files:
-        Image.fromarray(draw.integers(256, size=(32, 32, 3), dtype=np.uint8)).save(file)
+        Image.fromarray(rng.integers(256, size=(32, 32, 3), dtype=np.uint8)).save(file)
     return ImageSet(files, [0] * 5, size=32)
 
 
@@ -55,6 +53,19 @@ def test_tail_net(tmp_path, images, cpu):
     expected = net.eval()(smaller).features.mean((2, 3))
     torch.testing.assert_close(found, expected.detach(), rtol=1e-4, atol=1e-5)
     assert torch.equal(found, extractor.features(images, cpu, Silent()))
+
+
+def test_classifier_file(tmp_path, images, cpu):
+    path = tmp_path / "own.safetensors"
+    save_classifier(path, build_backbone(BackboneSettings(size=16), ("a", "b")))
+    tail = load_extractor("tail", path)
+    for spec in (path, str(path)):
+        extractor = load_extractor(spec)
+        assert extractor.name == "classifier-tiny"
+        assert extractor.weights_sha256 == tail.weights_sha256
+        assert torch.equal(
+            extractor.features(images, cpu, Silent()), tail.features(images, cpu, Silent())
+        )
 
 
 class Brightness(nn.Module):
@@ -99,7 +110,7 @@ def test_torchvision_net(tmp_path, images, cpu, suffix):
     path = tmp_path / f"net{suffix}"
     save = save_file if suffix == ".safetensors" else torch.save
     save(net.state_dict(), path)
-    extractor = load_extractor(f"resnet18:{path}", NOWHERE)
+    extractor = load_extractor(f"resnet18:{path}")
     assert extractor.dimension == 512
     net.fc = torch.nn.Identity()
     expected = net(normalised_224(images)).detach()
@@ -110,7 +121,7 @@ def test_torchvision_net(tmp_path, images, cpu, suffix):
 def test_timm_net_from_float16(tmp_path, images, cpu):
     net = timm.create_model("resnet10t", pretrained=False).eval().half()
     save_file(net.state_dict(), tmp_path / "net.safetensors")
-    extractor = load_extractor(f"resnet10t:{tmp_path / 'net.safetensors'}", NOWHERE)
+    extractor = load_extractor(f"resnet10t:{tmp_path / 'net.safetensors'}")
     found = extractor.features(images, cpu, Silent())
     assert found.dtype == torch.float32
     assert {p.dtype for p in extractor.network.parameters()} == {torch.float32}
@@ -120,12 +131,12 @@ def test_timm_net_from_float16(tmp_path, images, cpu):
 
 def test_the_same_name_in_both_libraries(tmp_path):
     torch.save(timm.create_model("resnet18").state_dict(), tmp_path / "net.pth")
-    assert load_extractor(f"timm/resnet18:{tmp_path / 'net.pth'}", NOWHERE).dimension == 512
+    assert load_extractor(f"timm/resnet18:{tmp_path / 'net.pth'}").dimension == 512
 
 
 def test_inception_equals_torch_fidelity(tmp_path, images, cpu):
     torch.save(random_inception_state(), tmp_path / "inception.pth")
-    extractor = load_extractor(f"inception:{tmp_path / 'inception.pth'}", NOWHERE)
+    extractor = load_extractor(f"inception:{tmp_path / 'inception.pth'}")
     reference = FeatureExtractorInceptionV3("x", ["2048"], str(tmp_path / "inception.pth"))
     (expected,) = reference(images.batch(torch.arange(5)))
     assert extractor.dimension == 2048
@@ -151,24 +162,30 @@ def random_inception_state():
 def test_wrong_input(tmp_path):
     torch.save(resnet18(weights=None).state_dict(), tmp_path / "resnet18.pth")
     with pytest.raises(UserError, match=r"missing .*unknown .*conv1"):
-        load_extractor(f"squeezenet1_0:{tmp_path / 'resnet18.pth'}", NOWHERE)
+        load_extractor(f"squeezenet1_0:{tmp_path / 'resnet18.pth'}")
     with pytest.raises(UserError, match="weights-inception-2015-12-05"):
-        load_extractor(f"inception:{tmp_path / 'resnet18.pth'}", NOWHERE)
+        load_extractor(f"inception:{tmp_path / 'resnet18.pth'}")
     with pytest.raises(UserError, match="weights-inception-2015-12-05"):
-        load_extractor(f"inception:{tmp_path / 'nothing.pth'}", NOWHERE)
+        load_extractor(f"inception:{tmp_path / 'nothing.pth'}")
     with pytest.raises(UserError, match="no network of torchvision or timm"):
-        load_extractor("nonsense:/weights.pth", NOWHERE)
+        load_extractor("nonsense:/weights.pth")
     with pytest.raises(UserError, match="NAME:FILE"):
-        load_extractor("resnet50", NOWHERE)
+        load_extractor("resnet50")
+    with pytest.raises(UserError, match="got 'tail'.*there is no run.*NAME:FILE"):
+        load_extractor("tail")
     with pytest.raises(NotFoundError, match="nowhere"):
-        load_extractor("tail", NOWHERE)
+        load_extractor("tail", tmp_path / "nowhere.safetensors")
+    with pytest.raises(NotFoundError, match="nowhere.pth"):
+        load_extractor(str(tmp_path / "nowhere.pth"))
+    with pytest.raises(UserError, match=r"name its network: NAME:.*resnet18\.pth"):
+        load_extractor(tmp_path / "resnet18.pth")
 
 
 def test_shared_squeezenet(images, cpu):
     if "TGN_SHARED" not in os.environ:
         pytest.skip("TGN_SHARED is not set: no real weights here")
     path = Path(os.environ["TGN_SHARED"]) / "weights" / "squeezenet1_0_imagenet.safetensors"
-    extractor = load_extractor(f"squeezenet1_0:{path}", NOWHERE)
+    extractor = load_extractor(f"squeezenet1_0:{path}")
     assert extractor.dimension == 512
     net = squeezenet1_0(weights=None).eval()
     net.load_state_dict(load_file(path))

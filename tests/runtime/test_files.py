@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tgn.runtime import files
-from tgn.runtime.locks import only_writer
+from tgn.runtime.locks import exclusive_writer
 
 
 def test_atomic_write_replaces_whole(tmp_path: Path):
@@ -52,5 +52,5 @@ def test_what_a_killed_writer_left_goes_when_the_next_one_begins(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"half")
     (tmp_path / "ship" / "whole.part").write_bytes(b"a file of the user")
-    with only_writer(tmp_path):
+    with exclusive_writer(tmp_path):
         assert [path.name for path in tmp_path.rglob("*.part")] == ["whole.part"]

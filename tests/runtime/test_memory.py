@@ -5,7 +5,7 @@ import pytest
 
 FAULTS = """
 import resource, torch
-from tgn.core.memory import keep_freed_memory
+from tgn.runtime.memory import keep_freed_memory
 {setting}
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tgn.runtime.errors import UserError
-from tgn.scenes import CLASS_NAMES, draw_chip
+from tgn.scenes.draw import CLASS_NAMES, draw_chip
 
 
 @pytest.mark.parametrize("class_name", CLASS_NAMES)

@@ -7,9 +7,10 @@ from PIL import Image
 from tgn.runtime.errors import UserError
 from tgn.scenes.canvas import Canvas, Pose
 from tgn.scenes.draw import CLASS_NAMES, draw_chip, draw_pair
-from tgn.scenes.radar import radar_view
+from tgn.scenes.radar import render_radar
+from tgn.scenes.settings import ScenesSettings
 from tgn.scenes.shapes import box
-from tgn.scenes.write import ScenesSettings, write_scenes
+from tgn.scenes.write import write_scenes
 
 
 def rng(seed: int) -> np.random.Generator:
@@ -31,7 +32,7 @@ def test_a_block_echoes_towards_the_radar_and_throws_a_shadow_away_from_it():
     canvas.pixels[:] = 0.4
     block, middle = box(0.2, 0.2), Pose(0.0, 0.0, 0.0, 1.0)
     canvas.cast(block, middle, 0.3)
-    seen = np.mean([radar_view(canvas, rng(seed))[:, :, 0] for seed in range(40)], axis=0)
+    seen = np.mean([render_radar(canvas, rng(seed))[:, :, 0] for seed in range(40)], axis=0)
     row = seen[32]
     ground = row[:8].mean()
     # The wall at column 25.6 is 9.6 columns high: its echo falls up to 10.6 columns to the left.
@@ -45,7 +46,7 @@ def test_a_block_echoes_towards_the_radar_and_throws_a_shadow_away_from_it():
 def test_speckle_multiplies():
     canvas = Canvas(64, rng(0))
     canvas.pixels[:] = 0.4
-    power = 10 ** (radar_view(canvas, rng(1)).astype(float) * 34 / 255 / 10)
+    power = 10 ** (render_radar(canvas, rng(1)).astype(float) * 34 / 255 / 10)
     assert 0.3 < power.std() / power.mean() < 1.1
 
 

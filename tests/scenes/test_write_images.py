@@ -7,9 +7,10 @@ from tgn.data.annotations.readers import read_annotations
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import read_json
 from tgn.scenes.canvas import Pose
-from tgn.scenes.crowd import CROWD_CLASSES, box_round, draw_crowd
+from tgn.scenes.detection_image import DETECTION_CLASSES, draw_detection_image, oriented_box
+from tgn.scenes.settings import ImagesSettings
 from tgn.scenes.shapes import box, disc
-from tgn.scenes.write_images import ImagesSettings, class_weights, write_images
+from tgn.scenes.write_images import class_weights, write_images
 
 SMALL = ImagesSettings(train=3, test=2, size=128, objects=5)
 
@@ -23,7 +24,7 @@ def test_a_folder_is_written_as_dota_has_it(tmp_path):
         found = read_annotations(folder / "labelTxt", folder / "images")
         assert found.problems == []
         assert len(found.images) == count
-        assert {one.class_name for one in found.objects} <= set(CROWD_CLASSES)
+        assert {one.class_name for one in found.objects} <= set(DETECTION_CLASSES)
     assert read_json(tmp_path / "x" / "scenes.json")["complete"]
 
 
@@ -46,16 +47,18 @@ def test_a_broken_off_call_is_continued_and_other_settings_are_refused(tmp_path)
 
 def test_boxes_lie_round_what_is_painted():
     pose = Pose(0.25, -0.5, 0.6, 0.1)
-    corners = np.array(box_round(box(3.0, 1.0, u=0.5), pose, 200))
+    corners = np.array(oriented_box(box(3.0, 1.0, u=0.5), pose, 200))
     ends = [pose.child(u, v) for u, v in ((-2.5, -1), (3.5, -1), (3.5, 1), (-2.5, 1))]
     expected = [((end.x + 1) * 100, (end.y + 1) * 100) for end in ends]
     np.testing.assert_allclose(corners, expected, atol=0.5)
-    sides = np.ptp(np.array(box_round(disc(2.0), Pose(0, 0, 0.0, 0.1), 200)), axis=0)
+    sides = np.ptp(np.array(oriented_box(disc(2.0), Pose(0, 0, 0.0, 0.1), 200)), axis=0)
     np.testing.assert_allclose(sides, 40, atol=0.5)
 
 
 def test_an_object_stands_out_from_the_ground_within_its_box():
-    drawn = [draw_crowd(np.random.default_rng(k), 256, class_weights(10), 8) for k in range(4)]
+    drawn = [
+        draw_detection_image(np.random.default_rng(k), 256, class_weights(10), 8) for k in range(4)
+    ]
     assert all(labelled for _, labelled in drawn)
     for image, labelled in drawn:
         assert image.shape == (256, 256, 3)
@@ -66,9 +69,9 @@ def test_an_object_stands_out_from_the_ground_within_its_box():
 
 
 def test_frequent_classes_are_frequent():
-    counts = dict.fromkeys(CROWD_CLASSES, 0)
+    counts = dict.fromkeys(DETECTION_CLASSES, 0)
     for k in range(30):
-        for name, _ in draw_crowd(np.random.default_rng(k), 192, class_weights(10), 8)[1]:
+        for name, _ in draw_detection_image(np.random.default_rng(k), 192, class_weights(10), 8)[1]:
             counts[name] += 1
     assert counts["vehicle"] > 3 * counts["basketball_court"]
     assert min(counts.values()) > 0

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from tgn.runtime.errors import UserError
-from tgn.scenes import CLASS_NAMES, ScenesSettings, count_scenes, draw_chip, write_scenes
-from tgn.scenes.write import chip_generator
+from tgn.scenes.draw import CLASS_NAMES, draw_chip
+from tgn.scenes.settings import ScenesSettings
+from tgn.scenes.write import chip_generator, count_scenes, write_scenes
 
 TINY = ScenesSettings(largest=3, imbalance=3.0, test_per_class=1)
 

@@ -2,14 +2,14 @@ import pytest
 import torch
 from score_support import FOLDERS, picture, write_generated
 
-from tgn.data.manifest import FILTERED, rows_in_use
+from tgn.data.manifest import FILTERED, active_rows
 from tgn.models.backbones import build_backbone, save_classifier
 from tgn.models.settings import BackboneSettings
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import read_json
 from tgn.runtime.progress import Silent
-from tgn.scoring import filter_tests as filtering
-from tgn.scoring.filter import filter_run, forget_filter
+from tgn.scoring import filter_criteria
+from tgn.scoring.filter import filter_run, remove_filter
 from tgn.scoring.score import score_run
 from tgn.scoring.settings import FilterSettings, ScoreSettings
 
@@ -27,42 +27,44 @@ def filtered(run, folder=None, **settings):
 
 def test_copies_are_dropped_and_fresh_images_kept():
     real, fresh = features(50), features(30, seed=1)
-    verdict = filtering.copies(torch.cat([real[:10], fresh]), real, percentile=1)
-    assert verdict.drop[:10].all()
-    assert verdict.drop[10:].double().mean() < 0.2
+    result = filter_criteria.copies(torch.cat([real[:10], fresh]), real, percentile=1)
+    assert result.drop[:10].all()
+    assert result.drop[10:].double().mean() < 0.2
 
 
 @pytest.mark.parametrize("chunk_size", [3, 1000])
 def test_of_equal_images_of_a_class_the_first_stays(monkeypatch, chunk_size):
-    blocks = filtering.distance_blocks
-    monkeypatch.setattr(filtering, "distance_blocks", lambda a, b: blocks(a, b, chunk_size))
+    blocks = filter_criteria.distance_blocks
+    monkeypatch.setattr(filter_criteria, "distance_blocks", lambda a, b: blocks(a, b, chunk_size))
     table = features(4)[torch.tensor([0, 1, 0, 2, 1, 0, 3])]
     labels = torch.tensor([0, 0, 0, 0, 0, 1, 1])
-    verdict = filtering.duplicates(table, labels, threshold=1e-6)
-    assert verdict.drop.tolist() == [False, False, True, False, True, False, False]
+    result = filter_criteria.duplicates(table, labels, threshold=1e-6)
+    assert result.drop.tolist() == [False, False, True, False, True, False, False]
 
 
-def test_the_strangest_share_of_each_class_is_dropped():
+def test_the_furthest_share_of_each_class_is_dropped():
     real = features(40)
     generated = torch.cat([features(38, seed=1), features(2, seed=2) + 20])
     labels, real_labels = torch.zeros(40, dtype=torch.int64), torch.zeros(40, dtype=torch.int64)
-    verdict = filtering.unlike_real(generated, labels, real, real_labels, percentile=5)
-    assert verdict.drop.nonzero().flatten().tolist() == [38, 39]
-    assert not filtering.unlike_real(generated, labels, real, real_labels, 0).drop.any()
+    result = filter_criteria.unlike_real(generated, labels, real, real_labels, percentile=5)
+    assert result.drop.nonzero().flatten().tolist() == [38, 39]
+    assert not filter_criteria.unlike_real(generated, labels, real, real_labels, 0).drop.any()
 
 
 def test_improbable_images_are_dropped():
     probabilities = torch.tensor([[0.9, 0.1], [0.3, 0.7], [0.05, 0.95]])
-    verdict = filtering.too_improbable("judge", probabilities, torch.tensor([0, 0, 0]), 0.2)
-    assert verdict.drop.tolist() == [False, False, True]
+    result = filter_criteria.too_improbable(
+        "classifier", probabilities, torch.tensor([0, 0, 0]), 0.2
+    )
+    assert result.drop.tolist() == [False, False, True]
 
 
-def test_the_rest_of_the_toolkit_sees_only_what_was_kept(mixed):
+def test_other_stages_use_only_what_was_kept(mixed):
     folder = mixed.path / "generated"
     result = filtered(mixed, duplicate_percentile=1)
     assert result.counts()["dark"] == {"kept": 1, "near-duplicate": 19}
     assert result.counts()["pale"]["kept"] >= 10
-    assert list(rows_in_use(folder, mixed.split())) == result.kept
+    assert list(active_rows(folder, mixed.split())) == result.kept
     scores, _ = score_run(mixed, ScoreSettings(device="cpu"), None, Silent())
     assert scores.classes[1].num_generated == 1
     assert len(list(folder.glob("dark/*.png"))) == 20  # nothing was deleted
@@ -70,9 +72,9 @@ def test_the_rest_of_the_toolkit_sees_only_what_was_kept(mixed):
     report = read_json(folder / "filter.json")
     assert report["tests"]["near-duplicate"]["dropped"] == 37 - len(result.kept)
     assert report["dropped"]["dark/7.png"] == ["near-duplicate"]
-    assert forget_filter(folder)
-    assert not forget_filter(folder)
-    assert len(list(rows_in_use(folder, mixed.split()))) == 37
+    assert remove_filter(folder)
+    assert not remove_filter(folder)
+    assert len(list(active_rows(folder, mixed.split()))) == 37
 
 
 def test_copies_of_training_images_are_found_in_files(run):
@@ -85,14 +87,14 @@ def test_copies_of_training_images_are_found_in_files(run):
     assert [row.file for row in result.kept] == ["pale/12.png"]
 
 
-def test_judges_are_asked_or_named(mixed):
+def test_classifiers_are_used_or_named_as_missing(mixed):
     result = filtered(mixed, duplicate_percentile=1)
     assert set(result.skipped) == {"classifier", "CLIP"}
     net = build_backbone(BackboneSettings(size=16), FOLDERS)
     torch.nn.init.zeros_(net.net.fc.weight)
-    net.net.fc.bias.data = 9 * torch.eye(5)[1]  # says 'pale' whatever it sees
-    save_classifier(mixed.path / "judge.safetensors", net)
-    counts = filtered(mixed, classifier=mixed.path / "judge.safetensors").counts()
+    net.net.fc.bias.data = 9 * torch.eye(5)[1]  # predicts 'pale' for every image
+    save_classifier(mixed.path / "classifier.safetensors", net)
+    counts = filtered(mixed, classifier=mixed.path / "classifier.safetensors").counts()
     assert counts["pale"]["kept"] == 12
     assert counts["dark"] == {"classifier doubts": 20}
 
@@ -106,7 +108,7 @@ def test_class_folders_of_another_generator(run):
     result = filtered(run, folder, duplicate_percentile=1)
     assert [row.file for row in result.kept] == ["pale/0.png", "pale/3.png"]
     assert (folder / FILTERED).is_file()
-    assert len(list(rows_in_use(folder, run.split()))) == 2
+    assert len(list(active_rows(folder, run.split()))) == 2
 
 
 def test_mistakes(run):

@@ -8,7 +8,7 @@ from score_support import FOLDERS, picture, save, write_generated
 from torchvision.models import squeezenet1_1
 
 from tgn.data.splits.folds import Folds, write_folds
-from tgn.metrics.proportions import thin_to_proportions
+from tgn.metrics.proportions import subsample_to_proportions
 from tgn.models import extractors
 from tgn.models.backbones import build_backbone, load_classifier, save_classifier
 from tgn.models.settings import BackboneSettings
@@ -26,7 +26,7 @@ def score(run, folder=None, **settings):
     return score_run(run, ScoreSettings(device="cpu", **settings), folder, Silent())
 
 
-def test_figures_say_what_the_images_are(mixed):
+def test_metrics_of_copies_and_of_repeated_images(mixed):
     scores, path = score(mixed)
     pale, dark, single = scores.classes
     assert (pale.name, pale.num_generated, pale.num_real) == ("pale", 12, 12)
@@ -49,7 +49,7 @@ def test_figures_say_what_the_images_are(mixed):
     assert json.loads(path.read_text())["classes"][1]["feature_diversity"]["ratio"] == 0
 
 
-def test_what_is_missing_is_said(mixed):
+def test_missing_metrics_are_listed(mixed):
     scores, _ = score(mixed)
     assert set(scores.not_computed) == {
         "lpips_diversity", "agreement", "clip_agreement, cmmd", "class absent",
@@ -66,7 +66,7 @@ def test_what_is_missing_is_said(mixed):
     assert scores.size == 16
 
 
-def test_the_rest_is_computed_where_files_are_given(mixed, tmp_path):
+def test_metrics_of_given_files_are_computed(mixed, tmp_path):
     torch.save(squeezenet1_1(weights=None).state_dict(), tmp_path / "squeeze.pth")
     scores, _ = score(
         mixed,
@@ -90,7 +90,7 @@ def test_the_rest_is_computed_where_files_are_given(mixed, tmp_path):
     assert scores.lpips.name == "lpips 0.1 squeeze"
 
 
-def test_small_sets_are_refused_in_words(mixed):
+def test_small_sets_are_noted(mixed):
     scores, _ = score(mixed)
     notes = " ".join(scores.classes[0].notes)
     assert "recall, density and coverage not reported: 12 generated, 12 real" in notes
@@ -100,7 +100,7 @@ def test_small_sets_are_refused_in_words(mixed):
     assert scores.classes[1].vendi.generated == pytest.approx(1, abs=1e-3)  # one picture, repeated
 
 
-def test_clip_judges_where_it_is_given(mixed, tmp_path):
+def test_metrics_of_a_given_clip(mixed, tmp_path):
     guide = open_clip.create_model("ViT-S-32-alt")
     save_weights(tmp_path / "clip.safetensors", guide.state_dict())
     scores, _ = score(mixed, clip=f"ViT-S-32-alt:{tmp_path / 'clip.safetensors'}")
@@ -116,20 +116,20 @@ def test_clip_judges_where_it_is_given(mixed, tmp_path):
     assert dark.cmmd > pale.cmmd
 
 
-def test_features_are_kept_and_found_by_content(mixed, monkeypatch):
+def test_features_are_cached_by_content(mixed, monkeypatch):
     first, _ = score(mixed)
-    looked = []
+    computed = []
     plain = extractors.apply_network
     monkeypatch.setattr(
-        extractors, "apply_network", lambda *given: looked.append(len(given[1])) or plain(*given)
+        extractors, "apply_network", lambda *given: computed.append(len(given[1])) or plain(*given)
     )
     assert score(mixed)[0] == first
-    assert looked == []
+    assert computed == []
     save(mixed.path / "generated" / "dark" / "0.png", picture("dark", "another"))
     assert score(mixed)[0] != first
-    assert looked == [37]
+    assert computed == [37]
     score(mixed, keep_features=False)
-    assert looked == [37, 37, 24]
+    assert computed == [37, 37, 24]
 
 
 def test_accuracy_score_is_read_if_it_is_of_these_images(mixed):
@@ -148,7 +148,7 @@ def test_accuracy_score_is_read_if_it_is_of_these_images(mixed):
     assert score(mixed)[0].classification_accuracy is None
 
 
-def test_own_classifier_is_found_and_said_to_know_the_sources(mixed):
+def test_the_newest_classifier_of_the_run_is_used(mixed):
     folder = mixed.path / "classify" / "ce"
     save_classifier(
         folder / "classifier.safetensors", load_classifier(mixed.path / "kmdn" / "tail.safetensors")
@@ -161,13 +161,13 @@ def test_own_classifier_is_found_and_said_to_know_the_sources(mixed):
     assert scores.pooled.agreement is not None
 
 
-def test_folds_judge_only_what_they_have_not_seen(mixed):
-    """Net 0 says 'pale' and net 1 says 'dark', whatever they see; sources decide who is asked."""
+def test_folds_classify_images_of_unseen_sources(mixed):
+    """Net 0 always predicts 'pale', net 1 'dark'; the source decides which is applied."""
     folder = mixed.path / "classify" / "f"
-    for fold, says in enumerate((1, 2)):
+    for fold, predicted in enumerate((1, 2)):
         net = build_backbone(BackboneSettings(size=16), FOLDERS)
         torch.nn.init.zeros_(net.net.fc.weight)
-        net.net.fc.bias.data = torch.eye(5)[says]
+        net.net.fc.bias.data = torch.eye(5)[predicted]
         save_classifier(
             mixed.path / "classify" / "f" / f"fold-{fold}" / "classifier.safetensors", net
         )
@@ -190,7 +190,7 @@ def test_same_seed_same_file(mixed):
     assert path.read_bytes() != first
 
 
-def test_pooled_distance_is_blind_to_the_mixture_of_classes(run):
+def test_pooled_distance_does_not_depend_on_the_mixture_of_classes(run):
     def pooled(pale, dark):
         numbers = {"pale": pale, "dark": dark}
         folder = run.path / f"mix {pale}"
@@ -204,12 +204,12 @@ def test_pooled_distance_is_blind_to_the_mixture_of_classes(run):
     assert abs(even.kid.value - lopsided.kid.value) < 4 * even.kid.standard_error
 
 
-def test_thinning():
+def test_subsampling_to_proportions():
     labels = torch.tensor([0] * 5 + [1] * 100 + [2] * 100)
-    rows = thin_to_proportions(labels, [10, 40, 0], seed=0)
+    rows = subsample_to_proportions(labels, [10, 40, 0], seed=0)
     assert torch.bincount(labels[rows]).tolist() == [5, 20]
-    assert torch.equal(rows, thin_to_proportions(labels, [10, 40, 0], seed=0))
-    assert len(thin_to_proportions(labels, [0, 0, 0], seed=0)) == 0
+    assert torch.equal(rows, subsample_to_proportions(labels, [10, 40, 0], seed=0))
+    assert len(subsample_to_proportions(labels, [0, 0, 0], seed=0)) == 0
 
 
 def test_table(mixed):

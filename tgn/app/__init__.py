@@ -1,1 +1,1 @@
-"""A page in the browser: draw images live, and look through generated ones by hand."""
+"""A page in the browser: generate images live, and review generated ones by hand."""

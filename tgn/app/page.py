@@ -1,4 +1,4 @@
-"""The page itself, of Gradio: what is shown and what follows a click."""
+"""The page, built with Gradio: its tabs and what follows a click."""
 
 import os
 from collections.abc import Callable, Collection
@@ -8,26 +8,26 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from tgn.app.drawing import draw
-from tgn.app.lookalikes import Lookalikes, Trio
+from tgn.app.live_sampling import sample_live
+from tgn.app.real_images import ComparedImage, RealTailImages
 from tgn.app.review import Review
 from tgn.backends import trained_backend
 from tgn.data.image_grid import enlarged
 from tgn.data.runs import Run
-from tgn.generation.generate import Studio
+from tgn.generation.generate import ImageSampler
 from tgn.generation.settings import GenerateSettings
 from tgn.runtime.errors import NotFoundError, UserError
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nobody is told what is drawn here
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # no usage data leaves this machine
 try:
     import gradio as gr
 except ImportError:
     raise UserError("tgn app needs gradio; install it with: pip install 'tgn[app]'") from None
 
-LIVE = 8  # images drawn at once
+LIVE_IMAGES = 8  # generated at once
 CELL, GAP = 128, 4  # pixels
-DROPPED = (200, 30, 30)
-ORDER = "left: drawn; right: its source over its nearest training image"
+DROPPED_COLOUR = (200, 30, 30)
+CAPTION = "left: generated; right: its source above, its nearest training image below"
 
 
 def serve(run: Run, host: str, port: int | None, device: str) -> None:
@@ -45,22 +45,22 @@ def serve(run: Run, host: str, port: int | None, device: str) -> None:
 
 
 def build_page(run: Run, device: str) -> gr.Blocks:
-    """Build the page of a run, not yet shown.
+    """Build the page of a run without serving it.
 
     Raises:
         NotFoundError: if the run has no trained generator.
     """
-    drawer = trained_backend(run)
-    settings = drawer.draw_settings.resolve(device=device, block=LIVE)
-    studio = drawer.open_studio(run, settings)
-    lookalikes = Lookalikes(run, studio.size, studio.device)
+    backend = trained_backend(run)
+    settings = backend.sample_settings.resolve(device=device, block=LIVE_IMAGES)
+    sampler = backend.open_sampler(run, settings)
+    real_images = RealTailImages(run, sampler.size, sampler.device)
     with gr.Blocks(title=f"tgn: {run.name}", analytics_enabled=False) as page:
         gr.Markdown(f"# {run.name}")
-        with gr.Tab("Draw"):
-            _drawing_tab(studio, lookalikes, settings, page)
-        with gr.Tab("Look through"):
+        with gr.Tab("Generate"):
+            _generate_tab(sampler, real_images, settings, page)
+        with gr.Tab("Review"):
             try:
-                review = Review(run.path / "generated", run.split(), lookalikes)
+                review = Review(run.generated, run.split(), real_images)
             except NotFoundError as error:
                 gr.Markdown(str(error))
             else:
@@ -68,24 +68,29 @@ def build_page(run: Run, device: str) -> gr.Blocks:
     return page
 
 
-def _drawing_tab(
-    studio: Studio, lookalikes: Lookalikes, settings: GenerateSettings, page: gr.Blocks
+def _generate_tab(
+    sampler: ImageSampler, real_images: RealTailImages, settings: GenerateSettings, page: gr.Blocks
 ) -> None:
-    folders = [studio.split.classes[label].folder for label in studio.split.tail_classes]
+    folders = [sampler.split.classes[label].folder for label in sampler.split.tail_classes]
     with gr.Row():
-        folder = gr.Dropdown(folders, value=folders[0], label="class", elem_id="draw-class")
-        noise = gr.Slider(0, 1, settings.noise, step=0.05, label="noise r", elem_id="draw-noise")
-        seed = gr.Number(settings.seed, precision=0, label="seed", elem_id="draw-seed")
-    shown = gr.Gallery(label=ORDER, columns=4, height=700, object_fit="contain", elem_id="drawn")
+        folder = gr.Dropdown(folders, value=folders[0], label="class", elem_id="generate-class")
+        noise = gr.Slider(
+            0, 1, settings.noise, step=0.05, label="noise r", elem_id="generate-noise"
+        )
+        seed = gr.Number(settings.seed, precision=0, label="seed", elem_id="generate-seed")
+    gallery = gr.Gallery(
+        label=CAPTION, columns=4, height=700, object_fit="contain", elem_id="generated"
+    )
 
-    def redraw(folder: str, noise: float, seed: int) -> list[Any]:
-        wanted = settings.model_copy(update={"noise": float(noise), "seed": int(seed or 0)})
-        return [(tile(trio), _beside(trio)) for trio in draw(studio, lookalikes, folder, wanted)]
+    def update(folder: str, noise: float, seed: int) -> list[Any]:
+        chosen = settings.model_copy(update={"noise": float(noise), "seed": int(seed or 0)})
+        images = sample_live(sampler, real_images, folder, chosen)
+        return [(tile(image), _caption(image)) for image in images]
 
-    given: list[Any] = [folder, noise, seed]
-    moved = [folder.change, noise.change, seed.change, page.load]
-    # While the slider moves only its last place is worth drawing.
-    gr.on(moved, redraw, given, shown, trigger_mode="always_last", show_progress="hidden")
+    inputs: list[Any] = [folder, noise, seed]
+    triggers = [folder.change, noise.change, seed.change, page.load]
+    # While the slider moves, only its last position is sampled.
+    gr.on(triggers, update, inputs, gallery, trigger_mode="always_last", show_progress="hidden")
 
 
 def _review_tab(review: Review, page: gr.Blocks) -> None:
@@ -97,8 +102,8 @@ def _review_tab(review: Review, page: gr.Blocks) -> None:
             1, max(review.pages(folders[0]), 2), 1, step=1, label="page", elem_id="review-page"
         )
     gr.Markdown("Click an image to drop it, once more to keep it. Nothing is deleted.")
-    shown = gr.Gallery(
-        label=ORDER,
+    gallery = gr.Gallery(
+        label=CAPTION,
         columns=4,
         height=900,
         object_fit="contain",
@@ -106,33 +111,28 @@ def _review_tab(review: Review, page: gr.Blocks) -> None:
         elem_id="reviewed",
     )
     state = gr.Markdown(elem_id="review-state")
-    look = partial(_look, review)
-    gr.on([page.load], review.dropped, None, dropped).then(
-        look, [folder, number, dropped], [shown, state]
-    )
-    folder.change(partial(_first_page, review), folder, number).then(
-        look, [folder, number, dropped], [shown, state]
-    )
-    number.change(look, [folder, number, dropped], [shown, state], trigger_mode="always_last")
-    shown.select(_toggler(review), [folder, number, dropped], dropped).then(
-        look, [folder, number, dropped], [shown, state]
-    )
+    show = partial(_show_page, review)
+    inputs, outputs = [folder, number, dropped], [gallery, state]
+    gr.on([page.load], review.dropped, None, dropped).then(show, inputs, outputs)
+    folder.change(partial(_first_page, review), folder, number).then(show, inputs, outputs)
+    number.change(show, inputs, outputs, trigger_mode="always_last")
+    gallery.select(_toggler(review), inputs, dropped).then(show, inputs, outputs)
 
 
 def _first_page(review: Review, folder: str) -> Any:
     return gr.Slider(1, max(review.pages(folder), 2), 1, step=1)
 
 
-def _look(
+def _show_page(
     review: Review, folder: str, number: int, dropped: Collection[str]
 ) -> tuple[list[Any], str]:
-    """Return the pictures of a page with their captions, and how many images count."""
+    """Return the pictures of a page with their captions, and how many images are used."""
     pictures = [
-        (tile(trio, row.file in dropped), f"{Path(row.file).name}: {_beside(trio)}")
-        for row, trio in review.page(folder, int(number))
+        (tile(image, row.file in dropped), f"{Path(row.file).name}: {_caption(image)}")
+        for row, image in review.page(folder, int(number))
     ]
     total = len(review.rows)
-    return pictures, f"{total - len(dropped)} of {total} images count"
+    return pictures, f"{total - len(dropped)} of {total} images are used"
 
 
 def _toggler(review: Review) -> Callable[..., set[str]]:
@@ -150,21 +150,21 @@ def _toggler(review: Review) -> Callable[..., set[str]]:
     return toggle
 
 
-def tile(trio: Trio, dropped: bool = False) -> Image.Image:
-    """Draw the image large, beside it its source over its nearest; a dropped one crossed out."""
-    scale = max(1, round(CELL / trio.drawn.shape[-1]))
-    cell = trio.drawn.shape[-1] * scale
+def tile(image: ComparedImage, dropped: bool = False) -> Image.Image:
+    """Return a picture of the image with its source and its nearest; crossed out if dropped."""
+    scale = max(1, round(CELL / image.generated.shape[-1]))
+    cell = image.generated.shape[-1] * scale
     canvas = Image.new("RGB", (3 * cell + GAP, 2 * cell + GAP), (255, 255, 255))
-    canvas.paste(enlarged(trio.drawn, 2 * scale), (0, 0))
-    for place, image_u8 in enumerate((trio.source, trio.nearest)):
+    canvas.paste(enlarged(image.generated, 2 * scale), (0, 0))
+    for row, image_u8 in enumerate((image.source, image.nearest)):
         if image_u8 is not None:
-            canvas.paste(enlarged(image_u8, scale), (2 * cell + GAP, place * (cell + GAP)))
+            canvas.paste(enlarged(image_u8, scale), (2 * cell + GAP, row * (cell + GAP)))
     if dropped:
         ink = ImageDraw.Draw(canvas)
-        ink.line((0, 0, 2 * cell, 2 * cell), DROPPED, 6)
-        ink.line((0, 2 * cell, 2 * cell, 0), DROPPED, 6)
+        ink.line((0, 0, 2 * cell, 2 * cell), DROPPED_COLOUR, 6)
+        ink.line((0, 2 * cell, 2 * cell, 0), DROPPED_COLOUR, 6)
     return canvas
 
 
-def _beside(trio: Trio) -> str:
-    return f"nearest at {trio.distance:.2f}"
+def _caption(image: ComparedImage) -> str:
+    return f"nearest at distance {image.distance:.2f}"

@@ -13,7 +13,7 @@ from tgn.runtime.seeds import generator
 Made = TypeVar("Made")
 
 
-class Ahead(Generic[Made]):
+class Prefetcher(Generic[Made]):
     """Makes the batch of step t + 1 in a thread while step t is trained on.
 
     Args:

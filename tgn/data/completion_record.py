@@ -1,7 +1,8 @@
-"""The record that a folder of written data keeps: what it was made with, whether it is whole."""
+"""The record in a folder of written data: its settings, and whether writing was completed."""
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tgn.runtime.errors import DataError, UserError
@@ -10,13 +11,19 @@ from tgn.runtime.files import read_json, write_json
 SCENES, CHIPS = "scenes.json", "chips.json"
 
 
-def claim(out: Path, record: str, settings: Mapping[str, Any]) -> None:
-    """Makes sure that OUT is ours to write, and marks it as begun.
+def begin_writing(
+    out: Path,
+    record: str,
+    settings: Mapping[str, Any],
+    renamed: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Make sure that OUT is ours to write, and mark it as begun.
 
     Args:
         out: the folder.
         record: name of the file that says so.
         settings: what the content depends on, as JSON has it.
+        renamed: former name of a setting -> its name today, for records of older versions.
 
     Raises:
         UserError: if it holds anything else.
@@ -25,7 +32,7 @@ def claim(out: Path, record: str, settings: Mapping[str, Any]) -> None:
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file, expected a folder: name another one")
     if record_file.exists():
-        _check_record(record_file, settings)
+        _check_record(record_file, settings, renamed)
     elif out.is_dir() and any(out.iterdir()):
         raise UserError(f"{out} is not empty and is not of this command: name a new folder")
     write_json(record_file, {"complete": False, "settings": settings})
@@ -33,13 +40,13 @@ def claim(out: Path, record: str, settings: Mapping[str, Any]) -> None:
         left_by_a_kill.unlink()
 
 
-def finish(out: Path, record: str, settings: Mapping[str, Any]) -> None:
-    """Marks OUT as complete."""
+def finish_writing(out: Path, record: str, settings: Mapping[str, Any]) -> None:
+    """Mark OUT as complete."""
     write_json(out / record, {"complete": True, "settings": settings})
 
 
-def check_finished(folder: Path) -> None:
-    """Refuse data whose writing was broken off.
+def check_complete(folder: Path) -> None:
+    """Refuse data that was not written to its end.
 
     Raises:
         DataError: if a record says so.
@@ -51,19 +58,20 @@ def check_finished(folder: Path) -> None:
 
 def _is_begun(file: Path) -> bool:
     try:
-        told = read_json(file)
+        record = read_json(file)
     except ValueError:  # somebody else's
         return False
-    return isinstance(told, dict) and told.get("complete") is False
+    return isinstance(record, dict) and record.get("complete") is False
 
 
-def _check_record(record_file: Path, wanted: Mapping[str, Any]) -> None:
+def _check_record(record_file: Path, wanted: Mapping[str, Any], renamed: Mapping[str, str]) -> None:
     try:
-        found = dict(read_json(record_file)["settings"])
+        recorded = dict(read_json(record_file)["settings"])
     except (ValueError, KeyError, TypeError):
         raise UserError(
             f"{record_file} is damaged: name a new folder, or delete this one"
         ) from None
+    found = {renamed.get(key, key): value for key, value in recorded.items()}
     if found != wanted:
         changed = sorted(key for key in {*wanted, *found} if found.get(key) != wanted.get(key))
         raise UserError(

@@ -1,4 +1,4 @@
-"""Labelled picture grids, the way people look at generated images."""
+"""Grids of images with row and column labels."""
 
 from collections.abc import Sequence
 from itertools import groupby

@@ -18,20 +18,20 @@ from tgn.runtime.errors import DataError
 CACHE_BYTES = 2 << 30
 DECODE_THREADS = 4
 
-Checks = NDArray[np.uint64]
+Checksums = NDArray[np.uint64]
 
 
-def check_of(data: bytes) -> int:
+def checksum_of(data: bytes) -> int:
     """Return the first 64 bits of the SHA-256 of a file's content."""
-    return check_from(hashlib.sha256(data).hexdigest())
+    return checksum_from_hex(hashlib.sha256(data).hexdigest())
 
 
-def check_from(sha256: str) -> int:
+def checksum_from_hex(sha256: str) -> int:
     """Return the first 64 bits of a hexadecimal SHA-256."""
     return int(sha256[:16], 16)
 
 
-class Under(Sequence[Path]):
+class RelativePaths(Sequence[Path]):
     """Files below one folder, kept as names: a million paths would take half a gigabyte.
 
     Args:
@@ -49,16 +49,16 @@ class Under(Sequence[Path]):
     def __getitem__(self, row: int) -> Path: ...
 
     @overload
-    def __getitem__(self, row: slice) -> "Under": ...
+    def __getitem__(self, row: slice) -> "RelativePaths": ...
 
-    def __getitem__(self, row: int | slice) -> "Path | Under":
+    def __getitem__(self, row: int | slice) -> "Path | RelativePaths":
         if isinstance(row, slice):
-            return Under(self.root, self.names[row])
+            return RelativePaths(self.root, self.names[row])
         return self.root / self.names[row]
 
-    def pick(self, rows: Sequence[int]) -> "Under":
+    def pick(self, rows: Sequence[int]) -> "RelativePaths":
         """Return the files of some rows."""
-        return Under(self.root, [self.names[row] for row in rows])
+        return RelativePaths(self.root, [self.names[row] for row in rows])
 
 
 class ImageSet:
@@ -70,8 +70,8 @@ class ImageSet:
         size: side in pixels; every file is resized to size x size.
         bands: 3 for RGB, 1 for greyscale.
         cache_bytes: sets that need less are decoded once and kept; others at every use.
-        checks: what `check_of` said of each file's content when it was listed, [N] uint64; a file
-            that has changed is an error at its first use. None checks nothing.
+        checksums: `checksum_of` each file's content when it was listed, [N] uint64; a file that
+            has changed is an error at its first use. None checks nothing.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class ImageSet:
         size: int,
         bands: int = 3,
         cache_bytes: int = CACHE_BYTES,
-        checks: Checks | None = None,
+        checksums: Checksums | None = None,
     ) -> None:
         if len(files) != len(labels):
             raise DataError(f"{len(files)} files but {len(labels)} labels")
@@ -89,7 +89,7 @@ class ImageSet:
         self.labels = torch.tensor(list(labels), dtype=torch.int64)
         self.size = size
         self.bands = bands
-        self.checks = checks
+        self.checksums = checksums
         self._cache: Tensor | None = None
         self._fits = len(self.files) * bands * size * size <= cache_bytes
 
@@ -116,9 +116,13 @@ class ImageSet:
     def subset(self, rows: Tensor) -> "ImageSet":
         """Return the images of the rows [n] as a set, with their pixels if decoded."""
         picked, files = rows.tolist(), self.files
-        chosen = files.pick(picked) if isinstance(files, Under) else [files[k] for k in picked]
-        checks = None if self.checks is None else self.checks[rows.numpy()]
-        part = ImageSet(chosen, self.labels[rows].tolist(), self.size, self.bands, checks=checks)
+        chosen = (
+            files.pick(picked) if isinstance(files, RelativePaths) else [files[k] for k in picked]
+        )
+        checksums = None if self.checksums is None else self.checksums[rows.numpy()]
+        part = ImageSet(
+            chosen, self.labels[rows].tolist(), self.size, self.bands, checksums=checksums
+        )
         if self._cache is not None:
             part._cache, part._fits = self._cache[rows], True
         return part
@@ -128,7 +132,7 @@ class ImageSet:
             file = self.files[row]
             try:
                 data = read_file(file)
-                if self.checks is not None and check_of(data) != self.checks[row]:
+                if self.checksums is not None and checksum_of(data) != self.checksums[row]:
                     raise DataError("its content is not what it was")
                 return decode_resized(data, file.name, self.size, self.bands)
             except (DataError, FileNotFoundError) as error:
@@ -140,3 +144,9 @@ class ImageSet:
             return torch.empty(0, self.bands, self.size, self.size, dtype=torch.uint8)
         with ThreadPoolExecutor(DECODE_THREADS) as pool:
             return torch.from_numpy(np.stack(list(pool.map(read, rows))))
+
+
+def select_classes(images: ImageSet, classes: Sequence[int]) -> ImageSet:
+    """Return the part of ``images`` with labels in ``classes``; the labels are kept as they are."""
+    keep = torch.isin(images.labels, torch.tensor(list(classes)))
+    return images.subset(keep.nonzero().flatten())

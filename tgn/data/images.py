@@ -1,6 +1,9 @@
-"""One image file to bytes of one size, and back; odd files are repaired and the repair is named."""
+"""Decode and encode image files; unusual files are converted, and the conversion is named."""
 
 import io
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -17,9 +20,35 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp",
 MAX_PIXELS = 100_000_000
 MAX_PIXELS_OF_SCENE = 1_000_000_000  # an aerial image that is cut: DOTA's largest has 807 million
 MIN_SIDE = 4
-Image.MAX_IMAGE_PIXELS = None  # ours are the limits: looked at before a pixel is decoded
+_PILLOW_LIMIT = threading.Lock()
 
 ImageFormat = Literal["png", "jpeg"]
+
+
+@contextmanager
+def _without_pillow_limit() -> Iterator[None]:
+    """Lift Pillow's pixel limit for one opening: ours is checked before a pixel is decoded.
+
+    The limit is a global of the host program, so it is put back at once, and one thread lifts it
+    at a time.
+    """
+    with _PILLOW_LIMIT:
+        limit = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def open_image(file: Path | io.BytesIO) -> Image.Image:
+    """Open a picture of any size without decoding it; the caller checks its size.
+
+    Raises:
+        OSError: if it is no picture.
+    """
+    with _without_pillow_limit():
+        return Image.open(file)
 
 
 def image_size(file: Path) -> tuple[int, int]:
@@ -29,7 +58,7 @@ def image_size(file: Path) -> tuple[int, int]:
         DataError: if it is no picture, over a gigapixel or under 4 pixels a side.
     """
     try:
-        with Image.open(file) as picture:
+        with open_image(file) as picture:
             _check_size(picture, MAX_PIXELS_OF_SCENE)
             return picture.size
     except DataError:
@@ -51,7 +80,7 @@ def read_image(
         DataError: unreadable, truncated, over ``most`` pixels or under 4 a side.
     """
     try:
-        image = Image.open(io.BytesIO(read_file(file)) if isinstance(file, Path) else file)
+        image = open_image(io.BytesIO(read_file(file)) if isinstance(file, Path) else file)
         _check_size(image, most)
         image.load()
     except UnidentifiedImageError:

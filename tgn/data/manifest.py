@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from tgn.data.image_set import ImageSet, Under, check_from
+from tgn.data.image_set import ImageSet, RelativePaths, checksum_from_hex
 from tgn.data.images import SUFFIXES
-from tgn.data.shards import is_there, on_disk
+from tgn.data.shards import container_of, member_exists
 from tgn.data.split import Split
 from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.files import append_text, atomic_path, read_json_lines, sha256_of, write_text
@@ -32,7 +32,7 @@ class ManifestRow(BaseModel):
     index: int  # number of the image within its class
     seed: int = 0
     noise: float | None = None  # r in [0, 1]
-    how: str = ""  # what else its backend was told, as JSON
+    how: str = ""  # the backend's other settings, as JSON
     source: int = -1  # row of the feature bank
     source_file: str = ""  # the real training image of that row
     weights_sha256: str = ""
@@ -59,13 +59,13 @@ def read_manifest(folder: Path) -> Iterator[ManifestRow]:
     yield from _rows(path)
 
 
-def used_manifest(folder: Path) -> Path:
+def active_manifest(folder: Path) -> Path:
     """Return the file that says which images of a folder count: what was kept, else all."""
     filtered = folder / FILTERED
     return filtered if filtered.is_file() else folder / MANIFEST
 
 
-def rows_in_use(folder: Path, split: Split) -> Iterator[ManifestRow]:
+def active_rows(folder: Path, split: Split) -> Iterator[ManifestRow]:
     """Yield the rows of a folder's images, without those that were filtered out.
 
     Raises:
@@ -76,7 +76,7 @@ def rows_in_use(folder: Path, split: Split) -> Iterator[ManifestRow]:
     for row in _rows(filtered) if filtered.is_file() else all_rows(folder, split):
         if row.folder not in known:
             raise UserError(
-                f"{used_manifest(folder)} has class {row.folder!r}, which the run does not; "
+                f"{active_manifest(folder)} has class {row.folder!r}, which the run does not; "
                 f"it has: {', '.join(entry.folder for entry in split.classes)}"
             )
         yield row
@@ -120,14 +120,14 @@ def image_set(
 ) -> ImageSet:
     """Return the images of manifest rows, labelled by the split's class order."""
     index_of = {entry.folder: k for k, entry in enumerate(split.classes)}
-    names, labels, checks = [], array("q"), array("Q")
+    names, labels, checksums = [], array("q"), array("Q")
     for row in rows:
         names.append(row.file)
         labels.append(index_of[row.folder])
         if row.sha256:
-            checks.append(check_from(row.sha256))
-    known = np.array(checks, np.uint64) if len(checks) == len(names) else None
-    return ImageSet(Under(folder, names), labels, size, bands, checks=known)
+            checksums.append(checksum_from_hex(row.sha256))
+    known = np.array(checksums, np.uint64) if len(checksums) == len(names) else None
+    return ImageSet(RelativePaths(folder, names), labels, size, bands, checksums=known)
 
 
 def fingerprint(folder: Path, split: Split) -> str:
@@ -136,11 +136,11 @@ def fingerprint(folder: Path, split: Split) -> str:
     Raises:
         NotFoundError: if there is no image.
     """
-    path = used_manifest(folder)
+    path = active_manifest(folder)
     if path.is_file():
         return sha256_of(path)
     digest = hashlib.sha256()
-    for row in rows_in_use(folder, split):
+    for row in active_rows(folder, split):
         digest.update(f"{row.file} {(folder / row.file).stat().st_size}\n".encode())
     return digest.hexdigest()
 
@@ -166,7 +166,7 @@ class ManifestWriter:
         for path in [self.folder / MANIFEST, *self._parts()]:
             if path.is_file():
                 for row in _rows(path):
-                    if is_there(self.folder / row.file):
+                    if member_exists(self.folder / row.file):
                         yield row
 
     def append(self, rows: Sequence[ManifestRow]) -> None:
@@ -181,7 +181,9 @@ class ManifestWriter:
 
     def forget(self, folders: Sequence[str]) -> None:
         """Delete the images of some classes and their rows."""
-        gone = {on_disk(self.folder / row.file) for row in self.rows() if row.folder in folders}
+        gone = {
+            container_of(self.folder / row.file) for row in self.rows() if row.folder in folders
+        }
         self._replace(row for row in self.rows() if row.folder not in folders)
         for path in gone:
             path.unlink()

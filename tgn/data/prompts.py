@@ -1,4 +1,4 @@
-"""What is said of each class to networks that read."""
+"""Prompts: sentences that describe each class to text encoders."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,6 @@ TEMPLATES = (
     "a {} seen from above",
     "an overhead view of a {}",
 )
-FILE = "prompts.yaml"
 
 Prompts = Sequence[Sequence[str]]
 """At least one for each class, in the order of the classes."""
@@ -25,23 +24,21 @@ def prompts_of(names: Sequence[str]) -> list[list[str]]:
     return [[template.format(name) for template in TEMPLATES] for name in names]
 
 
-def read_prompts(folder: Path, split: Split) -> list[list[str]]:
+def read_prompts(file: Path, split: Split) -> list[list[str]]:
     """Return the prompts of each class: made from its name, and those that the user wrote.
 
     Args:
-        folder: of the run; its ``prompts.yaml``, if there is one, has a list of descriptions for
-            any class folder.
+        file: the run's ``prompts.yaml``; if it exists, it has a list of descriptions for any class
+            folder.
         split: of the run.
 
     Raises:
         UserError: if the file is not such a list, or names a class that the run does not have.
     """
-    written = _read(folder / FILE)
+    written = _read(file)
     folders = [entry.folder for entry in split.classes]
     if strange := sorted(set(written) - set(folders)):
-        raise UserError(
-            f"{folder / FILE} has class {strange[0]!r}; the run has: {', '.join(folders)}"
-        )
+        raise UserError(f"{file} has class {strange[0]!r}; the run has: {', '.join(folders)}")
     made = zip(folders, prompts_of(split.names), strict=True)
     return [[*prompts, *written.get(name, [])] for name, prompts in made]
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from tgn.data.run_layout import RunLayout
 from tgn.data.split import Split, read_split
 from tgn.runtime.config import Settings
 from tgn.runtime.errors import NotFoundError, UserError
@@ -25,10 +26,8 @@ def runs_root() -> Path:
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(RunLayout):
     """One run directory."""
-
-    path: Path
 
     @property
     def name(self) -> str:
@@ -37,7 +36,7 @@ class Run:
 
     def split(self) -> Split:
         """Return the class order and the parts of the data."""
-        return read_split(self.path / "split.json")
+        return read_split(self.split_file)
 
     def record(self, verb: str, settings: Settings, **facts: Any) -> None:
         """Write ``<verb>.yaml``: resolved settings, versions and facts, before work begins."""
@@ -77,7 +76,7 @@ def create_run(name: str) -> Run:
     """
     check_name(name, "--run")
     run = Run(runs_root() / name)
-    if (run.path / "run.yaml").exists():
+    if run.record_file.exists():
         raise UserError(
             f"run {name!r} exists in {run.path}; choose another --run NAME or delete it"
         )

@@ -45,12 +45,12 @@ def read_file(path: Path) -> bytes:
     return data
 
 
-def digest_of(path: Path) -> str:
+def member_sha256(path: Path) -> str:
     """Return the hexadecimal SHA-256 of an image file or of an image in a shard."""
     return hashlib.sha256(read_file(path)).hexdigest()
 
 
-def is_there(path: Path) -> bool:
+def member_exists(path: Path) -> bool:
     """Whether a file, or the place in a shard that a path names, exists."""
     found = _member(path)
     if found is None:
@@ -59,7 +59,7 @@ def is_there(path: Path) -> bool:
     return shard.is_file() and shard.stat().st_size >= offset + size
 
 
-def on_disk(path: Path) -> Path:
+def container_of(path: Path) -> Path:
     """Return the file that holds an image: the shard, or the image file itself."""
     found = _member(path)
     return path if found is None else found[0]

@@ -1,16 +1,15 @@
-"""Which images train, validate and test, in which class order: decided once, read by everyone."""
+"""The split: class order, head and tail, and the images that train, validate and test."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-import torch
 from pydantic import BaseModel, ConfigDict
 
-from tgn.data.image_set import ImageSet, Under, check_from
 from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.files import read_json, write_json
+
+if TYPE_CHECKING:  # torch and numpy are imported when images are read: --help must not wait for it
+    from tgn.data.image_set import ImageSet
 
 Part = Literal["train", "val", "test"]
 
@@ -69,7 +68,7 @@ class Split(BaseModel):
         return [entry.name for entry in self.classes]
 
     def tail_class(self, given: str) -> int:
-        """Return the class index that ``--class`` means.
+        """Return the index of a tail class by its folder's name or its position in the tail.
 
         The folder's own name counts first; where no folder has it, a whole number is the position
         in the tail (0 = its largest class, the published numbering).
@@ -83,23 +82,31 @@ class Split(BaseModel):
         if given in folders:
             index = folders.index(given)
             if index < self.num_head:
-                raise UserError(f"--class {given} is a head class; tail classes: {choices}")
+                raise UserError(f"class {given!r} is a head class; tail classes: {choices}")
             return index
         if given.isdecimal() and int(given) < len(tail):
             return self.num_head + int(given)
-        raise UserError(f"--class got {given!r}, no such tail class; valid: {choices}, all")
+        raise UserError(f"no tail class {given!r}; valid: {choices}")
 
-    def image_set(self, part: Part, run_path: Path, size: int, bands: int = 3) -> ImageSet:
+    def image_set(self, part: Part, run_path: Path, size: int, bands: int = 3) -> "ImageSet":
         """Return the images of one part at ``size`` pixels."""
+        import numpy as np
+
+        from tgn.data.image_set import ImageSet, RelativePaths, checksum_from_hex
+
         root = (run_path / self.root).resolve()
         if not root.is_dir():
             raise NotFoundError(f"the run's data folder {root} is gone; put it back or split again")
         rows = getattr(self, part)
         names = [file for file, _ in rows]
         known = self.checksums
-        checks = np.array([check_from(known[name]) for name in names], np.uint64) if known else None
+        checksums = (
+            np.array([checksum_from_hex(known[name]) for name in names], np.uint64)
+            if known
+            else None
+        )
         labels = [label for _, label in rows]
-        return ImageSet(Under(root, names), labels, size, bands, checks=checks)
+        return ImageSet(RelativePaths(root, names), labels, size, bands, checksums=checksums)
 
 
 def write_split(path: Path, split: Split) -> None:
@@ -112,9 +119,3 @@ def read_split(path: Path) -> Split:
     if not path.is_file():
         raise NotFoundError(f"no {path}; make the run with: tgn split DATA")
     return Split.model_validate(read_json(path))
-
-
-def of_classes(images: ImageSet, classes: Sequence[int]) -> ImageSet:
-    """Return the part of ``images`` with labels in ``classes``; the labels are kept as they are."""
-    keep = torch.isin(images.labels, torch.tensor(list(classes)))
-    return images.subset(keep.nonzero().flatten())

@@ -1,1 +1,1 @@
-"""Generation of images: the stage, and what all generators share."""
+"""Generation of images: the stage ``tgn generate``, and what all generators share."""

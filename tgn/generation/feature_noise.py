@@ -1,20 +1,20 @@
-"""Noise shaped like features: between the mean of a class and its images, somewhere new."""
+"""Random features of a class: its mean plus random combinations of its images' deviations."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-VARIATIONS = 16  # kept of each class
-SPARSITY = 3  # weights are |n|^3: a few variations lead, and what they show stays visible
+VARIATIONS = 16  # deviations kept of each class
+SPARSITY = 3  # weights are |n|^3: a few deviations dominate, so that the sum is no plain average
 
 
 class FeatureNoise(nn.Module):
-    """Draws feature maps that no image has: mean of the class + weighted variations of it.
+    """Generator of feature maps that no image has: class mean + weighted deviations from it.
 
-    White noise in place of spatial features decodes to nothing an image ever held, and a short
-    training does not learn to. A variation is what sets one image's features apart from the mean
-    of its class. (Variations borrowed from other classes, as Yin et al. 2019, arXiv 1803.09014,
-    lend the tail the variance of the head, were tried: drawings took on the other class.)
+    White noise in place of spatial features is unlike any image's features, and a short training
+    does not learn to decode it. A variation is the deviation of one image's features from the mean
+    of its class. (Variations of head classes for the tail, after Yin et al. 2019, arXiv 1803.09014,
+    were tried: generated images looked like the other class.)
 
     Args:
         num_classes: C.
@@ -33,7 +33,7 @@ class FeatureNoise(nn.Module):
         self.register_buffer("variations", torch.zeros(num_classes * VARIATIONS, *shape))
 
     def fit(self, features: Tensor, labels: Tensor) -> None:
-        """Remember means and variations; call once, before training.
+        """Set means and variations; call once, before training.
 
         Args:
             features: of real images in random order, [N, D, h, w].
@@ -49,10 +49,10 @@ class FeatureNoise(nn.Module):
             self.variations[first : first + VARIATIONS] = own[rows] - own.mean(0)
 
     def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
-        """Noise [B, 16], standard normal, and classes [B] -> features [B, D, g, g]."""
+        """Map noise [B, 16], standard normal, and classes [B] to features [B, D, g, g]."""
         weights = F.normalize(noise.abs() ** SPARSITY, dim=1)
         rows = labels[:, None] * VARIATIONS + torch.arange(VARIATIONS, device=labels.device)
-        # Weights among those of all classes: one product, in place of a copy of 16 maps an image.
+        # Weights over the variations of all classes: one product in place of 16 copies an image.
         spread = weights.new_zeros(len(weights), len(self.variations)).scatter(1, rows, weights)
         varied = spread @ self.variations.flatten(1)
         return self.means[labels] + varied.view(-1, *self.means.shape[1:])

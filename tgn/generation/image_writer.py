@@ -1,91 +1,114 @@
-"""Where drawn images go: files in class folders, or WebDataset shards."""
+"""Writing of generated images: files in class folders, or WebDataset shards."""
 
 import json
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from tgn.data.images import ImageFormat
 from tgn.data.shards import TAR, member_name, write_shard
-from tgn.generation.settings import GenerateSettings, StoreFormat
+from tgn.generation.settings import GenerateSettings, OutputFormat
 from tgn.runtime.files import write_bytes
 
 SHARD_IMAGES = 1024
-ENDINGS: dict[StoreFormat, str] = {"png": ".png", "jpeg": ".jpg", "webdataset": TAR}
+SUFFIX_OF: dict[OutputFormat, str] = {"png": ".png", "jpeg": ".jpg", "webdataset": TAR}
 
 
-class Picture(NamedTuple):
-    """One encoded image of a class."""
+@dataclass(frozen=True)
+class EncodedImage:
+    """One encoded image of a class.
 
-    number: int  # within its class
+    Attributes:
+        index: number of the image within its class.
+        data: of the file.
+        facts: of its row in the manifest, without the file's name.
+    """
+
+    index: int
     data: bytes
-    facts: dict[str, Any]  # of its row in the manifest, without the file's name
+    facts: dict[str, Any]
 
 
-class Store(Protocol):
-    """A way to keep images."""
+class ImageWriter(Protocol):
+    """A format on disk.
+
+    Attributes:
+        encoding: of each image.
+        chunk_size: images of one class that are written together, a multiple of the block.
+        rewrites_chunks: whether a chunk that lacks an image is written anew as a whole.
+    """
 
     encoding: ImageFormat
-    images: int  # of one class that are written at once, a multiple of the block
-    is_whole: bool  # whether images once written together are written anew together
+    chunk_size: int
+    rewrites_chunks: bool
 
-    def write(self, folder: str, pictures: Sequence[Picture], pool: Executor) -> list[str]:
-        """Write images of one class that belong together; return their names, "/" between parts."""
+    def write(self, folder: str, images: Sequence[EncodedImage], pool: Executor) -> list[str]:
+        """Write images of one class that belong to one chunk.
+
+        Args:
+            folder: folder name of the class.
+            images: in the order of their index.
+            pool: threads to write with.
+
+        Returns:
+            The name of each image relative to the output folder, with "/" between its parts.
+        """
 
 
-class FileStore:
-    """One file an image, in a folder a class."""
+class FileImageWriter:
+    """Writes one file an image, in a folder a class."""
 
-    is_whole = False
+    rewrites_chunks = False
 
     def __init__(self, out: Path, encoding: ImageFormat, block: int) -> None:
-        self.out, self.encoding, self.images = out, encoding, block
+        self.out, self.encoding, self.chunk_size = out, encoding, block
 
-    def write(self, folder: str, pictures: Sequence[Picture], pool: Executor) -> list[str]:
-        def write(picture: Picture) -> str:
-            name = f"{folder}/{picture.number:06d}{ENDINGS[self.encoding]}"
-            write_bytes(self.out / name, picture.data)
+    def write(self, folder: str, images: Sequence[EncodedImage], pool: Executor) -> list[str]:
+        def write(image: EncodedImage) -> str:
+            name = f"{folder}/{image.index:06d}{SUFFIX_OF[self.encoding]}"
+            write_bytes(self.out / name, image.data)
             return name
 
-        return list(pool.map(write, pictures))
+        return list(pool.map(write, images))
 
 
-class ShardStore:
-    """Tar files of about a thousand images of a class, each with its label and its facts."""
+class ShardImageWriter:
+    """Writes tar files of about a thousand images of a class, each with its label and its facts."""
 
     encoding: ImageFormat = "png"
-    is_whole = True
+    rewrites_chunks = True
 
     def __init__(self, out: Path, block: int) -> None:
-        self.out, self.images = out, max(SHARD_IMAGES // block, 1) * block
+        self.out, self.chunk_size = out, max(SHARD_IMAGES // block, 1) * block
 
-    def write(self, folder: str, pictures: Sequence[Picture], _: Executor) -> list[str]:
-        shard = f"{folder}-{pictures[0].number // self.images:06d}{TAR}"
+    def write(self, folder: str, images: Sequence[EncodedImage], _: Executor) -> list[str]:
+        shard = f"{folder}-{images[0].index // self.chunk_size:06d}{TAR}"
         contents = (
             (
-                f"{folder}/{picture.number:06d}",
+                f"{folder}/{image.index:06d}",
                 {
-                    "png": picture.data,
-                    "cls": str(picture.facts["class_index"]).encode(),
-                    "json": json.dumps(picture.facts, ensure_ascii=False).encode(),
+                    "png": image.data,
+                    "cls": str(image.facts["class_index"]).encode(),
+                    "json": json.dumps(image.facts, ensure_ascii=False).encode(),
                 },
             )
-            for picture in pictures
+            for image in images
         )
         written = write_shard(self.out / shard, contents)
         return [member_name(shard, sample, "png") for sample in written]
 
 
-def store_for(out: Path, settings: GenerateSettings) -> Store:
-    """Return the store of a format."""
+def image_writer_for(out: Path, settings: GenerateSettings) -> ImageWriter:
+    """Return the writer of ``settings.format`` for an output folder."""
     if settings.format == "webdataset":
-        return ShardStore(out, settings.block)
-    return FileStore(out, settings.format, settings.block)
+        return ShardImageWriter(out, settings.block)
+    return FileImageWriter(out, settings.format, settings.block)
 
 
-def format_of(name: str) -> StoreFormat | None:
-    """Return how the image of that name in a manifest is kept, or None for other ways."""
+def format_of(name: str) -> OutputFormat | None:
+    """Return the format of an image by its name in a manifest, or None for an unknown one."""
     if f"{TAR}/" in name:
         return "webdataset"
-    return next((kind for kind, ending in ENDINGS.items() if name.endswith(ending)), None)
+    return next((kind for kind, suffix in SUFFIX_OF.items() if name.endswith(suffix)), None)

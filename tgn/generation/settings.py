@@ -1,34 +1,57 @@
-"""Settings that every way of generation shares; imports nothing heavy."""
+"""Settings that every backend of generation shares; imports nothing heavy."""
 
+import json
 from typing import Literal
 
 from pydantic import Field
 
 from tgn.runtime.settings import ComputeSettings, LoopSettings
 
-StoreFormat = Literal["png", "jpeg", "webdataset"]
+OutputFormat = Literal["png", "jpeg", "webdataset"]
 
 
-class PreviewSettings(LoopSettings):
-    """How long to train a generator, and how often it is looked at."""
+class TrainingMonitorSettings(LoopSettings):
+    """Length of a generator's training, and how often its samples are checked."""
 
     grid_every: int = Field(500, ge=1, description="steps between sample grids and collapse checks")
     collapse_fraction: float = Field(
-        0.3, ge=0, description="alarm when samples vary less than this share of real images"
+        0.3, ge=0, description="warn when samples vary less than this share of real images"
     )
 
 
 class GenerateSettings(ComputeSettings):
-    """Settings of ``tgn generate``, whatever draws."""
+    """Settings of ``tgn generate`` that all backends share."""
 
-    noise: float = Field(0.4, ge=0, le=1, description="r: 0 redraws the source, 1 forgets it")
-    n: int | None = Field(None, ge=1, description="images a class; default: fill up to the largest")
-    format: StoreFormat = Field("png", description="png, jpeg, or webdataset: png in .tar shards")
-    block: int = Field(64, ge=1, description="images drawn at once; fixes the last bit of pixels")
-    seed: int = Field(0, description="another seed draws other images")
+    noise: float = Field(
+        0.4, ge=0, le=1, description="r: 0 reproduces the source image, 1 ignores it"
+    )
+    n: int | None = Field(
+        None, ge=1, description="images per class; default: fill up to the largest class"
+    )
+    format: OutputFormat = Field("png", description="png, jpeg, or webdataset: png in .tar shards")
+    block: int = Field(
+        64, ge=1, description="images computed at once; changes the last bit of pixels"
+    )
+    seed: int = Field(0, description="another seed generates other images")
 
     @property
     def how(self) -> str:
-        """What a backend was told beside: images drawn in another way are others."""
+        """The backend's own settings as JSON; images generated with others are other images."""
         own = set(type(self).model_fields) - set(GenerateSettings.model_fields)
         return self.model_dump_json(include=own) if own else ""
+
+    def is_recorded_as(self, how: str) -> bool:
+        """Return whether an image was generated with these settings of the backend.
+
+        Args:
+            how: of its row in the manifest, perhaps written by an older version.
+        """
+        if how == self.how:
+            return True
+        try:
+            recorded = json.loads(how)
+        except json.JSONDecodeError:
+            return False
+        return isinstance(recorded, dict) and self.with_new_names(recorded) == json.loads(
+            self.how or "{}"
+        )

@@ -1,1 +1,1 @@
-"""Mutual distillation of a head-class net and a tail-class net (KMDN)."""
+"""KMDN, the mutual distillation of a head-class net and a tail-class net, and the feature bank."""

@@ -1,4 +1,4 @@
-"""The feature bank of a trained tail net."""
+"""Computation of the feature bank with a trained tail net."""
 
 import torch
 from torch import Tensor
@@ -16,7 +16,17 @@ BATCH_SIZE = 128
 
 @torch.inference_mode()
 def pooled_features(net: TappedNet, images_pm1: Tensor, grid: int, device: Device) -> Tensor:
-    """Return stage-3 features, averaged to at most ``grid`` x ``grid``: float16 [B, D, g, g]."""
+    """Return stage-3 features of images, averaged to at most ``grid`` x ``grid``.
+
+    Args:
+        net: frozen.
+        images_pm1: [B, bands, H, W].
+        grid: largest g.
+        device: where to compute.
+
+    Returns:
+        float16 [B, D, g, g] on the CPU.
+    """
     with device.autocast():
         features = net(images_pm1).features
     if features.shape[-1] > grid:
@@ -27,13 +37,16 @@ def pooled_features(net: TappedNet, images_pm1: Tensor, grid: int, device: Devic
 def feature_bank(
     net: TappedNet, images: ImageSet, settings: DistillSettings, device: Device
 ) -> Tensor:
-    """Return the features of all images in V symmetries, float16 [N, V, D, g, g].
+    """Return the features of V augmented views (symmetries) of all images.
 
     Args:
         net: the frozen tail net.
         images: the tail training images, N.
         settings: ``bank_grid`` is the largest g, ``bank_views`` is V.
         device: where to compute.
+
+    Returns:
+        float16 [N, V, D, g, g] on the CPU.
     """
     rows = []
     for images_u8, _ in images.batches(BATCH_SIZE):

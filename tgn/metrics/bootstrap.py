@@ -1,4 +1,4 @@
-"""Bootstrap intervals: how far a figure would move with other images of the same kind."""
+"""Bootstrap intervals: how much a metric varies over resamples of the images."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tgn.runtime.seeds import generator
 
-DRAWS = 1000
+NUM_RESAMPLES = 1000
 LEVEL = 0.95
 
 
@@ -19,34 +19,48 @@ class Interval:
     high: float
 
 
-def percentile_interval(draws: Tensor) -> Interval:
-    """The middle 95% of bootstrap draws [S] (Efron and Tibshirani 1993, section 13.3)."""
+def percentile_interval(resampled: Tensor) -> Interval:
+    """Return the middle 95% of a statistic's values on bootstrap resamples, [S].
+
+    Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", section 13.3.
+    """
     tail = (1 - LEVEL) / 2
-    low, high = torch.quantile(draws.double(), torch.tensor([tail, 1 - tail]).double()).tolist()
+    low, high = torch.quantile(resampled.double(), torch.tensor([tail, 1 - tail]).double()).tolist()
     return Interval(low, high)
 
 
-def resampling_counts(num_rows: int, seed: int, draws: int = DRAWS) -> Tensor:
-    """How often each row is in each resample of its set, float64 [draws, N]; rows sum to N."""
-    picks = torch.randint(num_rows, (draws, num_rows), generator=generator(seed, "bootstrap"))
-    counts = torch.zeros(draws, num_rows, dtype=torch.float64)
+def resampling_counts(num_rows: int, seed: int, num_resamples: int = NUM_RESAMPLES) -> Tensor:
+    """Return how often each row is in each resample of its set.
+
+    Args:
+        num_rows: rows N of the set.
+        seed: of the resamples.
+        num_resamples: S.
+
+    Returns:
+        float64 [S, N]; each row sums to N.
+    """
+    picks = torch.randint(
+        num_rows, (num_resamples, num_rows), generator=generator(seed, "bootstrap")
+    )
+    counts = torch.zeros(num_resamples, num_rows, dtype=torch.float64)
     return counts.scatter_add_(1, picks, torch.ones_like(picks, dtype=torch.float64))
 
 
 def mean_interval(values: Tensor, seed: int) -> Interval:
-    """Interval of the mean of one value an image.
+    """Return the interval of the mean of one value per image.
 
     Args:
         values: [N], N >= 1; bool counts as 0 and 1.
         seed: of the resamples.
 
     Returns:
-        The interval. Where all values agree it has no width: the resamples cannot know better.
+        The interval. Where all values are equal its width is 0.
     """
     # A block at a time: 1000 resamples of 100,000 images would be 800 MB at once.
-    blocks = max(1, len(values) * DRAWS // 10_000_000)
-    draws = [
-        resampling_counts(len(values), seed + block, -(-DRAWS // blocks)) @ values.double()
+    blocks = max(1, len(values) * NUM_RESAMPLES // 10_000_000)
+    sums = [
+        resampling_counts(len(values), seed + block, -(-NUM_RESAMPLES // blocks)) @ values.double()
         for block in range(blocks)
     ]
-    return percentile_interval(torch.cat(draws) / len(values))
+    return percentile_interval(torch.cat(sums) / len(values))

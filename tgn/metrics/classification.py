@@ -1,4 +1,4 @@
-"""Accuracy figures of a classifier, from its confusion matrix."""
+"""Accuracy metrics of a classifier, from its confusion matrix."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def confusion_matrix(batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
-    """Count predictions: [C, C], row = true class, column = predicted class.
+    """Return the counts of predictions: [C, C], row = true class, column = predicted class.
 
     Args:
         batches: logits [B, C] and labels [B], as :func:`tgn.models.inference.predictions` yields.
@@ -23,39 +23,39 @@ def confusion_matrix(batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
 
 
 def confusion_of(logits: Tensor, labels: Tensor) -> Tensor:
-    """Count the predictions of one batch, logits [B, C] with labels [B]: [C, C]."""
+    """Return the confusion matrix [C, C] of one batch of logits [B, C] with labels [B]."""
     classes = logits.shape[1]
     flat = labels * classes + logits.argmax(1)
     return torch.bincount(flat, minlength=classes * classes).view(classes, classes)
 
 
 def recalls(confusion: Tensor) -> Tensor:
-    """Accuracy of each class, [C]; NaN for a class without images."""
+    """Return the accuracy of each class, [C]; NaN for a class without images."""
     return confusion.diagonal().double() / confusion.sum(1).double()
 
 
 def group_accuracy(confusion: Tensor, classes: Sequence[int]) -> float | None:
-    """Class-mean accuracy over ``classes`` that have images, or None if none has."""
+    """Return the class-mean accuracy over those ``classes`` that have images; None if none has."""
     values = recalls(confusion)[list(classes)]
     values = values[~values.isnan()]
     return float(values.mean()) if len(values) else None
 
 
 def balanced_accuracy_error(confusion: Tensor) -> float:
-    """Standard error of the class-mean accuracy over all classes with images, in [0, 0.5].
+    """Return the standard error of the class-mean accuracy over classes with images, in [0, 0.5].
 
     Binomial, with one hit and one miss added to each class (Agresti and Coull 1998): without
-    them a class of one image would claim to be known exactly.
+    them the error of a class of one image would be 0.
     """
     counts = confusion.sum(1).double()
-    there = counts > 0
-    hits, counts = confusion.diagonal().double()[there] + 1, counts[there] + 2
+    has_images = counts > 0
+    hits, counts = confusion.diagonal().double()[has_images] + 1, counts[has_images] + 2
     share = hits / counts
     return float((share * (1 - share) / counts).sum().sqrt() / max(len(counts), 1))
 
 
 def macro_f1(confusion: Tensor) -> float:
-    """Mean over the classes with images of F1 = 2 TP / (2 TP + FP + FN)."""
+    """Return the mean of F1 = 2 TP / (2 TP + FP + FN) over the classes with images."""
     hits = confusion.diagonal().double()
     f1 = 2 * hits / (confusion.sum(0) + confusion.sum(1)).clamp(min=1)
     return float(f1[confusion.sum(1) > 0].mean())

@@ -5,20 +5,14 @@ from torch import Tensor
 
 from tgn.metrics.statistics import FeatureStatistics
 
-"""Both sets need this many images before an FID is shown.
-
-The authors of FID ask for at least as many images as Inception has features (2048): below it the
-covariance has no full rank and the estimate is biased upwards by an amount that depends on the
-count, so figures of small classes cannot be compared. KID has no such bias and is always shown.
-"""
-
 
 def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
-    """Squared Fréchet distance of the Gaussians with the statistics of two feature sets.
+    """Return the squared Fréchet distance of two Gaussians fitted to feature sets.
 
     ``|mean_a - mean_b|² + tr(S_a + S_b - 2 (S_a S_b)^½)``. The last trace equals that of the
     symmetric ``(S_a^½ S_b S_a^½)^½``, so two symmetric eigen-decompositions give it, with no
-    imaginary part even where a covariance is singular.
+    imaginary part even where a covariance is singular. With fewer images than features the
+    covariance has no full rank, and the bias upwards depends on the number of images.
 
     Args:
         a: statistics of one set, at least two features.

@@ -11,13 +11,13 @@ from tgn.runtime.seeds import generator
 
 @dataclass(frozen=True)
 class KernelDistance:
-    """Unbiased squared MMD and how far to trust it.
+    """An unbiased squared maximum mean discrepancy (MMD) and its standard error.
 
     Attributes:
         value: the estimate; it may be slightly negative where the sets are alike.
         standard_error: of ``value``; None where a set has fewer than four features.
-        num_subsets: random subsets drawn.
-        subset_sizes: features drawn per subset from (generated, real).
+        num_subsets: how many random subsets were compared.
+        subset_sizes: features per subset of (generated, real).
     """
 
     value: float
@@ -25,9 +25,12 @@ class KernelDistance:
     num_subsets: int
     subset_sizes: tuple[int, int]
 
+    def __float__(self) -> float:
+        return self.value
+
 
 def polynomial_mmd(x: Tensor, y: Tensor) -> float:
-    """Unbiased squared MMD under the kernel ``(x·y / D + 1)³``.
+    """Return the unbiased squared MMD under the kernel ``(x·y / D + 1)³``.
 
     Args:
         x: features, [N, D], N >= 2.
@@ -52,20 +55,20 @@ def kernel_distance(
     max_subset_size: int = 1000,
     num_subsets: int = 100,
 ) -> KernelDistance:
-    """KID with a standard error, for sets of any size from two up.
+    """Return KID with a standard error, for sets of any size from two up.
 
     Sets that both fit into ``max_subset_size`` are compared whole, larger ones by the mean over
     random subsets, which has the same expectation. The standard error comes from random subsets
     of at most *half* of each set (a delete-d jackknife): subsets as large as the set would all be
-    equal and claim no error at all.
+    equal, and the error 0.
     Differs from the paper: it reports the deviation over subsets of fixed size 1000.
 
     Args:
         generated: features, [N, D], N >= 2.
         real: features, [M, D], M >= 2.
         seed: of the subsets.
-        max_subset_size: largest subset drawn from either set.
-        num_subsets: subsets drawn.
+        max_subset_size: most features of either set in a subset.
+        num_subsets: how many subsets.
 
     Returns:
         The estimate and its standard error; the latter errs upwards where the subsets are
@@ -81,15 +84,15 @@ def kernel_distance(
     sizes = (min(max_subset_size, len(x) // 2), min(max_subset_size, len(y) // 2))
     if min(sizes) < 2:
         return KernelDistance(_mmd(x, y), None, 0, (len(x), len(y)))
-    draw = generator(seed, "kernel subsets")
-    draws = torch.tensor(
-        [_mmd(_subset(x, sizes[0], draw), _subset(y, sizes[1], draw)) for _ in range(num_subsets)]
+    rng = generator(seed, "kernel subsets")
+    values = torch.tensor(
+        [_mmd(_subset(x, sizes[0], rng), _subset(y, sizes[1], rng)) for _ in range(num_subsets)]
     )
     whole = max(len(x), len(y)) <= max_subset_size
     shrink = max(size / (len(table) - size) for size, table in zip(sizes, (x, y), strict=True))
     return KernelDistance(
-        value=_mmd(x, y) if whole else float(draws.mean()),
-        standard_error=float(draws.std()) * shrink**0.5,
+        value=_mmd(x, y) if whole else float(values.mean()),
+        standard_error=float(values.std()) * shrink**0.5,
         num_subsets=num_subsets,
         subset_sizes=sizes,
     )
@@ -104,8 +107,8 @@ def _check_pair(x: Tensor, y: Tensor) -> None:
         raise ValueError(f"the unbiased MMD needs 2 rows in each set, got {len(x)} and {len(y)}")
 
 
-def _subset(table: Tensor, size: int, draw: torch.Generator) -> Tensor:
-    return table[torch.randperm(len(table), generator=draw)[:size]]
+def _subset(table: Tensor, size: int, rng: torch.Generator) -> Tensor:
+    return table[torch.randperm(len(table), generator=rng)[:size]]
 
 
 def _mmd(x: Tensor, y: Tensor) -> float:
@@ -119,9 +122,10 @@ def _within(x: Tensor) -> Tensor:
 
 
 def _kernel_sum(x: Tensor, y: Tensor) -> Tensor:
-    """Sum over all pairs of (x·y / D + 1)³ - 1, in the features' precision, summed in float64.
+    """Return the sum over all pairs of (x·y / D + 1)³ - 1, accumulated in float64.
 
-    The 1 drops out of every difference of means, and takes digits along if it stays.
+    Terms are in the features' precision. The 1 cancels in every difference of means; adding it
+    would only cost digits.
     """
     t = (x @ y.T).div_(x.shape[1])
     cubed = torch.add(t, 3).mul_(t).add_(3).mul_(t)  # t³ + 3t² + 3t

@@ -1,6 +1,6 @@
-"""Copies: generated images nearer to a real one than real images are to each other."""
+"""Memorisation: generated images nearer to a real one than real images are to each other."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from tgn.metrics.neighbours import Neighbours, nearest_neighbours
 
 @dataclass(frozen=True)
 class Memorisation:
-    """Which generated images look like copies.
+    """Which generated images are suspected copies.
 
     Attributes:
         neighbours: nearest real image of each generated one, N rows.
@@ -18,7 +18,7 @@ class Memorisation:
         real_median: median distance of a real image to its nearest other real one.
     """
 
-    neighbours: Neighbours
+    neighbours: Neighbours = field(repr=False)
     threshold: float
     real_median: float
 
@@ -39,12 +39,12 @@ class Memorisation:
 
 
 def memorisation(generated: Tensor, real: Tensor, percentile: float = 1.0) -> Memorisation:
-    """Compare generated-to-real distances with the real set's own.
+    """Compare generated-to-real distances with the distances within the real set.
 
     An image is suspected where its nearest real neighbour is no further than the given percentile
-    of the leave-one-out distances within the real set, so about that share of fresh real images
-    would be suspected too. Below some hundred real images the percentile is close to the smallest
-    of those distances, and the share is a hint only.
+    of the leave-one-out distances within the real set, so about that share of new real images
+    would be suspected too. Below about a hundred real images the percentile is close to the
+    smallest of those distances, and the share is only indicative.
 
     Args:
         generated: features, [N, D], N >= 1.
@@ -52,13 +52,13 @@ def memorisation(generated: Tensor, real: Tensor, percentile: float = 1.0) -> Me
         percentile: of the real distances, 0 to 100.
 
     Returns:
-        Neighbours, threshold and, from them, the share.
+        Neighbours and threshold; from them the share of suspected copies.
 
     Raises:
         ValueError: for wrong shapes, non-finite values, no generated or fewer than two real rows.
     """
     if len(generated) < 1:
-        raise ValueError("no generated features to compare")
+        raise ValueError("got no generated features, expected at least one row")
     own = nearest_neighbours(real, real, leave_one_out=True).distance
     return Memorisation(
         neighbours=nearest_neighbours(generated, real),

@@ -15,8 +15,8 @@ def distance_blocks(
 ) -> Iterator[tuple[slice, slice, Tensor]]:
     """Yield Euclidean distances block by block, all references of one query block in turn.
 
-    From |q|² + |r|² - 2 q·r, after the references' mean was taken off both, which leaves distances
-    as they are and keeps the digits that large common offsets would eat.
+    Computed as |q|² + |r|² - 2 q·r after subtracting the references' mean from both: distances are
+    unchanged, and large common offsets cost no digits.
 
     Args:
         queries: features, [N, D].
@@ -38,15 +38,15 @@ def distance_blocks(
             yield rows, columns, block.clamp_(min=0).sqrt_()
 
 
-def hide_self(block: Tensor, rows: slice, columns: slice) -> None:
+def mask_self(block: Tensor, rows: slice, columns: slice) -> None:
     """Set the distance of each row to itself to infinity, where the block holds it."""
     first, last = max(rows.start, columns.start), min(rows.stop, columns.stop)
     same = torch.arange(first, max(first, last))
     block[same - rows.start, same - columns.start] = float("inf")
 
 
-def check_tables(a: Tensor, b: Tensor, names: tuple[str, str]) -> None:
-    """Refuse tables that cannot be compared.
+def check_feature_pair(a: Tensor, b: Tensor, names: tuple[str, str]) -> None:
+    """Check that two feature tables can be compared.
 
     Raises:
         ValueError: for wrong shapes, non-finite values or different D.

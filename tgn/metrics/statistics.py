@@ -1,15 +1,15 @@
-"""The accumulator: mean and covariance of a stream of features, in float64."""
+"""Mean and covariance of a stream of features, accumulated in float64."""
 
 import torch
 from torch import Tensor
 
 
 def check_features(features: Tensor, name: str = "features") -> None:
-    """Refuse anything that is not a finite [N, D] table.
+    """Check that a feature table is [N, D] and finite.
 
     Args:
-        features: the table to look at, [N, D], any real dtype.
-        name: what the caller calls it; used in the message.
+        features: the table, [N, D], any real dtype.
+        name: what the message calls it.
 
     Raises:
         ValueError: for another number of axes, or for NaN or infinite values.
@@ -36,7 +36,7 @@ class FeatureStatistics:
 
     @classmethod
     def of(cls, features: Tensor) -> "FeatureStatistics":
-        """Statistics of one whole table of features, [N, D]."""
+        """Return the statistics of one table of features, [N, D]."""
         check_features(features)
         statistics = cls(features.shape[1])
         statistics.update(features)
@@ -52,7 +52,7 @@ class FeatureStatistics:
         """Mean feature, float64 [D].
 
         Raises:
-            ValueError: if nothing was counted yet.
+            ValueError: if no features were added yet.
         """
         if self.count < 1:
             raise ValueError("the mean of 0 features is undefined; call update() first")
@@ -63,14 +63,14 @@ class FeatureStatistics:
         """Unbiased covariance (divided by N - 1), float64 [D, D].
 
         Raises:
-            ValueError: if fewer than two features were counted.
+            ValueError: if fewer than two features were added.
         """
         if self.count < 2:
             raise ValueError(f"a covariance needs at least 2 features, got {self.count}")
         return self._scatter / (self.count - 1)
 
     def update(self, features: Tensor) -> None:
-        """Count more features.
+        """Add features to the statistics.
 
         Args:
             features: [N, D], N may be 0; any device and real dtype.
@@ -89,7 +89,7 @@ class FeatureStatistics:
         self._absorb(len(table), mean, centred.T @ centred)
 
     def merge(self, other: "FeatureStatistics") -> None:
-        """Count everything another accumulator has counted.
+        """Add everything that another accumulator holds.
 
         Args:
             other: an accumulator of the same D; it is left as it is.

@@ -14,7 +14,6 @@ from tgn.data.prompts import Prompts
 from tgn.runtime.checkpoints import load_strictly, load_weights
 from tgn.runtime.errors import UserError
 
-REMEDY = "use --set clip=tiny (trained here, no download), clip=none, or clip=ARCH:/path/to/file"
 # Weights whose activation is QuickGELU although their architecture's name does not say so.
 # Sources: the model cards and notebooks of GeoRSCLIP and SkyCLIP, open_clip issue 771.
 REMOTE_SENSING = {
@@ -112,11 +111,19 @@ def tiny_clip(prompts: Prompts, size: int) -> ClipGuide:
     return ClipGuide(model, tokens, size, mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
-def load_clip(spec: str, prompts: Prompts) -> ClipGuide:
-    """Load ``arch:tag`` or ``arch:/local/file`` through open_clip, frozen.
+def load_clip(spec: str, prompts: Prompts, remedy: str) -> ClipGuide:
+    """Load ``arch:tag`` or ``arch:/local/file`` through open_clip.
 
     ``remoteclip:/file``, ``georsclip:/file`` and ``skyclip:/file`` stand for the architecture
     and activation of these remote-sensing weights.
+
+    Args:
+        spec: which.
+        prompts: of each class.
+        remedy: what the user of the calling command can set instead; ends every error.
+
+    Returns:
+        The CLIP on the CPU, not yet frozen.
 
     Raises:
         UserError: for an unknown architecture, a tag that is not cached and cannot be fetched, or
@@ -126,12 +133,12 @@ def load_clip(spec: str, prompts: Prompts) -> ClipGuide:
 
     arch, separator, source = spec.partition(":")
     if not separator or not source:
-        raise UserError(f"clip got {spec!r}, expected arch:tag or arch:/file; or {REMEDY}")
+        raise UserError(f"clip got {spec!r}, expected arch:tag or arch:/file; {remedy}")
     arch, quick_gelu = REMOTE_SENSING.get(arch, (arch, False))
     if arch not in open_clip.list_models():
-        raise UserError(f"clip: open_clip has no architecture {arch!r}; {REMEDY}")
+        raise UserError(f"clip: open_clip has no architecture {arch!r}; {remedy}")
     is_file = "/" in source or Path(source).exists()
-    model = _from_file(arch, source, quick_gelu) if is_file else _from_tag(arch, source)
+    model = _from_file(arch, source, quick_gelu) if is_file else _from_tag(arch, source, remedy)
     size = model.visual.image_size
     return ClipGuide(
         model,
@@ -152,18 +159,18 @@ def _from_file(arch: str, source: str, quick_gelu: bool) -> Any:
     return model
 
 
-def _from_tag(arch: str, tag: str) -> Any:
+def _from_tag(arch: str, tag: str, remedy: str) -> Any:
     import open_clip
 
     if tag not in open_clip.list_pretrained_tags_by_model(arch):
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(arch)) or "none"
-        raise UserError(f"clip: {arch} has no tag {tag!r} (it has: {tags}); {REMEDY}")
+        raise UserError(f"clip: {arch} has no tag {tag!r} (it has: {tags}); {remedy}")
     try:
         return open_clip.create_model(arch, pretrained=tag)
     except Exception as error:  # the hub client raises many kinds when there is no network
         raise UserError(
             f"clip: the weights {arch}:{tag} are not cached and could not be fetched "
-            f"({type(error).__name__}); {REMEDY}"
+            f"({type(error).__name__}); {remedy}"
         ) from None
 
 

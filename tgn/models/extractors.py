@@ -1,15 +1,15 @@
-"""Extractors: a frozen network by a short name, with everything needed to name it in a result."""
+"""Feature extractors: frozen networks by a short name, with their provenance."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import timm
 import torch
 import torchvision
 from torch import Tensor, nn
 
-from tgn.data.image_set import ImageSet
-from tgn.models.backbones import load_classifier
+from tgn.models.backbones import load_classifier, read_facts
 from tgn.models.clip import ClipGuide, load_clip
 from tgn.models.feature_networks import (
     ClipFeatures,
@@ -22,22 +22,37 @@ from tgn.models.feature_networks import (
 from tgn.models.provenance import Provenance
 from tgn.runtime.checkpoints import sha256_of_weights
 from tgn.runtime.devices import Device
-from tgn.runtime.errors import UserError
+from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.files import sha256_of
 from tgn.runtime.progress import Progress
 
 BATCH_SIZE = 64
+TAIL = "tail"
+CHOICES = (
+    "FILE (a classifier of this toolkit), NAME:FILE (a torchvision or timm network, e.g. "
+    "resnet50:/path/to/resnet50.safetensors), inception:FILE or clip/ARCH:FILE"
+)
+CLIP_REMEDY = "use extractor=clip/ARCH:/path/to/file, or another extractor"
+
+
+class Images(Protocol):
+    """N images of one size, read in batches; :class:`tgn.data.image_set.ImageSet` is one."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, index: Tensor) -> Tensor:
+        """Return uint8 images [B, bands, H, W] of the rows in ``index`` [B]."""
 
 
 @dataclass(frozen=True)
 class Extractor:
-    """Turns images into features.
+    """A frozen network from images to features, and where it comes from.
 
     Attributes:
         name: ``tail``, ``inception`` or the network's name.
         dimension: D.
         weights_sha256: of the weights file.
-        network: [B, bands, H, W] bytes to features [B, D].
+        network: uint8 images [B, bands, H, W] to features [B, D].
     """
 
     name: str
@@ -47,7 +62,7 @@ class Extractor:
 
     @property
     def provenance(self) -> Provenance:
-        """What it is, for the result."""
+        """Return the network, its weights and its resize rule, for a result file."""
         return Provenance(
             name=self.name,
             dimension=self.dimension,
@@ -55,25 +70,23 @@ class Extractor:
             resize=self.network.resize_rule,
         )
 
-    def features(self, images: ImageSet, device: Device, progress: Progress) -> Tensor:
-        """Features of a whole set, float32 [N, D], on the CPU."""
+    def features(self, images: Images, device: Device, progress: Progress) -> Tensor:
+        """Return the features of a whole set, float32 [N, D], on the CPU."""
         progress.start(f"features ({self.name})", len(images))
         return apply_network(self.network, images, device, progress)
 
 
 @torch.inference_mode()
-def apply_network(
-    network: nn.Module, images: ImageSet, device: Device, progress: Progress
-) -> Tensor:
-    """Apply a network of bytes to a set in its order, in float32 whatever the device's precision.
+def apply_network(network: nn.Module, images: Images, device: Device, progress: Progress) -> Tensor:
+    """Return a network's outputs for a set in its order, in float32 on every device.
 
-    Every process takes batches in turn and gets the whole result; all must call.
+    Every process computes its share of the batches and gets the whole result; all must call.
 
     Args:
-        network: [B, bands, H, W] bytes to a tensor [B, ...].
+        network: uint8 images [B, bands, H, W] to a tensor [B, ...].
         images: N images, N >= 1.
         device: where to compute.
-        progress: told of every batch.
+        progress: advanced after every batch.
 
     Returns:
         float32 [N, ...] on the CPU.
@@ -84,9 +97,9 @@ def apply_network(
     def apply(rows: Tensor) -> Tensor:
         return network(device.put(images.batch(rows))).float()
 
-    # Figures must not depend on a GPU's liberty to round products to 10 bits.
+    # Metrics must not depend on TensorFloat-32, which rounds products to 10 bits.
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-        first = apply(batches[0])  # by all: it tells the shape
+        first = apply(batches[0])  # by all processes: its shape is that of every batch
         table = first.new_zeros(len(images), *first.shape[1:])
         for number, rows in enumerate(batches):
             if number % device.processes == device.rank:
@@ -95,45 +108,80 @@ def apply_network(
     return device.total(table).cpu()
 
 
-def load_extractor(spec: str, tail_file: Path) -> Extractor:
+def load_extractor(spec: str | Path, tail_net: Path | None = None) -> Extractor:
     """Build an extractor by its short name.
 
     Args:
-        spec: ``tail``; ``inception:FILE``; ``NAME:FILE`` for a network of torchvision, else of
-            timm; ``timm/NAME:FILE`` where both libraries have the name and timm's is meant;
-            ``clip/ARCH:FILE`` or ``clip/ARCH:TAG`` for a CLIP of open_clip.
-        tail_file: checkpoint of the run's tail net.
+        spec: ``tail`` for a run's tail net; ``FILE`` for a classifier of this toolkit, whose
+            stage-3 features are taken; ``inception:FILE``; ``NAME:FILE`` for a network of
+            torchvision, else of timm; ``timm/NAME:FILE`` where both libraries have the name and
+            timm's is meant; ``clip/ARCH:FILE`` or ``clip/ARCH:TAG`` for a CLIP of open_clip.
+        tail_net: checkpoint of the run's tail net, which only ``tail`` needs.
 
     Returns:
         The extractor, frozen and in eval mode.
 
     Raises:
-        UserError: for an unknown name, a file that is not there or does not fit.
+        UserError: for an unknown name, or a file that is missing or does not fit.
     """
+    if spec == TAIL:
+        return _extractor(TAIL, _tail_net(tail_net))
+    if isinstance(spec, Path) or ":" not in spec:
+        return _classifier_extractor(spec)
     if spec.startswith("clip/"):
         source = spec.removeprefix("clip/")
-        return clip_extractor(source, load_clip(source, [["a place"]]).freeze())
+        return clip_extractor(source, load_clip(source, [["a place"]], CLIP_REMEDY).freeze())
     name, _, file = spec.partition(":")
-    path = tail_file if name == "tail" else Path(file)
-    if name != "tail" and not file:
-        raise UserError(
-            f"extractor got {spec!r}, expected tail, inception:FILE, clip/ARCH:FILE, or NAME:FILE "
-            "of a torchvision or timm network, e.g. resnet50:/path/to/resnet50.safetensors"
-        )
-    network = _build(name, path).eval().requires_grad_(False)
-    return Extractor(name, _dimension(network), sha256_of(path), network)
+    if not file:
+        raise UserError(f"extractor got {spec!r}, expected {CHOICES}")
+    return _extractor(name, Path(file))
 
 
 def clip_extractor(spec: str, guide: ClipGuide) -> Extractor:
-    """Return the image half of a loaded CLIP as an extractor; ``spec`` says whence it came."""
+    """Return the image encoder of a CLIP as an extractor.
+
+    Args:
+        spec: ``ARCH:FILE`` or ``ARCH:TAG`` that it was loaded from.
+        guide: the loaded CLIP.
+    """
     source = Path(spec.partition(":")[2])
     sha256 = sha256_of(source) if source.is_file() else sha256_of_weights(guide.model)
     dimension = guide.prompt_embeddings().shape[1]
     return Extractor(f"clip {spec}", dimension, sha256, ClipFeatures(guide).eval())
 
 
+def _tail_net(file: Path | None) -> Path:
+    if file is None:
+        raise UserError(
+            f"extractor got 'tail', the tail net of a run, but there is no run; expected {CHOICES}"
+        )
+    return file
+
+
+def _classifier_extractor(spec: str | Path) -> Extractor:
+    """Build the extractor of a classifier file of this toolkit, which names its network itself."""
+    path = Path(spec)
+    if not path.is_file():
+        if isinstance(spec, Path) or path.suffix:
+            raise NotFoundError(f"extractor got {str(spec)!r}, no such file; expected {CHOICES}")
+        raise UserError(f"extractor got {spec!r}, expected {CHOICES}")
+    facts = read_facts(path)
+    if facts is None:
+        raise UserError(
+            f"extractor got {path}, which is no classifier of this toolkit; name its network: "
+            f"NAME:{path}, e.g. resnet50:{path}"
+        )
+    network = TailFeatures(load_classifier(path)).eval().requires_grad_(False)
+    return Extractor(f"classifier-{facts.arch}", _dimension(network), sha256_of(path), network)
+
+
+def _extractor(name: str, path: Path) -> Extractor:
+    network = _build(name, path).eval().requires_grad_(False)
+    return Extractor(name, _dimension(network), sha256_of(path), network)
+
+
 def _build(name: str, path: Path) -> FeatureNetwork:
-    if name == "tail":
+    if name == TAIL:
         return TailFeatures(load_classifier(path))
     if name == "inception":
         return build_inception(path)

@@ -1,4 +1,4 @@
-"""The feature bank: what the tail net saw in every tail training image, kept for drawing."""
+"""The feature bank: the tail net's features of every tail training image, kept for generation."""
 
 from dataclasses import dataclass
 from pathlib import Path

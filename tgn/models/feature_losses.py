@@ -1,4 +1,4 @@
-"""Losses and distances that more than one room uses."""
+"""Losses and distances between features of networks."""
 
 from collections.abc import Sequence
 

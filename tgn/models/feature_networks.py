@@ -1,4 +1,4 @@
-"""The frozen networks whose features are compared: each takes bytes, each gives [B, D]."""
+"""Frozen feature networks: each maps uint8 images [B, bands, H, W] to features [B, D]."""
 
 import io
 import warnings
@@ -23,17 +23,17 @@ INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
 
 
 def resized(images_pm1: Tensor, size: int) -> Tensor:
-    """Scale [B, bands, H, W] to ``size`` x ``size``, bilinear and antialiased."""
+    """Return [B, bands, H, W] resized to ``size`` x ``size``, bilinear and antialiased."""
     if images_pm1.shape[-2:] == (size, size):
         return images_pm1
     return F.interpolate(images_pm1, (size, size), mode="bilinear", antialias=True)
 
 
 class FeatureNetwork(nn.Module):
-    """A network from [B, bands, H, W] bytes to features [B, D].
+    """Base of networks from uint8 images [B, bands, H, W] to features [B, D].
 
     Args:
-        resize_rule: for people, how images reach the network's size.
+        resize_rule: how images are resized to the network's input, in words.
         bands: of the images it takes; networks for three also take one, as grey.
     """
 
@@ -44,20 +44,20 @@ class FeatureNetwork(nn.Module):
 
 
 class TailFeatures(FeatureNetwork):
-    """The stage-3 features of one of our own classifiers, averaged over space."""
+    """Stage-3 features of a classifier of this toolkit, averaged over space."""
 
     def __init__(self, net: TappedNet) -> None:
         super().__init__(f"bilinear, antialiased, to {net.facts.size} px", net.facts.bands)
         self.net = net
 
     def forward(self, images_u8: Tensor) -> Tensor:
-        """Return features [B, D] of [B, bands, H, W] bytes."""
+        """Return features [B, D] of uint8 images [B, bands, H, W]."""
         images_pm1 = resized(to_pm1(images_u8), self.net.facts.size)
         return self.net(images_pm1).features.mean(dim=(2, 3))  # [B, D, h, w] -> [B, D]
 
 
 class ClassLogits(FeatureNetwork):
-    """The logits of one of our own classifiers."""
+    """Logits of a classifier of this toolkit."""
 
     def __init__(self, net: TappedNet) -> None:
         super().__init__(f"bilinear, antialiased, to {net.facts.size} px", net.facts.bands)
@@ -65,25 +65,25 @@ class ClassLogits(FeatureNetwork):
 
     @property
     def arch(self) -> str:
-        """Name of the architecture."""
+        """Return the name of the architecture."""
         return self.net.facts.arch
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """Class folders in the order of the logits."""
+        """Return the class folders in the order of the logits."""
         return self.net.facts.folders
 
     def forward(self, images_u8: Tensor) -> Tensor:
-        """Return logits [B, C] of [B, bands, H, W] bytes."""
+        """Return logits [B, C] of uint8 images [B, bands, H, W]."""
         return self.net(resized(to_pm1(images_u8), self.net.facts.size)).logits
 
 
 class PretrainedFeatures(FeatureNetwork):
-    """What the last layer of an ordinary classifier receives.
+    """Penultimate features of a classifier: the input of its last layer.
 
     Args:
-        body: a network without its last layer: normalised [B, 3, S, S] to [B, D].
-        size: S, the side it wants in pixels.
+        backbone: the network without its last layer: normalised [B, 3, S, S] to [B, D].
+        size: S, the side of its input in pixels.
         mean: per band, of pixels in [0, 1].
         std: per band, of pixels in [0, 1].
     """
@@ -92,52 +92,52 @@ class PretrainedFeatures(FeatureNetwork):
     std: Tensor
 
     def __init__(
-        self, body: nn.Module, size: int, mean: tuple[float, ...], std: tuple[float, ...]
+        self, backbone: nn.Module, size: int, mean: tuple[float, ...], std: tuple[float, ...]
     ) -> None:
         super().__init__(f"bilinear, antialiased, to {size} px")
-        self.body = body
+        self.backbone = backbone
         self.size = size
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
     def forward(self, images_u8: Tensor) -> Tensor:
-        """Return features [B, D] of [B, bands, H, W] bytes; one band counts as grey."""
+        """Return features [B, D] of uint8 images [B, 3 or 1, H, W]; one band is grey."""
         images_pm1 = resized(to_pm1(images_u8).expand(-1, 3, -1, -1), self.size)
-        return self.body((images_pm1 * 0.5 + 0.5 - self.mean) / self.std)
+        return self.backbone((images_pm1 * 0.5 + 0.5 - self.mean) / self.std)
 
 
 class ClipFeatures(FeatureNetwork):
-    """The image half of a CLIP: unit embeddings."""
+    """Unit embeddings of the image encoder of a CLIP."""
 
     def __init__(self, guide: ClipGuide) -> None:
         super().__init__(f"bilinear, antialiased, to {guide.size} px")
         self.guide = guide
 
     def forward(self, images_u8: Tensor) -> Tensor:
-        """Return unit embeddings [B, D] of [B, bands, H, W] bytes; one band counts as grey."""
+        """Return unit embeddings [B, D] of uint8 images [B, 3 or 1, H, W]; one band is grey."""
         return self.guide.image_embeddings(to_pm1(images_u8))
 
 
 class InceptionFeatures(FeatureNetwork):
-    """The network FID was defined with, as torch-fidelity ports it: D = 2048."""
+    """The Inception network of the FID paper, as ported by torch-fidelity: D = 2048."""
 
     def __init__(self, net: FeatureExtractorInceptionV3) -> None:
         super().__init__("bilinear as in TensorFlow 1, not antialiased, to 299 px")
         self.net = net
 
     def forward(self, images_u8: Tensor) -> Tensor:
-        """Return features [B, 2048] of [B, bands, H, W] bytes; one band counts as grey."""
+        """Return features [B, 2048] of uint8 images [B, 3 or 1, H, W]; one band is grey."""
         return self.net(images_u8.expand(-1, 3, -1, -1))[0]
 
 
 def build_inception(path: Path) -> InceptionFeatures:
-    """Read torch-fidelity's FID Inception from its weights file.
+    """Return torch-fidelity's FID Inception with the weights of a file.
 
     Raises:
         UserError: if the file is not there or holds another network.
     """
     try:
-        # torch-fidelity unpickles whatever it is given: hand it tensors that were read safely.
+        # torch-fidelity unpickles any file: pass it tensors that were read safely.
         stream = io.BytesIO()
         torch.save(load_weights(path), stream)
         stream.seek(0)
@@ -151,24 +151,25 @@ def build_inception(path: Path) -> InceptionFeatures:
 
 
 def build_torchvision(name: str, path: Path) -> PretrainedFeatures:
-    """Read a torchvision classifier and take off its last layer.
+    """Return a torchvision classifier with the weights of a file, without its last layer.
 
     Raises:
         UserError: if the file is not there, or a key is missing, unknown or misshapen.
     """
     with warnings.catch_warnings():
-        # googlenet and inception_v3 announce a change of an initialisation we overwrite.
+        # googlenet and inception_v3 warn about an initialisation that is overwritten here.
         warnings.simplefilter("ignore", FutureWarning)
         net = torchvision.models.get_model(name, weights=None)
     _load(net, path)
     layers = [key for key, m in net.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
     net.set_submodule(layers[-1], nn.Identity())
-    wanted = torchvision.models.get_model_weights(name).DEFAULT.transforms()
-    return PretrainedFeatures(net, wanted.crop_size[0], tuple(wanted.mean), tuple(wanted.std))
+    expected = torchvision.models.get_model_weights(name).DEFAULT.transforms()
+    size, mean, std = expected.crop_size[0], tuple(expected.mean), tuple(expected.std)
+    return PretrainedFeatures(net, size, mean, std)
 
 
 def build_timm(name: str, path: Path) -> PretrainedFeatures:
-    """Read a timm classifier and take off its last layer.
+    """Return a timm classifier with the weights of a file, without its last layer.
 
     Raises:
         UserError: if the file is not there, or a key is missing, unknown or misshapen.

@@ -1,15 +1,15 @@
-"""What a number was computed with, so that it can be computed again."""
+"""Provenance of a metric: the network and weights it was computed with."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Provenance(BaseModel):
-    """Which network was used: figures of different networks or resize rules do not compare."""
+    """Which network was used; metrics of different networks or resize rules are not comparable."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    dimension: int | None  # D; None for a distance
+    dimension: int | None  # D of its features; None for a distance
     weights_sha256: str
-    resize: str
-    seen: str | None = None  # of a classifier: whether it was trained on the source images
+    resize: str  # how images are resized to its input, in words
+    seen: str | None = None  # of a classifier: whether the source images were in its training data

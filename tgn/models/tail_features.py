@@ -1,4 +1,4 @@
-"""The frozen tail net's view of images, and what of it a generator is held to."""
+"""Features and logits of the frozen tail net, which guide the training of a generator."""
 
 from typing import NamedTuple
 
@@ -17,41 +17,45 @@ REFERENCE_PAIRS = 512
 SAMPLED_IMAGES = 512
 
 
-class View(NamedTuple):
+class TailNetOutput(NamedTuple):
     """What the tail net says of a batch of images."""
 
     logits: Tensor  # [B, C]
     stages: list[Tensor]  # each [B, D_i, h_i, w_i]; the last are the tail features
 
-    def part(self, rows: slice) -> "View":
+    def part(self, rows: slice) -> "TailNetOutput":
         """Return the view of some of the images."""
-        return View(self.logits[rows], [stage[rows] for stage in self.stages])
+        return TailNetOutput(self.logits[rows], [stage[rows] for stage in self.stages])
 
 
-class Critic(nn.Module):
+class FrozenTailNet(nn.Module):
     """Tail net, frozen and in eval for good (also when a parent is put into train mode)."""
 
     def __init__(self, tail_net: TappedNet) -> None:
         super().__init__()
         self.tail_net = tail_net.eval().requires_grad_(False)
 
-    def train(self, mode: bool = True) -> "Critic":
+    def train(self, mode: bool = True) -> "FrozenTailNet":
         """Stay in eval: batch norm must not learn from generated images."""
         return super().train(False)
 
-    def forward(self, images_pm1: Tensor) -> View:
-        """Look at images [B, bands, H, W], resized to what the tail net was trained on."""
+    def forward(self, images_pm1: Tensor) -> TailNetOutput:
+        """Return the outputs for images [B, bands, H, W], resized to the tail net's input size."""
         side = self.tail_net.facts.size
         if images_pm1.shape[-1] != side:
             images_pm1 = nn.functional.interpolate(
                 images_pm1, size=(side, side), mode="bilinear", antialias=True
             )
         logits, stages = self.tail_net.with_stages(images_pm1)
-        return View(logits, stages[1:] or stages)  # the stem's edges cost most and say least
+        return TailNetOutput(
+            logits, stages[1:] or stages
+        )  # the stem's edges cost most and say least
 
 
 @torch.no_grad()
-def within_class_distance(critic: Critic, images: ImageSet, device: Device, seed: int) -> float:
+def within_class_distance(
+    tail_net_features: FrozenTailNet, images: ImageSet, device: Device, seed: int
+) -> float:
     """Return the mean perceptual distance of two real images of one class, over random pairs."""
     draw = generator(seed, "reference pairs")
     first = torch.randint(len(images), (REFERENCE_PAIRS,), generator=draw)
@@ -59,14 +63,17 @@ def within_class_distance(critic: Critic, images: ImageSet, device: Device, seed
     pairs = (first != second).nonzero().flatten()
     distances = []
     for rows in pairs.split(128):
-        views = [critic(to_pm1(device.put(images.batch(side[rows])))) for side in (first, second)]
+        views = [
+            tail_net_features(to_pm1(device.put(images.batch(side[rows]))))
+            for side in (first, second)
+        ]
         distances.append(perceptual_distance(views[0].stages, views[1].stages))
     return float(torch.cat(distances).mean())
 
 
 @torch.no_grad()
-def some_features(
-    critic: Critic, images: ImageSet, device: Device, seed: int
+def sample_tail_features(
+    tail_net_features: FrozenTailNet, images: ImageSet, device: Device, seed: int
 ) -> tuple[Tensor, Tensor]:
     """Return tail features of up to 512 random images, each turned at random, and their classes.
 
@@ -84,7 +91,7 @@ def some_features(
     rows = rows[torch.randperm(len(rows), generator=draw)]
     codes = torch.randint(SYMMETRIES, (len(rows),), generator=draw)
     views = [
-        critic(random_dihedral(to_pm1(device.put(images.batch(part))), code))
+        tail_net_features(random_dihedral(to_pm1(device.put(images.batch(part))), code))
         for part, code in zip(rows.split(128), codes.split(128), strict=True)
     ]
     return torch.cat([view.stages[-1].cpu() for view in views]), images.labels[rows]

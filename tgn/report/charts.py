@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 
 from tgn.data.split import Split
 
-HEAD_COLOUR, TAIL_COLOUR, NEW_COLOUR = "#4c72b0", "#dd8452", "#f3c9a5"
+HEAD_COLOUR, TAIL_COLOUR, GENERATED_COLOUR = "#4c72b0", "#dd8452", "#f3c9a5"
 RECIPE_COLOURS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3")
-PANELS_A_ROW = 3
+PANELS_PER_ROW = 3
 
 
 def class_histogram(split: Split, generated: Mapping[str, int]) -> bytes:
-    """Bars of real training images a class, with the generated ones stacked on."""
+    """Return bars of the real training images of each class, with generated ones stacked on."""
     real = [entry.train + entry.val for entry in split.classes]
     new = [generated.get(entry.folder, 0) for entry in split.classes]
     places = range(len(real))
@@ -23,7 +23,7 @@ def class_histogram(split: Split, generated: Mapping[str, int]) -> bytes:
     figure = Figure(figsize=(7.5, 1.1 + 0.27 * len(real)), layout="constrained")
     axes = figure.subplots()
     axes.barh(places, real, color=colours, label="real (blue: head, orange: tail)")
-    axes.barh(places, new, left=real, color=NEW_COLOUR, hatch="//", label="generated")
+    axes.barh(places, new, left=real, color=GENERATED_COLOUR, hatch="//", label="generated")
     axes.set_yticks(places, [_plain(name) for name in split.names], fontsize=8)
     axes.invert_yaxis()
     axes.set_xlabel("training images")
@@ -33,7 +33,7 @@ def class_histogram(split: Split, generated: Mapping[str, int]) -> bytes:
 
 
 def class_accuracies(by_recipe: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes:
-    """Points of each class's accuracy, a colour a recipe; hollow without generated images.
+    """Return points of each class's accuracy, a colour per recipe; hollow without generated images.
 
     Args:
         by_recipe: recipe to its classes in order, each with ``name``, ``train`` and ``accuracy``.
@@ -69,13 +69,13 @@ def class_accuracies(by_recipe: Mapping[str, Sequence[Mapping[str, Any]]]) -> by
 
 
 def training_curves(rows: Sequence[Mapping[str, float]]) -> bytes | None:
-    """One small panel a logged term over the steps; None if there is nothing to draw."""
+    """Return one panel per logged term over the steps; None if nothing was logged."""
     names = [name for name in dict.fromkeys(key for row in rows for key in row) if name != "step"]
     if not names:
         return None
-    lines = math.ceil(len(names) / PANELS_A_ROW)
+    lines = math.ceil(len(names) / PANELS_PER_ROW)
     figure = Figure(figsize=(8.5, 1.7 * lines), layout="constrained")
-    panels = figure.subplots(lines, PANELS_A_ROW, squeeze=False).flatten()
+    panels = figure.subplots(lines, PANELS_PER_ROW, squeeze=False).flatten()
     for axes, name in zip(panels, names, strict=False):
         points = [(row["step"], row[name]) for row in rows if name in row]
         axes.plot(*zip(*points, strict=True), linewidth=1.2, color=HEAD_COLOUR)
@@ -88,7 +88,7 @@ def training_curves(rows: Sequence[Mapping[str, float]]) -> bytes | None:
 
 
 def _plain(text: str) -> str:
-    """Keep matplotlib from reading a name as a formula."""
+    """Return a name that matplotlib does not read as a formula."""
     return text[:28].replace("$", r"\$")
 
 

@@ -1,4 +1,4 @@
-"""Writing the page."""
+"""Rendering of the report page."""
 
 from pathlib import Path
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tgn.data.runs import Run
-from tgn.report.facts import gather
+from tgn.report.contents import collect_contents
 from tgn.runtime.files import write_text
 
 
 def write_report(run: Run) -> Path:
-    """Write ``report.html`` of a run: one file, no script, no request to anywhere.
+    """Write ``report.html`` of a run: one file without scripts or references to other files.
 
     Returns:
         The path of the page.
@@ -20,8 +20,8 @@ def write_report(run: Run) -> Path:
         loader=PackageLoader("tgn.report", "."), autoescape=True, undefined=StrictUndefined
     )
     environment.filters |= {"percent": percent, "number": number}
-    page = environment.get_template("report.html.j2").render(gather(run))
-    path = run.path / "report.html"
+    page = environment.get_template("report.html.j2").render(collect_contents(run))
+    path = run.report_file
     write_text(path, page)
     return path
 

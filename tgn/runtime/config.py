@@ -54,25 +54,9 @@ class Settings(BaseModel):
             for name, value in found.items()
         }
 
-    @classmethod
-    def help_text(cls) -> str:
-        """Return the keys and defaults that ``--set`` takes, for ``--help``."""
-        keys = ", ".join(f"{name}={value}" for name, value, _ in _flat(cls()))
-        return f"Settings for --set and --config (--dry-run explains them): {keys}"
-
     def explained(self) -> str:
         """Return the resolved settings as YAML, each with its meaning as a comment."""
         return "\n".join(_lines(self))
-
-
-def _flat(settings: Settings, prefix: str = "") -> Iterator[tuple[str, Any, str | None]]:
-    """Yield (dotted name, value, meaning) of every single setting."""
-    for name, field in type(settings).model_fields.items():
-        value = getattr(settings, name)
-        if isinstance(value, Settings):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value, field.description
 
 
 def _lines(settings: Settings, indent: str = "") -> Iterator[str]:

@@ -1,55 +1,22 @@
-"""How both commands speak: progress on stderr, results on stdout, errors in one line."""
+"""The terminal: results on stdout, progress on stderr, errors in one line, exit codes."""
 
 import errno
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from tgn.runtime.config import Settings
 from tgn.runtime.errors import TgnError
 
 WIDE = 160  # columns for tables that go to a file or a pipe
 
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
-
-ConfigOption = Annotated[
-    str | None, typer.Option("--config", help="YAML file of settings (key: value).")
-]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="One setting, key=value; may be repeated.")
-]
-SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of everything random.")]
-DeviceOption = Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")]
-RunOption = Annotated[str | None, typer.Option("--run", help="Run name; default: the last run.")]
-DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Check everything, show the plan, do nothing.")
-]
-ResumeOption = Annotated[
-    bool, typer.Option("--resume/--no-resume", help="Continue a stopped job, or start anew.")
-]
-
-SettingsT = TypeVar("SettingsT", bound=Settings)
-
-
-def settings_of(
-    cls: type[SettingsT], config: str | None, set_: list[str] | None, **flags: Any
-) -> SettingsT:
-    """Return the settings of a verb from ``--config``, ``--set`` and its own options."""
-    return cls.resolve(Path(config) if config else None, set_ or (), **flags)
-
-
-def show_plan(settings: Settings, what: str) -> NoReturn:
-    """Show what a dry run would do, and end."""
-    out.print(f"would do: {what}\n{settings.explained()}", markup=False)
-    raise typer.Exit
 
 
 class TerminalProgress:
@@ -96,9 +63,9 @@ class TerminalProgress:
 
 
 def run_app(app: Callable[..., Any]) -> None:
-    """Run a typer app; known errors become one line and exit 2, Ctrl-C 130, our bugs 1."""
+    """Run a typer app and exit: known errors become one line and 2, Ctrl-C 130, our bugs 1."""
     try:
-        app(standalone_mode=False)
+        sys.exit(app(standalone_mode=False))  # the code of typer.Exit, None after a verb's end
     except typer.Exit as end:
         sys.exit(end.exit_code)
     except (typer.Abort, KeyboardInterrupt):

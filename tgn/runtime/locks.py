@@ -13,7 +13,7 @@ LOCK = ".lock"
 
 
 @contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
+def exclusive_writer(folder: Path) -> Iterator[None]:
     """Keep every other process out of a folder; the lock ends with its process, however it dies.
 
     What a killed writer has left half-written there, or one folder below, is deleted.

@@ -1,4 +1,4 @@
-"""What long work tells the one who waits; who shows it is decided by the command."""
+"""Progress of long work; the command decides how it is shown."""
 
 from typing import Protocol
 
@@ -17,7 +17,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """A progress nobody looks at: tests, and the other processes of a launch."""
+    """Shows nothing: for tests, and for all but the main process of a launch."""
 
     def start(self, title: str, total: int, done: int = 0) -> None:
         """Do nothing."""

@@ -17,7 +17,7 @@ class ComputeSettings(Settings):
 
 
 class LoopSettings(Settings):
-    """How long to train and how often to look up."""
+    """Length of a training, and how often it is logged and saved."""
 
     steps: int = Field(1000, ge=1, description="optimisation steps")
     log_every: int = Field(20, ge=1, description="steps between lines of metrics.jsonl")

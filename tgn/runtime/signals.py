@@ -16,23 +16,23 @@ def stops_between_steps() -> Iterator[Callable[[], None]]:
     A second one ends the process at once: nothing may then be saved of a step that is half done.
     Python tells the main thread only, so elsewhere signals are as they were.
     """
-    told: list[int] = []
+    received: list[int] = []
 
     def note(number: int, _: Any) -> None:
-        if told:
+        if received:
             raise SystemExit(128 + number)
-        told.append(number)
+        received.append(number)
 
-    def stop_if_told() -> None:
-        if told:
+    def stop_if_received() -> None:
+        if received:
             raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
-        yield stop_if_told
+        yield stop_if_received
         return
     before = {number: signal.signal(number, note) for number in STOPS}
     try:
-        yield stop_if_told
+        yield stop_if_received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

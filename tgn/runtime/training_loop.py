@@ -21,7 +21,7 @@ from tgn.runtime.errors import (
     UserError,
 )
 from tgn.runtime.files import read_json_lines, write_text
-from tgn.runtime.locks import only_writer
+from tgn.runtime.locks import exclusive_writer
 from tgn.runtime.progress import Progress, Silent
 from tgn.runtime.seeds import seed_of
 from tgn.runtime.settings import LoopSettings
@@ -96,7 +96,7 @@ def run_steps(
 
     Every step's randomness is seeded by (seed, step), so N + M steps equal N steps, a resume and
     M more. A checkpoint is written every ``save_every`` steps, and after the step in which the
-    process is interrupted (Ctrl-C) or told to end (SIGTERM).
+    process is interrupted (Ctrl-C) or asked to end (SIGTERM).
 
     Args:
         trainer: does the steps.
@@ -111,7 +111,7 @@ def run_steps(
         LostProcessError: if another process of the job is gone.
         UserError: if another process trains there, or the checkpoint is of something else.
     """
-    alone = only_writer(job.directory) if job.device.is_main else nullcontext()
+    alone = exclusive_writer(job.directory) if job.device.is_main else nullcontext()
     with alone, _clear_about_lost_processes(job), stops_between_steps() as stop_if_told:
         _run_steps(trainer, settings, job, title, after_step, stop_if_told)
 

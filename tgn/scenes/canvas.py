@@ -1,4 +1,4 @@
-"""The sheet that shapes are painted on: blending, cast shadows, edges without stairs."""
+"""The canvas that shapes are painted on: blending, cast shadows, antialiased edges."""
 
 import math
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Pose:
     scale: float
 
     def child(self, u: float, v: float, angle_rad: float = 0.0, scale: float = 1.0) -> "Pose":
-        """The pose of a part that lies at (u, v), turned and scaled within this pose."""
+        """Return the pose of a part that lies at (u, v), turned and scaled within this pose."""
         cosine, sine = math.cos(self.angle_rad), math.sin(self.angle_rad)
         x = self.x + self.scale * (u * cosine - v * sine)
         y = self.y + self.scale * (u * sine + v * cosine)
@@ -39,7 +39,7 @@ class Pose:
 
 
 class Canvas:
-    """A square picture with several samples a pixel and one sun.
+    """A square image with several samples per pixel and one sun.
 
     Args:
         size: side of the chip in pixels.
@@ -52,22 +52,22 @@ class Canvas:
         self.side = size * self.samples
         self.pixels: Paint = np.zeros((3, self.side, self.side), np.float32)
         self.heights: Field = np.zeros((self.side, self.side), np.float32)
-        """How high what stands on the ground is, in chip units, [side, side]."""
+        """Height of objects above the ground, in chip units, [side, side]."""
         self._axis = (np.arange(self.side, dtype=np.float32) + 0.5) * (2.0 / self.side) - 1.0
         direction = rng.uniform(0.0, 2.0 * math.pi)
         length = rng.uniform(0.35, 1.5)
         self.sun = (length * math.cos(direction), length * math.sin(direction))
-        """Where the shadow of a point falls, in chip units for one chip unit of height."""
+        """Offset of a point's shadow, in chip units for one chip unit of height."""
         self.shade = rng.uniform(0.35, 0.7) if rng.random() < 0.85 else rng.uniform(0.05, 0.2)
 
     def line(self, half_width: float, pose: Pose, pixels: float = 0.3) -> float:
-        """The half width a painted line needs so that it does not vanish in small chips."""
+        """Return the half width at which a painted line stays visible in small chips."""
         return max(half_width, pixels * (2.0 / self.size) / pose.scale)
 
     def fill(
         self, shape: Shape, pose: Pose, paint: Paint, opacity: float = 1.0, soft: float = 0.0
     ) -> None:
-        """Paints a shape.
+        """Paint a shape.
 
         Args:
             shape: what to paint, in its own coordinates.
@@ -87,7 +87,7 @@ class Canvas:
         patch += coverage * (source - patch)
 
     def cast(self, shape: Shape, pose: Pose, height: float) -> None:
-        """Darkens the ground where a shape this high (in its own units) keeps the sun off."""
+        """Cast the shadow of a shape of this height (in its own units) on the ground."""
         rise = height * pose.scale
         self._raise(shape, pose, rise)
         fallen = Pose(
@@ -107,12 +107,12 @@ class Canvas:
             np.maximum(below, coverage * np.float32(rise), out=below)
 
     def sunward(self, pose: Pose, length: float) -> tuple[float, float]:
-        """The step (u, v) of this length, in units of the shape, that leads towards the sun."""
+        """Return the step (u, v) of this length, in units of the shape, towards the sun."""
         angle = math.atan2(-self.sun[1], -self.sun[0]) - pose.angle_rad
         return length * math.cos(angle), length * math.sin(angle)
 
     def shrunk(self) -> Paint:
-        """The chip, every pixel the mean of its samples; [3, size, size] in about [0, 1]."""
+        """Return the chip, each pixel the mean of its samples; [3, size, size], about [0, 1]."""
         blocks = self.pixels.reshape(3, self.size, self.samples, self.size, self.samples)
         return blocks.mean(axis=(2, 4))
 

@@ -1,4 +1,4 @@
-"""Colours of things seen from above."""
+"""Colours of objects in aerial images."""
 
 import numpy as np
 from numpy.random import Generator
@@ -43,12 +43,12 @@ VEHICLES: tuple[Rgb, ...] = (
 
 
 def solid(rng: Generator, *choices: Rgb, spread: float = 10.0) -> Paint:
-    """One of the colours, moved a little at random.
+    """Return one of the colours, changed a little at random.
 
     Args:
-        rng: picks and moves.
+        rng: of the choice and the change.
         choices: colours with parts 0..255.
-        spread: standard deviation of the move, 0..255 levels; most of it is common brightness.
+        spread: standard deviation of the change, 0..255 levels; most of it is common brightness.
 
     Returns:
         [3, 1, 1] in [0, 1].

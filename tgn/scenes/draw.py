@@ -1,4 +1,4 @@
-"""One chip of one class."""
+"""Draw one chip of one class, as a camera or a radar records it."""
 
 from collections.abc import Callable
 
@@ -7,18 +7,16 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from tgn.runtime.errors import UserError
+from tgn.scenes.camera import render_camera
 from tgn.scenes.canvas import Canvas
-from tgn.scenes.courts import draw_basketball_court, draw_tennis_court
-from tgn.scenes.craft import draw_aircraft, draw_ship
-from tgn.scenes.fields import draw_baseball_diamond, draw_ground_track_field
-from tgn.scenes.pavement import draw_roundabout, draw_runway
-from tgn.scenes.radar import radar_view
-from tgn.scenes.sensor import sense
-from tgn.scenes.vessels import draw_storage_tank, draw_swimming_pool
-from tgn.scenes.waterside import draw_bridge, draw_harbour
-
-SMALLEST_SIZE = 32
-"""Below this many pixels a court's lines or a boat cannot be told."""
+from tgn.scenes.objects.courts import draw_basketball_court, draw_tennis_court
+from tgn.scenes.objects.craft import draw_aircraft, draw_ship
+from tgn.scenes.objects.fields import draw_baseball_diamond, draw_ground_track_field
+from tgn.scenes.objects.pavement import draw_roundabout, draw_runway
+from tgn.scenes.objects.vessels import draw_storage_tank, draw_swimming_pool
+from tgn.scenes.objects.waterside import draw_bridge, draw_harbour
+from tgn.scenes.radar import render_radar
+from tgn.scenes.settings import SMALLEST_SIZE
 
 _DRAWERS: dict[str, Callable[[Canvas, Generator], None]] = {
     "aircraft": draw_aircraft,
@@ -40,31 +38,31 @@ CLASS_NAMES: tuple[str, ...] = tuple(_DRAWERS)
 
 
 def draw_chip(class_name: str, rng: Generator, size: int) -> NDArray[np.uint8]:
-    """Draws one aerial chip as a camera sees it: RGB bytes, [size, size, 3].
+    """Draw one aerial chip as a camera records it: RGB bytes, [size, size, 3].
 
     Arguments and errors are those of `paint_scene`.
     """
-    return sense(paint_scene(class_name, rng, size).shrunk(), rng)
+    return render_camera(paint_scene(class_name, rng, size).shrunk(), rng)
 
 
 def draw_pair(
     class_name: str, rng: Generator, radar_rng: Generator, size: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Draws one scene as camera and radar see it: RGB [size, size, 3], grey [size, size, 1].
+    """Draw one scene for both sensors: RGB [size, size, 3] and grey [size, size, 1], bytes.
 
-    The first is what `draw_chip` draws; ``radar_rng`` adds what only the radar does.
+    The first equals that of :func:`draw_chip`; ``radar_rng`` is of the radar image alone.
     """
     canvas = paint_scene(class_name, rng, size)
-    seen = radar_view(canvas, radar_rng)
-    return sense(canvas.shrunk(), rng), seen
+    seen = render_radar(canvas, radar_rng)
+    return render_camera(canvas.shrunk(), rng), seen
 
 
 def paint_scene(class_name: str, rng: Generator, size: int) -> Canvas:
-    """Paints one scene.
+    """Paint one scene.
 
     Args:
         class_name: one of CLASS_NAMES.
-        rng: the only source of chance; equal state gives equal bytes.
+        rng: the only source of randomness; equal state gives equal bytes.
         size: side in pixels, at least 32.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What lies under the objects: textures of land and water."""
+"""Textures of land and water, under the objects."""
 
 import math
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from tgn.scenes.noise import smooth_noise
 
 @dataclass(frozen=True)
 class Ground:
-    """Recipe of one texture.
+    """Parameters of one texture.
 
     Args:
         palette: three colours that patches of the ground take.
@@ -62,7 +62,7 @@ GROUNDS: dict[str, tuple[Ground, ...]] = {
 
 
 def _stripes(rng: Generator, side: int, strength: float) -> Paint:
-    """Parallel bright and dark stripes of random direction and width, [S, S] around 1."""
+    """Return parallel bright and dark stripes of random direction and width, [S, S] around 1."""
     axis = np.linspace(-1.0, 1.0, side, dtype=np.float32)
     angle, waves = rng.uniform(0.0, math.pi), rng.uniform(12.0, 42.0)
     phase = axis[None, :] * math.cos(angle) + axis[:, None] * math.sin(angle)
@@ -71,10 +71,10 @@ def _stripes(rng: Generator, side: int, strength: float) -> Paint:
 
 
 def texture(rng: Generator, side: int, kind: str) -> Paint:
-    """A random patch of one kind of ground.
+    """Return a random patch of one kind of ground.
 
     Args:
-        rng: draws variant, colours and noise.
+        rng: of variant, colours and noise.
         side: side of the patch in samples.
         kind: a key of GROUNDS.
 
@@ -96,7 +96,7 @@ def texture(rng: Generator, side: int, kind: str) -> Paint:
 
 
 def lay_ground(canvas: Canvas, rng: Generator, kinds: tuple[str, ...]) -> None:
-    """Covers the canvas with one of the kinds, often with a patch of a second one."""
+    """Cover the canvas with one of the kinds, often with a patch of a second one."""
     kind = kinds[int(rng.integers(len(kinds)))]
     canvas.pixels[:] = texture(rng, canvas.side, kind)
     if kind == "water" or rng.random() > 0.55:
@@ -109,7 +109,7 @@ def lay_ground(canvas: Canvas, rng: Generator, kinds: tuple[str, ...]) -> None:
 
 
 def lay_slabs(canvas: Canvas, rng: Generator, angle_rad: float) -> None:
-    """Scores the joints of concrete slabs into the whole canvas."""
+    """Draw the joints of concrete slabs into the whole canvas."""
     axis = np.linspace(-1.0, 1.0, canvas.side, dtype=np.float32)
     period, half_width = rng.uniform(0.18, 0.45), 0.4 / canvas.size
     depth = rng.uniform(0.05, 0.2)

@@ -1,4 +1,4 @@
-"""Smooth random fields for grounds, cloud shadows and wavy edges."""
+"""Smooth random fields for ground, cloud shadows and irregular edges."""
 
 from functools import lru_cache
 
@@ -11,7 +11,7 @@ from tgn.scenes.shapes import Field
 
 @lru_cache(maxsize=256)
 def _steps(side: int, cells: int) -> tuple[NDArray[np.intp], Field]:
-    """For every sample the grid cell it lies in and the eased way through that cell."""
+    """Return for every sample its grid cell and its eased position within the cell."""
     position = (np.arange(side) + 0.5) * (cells / side)
     cell = position.astype(np.intp)
     way = (position - cell).astype(np.float32)
@@ -19,7 +19,7 @@ def _steps(side: int, cells: int) -> tuple[NDArray[np.intp], Field]:
 
 
 def smooth_noise(rng: Generator, side: int, cells: int, cells_across: int = 0) -> Field:
-    """Value noise: random numbers on a coarse grid, eased in between.
+    """Return value noise: random numbers on a coarse grid, smoothly interpolated.
 
     Plain element-wise arithmetic, so that the bytes do not depend on a matrix library.
 

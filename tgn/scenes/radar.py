@@ -1,8 +1,8 @@
-"""The same scene as a side-looking radar would show it: one band, speckle, layover, shadow.
+"""A painted scene as a side-looking radar records it: one band, speckle, layover, shadow.
 
-A likeness for trying two-sensor methods, not a simulation: what scatters how is guessed from the
-colour. Effects after Oliver and Quegan, Understanding Synthetic Aperture Radar Images (2004),
-chapters 1 and 4.
+For trying two-sensor methods; not a physical simulation: scattering is guessed from the colour.
+Effects after Oliver and Quegan, Understanding Synthetic Aperture Radar Images (2004), chapters 1
+and 4.
 """
 
 import numpy as np
@@ -20,12 +20,12 @@ WALL = 5.0  # echo of a wall that faces the radar, for one column of height
 FLOOR_DB, RANGE_DB = -26.0, 34.0  # what is black, and how far above it is white
 
 
-def radar_view(canvas: Canvas, rng: Generator) -> NDArray[np.uint8]:
+def render_radar(canvas: Canvas, rng: Generator) -> NDArray[np.uint8]:
     """Turn a painted scene into a radar chip; the radar looks from left to right.
 
     Args:
         canvas: a scene with its heights.
-        rng: draws looks, speckle and gain; must not be the one that drew the scene.
+        rng: of looks, speckle and gain; must not be the one that painted the scene.
 
     Returns:
         Grey bytes, [S, S, 1].
@@ -44,7 +44,7 @@ def radar_view(canvas: Canvas, rng: Generator) -> NDArray[np.uint8]:
 
 
 def _scattering(pixels: Paint) -> Field:
-    """Echo of flat ground, [S, S]: water mirrors it away, plants scatter it, paving little."""
+    """Return the backscatter of flat ground, [S, S]: low on water, high on plants."""
     red, green, blue = pixels
     bright = pixels.mean(axis=0)
     plants = np.clip(4.0 * (green - np.maximum(red, blue)), 0.0, 1.0)
@@ -54,20 +54,20 @@ def _scattering(pixels: Paint) -> Field:
 
 
 def _lit(rise: Field) -> Field:
-    """1 where the radar sees the surface, 0 in the shadow of something higher to the left."""
+    """Return 1 where the radar sees the surface, 0 in the shadow of higher things to the left."""
     line = rise + SLOPE * np.arange(rise.shape[1], dtype=np.float32)
     highest = np.maximum.accumulate(line, axis=1)
     return (line >= highest - 1e-4).astype(np.float32)
 
 
 def _walls(rise: Field) -> Field:
-    """How steeply the surface rises away from the radar, [S, S]."""
+    """Return how steeply the surface rises away from the radar, [S, S]."""
     step = np.diff(rise, axis=1, prepend=rise[:, :1])
     return np.clip(step, 0.0, None)
 
 
 def _laid_over(echo: Field, rise: Field) -> Field:
-    """Add each echo where its travel time puts it: high things fall towards the radar."""
+    """Apply layover: echoes of high things arrive early and shift towards the radar."""
     side = echo.shape[1]
     column = np.arange(side)[None, :] - np.round(LAYOVER * rise).astype(np.int64)
     seen = np.zeros_like(echo)

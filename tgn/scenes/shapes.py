@@ -1,4 +1,4 @@
-"""Plane shapes as signed distance functions; knows no picture and no colour.
+"""Plane shapes as signed distance functions.
 
 A shape lives in its own coordinates (u forward, v to the right) with the origin near its middle.
 """
@@ -31,7 +31,7 @@ class Shape:
 
 
 def disc(radius: float, u: float = 0.0, v: float = 0.0) -> Shape:
-    """A disc around (u, v)."""
+    """Return a disc around (u, v)."""
 
     def distance(us: Field, vs: Field) -> Field:
         return np.sqrt((us - u) ** 2 + (vs - v) ** 2) - radius
@@ -40,7 +40,7 @@ def disc(radius: float, u: float = 0.0, v: float = 0.0) -> Shape:
 
 
 def ellipse(half_u: float, half_v: float, u: float = 0.0, v: float = 0.0) -> Shape:
-    """An ellipse around (u, v); the distance is right to first order near the rim."""
+    """Return an ellipse around (u, v); the distance is right to first order near the rim."""
 
     def distance(us: Field, vs: Field) -> Field:
         a, b = (us - u) / half_u, (vs - v) / half_v
@@ -52,7 +52,7 @@ def ellipse(half_u: float, half_v: float, u: float = 0.0, v: float = 0.0) -> Sha
 
 
 def box(half_u: float, half_v: float, u: float = 0.0, v: float = 0.0, corner: float = 0.0) -> Shape:
-    """A rectangle around (u, v), its corners rounded with radius `corner`."""
+    """Return a rectangle around (u, v), its corners rounded with radius `corner`."""
 
     def distance(us: Field, vs: Field) -> Field:
         du = np.abs(us - u) - (half_u - corner)
@@ -66,7 +66,7 @@ def box(half_u: float, half_v: float, u: float = 0.0, v: float = 0.0, corner: fl
 
 
 def capsule(start: Point, end: Point, half_width: float) -> Shape:
-    """A line from start to end with round ends."""
+    """Return a line from start to end with round ends."""
     along_u, along_v = end[0] - start[0], end[1] - start[1]
     length_squared = along_u**2 + along_v**2 + 1e-9
 
@@ -79,7 +79,7 @@ def capsule(start: Point, end: Point, half_width: float) -> Shape:
 
 
 def symmetric(half_outline: Sequence[Point]) -> Shape:
-    """A shape mirrored in the u axis, convex on either side of it.
+    """Return a shape mirrored in the u axis, convex on either side of it.
 
     Args:
         half_outline: points with v >= 0 from the front to the back of the shape.
@@ -101,7 +101,7 @@ def symmetric(half_outline: Sequence[Point]) -> Shape:
 
 
 def dashes(half_length: float, half_width: float, period: float, until: float) -> Shape:
-    """A broken line along the u axis, from -until to +until."""
+    """Return a dashed line along the u axis, from -until to +until."""
 
     def distance(us: Field, vs: Field) -> Field:
         du = np.abs(np.mod(us, period) - period / 2) - half_length
@@ -112,7 +112,7 @@ def dashes(half_length: float, half_width: float, period: float, until: float) -
 
 
 def union(*shapes: Shape) -> Shape:
-    """All points that lie in any of the shapes."""
+    """Return the union of the shapes."""
 
     def distance(us: Field, vs: Field) -> Field:
         result = shapes[0].distance(us, vs)
@@ -124,7 +124,7 @@ def union(*shapes: Shape) -> Shape:
 
 
 def common(first: Shape, second: Shape) -> Shape:
-    """All points that lie in both shapes."""
+    """Return the intersection of two shapes."""
 
     def distance(us: Field, vs: Field) -> Field:
         return np.maximum(first.distance(us, vs), second.distance(us, vs))
@@ -133,7 +133,7 @@ def common(first: Shape, second: Shape) -> Shape:
 
 
 def outline(shape: Shape, half_width: float) -> Shape:
-    """A line drawn along the rim of a shape."""
+    """Return a line along the rim of a shape."""
 
     def distance(us: Field, vs: Field) -> Field:
         return np.abs(shape.distance(us, vs)) - half_width
@@ -142,7 +142,7 @@ def outline(shape: Shape, half_width: float) -> Shape:
 
 
 def grown(shape: Shape, by: float) -> Shape:
-    """The shape with its rim moved outwards (inwards where `by` is negative)."""
+    """Return the shape with its rim moved outwards (inwards where `by` is negative)."""
 
     def distance(us: Field, vs: Field) -> Field:
         return shape.distance(us, vs) - by
@@ -151,5 +151,5 @@ def grown(shape: Shape, by: float) -> Shape:
 
 
 def ring(radius: float, half_width: float, u: float = 0.0, v: float = 0.0) -> Shape:
-    """A circular line around (u, v)."""
+    """Return a circular line around (u, v)."""
     return outline(disc(radius, u, v), half_width)

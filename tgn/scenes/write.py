@@ -1,4 +1,4 @@
-"""Writes the built-in data set as an ordinary image folder, whole or not at all."""
+"""Write the built-in data set as an image folder; an interrupted call is continued."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,36 +8,14 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.random import Generator
-from pydantic import Field
 
-from tgn.data.completion_record import SCENES, claim, finish
+from tgn.data.completion_record import SCENES, begin_writing, finish_writing
 from tgn.data.images import encode_image
 from tgn.data.splits.class_profiles import profile_counts
-from tgn.runtime.config import Settings
 from tgn.runtime.files import write_bytes
 from tgn.runtime.seeds import seed_of
-from tgn.scenes.draw import CLASS_NAMES, SMALLEST_SIZE, draw_chip, draw_pair
-
-Modality = Literal["eo", "sar", "eo,sar"]
-
-
-class ScenesSettings(Settings):
-    """What `tgn scenes` writes."""
-
-    size: int = Field(default=32, ge=SMALLEST_SIZE, le=1024, description="side of a chip in pixels")
-    seed: int = Field(default=0, ge=0, description="chips of another seed share no chip with these")
-    largest: int = Field(default=200, ge=1, description="training images of the largest class")
-    imbalance: float = Field(
-        default=20.0, ge=1.0, description="largest training count over smallest"
-    )
-    test_per_class: int = Field(default=50, ge=1, description="test images of every class")
-    profile: Literal["longtail", "balanced"] = Field(
-        default="longtail",
-        description="longtail: exponential, aircraft first; balanced: all the largest",
-    )
-    modality: Modality = Field(
-        default="eo", description="eo: camera; sar: radar; eo,sar: both, in folders of that name"
-    )
+from tgn.scenes.draw import CLASS_NAMES, draw_chip, draw_pair
+from tgn.scenes.settings import Modality, ScenesSettings
 
 
 @dataclass(frozen=True)
@@ -54,7 +32,7 @@ class SceneCounts:
 
 
 def count_scenes(settings: ScenesSettings) -> SceneCounts:
-    """Works out how many chips the settings ask for: n_k = largest * imbalance^(-k / (C - 1)).
+    """Return the number of chips of each class: n_k = largest * imbalance^(-k / (C - 1)).
 
     Raises:
         UserError: if the profile leaves a class without images.
@@ -69,7 +47,7 @@ def count_scenes(settings: ScenesSettings) -> SceneCounts:
 
 
 def chip_generator(settings: ScenesSettings, part: str, class_name: str, index: int) -> Generator:
-    """The stream of one chip, a fixed function of (seed, part, class, index, size)."""
+    """Return the generator of one chip, a fixed function of (seed, part, class, index, size)."""
     key = seed_of("scenes", settings.seed, part, class_name, index, settings.size)
     return np.random.default_rng(key)
 
@@ -77,34 +55,34 @@ def chip_generator(settings: ScenesSettings, part: str, class_name: str, index: 
 def write_scenes(
     out: Path, settings: ScenesSettings, progress: Callable[[int], None] | None = None
 ) -> SceneCounts:
-    """Writes OUT/train/<class>/NNNNN.png, OUT/test/<class>/NNNNN.png and OUT/scenes.json.
+    """Write OUT/train/<class>/NNNNN.png, OUT/test/<class>/NNNNN.png and OUT/scenes.json.
 
     With two sensors OUT/eo/train/... and OUT/sar/train/...; equal names are the same scene.
 
-    An interrupted call is continued by the same call: chips that are there are kept, and every
-    chip's bytes depend on its own key only.
+    An interrupted call is continued by the same call: existing chips are kept, and the bytes of
+    each chip depend on its own key only.
 
     Args:
         out: a folder that is new, empty, or was begun with the same settings.
         settings: what to write.
-        progress: told after every chip how many of `SceneCounts.total` are done.
+        progress: called after every chip with the number done, of `SceneCounts.total`.
 
     Returns:
         The number of chips of each class.
 
     Raises:
-        UserError: if OUT holds anything else, or the profile leaves a class empty.
+        UserError: if OUT holds anything else, or the profile leaves a class without images.
     """
     counts = count_scenes(settings)
     made_with = settings.model_dump(mode="json")
-    claim(out, SCENES, made_with)
+    begin_writing(out, SCENES, made_with)
     for done, (part, class_name, index) in enumerate(_chips(counts), start=1):
         files = _files(out, settings.modality, f"{part}/{class_name}/{index:05d}.png")
         if not all(file.exists() for file in files.values()):
             _write_scene(files, settings, part, class_name, index)
         if progress is not None:
             progress(done)
-    finish(out, SCENES, made_with)
+    finish_writing(out, SCENES, made_with)
     return counts
 
 

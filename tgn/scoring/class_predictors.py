@@ -1,4 +1,4 @@
-"""Who judges the class of a generated image: a classifier, its folds, or CLIP."""
+"""Networks that predict the class of a generated image: a classifier, its folds, or CLIP."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,20 +22,21 @@ from tgn.runtime.files import read_json, sha256_of
 from tgn.runtime.progress import Progress
 
 CHECKPOINT, METRICS = "classifier.safetensors", "metrics.json"
-SEEN = "trained on the source images: agreement is flattered"
-NOT_SEEN = "folds: no image is judged by a net that was trained on its source"
-UNKNOWN = "not trained by this run: whether it knows the source images is not recorded"
+SEEN = "trained on the source images: agreement is biased upwards"
+NOT_SEEN = "folds: each image is classified by a net that was not trained on its source"
+UNKNOWN = "not trained by this run: whether it was trained on the source images is unknown"
+CLIP_REMEDY = "use --set clip=ARCH:/path/to/file, or leave clip out"
 
 
 @dataclass(frozen=True)
-class ClassifierJudge:
-    """One classifier, or several of which each judges its own part.
+class ClassPredictor:
+    """A classifier, or the classifiers of several folds.
 
     Attributes:
-        networks: bytes to logits, at least one.
-        fold_of: source file to the number of its network; a file that is not there goes to 0.
+        networks: uint8 images to logits, one for each fold.
+        fold_of: source file to the number of the network that classifies its images; 0 for others.
         weights_sha256: of the file, or of all files.
-        seen: what is known about whether it was trained on the source images.
+        seen: whether it was trained on the source images, in words.
     """
 
     networks: tuple[ClassLogits, ...]
@@ -45,7 +46,7 @@ class ClassifierJudge:
 
     @property
     def provenance(self) -> Provenance:
-        """What it is, for the result."""
+        """Return the network, its weights and its resize rule, for a result file."""
         first = self.networks[0]
         return Provenance(
             name=first.arch,
@@ -63,82 +64,90 @@ class ClassifierJudge:
         device: Device,
         progress: Progress,
     ) -> Tensor:
-        """Class probabilities of a set.
+        """Return the class probabilities of a set.
 
         Args:
             images: N images.
             sources: the source file of each, as the split names it.
-            folders: class folders in the order of the wanted class indices.
+            folders: class folders in the order of the labels.
             device: where to compute.
-            progress: told of every batch.
+            progress: advanced after every batch.
 
         Returns:
             [N, C + 1]; the last column is the sum over classes that are not in ``folders``.
 
         Raises:
-            UserError: if it does not know a class that the set holds.
+            UserError: if it was not trained on a class of the set.
         """
         progress.start("classifier agreement", len(images))
         fold = torch.tensor([self.fold_of.get(source, 0) for source in sources])
-        found = torch.zeros(len(images), len(folders) + 1)
+        probabilities = torch.zeros(len(images), len(folders) + 1)
         for number, network in enumerate(self.networks):
             rows = (fold == number).nonzero().flatten()
             if len(rows):
                 part = images.subset(rows)
-                place = _places(network.folders, folders, part)
-                known = apply_network(network, part, device, progress).softmax(dim=1)
-                found[rows] = found[rows].index_add(1, place, known)
-        return found
+                columns = _columns(network.folders, folders, part)
+                given = apply_network(network, part, device, progress).softmax(dim=1)
+                probabilities[rows] = probabilities[rows].index_add(1, columns, given)
+        return probabilities
 
 
 @dataclass(frozen=True)
-class ClipJudge:
-    """A CLIP with the prompts of the run's classes."""
+class ClipPredictor:
+    """A CLIP with the prompts of the classes: a zero-shot classifier, and its image encoder."""
 
     guide: ClipGuide
     extractor: Extractor
 
 
-def own_classifier(run: Run) -> Path | None:
-    """Return the run's newest classifier, or folder of folds, that saw real images only."""
-    root = run.path / "classify"
+def newest_classifier(run: Run) -> Path | None:
+    """Return the run's newest classifier, or folder of folds, trained on real images only."""
+    root = run.classifiers
     folds = [path.parent for path in root.glob(f"*/{FOLDS}")]
     single = [
         path.with_name(CHECKPOINT)
         for path in root.glob(f"*/{METRICS}")
         if path.with_name(CHECKPOINT).is_file() and not read_json(path).get("generated_images")
     ]
-    # Folds are the better judges, whenever they were trained.
-    for found in (folds, single):
-        if found:
-            return max(found, key=lambda path: path.stat().st_mtime_ns)
+    # Folds are unbiased: they come first, whenever they were trained.
+    for candidates in (folds, single):
+        if candidates:
+            return max(candidates, key=lambda path: path.stat().st_mtime_ns)
     return None
 
 
-def load_classifier_judge(path: Path, run: Run) -> ClassifierJudge:
+def load_class_predictor(path: Path, run: Run | None) -> ClassPredictor:
     """Load a checkpoint, or a folder that ``classify train --folds`` wrote.
 
+    Args:
+        path: the checkpoint or folder.
+        run: the run of the images, if any: a checkpoint within it was trained on their sources.
+
     Raises:
-        UserError: if nothing usable is there.
+        UserError: if the path is neither.
     """
     if path.is_dir():
         return _folded(path)
-    inside = path.resolve().is_relative_to(run.path.resolve())
+    inside = run is not None and path.resolve().is_relative_to(run.path.resolve())
     network = ClassLogits(load_classifier(path))
-    return ClassifierJudge((network,), {}, sha256_of(path), SEEN if inside else UNKNOWN)
+    return ClassPredictor((network,), {}, sha256_of(path), SEEN if inside else UNKNOWN)
 
 
-def load_clip_judge(spec: str, names: list[str]) -> ClipJudge:
+def load_clip_predictor(spec: str, names: Sequence[str]) -> ClipPredictor:
     """Load a CLIP through open_clip, with the prompts of the classes.
+
+    Args:
+        spec: ``ARCH:FILE`` or ``ARCH:TAG``.
+        names: of the classes, in the order of their labels.
 
     Raises:
         UserError: for an unknown architecture or weights that cannot be had.
     """
-    guide = load_clip(spec, prompts_of(names)).freeze()
-    return ClipJudge(guide, clip_extractor(spec, guide))
+    guide = load_clip(spec, prompts_of(names), CLIP_REMEDY).freeze()
+    return ClipPredictor(guide, clip_extractor(spec, guide))
 
 
-def _folded(folder: Path) -> ClassifierJudge:
+def _folded(folder: Path) -> ClassPredictor:
     if not (folder / FOLDS).is_file():
         raise NotFoundError(
             f"{folder} has no {FOLDS}; give a checkpoint file or what classify train --folds wrote"
@@ -147,16 +156,16 @@ def _folded(folder: Path) -> ClassifierJudge:
     files = [folds.directory(folder, k) / CHECKPOINT for k in range(folds.count)]
     networks = tuple(ClassLogits(load_classifier(file)) for file in files)
     hashes = " ".join(sha256_of(file) for file in files)
-    return ClassifierJudge(networks, folds.fold_of, hashes, NOT_SEEN)
+    return ClassPredictor(networks, folds.fold_of, hashes, NOT_SEEN)
 
 
-def _places(known: Sequence[str], folders: Sequence[str], images: ImageSet) -> Tensor:
-    """The index in ``folders`` of each class a classifier knows, their number for others, [C]."""
+def _columns(known: Sequence[str], folders: Sequence[str], images: ImageSet) -> Tensor:
+    """Return the index in ``folders`` of each known class, [C]; their number for others."""
     needed = {folders[k] for k in torch.unique(images.labels).tolist()}
     if unknown := sorted(needed - set(known)):
         raise UserError(
             f"the classifier does not know the classes {', '.join(unknown)}; it knows: "
-            f"{', '.join(known)}; give one trained on this run: --set classifier=FILE"
+            f"{', '.join(known)}; give one trained on these classes: --set classifier=FILE"
         )
     index_of = {folder: k for k, folder in enumerate(folders)}
     return torch.tensor([index_of.get(folder, len(folders)) for folder in known])

@@ -1,4 +1,4 @@
-"""The classification accuracy score: read from what ``classify compare`` measured."""
+"""The classification accuracy score, read from the results of ``classify compare``."""
 
 from pathlib import Path
 from typing import Any
@@ -12,23 +12,25 @@ REMEDY = f"classify compare --recipes {REAL},{GENERATED} (with this folder as --
 
 
 def with_accuracy(scores: Scores, compare_json: Path, images: str) -> Scores:
-    """Add the classification accuracy score (Ravuri and Vinyals 2019, arXiv 1905.10887).
+    """Return the scores with the classification accuracy score added.
 
     Args:
         scores: of the images in ``folder``.
-        compare_json: what ``classify compare`` wrote; need not be there.
-        images: fingerprint of the scored images; another one than was compared has no score yet.
+        compare_json: the result of ``classify compare``; need not exist.
+        images: fingerprint of the scored images; without a comparison of these there is no score.
+
+    Source: Ravuri and Vinyals 2019 (arXiv 1905.10887).
     """
-    found = read_json(compare_json) if compare_json.is_file() else {"recipes": {}}
-    recipes = found["recipes"]
-    same = found.get("generated_sha256") == images
+    comparison = read_json(compare_json) if compare_json.is_file() else {"recipes": {}}
+    recipes = comparison["recipes"]
+    same = comparison.get("generated_sha256") == images
     if not (same and REAL in recipes and GENERATED in recipes):
         missing = {**scores.not_computed, NAME: REMEDY}
         return scores.model_copy(update={"not_computed": missing})
     accuracy = AccuracyScore(
         generated=_estimate(recipes[GENERATED]["tail"]),
         real=_estimate(recipes[REAL]["tail"]),
-        seeds=found["seeds"],
+        seeds=comparison["seeds"],
     )
     return scores.model_copy(update={NAME: accuracy})
 

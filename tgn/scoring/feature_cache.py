@@ -1,4 +1,4 @@
-"""Features kept on disk, found again by the content of images and weights."""
+"""A cache of features on disk, keyed by the content of images and weights."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tgn.data.image_set import ImageSet
-from tgn.data.shards import digest_of
+from tgn.data.shards import member_sha256
 from tgn.models.extractors import Extractor
 from tgn.runtime.checkpoints import load_weights, save_weights
 from tgn.runtime.devices import Device
@@ -19,12 +19,12 @@ HASH_THREADS = 4
 
 
 class FeatureCache:
-    """A folder of feature tables; deleting it costs time and nothing else.
+    """A folder of feature tables; it may be deleted at any time.
 
     Args:
-        folder: where the tables lie; None keeps nothing.
+        folder: of the tables; None caches nothing.
         device: where networks compute.
-        progress: told of every batch that had to be computed.
+        progress: advanced after every batch that had to be computed.
     """
 
     def __init__(self, folder: Path | None, device: Device, progress: Progress) -> None:
@@ -32,13 +32,13 @@ class FeatureCache:
         self._hashes: dict[Path, str] = {}
 
     def features(self, extractor: Extractor, images: ImageSet) -> Tensor:
-        """Features of a whole set, float32 [N, D], on the CPU."""
+        """Return the features of a whole set, float32 [N, D], on the CPU."""
         if self.folder is None:
             return extractor.features(images, self.device, self.progress)
         path = self.folder / f"{self._key(extractor, images)}.safetensors"
-        is_there = path.is_file()
-        self.device.wait()  # until all processes have looked: they must agree
-        if is_there:
+        is_cached = path.is_file()
+        self.device.wait()  # all processes check before one writes: they must agree
+        if is_cached:
             return load_weights(path)["features"]
         features = extractor.features(images, self.device, self.progress)
         if self.device.is_main:
@@ -46,18 +46,18 @@ class FeatureCache:
         return features
 
     def _key(self, extractor: Extractor, images: ImageSet) -> str:
-        made_by = (
+        computed_with = (
             extractor.name,
             extractor.weights_sha256,
             extractor.network.resize_rule,
             f"{images.size} px, {images.bands} bands",
             torch.__version__,  # another version may round differently
         )
-        lines = [*made_by, *self._file_hashes(images.files)]
+        lines = [*computed_with, *self._file_hashes(images.files)]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def _file_hashes(self, files: Sequence[Path]) -> list[str]:
         new = [file for file in dict.fromkeys(files) if file not in self._hashes]
         with ThreadPoolExecutor(HASH_THREADS) as pool:
-            self._hashes.update(zip(new, pool.map(digest_of, new), strict=True))
+            self._hashes.update(zip(new, pool.map(member_sha256, new), strict=True))
         return [self._hashes[file] for file in files]

@@ -1,4 +1,4 @@
-"""LPIPS from a backbone file on this disk, and the variety of image sets measured with it."""
+"""LPIPS (learned perceptual image patch similarity) from a backbone file on this disk."""
 
 import warnings
 from collections.abc import Mapping
@@ -11,18 +11,18 @@ from torch import Tensor, nn
 
 from tgn.data.image_set import ImageSet
 from tgn.data.images import to_pm1
-from tgn.metrics.diversity import PairDistances, pair_distances
+from tgn.metrics.pair_diversity import PairDistances, pair_distances
 from tgn.models.provenance import Provenance
 from tgn.runtime.checkpoints import load_strictly, load_weights
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import sha256_of
 
 BACKBONES = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
-"""What lpips calls a backbone, and torchvision's name of the network whose file it needs."""
+"""From the lpips name of a backbone to torchvision's name of the network whose file it needs."""
 
 
 @dataclass(frozen=True)
-class Perceptual:
+class LpipsDistance:
     """An LPIPS network and where its weights come from.
 
     Attributes:
@@ -37,7 +37,7 @@ class Perceptual:
 
     @property
     def provenance(self) -> Provenance:
-        """What it is, for the result."""
+        """Return the network, its weights and its resize rule, for a result file."""
         return Provenance(
             name=f"lpips 0.1 {self.name}",
             dimension=None,
@@ -47,7 +47,7 @@ class Perceptual:
 
     @torch.inference_mode()
     def distance(self, first_u8: Tensor, second_u8: Tensor) -> Tensor:
-        """LPIPS of image pairs.
+        """Return the LPIPS distance of image pairs.
 
         Args:
             first_u8: [B, bands, H, W], 3 bands or 1.
@@ -65,13 +65,13 @@ class Perceptual:
     def pair_distances(
         self, images: ImageSet, rows: Tensor, seed: int, max_pairs: int = 500
     ) -> PairDistances:
-        """LPIPS of random pairs of a set's images.
+        """Return LPIPS distances of random pairs of a set.
 
         Args:
             images: the set.
             rows: which images, int64 [N], N >= 2.
             seed: of the pairs.
-            max_pairs: most pairs measured.
+            max_pairs: most pairs computed.
         """
         return pair_distances(
             len(rows),
@@ -82,7 +82,7 @@ class Perceptual:
         )
 
 
-def load_perceptual(spec: str) -> Perceptual:
+def load_lpips(spec: str) -> LpipsDistance:
     """Build LPIPS from ``name:/path/to/backbone``.
 
     Args:
@@ -101,11 +101,11 @@ def load_perceptual(spec: str) -> Perceptual:
         raise UserError(f"LPIPS got {spec!r}, expected one of {choices}")
     path = Path(file)
     weights = load_weights(path)
-    return Perceptual(name, sha256_of(path), build_lpips(name, weights, str(path)))
+    return LpipsDistance(name, sha256_of(path), build_lpips(name, weights, str(path)))
 
 
 def build_lpips(name: str, backbone: Mapping[str, Tensor], source: str) -> nn.Module:
-    """Join lpips' own linear layers (they ship in its wheel) and given backbone weights.
+    """Return LPIPS of given backbone weights and the linear layers that ship with lpips.
 
     Args:
         name: a key of :data:`BACKBONES`.
@@ -121,7 +121,7 @@ def build_lpips(name: str, backbone: Mapping[str, Tensor], source: str) -> nn.Mo
     Source: Zhang et al. 2018, "The unreasonable effectiveness of deep features".
     """
     with warnings.catch_warnings():
-        # lpips still says pretrained=False where torchvision wants weights=None.
+        # lpips still passes pretrained=False where torchvision expects weights=None.
         warnings.simplefilter("ignore", UserWarning)
         net = lpips.LPIPS(net=name, pnet_rand=True, verbose=False)
     slot_of = {_torchvision_key(slot): slot for slot in net.net.state_dict()}

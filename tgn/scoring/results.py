@@ -1,4 +1,4 @@
-"""What a scoring found, as it is written to JSON and shown in a table."""
+"""The result of a scoring, as it is written to JSON and shown in a table."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ class _Record(BaseModel):
 
 
 class Estimate(_Record):
-    """A figure with its 95% bootstrap interval; no ends where there is no honest one."""
+    """A metric with its 95% bootstrap interval; no ends where there is no valid one."""
 
     value: float
     low: float | None = None
@@ -31,7 +31,9 @@ class KernelScore(_Record):
 class DiversityScore(_Record):
     """Mean distance of pairs within a class; None where a class has no pair."""
 
-    model_config = ConfigDict(extra="ignore")  # a file also holds the ratio, made anew on reading
+    model_config = ConfigDict(
+        extra="ignore"
+    )  # a file also holds the ratio, which is computed on reading
 
     generated: float | None
     real: float | None
@@ -47,7 +49,7 @@ class DiversityScore(_Record):
         return self.generated / self.real
 
 
-class ManifoldScore(_Record):
+class PrecisionRecallScore(_Record):
     """Precision, recall, density, coverage by k nearest neighbours."""
 
     precision: Estimate
@@ -58,7 +60,7 @@ class ManifoldScore(_Record):
 
 
 class VendiScore(_Record):
-    """How many different images each set amounts to, at one size of both."""
+    """Effective number of different images in each set, at equal size of both."""
 
     generated: float
     real: float
@@ -74,7 +76,7 @@ class AccuracyScore(_Record):
 
 
 class NearestPair(_Record):
-    """A generated image and its nearest real one; files relative to the run."""
+    """A generated image and its nearest real one; files relative to the run or result file."""
 
     generated: str
     real: str
@@ -82,7 +84,7 @@ class NearestPair(_Record):
 
 
 class CopyScore(_Record):
-    """How near the generated images come to the real training images."""
+    """How near the generated images are to the real training images."""
 
     share: Estimate  # at or below the threshold
     threshold: float  # 1st percentile of the real images' own nearest distances
@@ -101,22 +103,22 @@ class SetScores(_Record):
     num_compared: int  # generated images in KID and FID (pooled: thinned to the real proportions)
     kid: KernelScore | None
     fid: Estimate | None
-    manifold: ManifoldScore | None
+    manifold: PrecisionRecallScore | None
     cmmd: float | None
-    feature_diversity: DiversityScore  # in the tail net's features
+    feature_diversity: DiversityScore  # in the diversity extractor's features
     lpips_diversity: DiversityScore | None
     vendi: VendiScore | None  # in the extractor's features
     agreement: Estimate | None
     clip_agreement: Estimate | None
     copies: CopyScore | None
-    notes: tuple[str, ...]  # why a figure is None
+    notes: tuple[str, ...]  # why a metric is None
 
 
 class Scores(_Record):
     """One scoring of one generated folder."""
 
-    generated: str  # folder, relative to the run
-    reference: str  # which real images
+    generated: str  # folder, relative to the run or result file
+    reference: str  # which real images: "train" of the run, or a folder
     implementation: str
     extractor: Provenance
     diversity_extractor: Provenance
@@ -129,7 +131,7 @@ class Scores(_Record):
     pooled: SetScores
     classes: tuple[SetScores, ...]
     classification_accuracy: AccuracyScore | None = None
-    not_computed: dict[str, str]  # what is missing altogether -> the remedy
+    not_computed: dict[str, str]  # metrics that are missing -> the remedy
 
 
 COLUMNS = (
@@ -148,9 +150,9 @@ COLUMNS = (
 
 
 def table_rows(scores: Scores) -> list[tuple[str, ...]]:
-    """One row of :data:`COLUMNS` per class, the pooled one last.
+    """Return one row of :data:`COLUMNS` per class, the pooled one last.
 
-    Diversities read ``generated / real = ratio``; ``-`` is a figure that was not computed.
+    Diversities read ``generated / real = ratio``; ``-`` is a metric that was not computed.
     """
     return [_row(entry) for entry in (*scores.classes, scores.pooled)]
 

@@ -1,11 +1,12 @@
-"""Scores the generated images of a run against its real training images, and writes the result."""
+"""The stage ``tgn score``: metrics of generated against real images, written as JSON."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from tgn.data.manifest import fingerprint, rows_in_use
+from tgn.data.image_folders import folder_rows
+from tgn.data.manifest import active_rows, fingerprint
 from tgn.data.runs import Run
 from tgn.metrics.neighbours import nearest_neighbours
 from tgn.models.extractors import Extractor
@@ -14,27 +15,38 @@ from tgn.runtime.files import read_json, write_json
 from tgn.runtime.progress import Progress, Silent
 from tgn.runtime.settings import ComputeSettings
 from tgn.scoring.classification_accuracy import with_accuracy
+from tgn.scoring.compared_sets import ComparedSets, FeatureTables, load_folder_sets, load_sets
 from tgn.scoring.feature_cache import FeatureCache
-from tgn.scoring.image_sets import FeatureTables, ScoreSets, load_sets
+from tgn.scoring.networks import (
+    ScoringNetworks,
+    load_folder_extractor,
+    load_networks,
+    load_networks_for_folders,
+)
 from tgn.scoring.results import Scores
-from tgn.scoring.scorer import Evidence, Scorer
-from tgn.scoring.settings import ScoreSettings
-from tgn.scoring.tools import Tools, load_tools
+from tgn.scoring.scorer import NetworkOutputs, Scorer
+from tgn.scoring.settings import FILTER_GRID, ScoreSettings
 
+SCORES_SUFFIX = ".scores.json"  # beside a folder that was scored without a split
 NEAREST_SUFFIX = ".nearest.json"  # beside the scores: file -> nearest real file and distance
 IMPLEMENTATION = f"tgn.score with torch {torch.__version__}, formulas in float64"
 
 
 def score_run(
-    run: Run, settings: ScoreSettings, folder: Path | None, progress: Progress
+    run: Run,
+    settings: ScoreSettings,
+    folder: Path | None,
+    progress: Progress,
+    out: Path | None = None,
 ) -> tuple[Scores, Path]:
-    """Score a folder of generated images and write ``scores/<folder>-<extractor>.json``.
+    """Score a folder of generated images against the run's real training images.
 
     Args:
         run: the run whose split, tail net and training images are used.
         settings: of the scoring.
         folder: holds the images and their manifest; None is the run's ``generated``.
-        progress: told of the work.
+        progress: shows how far the work is.
+        out: the file to write; None is ``scores/<folder>-<extractor>.json`` of the run.
 
     Returns:
         The result and the file it was written to.
@@ -42,45 +54,88 @@ def score_run(
     Raises:
         UserError: for a missing manifest, image, network or weight file.
     """
-    folder = folder or run.path / "generated"
+    folder = folder or run.generated
     split = run.split()
     device = Device(ComputeSettings(device=settings.device, precision="float32"))
+    networks = load_networks(settings, run, split.names)
+    rows = list(active_rows(folder, split))
+    bands = networks.diversity_extractor.network.bands
+    sets = load_sets(run, folder, rows, bands, settings.size)
     progress = progress if device.is_main else Silent()
-    tools = load_tools(settings, run, split)
-    rows = list(rows_in_use(folder, split))
-    sets = load_sets(run, folder, rows, tools.tail.network.bands, settings.size)
-    kept = run.path / "scores" / "features" if settings.keep_features else None
-    evidence = look(sets, tools, FeatureCache(kept, device, progress))
-    path = run.path / "scores" / f"{folder.name}-{tools.extractor.name.replace('/', '_')}.json"
-    if device.is_main:  # the networks are the work; the formulas need all features in one place
-        scores = score_sets(sets, tools, settings, evidence, progress)
-        scores = with_accuracy(scores, run.path / "compare.json", fingerprint(folder, split))
-        write_json(path.with_suffix(NEAREST_SUFFIX), _nearest(sets, evidence))
-        write_json(path, scores.model_dump(mode="json"))
+    cache = FeatureCache(run.feature_cache if settings.keep_features else None, device, progress)
+    outputs = compute_outputs(sets, networks, cache)
+    name = f"{folder.name}-{networks.extractor.name.replace('/', '_')}.json"
+    path = out or run.scores / name
+    if device.is_main:  # the formulas need the features of all processes in one place
+        scores = score_sets(sets, networks, settings, outputs, progress)
+        scores = with_accuracy(scores, run.comparison_file, fingerprint(folder, split))
+        _write(path, scores, sets, outputs)
+    device.wait()
+    return Scores.model_validate(read_json(path)), path
+
+
+def score_folders(
+    folders: tuple[Path, Path],
+    settings: ScoreSettings,
+    progress: Progress,
+    run: Run | None = None,
+    out: Path | None = None,
+) -> tuple[Scores, Path]:
+    """Score a folder of generated images against a folder of real ones, without a split.
+
+    Class folders are matched by name. Where either folder has none, both are compared as a whole.
+    Nothing is cached.
+
+    Args:
+        folders: of the generated and of the real images.
+        settings: of the scoring; ``extractor`` must not be ``tail`` unless there is a run.
+        progress: shows how far the work is.
+        run: whose tail net ``extractor=tail`` means, if any.
+        out: the file to write; None is ``<generated folder>.scores.json`` beside that folder.
+
+    Returns:
+        The result and the file it was written to.
+
+    Raises:
+        UserError: for a folder without images, folders without a common class, or a network or
+            file that does not fit.
+    """
+    folder, real = folders
+    rows = folder_rows(folder, exclude={FILTER_GRID})
+    extractor = load_folder_extractor(settings.extractor, run)
+    sets = load_folder_sets(folder, rows, real, extractor.network.bands, settings.size)
+    names = sets.class_names if sets.has_classes else None
+    networks = load_networks_for_folders(settings, extractor, names)
+    device = Device(ComputeSettings(device=settings.device, precision="float32"))
+    progress = progress if device.is_main else Silent()
+    outputs = compute_outputs(sets, networks, FeatureCache(None, device, progress))
+    path = out or folder.resolve().with_name(f"{folder.resolve().name}{SCORES_SUFFIX}")
+    if device.is_main:
+        _write(path, score_sets(sets, networks, settings, outputs, progress), sets, outputs)
     device.wait()
     return Scores.model_validate(read_json(path)), path
 
 
 def score_sets(
-    sets: ScoreSets,
-    tools: Tools,
+    sets: ComparedSets,
+    networks: ScoringNetworks,
     settings: ScoreSettings,
-    evidence: Evidence,
+    outputs: NetworkOutputs,
     progress: Progress,
 ) -> Scores:
     """Score generated images against real ones.
 
     Args:
         sets: the images.
-        tools: the networks; what is None is listed in ``not_computed`` with its remedy.
+        networks: what is None is listed in ``not_computed`` with its remedy.
         settings: seed and the least count for FID.
-        evidence: what :func:`look` saw.
-        progress: told of every class.
+        outputs: of :func:`compute_outputs`.
+        progress: advanced after every class.
 
     Returns:
-        Figures per class and pooled, with what they were made of.
+        Metrics per class and pooled, with the networks they were computed with.
     """
-    scorer, labels = Scorer(sets, tools, settings, evidence), sets.classes
+    scorer, labels = Scorer(sets, networks, settings, outputs), sets.labels
     progress.start("scores", len(labels) + 1)
     classes = []
     for label in labels:
@@ -90,59 +145,70 @@ def score_sets(
     progress.advance()
     return Scores(
         generated=sets.relative(sets.folder),
-        reference="train",
+        reference=sets.reference,
         implementation=IMPLEMENTATION,
-        extractor=tools.extractor.provenance,
-        diversity_extractor=tools.tail.provenance,
-        lpips=tools.perceptual.provenance if tools.perceptual else None,
-        classifier=tools.classifier.provenance if tools.classifier else None,
-        clip=tools.clip.extractor.provenance if tools.clip else None,
+        extractor=networks.extractor.provenance,
+        diversity_extractor=networks.diversity_extractor.provenance,
+        lpips=networks.lpips.provenance if networks.lpips else None,
+        classifier=networks.classifier.provenance if networks.classifier else None,
+        clip=networks.clip.extractor.provenance if networks.clip else None,
         seed=settings.seed,
         size=sets.generated.size,
         min_count_for_fid=settings.min_count_for_fid,
         pooled=pooled,
-        classes=tuple(classes),
-        not_computed=tools.not_computed | _classes_without_images(sets),
+        classes=tuple(classes) if sets.has_classes else (),
+        not_computed={**networks.not_computed, **sets.left_out},
     )
 
 
-def look(sets: ScoreSets, tools: Tools, cache: FeatureCache) -> Evidence:
-    """Let every network look at every image, once, always in float32."""
+def compute_outputs(
+    sets: ComparedSets, networks: ScoringNetworks, cache: FeatureCache
+) -> NetworkOutputs:
+    """Apply every network to every image, once, in float32.
+
+    Args:
+        sets: the images.
+        networks: of the scoring.
+        cache: where features are kept; its device computes.
+    """
 
     def tables(extractor: Extractor) -> FeatureTables:
         return FeatureTables(
             cache.features(extractor, sets.generated), cache.features(extractor, sets.real)
         )
 
-    tail = tables(tools.tail)
-    features = tail if tools.extractor is tools.tail else tables(tools.extractor)
-    labels, hits, clip, clip_hits = sets.generated.labels, None, None, None
-    if tools.classifier:
-        folders = [entry.folder for entry in sets.split.classes]
-        found = tools.classifier.probabilities(
-            sets.generated, sets.sources, folders, cache.device, cache.progress
+    diversity = tables(networks.diversity_extractor)
+    is_same = networks.extractor is networks.diversity_extractor
+    features = diversity if is_same else tables(networks.extractor)
+    labels, correct, clip, clip_correct = sets.generated.labels, None, None, None
+    if networks.classifier:
+        probabilities = networks.classifier.probabilities(
+            sets.generated, sets.sources, sets.class_folders, cache.device, cache.progress
         )
-        hits = found.argmax(dim=1) == labels
-    if tools.clip:
-        clip = tables(tools.clip.extractor)
-        clip_hits = tools.clip.guide.cosines(clip.generated).argmax(dim=1) == labels
-    if tools.perceptual:
-        cache.device.place(tools.perceptual.net)
-    return Evidence(features, tail, clip, hits, clip_hits)
+        correct = probabilities.argmax(dim=1) == labels
+    if networks.clip:
+        clip = tables(networks.clip.extractor)
+        if sets.has_classes:
+            cosines = networks.clip.guide.cosines(clip.generated)
+            clip_correct = cosines.argmax(dim=1) == labels
+    if networks.lpips:
+        cache.device.place(networks.lpips.net)
+    return NetworkOutputs(features, diversity, clip, correct, clip_correct)
 
 
-def _nearest(sets: ScoreSets, evidence: Evidence) -> dict[str, dict[str, Any]]:
-    """Each generated image's nearest real training image, for people to compare."""
-    tables = evidence.features
-    found = nearest_neighbours(tables.generated, tables.real)
-    pairs = zip(sets.generated.files, found.index.tolist(), found.distance.tolist(), strict=True)
+def _write(path: Path, scores: Scores, sets: ComparedSets, outputs: NetworkOutputs) -> None:
+    write_json(path.with_suffix(NEAREST_SUFFIX), _nearest(sets, outputs))
+    write_json(path, scores.model_dump(mode="json"))
+
+
+def _nearest(sets: ComparedSets, outputs: NetworkOutputs) -> dict[str, dict[str, Any]]:
+    """Return the nearest real image of each generated one, for people to compare."""
+    tables = outputs.features
+    neighbours = nearest_neighbours(tables.generated, tables.real)
+    pairs = zip(
+        sets.generated.files, neighbours.index.tolist(), neighbours.distance.tolist(), strict=True
+    )
     return {
         sets.relative(file): {"real": sets.relative(sets.real.files[row]), "distance": distance}
         for file, row, distance in pairs
     }
-
-
-def _classes_without_images(sets: ScoreSets) -> dict[str, str]:
-    missing = sorted(set(sets.split.tail_classes) - set(sets.classes))
-    folders = [sets.split.classes[k].folder for k in missing]
-    return {f"class {f}": f"no generated images; tgn generate --class {f}" for f in folders}

@@ -16,18 +16,20 @@ class ScoreSettings(Settings):
 
     extractor: str = Field(
         "tail",
-        description="tail, inception:FILE, clip/ARCH:FILE, or NAME:FILE of torchvision or timm",
+        description="tail, a classifier FILE, inception:FILE, clip/ARCH:FILE, or NAME:FILE of "
+        "torchvision or timm",
     )
     lpips: str | None = Field(
         None, description="alex:FILE, vgg:FILE or squeeze:FILE, else not computed"
     )
     classifier: Path | None = Field(
         None,
-        description="checkpoint, or folder of classify train --folds, that judges the class; "
+        description="checkpoint, or folder of classify train --folds, that predicts the class; "
         "default: the run's newest classifier of real images",
     )
     clip: str | None = Field(
-        None, description="judges the class, makes CMMD: arch:tag or arch:/file, else not computed"
+        None,
+        description="predicts the class, embeds for CMMD: arch:tag or arch:/file, else neither",
     )
     size: int | None = Field(
         None, ge=16, description="side at which both sets are read; default: the generated images'"
@@ -35,8 +37,8 @@ class ScoreSettings(Settings):
     min_count_for_fid: int = Field(
         2048, ge=2, description="FID is reported only if both sets have this many"
     )
-    seed: int = Field(0, description="of subsets, pairs and resamples")
-    keep_features: bool = Field(True, description="keep features in scores/features of the run")
+    seed: int = Field(0, description="of random subsets, pairs and resamples")
+    keep_features: bool = Field(True, description="cache features in scores/features of the run")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if any")
 
 
@@ -48,18 +50,21 @@ class FilterSettings(Settings):
     )
     min_clip_probability: float = Field(0.1, ge=0, le=1, description="the same of CLIP, if given")
     copy_percentile: float = Field(
-        1.0, ge=0, le=100, description="drop what is as near to a real image as this % of real ones"
+        1.0,
+        ge=0,
+        le=100,
+        description="drop images as near to a real one as this % of real ones are",
     )
     duplicate_percentile: float = Field(
         1.0,
         ge=0,
         le=100,
-        description="the same, near to an earlier image of the class",
+        description="the same, as near to an earlier image of the class",
     )
     quality_percentile: float = Field(
-        5.0, ge=0, lt=100, description="drop this % of each class, the furthest from its real ones"
+        5.0, ge=0, lt=100, description="drop this % of each class, furthest from its real images"
     )
-    extractor: str = Field("tail", description="features for distances; as of tgn score")
+    extractor: str = Field("tail", description="of features for distances; as of tgn score")
     classifier: Path | None = Field(None, description="as of tgn score; default: the run's own")
-    clip: str | None = Field(None, description="arch:tag or arch:/file, else CLIP does not judge")
+    clip: str | None = Field(None, description="arch:tag or arch:/file, else not tested with CLIP")
     device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="auto takes a GPU if any")

@@ -1,1 +1,1 @@
-"""Boxes, upright and rotated: geometry, coding, losses between them."""
+"""Upright (axis-aligned) and rotated boxes: geometry, overlap, regression coding, box losses."""

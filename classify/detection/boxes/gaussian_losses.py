@@ -1,4 +1,4 @@
-"""Losses between rotated boxes seen as Gaussians: smooth where the angle is not."""
+"""Losses of rotated boxes as Gaussians; continuous where the angle wraps round."""
 
 import torch
 from torch import Tensor
@@ -7,14 +7,14 @@ _EPSILON = 1e-7
 
 
 def gaussian(boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and covariance of rotated boxes (Yang et al. 2021, arXiv 2101.11952, eq. 1).
+    """Return mean and covariance of rotated boxes (Yang et al. 2021, arXiv 2101.11952, eq. 1).
 
     Args:
         boxes: [N, 5].
 
     Returns:
         [N, 2] and [N, 2, 2]; the standard deviations are half the sides. Equal rectangles have
-        equal Gaussians however their angle is written.
+        equal Gaussians in every angle convention.
     """
     width, height, angle = boxes[:, 2], boxes[:, 3], boxes[:, 4]
     cosine, sine = angle.cos(), angle.sin()
@@ -24,7 +24,7 @@ def gaussian(boxes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def gwd_loss(predicted: Tensor, target: Tensor, tau: float = 1.0) -> Tensor:
-    """Gaussian Wasserstein distance of box pairs (arXiv 2101.11952, eq. 8), as a loss in [0, 1).
+    """Return the Gaussian Wasserstein loss of box pairs (arXiv 2101.11952, eq. 8), in [0, 1).
 
     Args:
         predicted: [N, 5], sides > 0.
@@ -32,8 +32,8 @@ def gwd_loss(predicted: Tensor, target: Tensor, tau: float = 1.0) -> Tensor:
         tau: >= 1.
 
     Returns:
-        1 - 1 / (tau + log(1 + distance)), [N]; the distance is over the target's geometric mean
-        side, so that it does not depend on the unit.
+        1 - 1 / (tau + log(1 + distance)), [N]; the distance is divided by the target's geometric
+        mean side, so that it does not depend on the unit.
     """
     (mean_p, cov_p), (mean_t, cov_t) = gaussian(predicted), gaussian(target)
     centres = (mean_p - mean_t).square().sum(dim=1)
@@ -48,7 +48,7 @@ def gwd_loss(predicted: Tensor, target: Tensor, tau: float = 1.0) -> Tensor:
 
 
 def kld_loss(predicted: Tensor, target: Tensor, tau: float = 1.0) -> Tensor:
-    """Kullback-Leibler divergence of target from predicted Gaussians (arXiv 2106.01883, eq. 4).
+    """Return the loss of the Kullback-Leibler divergence of Gaussians (arXiv 2106.01883, eq. 4).
 
     Args:
         predicted: [N, 5], sides > 0.
@@ -56,7 +56,7 @@ def kld_loss(predicted: Tensor, target: Tensor, tau: float = 1.0) -> Tensor:
         tau: >= 1.
 
     Returns:
-        1 - 1 / (tau + log(1 + divergence)), [N]. Blind to the unit by itself.
+        1 - 1 / (tau + log(1 + divergence)), [N]. It does not depend on the unit.
     """
     (mean_p, cov_p), (mean_t, cov_t) = gaussian(predicted), gaussian(target)
     inverse = _inverse(cov_t)

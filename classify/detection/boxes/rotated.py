@@ -10,16 +10,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-PAIRS_AT_ONCE = 1 << 14  # what a processor's cache holds
+PAIRS_PER_CHUNK = 1 << 14  # fits a processor's cache
 _EPSILON = 1e-12
-_ON_THE_LINE = 1e-10  # of the sides
+_EDGE_TOLERANCE = 1e-10  # share of the sides
 _TINY = 1e-300
-_RIGHT = math.pi / 2
+_RIGHT_ANGLE = math.pi / 2
 _Columns = Sequence[Tensor]  # cx, cy, w, h, angle
 
 
-def long_edge(boxes: Tensor) -> Tensor:
-    """Name the same rectangles so that w >= h and the angle lies in [-pi/2, pi/2).
+def to_long_edge(boxes: Tensor) -> Tensor:
+    """Convert to the long-edge convention: w >= h, the angle in [-pi/2, pi/2).
 
     Args:
         boxes: [N, 5], any angle.
@@ -27,13 +27,13 @@ def long_edge(boxes: Tensor) -> Tensor:
     Returns:
         [N, 5].
     """
-    turned = _turned(boxes, boxes[:, 2] < boxes[:, 3])
-    angle = torch.remainder(turned[:, 4] + _RIGHT, math.pi) - _RIGHT
+    turned = _with_swapped_sides(boxes, boxes[:, 2] < boxes[:, 3])
+    angle = torch.remainder(turned[:, 4] + _RIGHT_ANGLE, math.pi) - _RIGHT_ANGLE
     return torch.cat((turned[:, :4], angle[:, None]), dim=1)
 
 
-def opencv(boxes: Tensor) -> Tensor:
-    """Name the same rectangles by OpenCV's rule (4.5.1 and later): the angle lies in (0, pi/2].
+def to_opencv(boxes: Tensor) -> Tensor:
+    """Convert to OpenCV's convention (4.5.1 and later): the angle in (0, pi/2].
 
     Args:
         boxes: [N, 5], any angle.
@@ -41,25 +41,25 @@ def opencv(boxes: Tensor) -> Tensor:
     Returns:
         [N, 5].
     """
-    turned = _turned(boxes, _half_turn(boxes[:, 4]) > _RIGHT + _EPSILON)
-    angle = _half_turn(turned[:, 4]).clamp(max=_RIGHT)
+    turned = _with_swapped_sides(boxes, _direction(boxes[:, 4]) > _RIGHT_ANGLE + _EPSILON)
+    angle = _direction(turned[:, 4]).clamp(max=_RIGHT_ANGLE)
     return torch.cat((turned[:, :4], angle[:, None]), dim=1)
 
 
-def _half_turn(angle: Tensor) -> Tensor:
-    """The same direction of a side, in (0, pi]."""
+def _direction(angle: Tensor) -> Tensor:
+    """Return the angle of the same undirected line, in (0, pi]."""
     return math.pi - torch.remainder(-angle, math.pi)
 
 
-def _turned(boxes: Tensor, turn: Tensor) -> Tensor:
-    """Swap the sides of some boxes and turn those by a right angle: the same rectangles."""
+def _with_swapped_sides(boxes: Tensor, turn: Tensor) -> Tensor:
+    """Swap w and h of the boxes chosen by ``turn`` [N] and add a right angle: equal rectangles."""
     x, y, width, height, angle = boxes.unbind(1)
     sides = torch.where(turn, height, width), torch.where(turn, width, height)
-    return torch.stack((x, y, *sides, torch.where(turn, angle + _RIGHT, angle)), dim=1)
+    return torch.stack((x, y, *sides, torch.where(turn, angle + _RIGHT_ANGLE, angle)), dim=1)
 
 
-def corners(boxes: Tensor) -> Tensor:
-    """The corners of boxes, in order round them.
+def to_corners(boxes: Tensor) -> Tensor:
+    """Return the corners of rotated boxes, in order round them.
 
     Args:
         boxes: [N, 5].
@@ -77,7 +77,7 @@ def corners(boxes: Tensor) -> Tensor:
 
 
 def from_corners(polygons: Tensor) -> Tensor:
-    """The rectangle through four labelled corners: exact for rectangles, a mean for others.
+    """Return the rotated box of four corners: exact for rectangles, of mean sides for others.
 
     Args:
         polygons: [N, 4, 2], in order round the box, either way.
@@ -90,89 +90,90 @@ def from_corners(polygons: Tensor) -> Tensor:
     centre = polygons.mean(dim=1)
     angle = torch.atan2(first[:, 1], first[:, 0])
     sides = first.norm(dim=1), second.norm(dim=1)
-    return long_edge(torch.stack((centre[:, 0], centre[:, 1], *sides, angle), dim=1))
+    return to_long_edge(torch.stack((centre[:, 0], centre[:, 1], *sides, angle), dim=1))
 
 
-def upright(boxes: Tensor) -> Tensor:
-    """The upright boxes round rotated ones: [N, 5] -> [N, 4], left, top, right, bottom."""
-    points = corners(boxes)
+def to_upright(boxes: Tensor) -> Tensor:
+    """Return the upright boxes that enclose rotated ones: [N, 5] -> [N, 4] left to bottom."""
+    points = to_corners(boxes)
     return torch.cat((points.amin(dim=1), points.amax(dim=1)), dim=1)
 
 
 def rotated_iou(first: Tensor, second: Tensor) -> Tensor:
-    """Intersection over union of every pair; counted in float64, not differentiable.
+    """Return the intersection over union of every pair; in float64, not differentiable.
 
     Args:
         first: [N, 5].
         second: [M, 5].
 
     Returns:
-        [N, M] in [0, 1], of the precision of ``first``; 0 where a box has no area.
+        [N, M] in [0, 1], with the dtype of ``first``; 0 where a box has no area.
     """
     result = first.new_zeros(len(first), len(second))
-    reach = [boxes[:, 2:4].norm(dim=1) / 2 for boxes in (first, second)]
+    radii = [boxes[:, 2:4].norm(dim=1) / 2 for boxes in (first, second)]
     # By matrix products distances would be rounded to the size of the coordinates.
     exact = "donot_use_mm_for_euclid_dist"
-    apart = torch.cdist(first[:, :2], second[:, :2], compute_mode=exact)
-    near = (apart <= reach[0][:, None] + reach[1]).nonzero()  # few, as a rule
-    for pairs in near.split(PAIRS_AT_ONCE):
+    distances = torch.cdist(first[:, :2], second[:, :2], compute_mode=exact)
+    may_overlap = (distances <= radii[0][:, None] + radii[1]).nonzero()  # usually few
+    for pairs in may_overlap.split(PAIRS_PER_CHUNK):
         i, j = pairs.unbind(1)
         result[i, j] = paired_iou(first[i], second[j]).to(result.dtype)
     return result
 
 
 def paired_iou(first: Tensor, second: Tensor) -> Tensor:
-    """Intersection over union of box k with box k: [..., 5] and [..., 5] -> [...], float64."""
+    """Return the IoU of box k with box k: [..., 5] and [..., 5] -> [...], float64."""
     a, b = first.detach().double().unbind(-1), second.detach().double().unbind(-1)
-    common = _common_area(a, b)
-    union = (a[2] * a[3]).abs() + (b[2] * b[3]).abs() - common
-    return torch.where(union > _EPSILON, common / union.clamp(min=_EPSILON), 0.0).clamp(0.0, 1.0)
+    intersection = _intersection_area(a, b)
+    union = (a[2] * a[3]).abs() + (b[2] * b[3]).abs() - intersection
+    iou = torch.where(union > _EPSILON, intersection / union.clamp(min=_EPSILON), 0.0)
+    return iou.clamp(0.0, 1.0)
 
 
 def rotated_nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
-    """Greedy non-maximum suppression.
+    """Return the boxes that greedy non-maximum suppression keeps.
 
     Args:
         boxes: [N, 5].
         scores: [N].
-        threshold: a box goes if a better one that stays overlaps it by more than this.
+        threshold: a box is suppressed if a kept one of higher score has a larger IoU with it.
 
     Returns:
-        The numbers of those that stay, best first, int64.
+        Indices of the kept boxes by descending score, int64.
     """
     order = scores.argsort(descending=True, stable=True)
     overlaps = (rotated_iou(boxes[order], boxes[order]) > threshold).triu(1).cpu()
-    gone = torch.zeros(len(order), dtype=torch.bool)
-    for place in range(len(order)):
-        if not gone[place]:
-            gone |= overlaps[place]
-    return order[~gone.to(order.device)]
+    suppressed = torch.zeros(len(order), dtype=torch.bool)
+    for rank in range(len(order)):
+        if not suppressed[rank]:
+            suppressed |= overlaps[rank]
+    return order[~suppressed.to(order.device)]
 
 
 def batched_rotated_nms(boxes: Tensor, scores: Tensor, labels: Tensor, threshold: float) -> Tensor:
-    """`rotated_nms` within each class [N], as one call: classes are moved apart."""
+    """Return `rotated_nms` within each class [N], in one call: classes are moved apart."""
     if len(boxes) == 0:
         return boxes.new_zeros(0, dtype=torch.int64)
-    reach = boxes[:, :2].abs().max() + boxes[:, 2:4].abs().max()
+    extent = boxes[:, :2].abs().max() + boxes[:, 2:4].abs().max()
     moved = boxes.clone()
-    moved[:, 0] += 4 * (reach + 1) * labels.to(boxes.dtype)
+    moved[:, 0] += 4 * (extent + 1) * labels.to(boxes.dtype)
     return rotated_nms(moved, scores, threshold)
 
 
-def _common_area(first: _Columns, second: _Columns) -> Tensor:
-    """Area that rectangles have in common, any shapes that go together.
+def _intersection_area(first: _Columns, second: _Columns) -> Tensor:
+    """Return the intersection area of rectangles, of any broadcastable shapes.
 
-    Its border is what lies of each one's edges within the other; by Green's theorem the area is
-    half the sum of cross(middle, direction) along those pieces. All is seen from the second
-    rectangle: its centre is the origin, its sides the axes.
+    The border of the intersection is the part of each rectangle's edges inside the other. By
+    Green's theorem the area is half the sum of cross(middle, direction) along those parts. The
+    second rectangle's frame is used: its centre is the origin, its sides are the axes.
     """
     ax, ay, a_angle = first[0] - second[0], first[1] - second[1], first[4] - second[4]
     a_half, b_half = ((box[2].abs() / 2, box[3].abs() / 2) for box in (first, second))
     cosine, sine = second[4].cos(), second[4].sin()
-    x, y = ax * cosine + ay * sine, ay * cosine - ax * sine  # the first one's centre
+    x, y = ax * cosine + ay * sine, ay * cosine - ax * sine  # the first's centre
     cosine, sine = a_angle.cos(), a_angle.sin()
-    # Edges that lie on each other are the first one's alone, or they would be counted twice.
-    slack = _ON_THE_LINE * (a_half[0] + a_half[1] + b_half[0] + b_half[1])
+    # Coinciding edges are counted for the first rectangle only, not twice.
+    slack = _EDGE_TOLERANCE * (a_half[0] + a_half[1] + b_half[0] + b_half[1])
     window = b_half[0] + slack, b_half[1] + slack
     doubled = torch.zeros((), dtype=x.dtype, device=x.device)
     for half, other, turn in ((*a_half, 0), (*a_half[::-1], 1)):
@@ -182,11 +183,11 @@ def _common_area(first: _Columns, second: _Columns) -> Tensor:
             _length_inside((x + sign * aside[0], y + sign * aside[1]), (across, down), window)
             for sign in (-1, 1)
         ]
-        # The edges run round the rectangle: opposite ones the opposite way.
+        # The edges run round the rectangle: opposite edges have opposite directions.
         centre, own = x * down - y * across, a_half[0] * a_half[1]
         before, behind = inside if turn == 0 else inside[::-1]
         doubled = doubled + before * (own + centre) + behind * (own - centre)
-    x, y = -x * cosine - y * sine, x * sine - y * cosine  # the second one's, as the first sees it
+    x, y = -x * cosine - y * sine, x * sine - y * cosine  # the second's centre in the first's frame
     window = a_half[0] - slack, a_half[1] - slack
     for half, other, turn in ((*b_half, 0), (*b_half[::-1], 1)):
         along = _rotated(half, cosine, -sine, turn)
@@ -198,14 +199,14 @@ def _common_area(first: _Columns, second: _Columns) -> Tensor:
 
 
 def _rotated(half: Tensor, cosine: Tensor, sine: Tensor, turn: int) -> tuple[Tensor, Tensor]:
-    """Half a side as a vector; turn: 0 for the side w, 1 for h."""
+    """Return half a side as a vector; turn: 0 for the side w, 1 for h."""
     return (half * cosine, half * sine) if turn == 0 else (-half * sine, half * cosine)
 
 
 def _length_inside(
     middle: tuple[Tensor, Tensor], along: tuple[Tensor, Tensor], window: tuple[Tensor, Tensor]
 ) -> Tensor:
-    """How much of t in [-1, 1] has middle + t * along in the window's half sides: 0 to 2."""
+    """Return the length of t in [-1, 1] with middle + t * along inside the window: 0 to 2."""
     low, high = middle[0].new_tensor(-1.0), middle[0].new_tensor(1.0)
     for place, step, half in zip(middle, along, window, strict=True):
         inverse = 1 / torch.where(step == 0, _TINY, step)

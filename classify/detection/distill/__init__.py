@@ -1,1 +1,1 @@
-"""How a detector learns from another one."""
+"""Distillation of detectors: feature mimicking, localization distillation, feature imitation."""

@@ -1,4 +1,4 @@
-"""What the loop of detectors knows of a way of teaching."""
+"""What the training loop knows of a detection task: a student, perhaps a teacher, and losses."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -9,28 +9,28 @@ from torch import Tensor, nn
 Targets = list[dict[str, Tensor]]
 
 
-def _alone(values: Tensor) -> Tensor:
+def _identity(values: Tensor) -> Tensor:
     return values
 
 
-class Pair(NamedTuple):
-    """Who learns from whom."""
+class DistillationPair(NamedTuple):
+    """Student and teacher of a distillation."""
 
-    student: Any  # detectors of one kind
-    teacher: Any  # in eval, without gradients
+    student: Any  # a detector of the same kind as the teacher
+    teacher: Any  # in eval mode, without gradients
     seed: int
     precision: Callable[[], AbstractContextManager[Any]] = nullcontext  # of large layers
-    average: Callable[[Tensor], Tensor] = _alone  # over processes
+    average: Callable[[Tensor], Tensor] = _identity  # over processes
 
 
-class Teaching(nn.Module):
-    """A way to train a detector; here by labels alone.
+class DetectionTask(nn.Module):
+    """The losses of training a detector; here by annotations alone.
 
-    Its parameters are what is trained, its student what is saved. A teacher is never one of its
-    modules, so that nothing trains or saves it.
+    Its parameters are trained and its student is saved. A teacher is never one of its modules, so
+    that no optimiser and no checkpoint has it.
 
     Args:
-        student: the detector that learns.
+        student: the detector to train.
     """
 
     student: Any
@@ -44,31 +44,35 @@ class Teaching(nn.Module):
 
         Args:
             images: each [3, H, W] in [0, 1].
-            targets: their boxes and labels.
+            targets: boxes and labels of each image.
             progress: steps done over steps, in [0, 1).
         """
         return self.student(images, targets)
 
 
-class Witness:
-    """What went into and came out of a module in training since it was last cleared."""
+class ActivationRecorder:
+    """Records inputs and outputs of a module in training mode, by a forward hook.
+
+    Args:
+        module: whose forward passes are recorded.
+    """
 
     def __init__(self, module: nn.Module) -> None:
         self.inputs: list[Any] = []
         self.outputs: list[Any] = []
-        module.register_forward_hook(self._note)
+        module.register_forward_hook(self._record)
 
     def clear(self) -> None:
-        """Forget."""
+        """Delete the records."""
         self.inputs.clear()
         self.outputs.clear()
 
-    def _note(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        if module.training:  # a test set is not to be kept
+    def _record(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        if module.training:  # evaluation would fill the memory
             self.inputs.append(inputs)
             self.outputs.append(output)
 
 
-def rising(weight: float, progress: float, warm_up: float) -> float:
-    """A weight that grows evenly over the warm-up, a share of the steps."""
-    return weight * min(progress / warm_up, 1.0) if warm_up > 0 else weight
+def linear_warmup(weight: float, progress: float, warmup_fraction: float) -> float:
+    """Return a weight that rises linearly from 0 over a share of the steps."""
+    return weight * min(progress / warmup_fraction, 1.0) if warmup_fraction > 0 else weight

@@ -1,12 +1,14 @@
-"""Localization distillation: where an object ends is learned from the teacher's doubts about it.
+"""Localization distillation (LD) of dense detectors, with logit KD and feature imitation.
+
+LD transfers the teacher's distributions of box edges, and so its uncertainty about them.
 
 Sources: Zheng et al. 2022 (CVPR, arXiv 2102.12252) for upright boxes, Zheng et al. 2023 (TPAMI,
 arXiv 2204.05957) for rotated ones, and their released code.
 
 Differs from the released code: of upright boxes, sums over anchors are divided by the number of
-anchors of the image, so that the weight of a term depends neither on the batch nor on how many
-objects there are (``normalise=published`` gives theirs); overlap with a rotated object is the true
-one (``region=published`` gives theirs).
+anchors of the image, so that the weight of a term depends neither on the batch nor on the number
+of objects (``normalise=published`` gives theirs); the IoU with rotated objects is exact
+(``region_iou=published`` gives theirs).
 """
 
 from collections.abc import Iterator
@@ -15,46 +17,50 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from classify.detection.distill.base import Pair, Targets, Teaching
-from classify.detection.distill.imitation import imitation
-from classify.detection.distill.kernels import folded_kl, softened_kl, softened_sigmoid
+from classify.detection.distill.base import DetectionTask, DistillationPair, Targets
+from classify.detection.distill.divergences import (
+    periodic_angle_kl,
+    softened_binary_kl,
+    softened_kl,
+)
+from classify.detection.distill.imitation import imitation_loss
 from classify.detection.distill.regions import Region, rotated_region, valuable_region
-from classify.detection.models.dense import Seen
-from classify.detection.models.dense_losses import Labelled, Said
+from classify.detection.models.dense import BatchPredictions
+from classify.detection.models.dense_losses import ImagePredictions, ImageTargets
 from classify.detection.settings import DetectSettings
 from tgn.runtime.errors import UserError
 
 MAIN_DIVISOR, VALUABLE_DIVISOR = 4.0, 16.0  # of the released code
 
 
-class Strength(NamedTuple):
-    """How hot and how heavy the terms are; named as in the settings."""
+class DistillationWeights(NamedTuple):
+    """Temperatures and weights of the terms; named as in the settings."""
 
-    temperature: float
-    class_temperature: float
-    weight: float
-    valuable_weight: float
-    class_weight: float
-
-
-UPRIGHT = Strength(10.0, 2.0, 4.0, 4.0, 10.0)  # where sums are divided by anchors
-PUBLISHED = UPRIGHT._replace(weight=0.25, valuable_weight=0.25)
-ROTATED = Strength(5.0, 5.0, 10.0, 0.0, 20.0)  # theirs of the detector that learns by GWD
+    ld_temperature: float
+    kd_temperature: float
+    ld_weight: float
+    vlr_weight: float
+    kd_weight: float
 
 
-def strength_of(settings: DetectSettings) -> Strength:
-    """What is set, and what is usual of the rest."""
+UPRIGHT = DistillationWeights(10.0, 2.0, 4.0, 4.0, 10.0)  # for sums divided by anchors
+PUBLISHED = UPRIGHT._replace(ld_weight=0.25, vlr_weight=0.25)
+ROTATED = DistillationWeights(5.0, 5.0, 10.0, 0.0, 20.0)  # published with the GWD loss
+
+
+def resolve_weights(settings: DetectSettings) -> DistillationWeights:
+    """Return the values that are set, and the detector's defaults for the others."""
     chosen = settings.localization
     if settings.detector == "rotated-retinanet":
-        usual = ROTATED
+        defaults = ROTATED
     else:
-        usual = PUBLISHED if chosen.normalise == "published" else UPRIGHT
-    told = {name: getattr(chosen, name) for name in Strength._fields}
-    return usual._replace(**{name: value for name, value in told.items() if value is not None})
+        defaults = PUBLISHED if chosen.normalise == "published" else UPRIGHT
+    values = {name: getattr(chosen, name) for name in DistillationWeights._fields}
+    return defaults._replace(**{name: value for name, value in values.items() if value is not None})
 
 
-class DenseDistillation(Teaching):
-    """Labels + LD and/or KD on chosen anchors + imitation of maps.
+class DenseDistillation(DetectionTask):
+    """Losses of annotations, plus LD and/or KD on chosen anchors and imitation of features.
 
     Args:
         pair: dense detectors with the same anchors, classes and bins.
@@ -64,84 +70,92 @@ class DenseDistillation(Teaching):
         UserError: if their outputs cannot be compared.
     """
 
-    def __init__(self, pair: Pair, settings: DetectSettings) -> None:
+    def __init__(self, pair: DistillationPair, settings: DetectSettings) -> None:
         super().__init__(pair.student)
-        self._teacher = (pair.teacher,)
+        self._teacher = (pair.teacher,)  # in a tuple, or it would be a module of this one
         self.settings = settings
         self.has_ld = "ld" in settings.distill
         self.has_kd = "kd" in settings.distill
         self.is_rotated = settings.detector == "rotated-retinanet"
-        self.strength = strength_of(settings)
+        self.weights = resolve_weights(settings)
 
     def forward(self, images: list[Tensor], targets: Targets, progress: float) -> dict[str, Tensor]:
         """Return the student's own losses and the terms of distillation."""
         student, teacher = self.student, self._teacher[0]
-        seen = student.look(images)
+        own = student.predict(images)
         with torch.no_grad():
-            taught = teacher.look_at(seen.images)
-        if seen.shapes.shape != taught.shapes.shape or seen.scores.shape != taught.scores.shape:
-            raise UserError(
-                f"student and teacher say [{_sizes(seen)}] and [{_sizes(taught)}] of an image; "
-                "take a teacher of the same detector, classes and size"
-            )
-        there = student.scaled(seen, images, targets)
-        losses = student.losses(seen, there)
-        each = [dict(self._terms(seen.one(k), taught.one(k), there[k])) for k in range(len(images))]
+            taught = teacher.predict_prepared(own.images)
+        _check_comparable(own, taught)
+        scaled = student.scale_targets(own, images, targets)
+        losses = student.losses(own, scaled)
+        each = [
+            dict(self._terms(own.of_image(k), taught.of_image(k), one))
+            for k, one in enumerate(scaled)
+        ]
         for name in each[0]:
             losses[name] = torch.stack([one[name] for one in each]).mean()
         if self.settings.imitation.region != "none":
-            losses["imitation"] = imitation(seen, taught, there, student, self.settings.imitation)
+            losses["imitation"] = imitation_loss(
+                own, taught, scaled, student, self.settings.imitation
+            )
         return losses
 
-    def _terms(self, own: Said, taught: Said, there: Labelled) -> Iterator[tuple[str, Tensor]]:
-        """The named terms of one image."""
+    def _terms(
+        self, own: ImagePredictions, taught: ImagePredictions, targets: ImageTargets
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Yield the named terms of one image."""
         if self.is_rotated:
-            blind = self.settings.localization.region == "published"
-            yield from self._rotated_terms(own, taught, rotated_region(own, there, blind))
+            ignores_angle = self.settings.localization.region_iou == "published"
+            region = rotated_region(own, targets, ignores_angle)
+            yield from self._rotated_terms(own, taught, region)
         else:
-            yield from self._upright_terms(own, taught, there)
+            yield from self._upright_terms(own, taught, targets)
 
     def _upright_terms(
-        self, own: Said, taught: Said, there: Labelled
+        self, own: ImagePredictions, taught: ImagePredictions, targets: ImageTargets
     ) -> Iterator[tuple[str, Tensor]]:
-        rows = (self.student.criterion.assign(own, there) >= 0).nonzero().flatten()
+        rows = (self.student.criterion.assign(own, targets) >= 0).nonzero().flatten()
         if self.has_ld:
-            sure = Region(rows, own.scores[rows].detach().sigmoid().amax(dim=1))
-            nearly = valuable_region(own, there)
-            main = self._boxes(own, taught, sure).sum(dim=1)
-            near = self._boxes(own, taught, nearly).sum(dim=1)
-            yield "ld", self.strength.weight * self._mean(main, MAIN_DIVISOR)
-            yield "vlr_ld", self.strength.valuable_weight * self._mean(near, VALUABLE_DIVISOR)
+            positives = Region(rows, own.class_logits[rows].detach().sigmoid().amax(dim=1))
+            valuable = valuable_region(own, targets)
+            main = self._box_divergence(own, taught, positives).sum(dim=1)
+            near = self._box_divergence(own, taught, valuable).sum(dim=1)
+            yield "ld", self.weights.ld_weight * self._mean(main, MAIN_DIVISOR)
+            yield "vlr_ld", self.weights.vlr_weight * self._mean(near, VALUABLE_DIVISOR)
         if self.has_kd:
-            each = self._classes(own.scores[rows], taught.scores[rows])
-            yield "kd", self.strength.class_weight * self._by_level(each, rows, own)
+            each = self._class_divergence(own.class_logits[rows], taught.class_logits[rows])
+            yield "kd", self.weights.kd_weight * self._level_mean(each, rows, own)
 
     def _rotated_terms(
-        self, own: Said, taught: Said, region: Region
+        self, own: ImagePredictions, taught: ImagePredictions, region: Region
     ) -> Iterator[tuple[str, Tensor]]:
         rows, weight = region
         if self.has_ld:
-            each = self._boxes(own, taught, region).sum(dim=1)
-            yield "ld", self.strength.weight * self._by_level(each, rows, own)
+            each = self._box_divergence(own, taught, region).sum(dim=1)
+            yield "ld", self.weights.ld_weight * self._level_mean(each, rows, own)
         if self.has_kd:
-            each = weight * self._classes(own.scores[rows], taught.scores[rows])
-            yield "kd", self.strength.class_weight * self._by_level(each, rows, own)
+            each = weight * self._class_divergence(
+                own.class_logits[rows], taught.class_logits[rows]
+            )
+            yield "kd", self.weights.kd_weight * self._level_mean(each, rows, own)
 
-    def _boxes(self, own: Said, taught: Said, region: Region) -> Tensor:
-        """Weighted divergence of each parameter of each anchor, [n, P]."""
-        rows, hot = region.rows, self.strength.temperature
-        a, b = own.shapes[rows], taught.shapes[rows]
-        each = softened_kl(a, b, hot)
+    def _box_divergence(
+        self, own: ImagePredictions, taught: ImagePredictions, region: Region
+    ) -> Tensor:
+        """Return the weighted divergence of each parameter of each anchor, [n, P]."""
+        rows, temperature = region.rows, self.weights.ld_temperature
+        a, b = own.box_logits[rows], taught.box_logits[rows]
+        each = softened_kl(a, b, temperature)
         if self.settings.localization.angle == "periodic" and each.shape[1] == 5:
             bins = self.student.coder.bins
-            angle = folded_kl(a[:, 4], b[:, 4], hot, bins)
+            angle = periodic_angle_kl(a[:, 4], b[:, 4], temperature, bins)
             each = torch.cat((each[:, :4], angle[:, None]), dim=1)
         return region.weight[:, None] * each
 
-    def _classes(self, own: Tensor, taught: Tensor) -> Tensor:
-        is_exclusive = self.settings.localization.classes == "softmax"
-        kernel = softened_kl if is_exclusive else softened_sigmoid
-        return kernel(own, taught, self.strength.class_temperature)
+    def _class_divergence(self, own: Tensor, taught: Tensor) -> Tensor:
+        is_softmax = self.settings.localization.kd_activation == "softmax"
+        divergence = softened_kl if is_softmax else softened_binary_kl
+        return divergence(own, taught, self.weights.kd_temperature)
 
     def _mean(self, values: Tensor, divisor: float) -> Tensor:
         """Divide a sum over anchors by their number, or by the released code's divisor."""
@@ -150,16 +164,26 @@ class DenseDistillation(Teaching):
             return values.sum() / divisor * self.settings.batch_size
         return values.sum() / (4 * max(len(values), 1))
 
-    def _by_level(self, values: Tensor, rows: Tensor, said: Said) -> Tensor:
-        """Divide a sum by the number of anchors; of rotated ones and as published, by level."""
+    def _level_mean(self, values: Tensor, rows: Tensor, predictions: ImagePredictions) -> Tensor:
+        """Divide a sum by the number of anchors; if rotated or as published, level by level."""
         if not self.is_rotated and self.settings.localization.normalise == "positives":
             return values.sum() / max(len(values), 1)
-        ends = torch.tensor(said.levels, device=rows.device).cumsum(0)
+        ends = torch.tensor(predictions.levels, device=rows.device).cumsum(0)
         level = torch.bucketize(rows, ends, right=True)
         counts = torch.bincount(level, minlength=len(ends)).clamp(min=1)
         return (values / counts[level]).sum()
 
 
-def _sizes(seen: Seen) -> str:
-    anchors, classes = seen.scores.shape[1:]
-    return f"{anchors} anchors, {classes} classes, {seen.shapes.shape[2]} x {seen.shapes.shape[3]}"
+def _check_comparable(own: BatchPredictions, taught: BatchPredictions) -> None:
+    shapes = [(one.box_logits.shape, one.class_logits.shape) for one in (own, taught)]
+    if shapes[0] != shapes[1]:
+        raise UserError(
+            f"student and teacher predict [{_sizes(own)}] and [{_sizes(taught)}] for an image; "
+            "take a teacher of the same detector, classes and size"
+        )
+
+
+def _sizes(predictions: BatchPredictions) -> str:
+    anchors, classes = predictions.class_logits.shape[1:]
+    parameters, bins = predictions.box_logits.shape[2:]
+    return f"{anchors} anchors, {classes} classes, {parameters} x {bins} box logits"

@@ -1,12 +1,12 @@
-"""The student's detector mimics the features that the teacher's classifies by.
+"""Feature mimicking: the student mimics the features that the teacher's classifier reads.
 
 Source: Wang et al. 2021, Distilling Knowledge by Mimicking Features (TPAMI, arXiv 2011.01424),
 section 4.4 and the released code of its detectors.
 
-Differs from the released code: the weight rises over a warm-up, and where only hashes are asked for
-features are scaled to the teacher's length, since nothing else would bound them (it gave NaN). The
-student may begin with the teacher's layers that read the features, as Chen et al. 2022 keep its
-classifier (CVPR, arXiv 2203.14001): they understand what is mimicked from the first step on.
+Differs from the released code: the weight rises over a warm-up, and ``lsh`` alone scales features
+to the teacher's norm, since nothing else would bound them (it gave NaN). The student may inherit
+the teacher's layers that read the features, as Chen et al. 2022 keep its classifier (CVPR, arXiv
+2203.14001), so that mimicking is classifying from the first step on.
 """
 
 from abc import abstractmethod
@@ -18,23 +18,31 @@ from torch.nn import functional as F
 from torchvision.models.detection import FasterRCNN
 from torchvision.ops import box_iou
 
-from classify.detection.distill.base import Pair, Targets, Teaching, Witness, rising
+from classify.detection.distill.base import (
+    ActivationRecorder,
+    DetectionTask,
+    DistillationPair,
+    Targets,
+    linear_warmup,
+)
 from classify.detection.settings import DistillName, MimicSettings
-from classify.losses.hashing import Hashes, l2_each, lsh_each
+from classify.losses.hashing import Hyperplanes, l2_per_image, lsh_per_image
 from tgn.runtime.seeds import generator
 
-FEWEST = 1e-6  # images of a process: none makes a sum of nothing
-NEITHER = -2  # what torchvision's matcher says of anchors between its thresholds
+MIN_IMAGES = 1e-6  # divisor where no image of any process has a location: 0 / MIN_IMAGES = 0
+BETWEEN_THRESHOLDS = -2  # torchvision's matcher: neither positive nor background
 
 
-def mimicking(pair: Pair, kind: DistillName, settings: MimicSettings) -> "Mimicking":
-    """The way for this kind of detector."""
-    way = BoxMimicking if isinstance(pair.student, FasterRCNN) else TowerMimicking
-    return way(pair, kind, settings)
+def build_mimicking(
+    pair: DistillationPair, kind: DistillName, settings: MimicSettings
+) -> "FeatureMimicking":
+    """Return the task for the pair's kind of detector; see :class:`FeatureMimicking`."""
+    task = BoxHeadMimicking if isinstance(pair.student, FasterRCNN) else TowerMimicking
+    return task(pair, kind, settings)
 
 
-class Mimicking(Teaching):
-    """Labels + beta (L2 and/or LSH) of features [n, D] that belong together.
+class FeatureMimicking(DetectionTask):
+    """Losses of annotations, plus beta (L2 and/or LSH) of corresponding features [n, D].
 
     Args:
         pair: two detectors of one kind.
@@ -42,33 +50,34 @@ class Mimicking(Teaching):
         settings: of the mimicking.
     """
 
-    def __init__(self, pair: Pair, kind: DistillName, settings: MimicSettings) -> None:
+    def __init__(self, pair: DistillationPair, kind: DistillName, settings: MimicSettings) -> None:
         super().__init__(pair.student)
-        self.kind, self.settings, self._teacher = kind, settings, (pair.teacher,)
+        self.kind, self.settings = kind, settings
+        self._teacher = (pair.teacher,)  # in a tuple, or it would be a module of this one
         self.precision, self.average = pair.precision, pair.average
         weight = self.classifier.weight.detach().float()
-        draw = generator(pair.seed, "lsh hyperplanes")
-        hashes = Hashes(weight[0].numel(), settings.hashes, float(weight.std()), draw)
+        rng = generator(pair.seed, "lsh hyperplanes")
+        hashes = Hyperplanes(weight[0].numel(), settings.num_hashes, float(weight.std()), rng)
         self.hashes = hashes.to(weight.device)
-        if settings.inherit:
-            own, taught = (self.readers(detector) for detector in (pair.student, pair.teacher))
+        if settings.inherit_head:
+            own, taught = (self.reading_layers(net) for net in (pair.student, pair.teacher))
             own.load_state_dict(taught.state_dict())
-        self.prepared = Witness(pair.student.transform)
-        self.witnesses = [self.prepared]
+        self.prepared = ActivationRecorder(pair.student.transform)
+        self.recorders = [self.prepared]
 
     @property
     def teacher(self) -> Any:
-        """The detector that is asked."""
+        """Return the teacher."""
         return self._teacher[0]
 
     @property
     @abstractmethod
     def classifier(self) -> Any:
-        """The teacher's layer of the classes."""
+        """Return the teacher's layer of the class logits."""
 
     @abstractmethod
-    def readers(self, detector: Any) -> Any:
-        """Return the layers of a detector that read the features."""
+    def reading_layers(self, detector: Any) -> Any:
+        """Return the layers of a detector that read the mimicked features."""
 
     @abstractmethod
     def features(self, maps: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
@@ -80,15 +89,15 @@ class Mimicking(Teaching):
 
     def forward(self, images: list[Tensor], targets: Targets, progress: float) -> dict[str, Tensor]:
         """Return the student's own losses and the mimicking."""
-        for witness in self.witnesses:
-            witness.clear()
+        for recorder in self.recorders:
+            recorder.clear()
         losses = dict(self.student(images, targets))
         with torch.no_grad():
             maps = self.teacher.backbone(self.prepared.outputs[0][0].tensors)
         own, taught, share = self.features(maps)
-        weight = rising(self.settings.weight, progress, self.settings.warm_up)
+        weight = linear_warmup(self.settings.weight, progress, self.settings.warmup)
         if self.kind != "lsh":
-            losses["l2"] = weight * (share * l2_each(own, taught)).sum()
+            losses["l2"] = weight * (share * l2_per_image(own, taught)).sum()
         if self.kind != "l2":
             losses["lsh"] = weight * (share * self._lsh(own, taught)).sum()
         return losses
@@ -96,100 +105,101 @@ class Mimicking(Teaching):
     def _lsh(self, own: Tensor, taught: Tensor) -> Tensor:
         if self.kind == "lsh":
             own = F.normalize(own.float()) * taught.float().norm(dim=1, keepdim=True)
-        return lsh_each(self.hashes(own), self.hashes(taught))
+        return lsh_per_image(self.hashes(own), self.hashes(taught))
 
 
-class BoxMimicking(Mimicking):
-    """Faster R-CNN: what both box heads say of the student's sampled proposals."""
+class BoxHeadMimicking(FeatureMimicking):
+    """Faster R-CNN: the output of both box heads for the student's sampled proposals."""
 
-    def __init__(self, pair: Pair, kind: DistillName, settings: MimicSettings) -> None:
+    def __init__(self, pair: DistillationPair, kind: DistillName, settings: MimicSettings) -> None:
         super().__init__(pair, kind, settings)
-        self.pooled = Witness(pair.student.roi_heads.box_roi_pool)
-        self.said = Witness(pair.student.roi_heads.box_head)
-        self.witnesses += [self.pooled, self.said]
+        self.pooling = ActivationRecorder(pair.student.roi_heads.box_roi_pool)
+        self.box_head = ActivationRecorder(pair.student.roi_heads.box_head)
+        self.recorders += [self.pooling, self.box_head]
 
     @property
     def classifier(self) -> Any:
-        """The layer that reads the features for the classes."""
-        return self.readers(self.teacher).cls_score
+        """Return the teacher's layer of the class logits."""
+        return self.reading_layers(self.teacher).cls_score
 
-    def readers(self, detector: Any) -> Any:
+    def reading_layers(self, detector: Any) -> Any:
         """Return the layers of classes and boxes."""
         return detector.roi_heads.box_predictor
 
     def features(self, maps: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Pool the student's proposals from the teacher's maps."""
-        _, proposals, sizes = self.pooled.inputs[0]
-        heads, own = self.teacher.roi_heads, self.said.outputs[0]
+        _, proposals, sizes = self.pooling.inputs[0]
+        heads, own = self.teacher.roi_heads, self.box_head.outputs[0]
         with torch.no_grad():
             taught = heads.box_head(heads.box_roi_pool(maps, proposals, sizes))
         return own, taught, own.new_full((len(own),), 1 / len(own))
 
 
-class TowerMimicking(Mimicking):
-    """RetinaNet: what the classifying convolution reads, 3 x 3 places of the tower's last map.
+class TowerMimicking(FeatureMimicking):
+    """RetinaNet: the input of the classification layer, 3 x 3 locations of the tower's last map.
 
-    The mimicked places of an image share it evenly, and so do the images that have any.
+    The mimicked locations of an image have equal shares, and so have the images with any.
     """
 
-    def __init__(self, pair: Pair, kind: DistillName, settings: MimicSettings) -> None:
+    def __init__(self, pair: DistillationPair, kind: DistillName, settings: MimicSettings) -> None:
         super().__init__(pair, kind, settings)
-        self.towers = Witness(self.readers(pair.student))
-        self.anchors = Witness(pair.student.anchor_generator)
-        self.witnesses += [self.towers, self.anchors]
+        self.towers = ActivationRecorder(self.reading_layers(pair.student))
+        self.anchors = ActivationRecorder(pair.student.anchor_generator)
+        self.recorders += [self.towers, self.anchors]
 
     @property
     def classifier(self) -> Any:
-        """The convolution of the classes."""
-        return self.readers(self.teacher)
+        """Return the teacher's convolution of the class logits."""
+        return self.reading_layers(self.teacher)
 
-    def readers(self, detector: Any) -> Any:
+    def reading_layers(self, detector: Any) -> Any:
         """Return the convolution of the classes; that of boxes reads another tower."""
         return detector.head.classification_head.cls_logits
 
     def features(self, maps: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Read both towers at the places that the settings name."""
+        """Read both towers at the locations that the settings choose."""
         towers = [inputs[0] for inputs in self.towers.inputs]
         with torch.no_grad(), self.precision():
             taught = [self.teacher.head.classification_head.conv(x) for x in maps.values()]
-        chosen = torch.stack([self._places(k) for k in range(len(towers[0]))])  # [B, all places]
-        each = chosen.sum(dim=1, keepdim=True)
-        images = self.average((each > 0).sum().float())  # of a process, with any
-        share = chosen / each.clamp(min=1) / images.clamp(min=FEWEST)
+        chosen = torch.stack([self._locations(k) for k in range(len(towers[0]))])  # [B, all]
+        counts = chosen.sum(dim=1, keepdim=True)
+        images = self.average((counts > 0).sum().float())  # of a process, with any location
+        share = chosen / counts.clamp(min=1) / images.clamp(min=MIN_IMAGES)
         sizes = [tower.shape[2] * tower.shape[3] for tower in towers]
         parts = chosen.split(sizes, dim=1), share.split(sizes, dim=1)
-        found: list[tuple[Tensor, Tensor, Tensor]] = []
-        for own, theirs, here, shares in zip(towers, taught, *parts, strict=True):
-            here = here.reshape(-1, *own.shape[2:])
-            found.append(
-                (round_about(own, here), round_about(theirs, here), shares[here.flatten(1)])
+        rows: list[tuple[Tensor, Tensor, Tensor]] = []
+        for own, theirs, mask, shares in zip(towers, taught, *parts, strict=True):
+            mask = mask.reshape(-1, *own.shape[2:])
+            rows.append(
+                (patches_3x3(own, mask), patches_3x3(theirs, mask), shares[mask.flatten(1)])
             )
-        own, theirs, shares = (torch.cat(column) for column in zip(*found, strict=True))
+        own, theirs, shares = (torch.cat(column) for column in zip(*rows, strict=True))
         return own, theirs, shares
 
-    def _places(self, number: int) -> Tensor:
-        """Whether each place of an image is mimicked, all levels one after the other."""
-        anchors, target = self.anchors.outputs[0][number], self.prepared.outputs[0][1][number]
-        per_place = self.teacher.head.classification_head.num_anchors
+    def _locations(self, index: int) -> Tensor:
+        """Return whether each location of an image is mimicked, over all levels."""
+        anchors, target = self.anchors.outputs[0][index], self.prepared.outputs[0][1][index]
+        per_location = self.teacher.head.classification_head.num_anchors
         if len(target["boxes"]) == 0:
-            return torch.zeros(len(anchors) // per_place, dtype=torch.bool, device=anchors.device)
-        object_of = self.student.proposal_matcher(box_iou(target["boxes"], anchors))
-        if self.settings.places == "published":  # all places but a few: the background too
-            return (object_of.view(-1, per_place) != NEITHER).any(dim=1)
-        return (object_of.view(-1, per_place) >= 0).any(dim=1)
+            count = len(anchors) // per_location
+            return torch.zeros(count, dtype=torch.bool, device=anchors.device)
+        matched = self.student.proposal_matcher(box_iou(target["boxes"], anchors))
+        if self.settings.locations == "published":  # nearly all, the background too
+            return (matched.view(-1, per_location) != BETWEEN_THRESHOLDS).any(dim=1)
+        return (matched.view(-1, per_location) >= 0).any(dim=1)
 
 
-def round_about(maps: Tensor, here: Tensor) -> Tensor:
-    """The 3 x 3 places round chosen ones, zeros beyond the border, as a convolution reads them.
+def patches_3x3(maps: Tensor, mask: Tensor) -> Tensor:
+    """Return the 3 x 3 patches round chosen locations, zero-padded, as a convolution reads them.
 
     Args:
         maps: [B, D, h, w].
-        here: [B, h, w], bool.
+        mask: [B, h, w], bool.
 
     Returns:
         [n, 9 D] in float32, in the order of a convolution's weight.
     """
-    image, row, column = here.nonzero(as_tuple=True)
+    image, row, column = mask.nonzero(as_tuple=True)
     padded = F.pad(maps.float(), (1, 1, 1, 1)).permute(0, 2, 3, 1)
     near = [padded[image, row + down, column + right] for down in range(3) for right in range(3)]
     return torch.stack(near, dim=2).flatten(1)

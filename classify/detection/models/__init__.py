@@ -1,1 +1,1 @@
-"""Detectors: backbones, dense heads, label assignment, losses."""
+"""Detector networks: backbones with feature pyramids, dense heads, anchor assignment, losses."""

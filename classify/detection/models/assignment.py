@@ -1,4 +1,4 @@
-"""Which anchor learns which object."""
+"""Assignment of anchors to objects: adaptive training sample selection and maximum overlap."""
 
 from collections.abc import Sequence
 
@@ -6,34 +6,34 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
-NEAREST = 9
-ENOUGH, TOO_LITTLE = 0.5, 0.4  # overlap
-BACKGROUND, NEITHER = -1, -2
+CANDIDATES_PER_LEVEL = 9
+POSITIVE_IOU, NEGATIVE_IOU = 0.5, 0.4
+BACKGROUND, IGNORED = -1, -2
 
 
 def nearest_anchors(anchors: Tensor, levels: Sequence[int], centres: Tensor) -> Tensor:
-    """The anchors of each level whose middles lie nearest to objects.
+    """Return the anchors of each level whose centres lie nearest to each object.
 
     Args:
         anchors: [A, 4].
-        levels: how many of them each level has.
+        levels: number of anchors of each level.
         centres: of the objects, [G, 2].
 
     Returns:
-        Their numbers, [R, G].
+        Indices of anchors, [R, G].
     """
     middles = (anchors[:, :2] + anchors[:, 2:]) / 2
-    found, start = [], 0
+    candidates, start = [], 0
     for part in middles.split(list(levels)):
-        count = min(NEAREST, len(part))
-        near = torch.cdist(part, centres).topk(count, dim=0, largest=False).indices
-        found.append(near + start)
+        count = min(CANDIDATES_PER_LEVEL, len(part))
+        nearest = torch.cdist(part, centres).topk(count, dim=0, largest=False).indices
+        candidates.append(nearest + start)
         start += len(part)
-    return torch.cat(found)
+    return torch.cat(candidates)
 
 
 def adaptive_threshold(overlap: Tensor, candidates: Tensor) -> Tensor:
-    """Mean plus deviation of the candidates' overlap with their object.
+    """Return mean plus standard deviation of the candidates' IoU with their object.
 
     Args:
         overlap: [A, G].
@@ -46,12 +46,14 @@ def adaptive_threshold(overlap: Tensor, candidates: Tensor) -> Tensor:
     return own.mean(dim=0) + own.std(dim=0)
 
 
-def atss(anchors: Tensor, levels: Sequence[int], boxes: Tensor) -> Tensor:
-    """Adaptive training sample selection (Zhang et al. 2020, arXiv 1912.02424, algorithm 1).
+def assign_atss(anchors: Tensor, levels: Sequence[int], boxes: Tensor) -> Tensor:
+    """Assign by ATSS, adaptive training sample selection.
+
+    Source: Zhang et al. 2020 (arXiv 1912.02424), algorithm 1.
 
     Args:
         anchors: [A, 4].
-        levels: how many of them each level has.
+        levels: number of anchors of each level.
         boxes: of the objects, [G, 4]; G may be 0.
 
     Returns:
@@ -66,27 +68,29 @@ def atss(anchors: Tensor, levels: Sequence[int], boxes: Tensor) -> Tensor:
     middles = ((anchors[:, :2] + anchors[:, 2:]) / 2)[candidates]  # [R, G, 2]
     inside = ((middles > boxes[:, :2]) & (middles < boxes[:, 2:])).all(dim=2)
     enough = overlap.gather(0, candidates) >= adaptive_threshold(overlap, candidates)
-    is_own = torch.zeros_like(overlap, dtype=torch.bool).scatter_(0, candidates, inside & enough)
-    best, which = overlap.masked_fill(~is_own, -1.0).max(dim=1)
-    return torch.where(best >= 0, which, assigned)
+    positive = torch.zeros_like(overlap, dtype=torch.bool).scatter_(0, candidates, inside & enough)
+    best, index = overlap.masked_fill(~positive, -1.0).max(dim=1)
+    return torch.where(best >= 0, index, assigned)
 
 
-def by_overlap(anchors: Tensor, boxes: Tensor) -> Tensor:
-    """RetinaNet's rule (arXiv 1708.02002, section 4): 0.5 and more, or an object's best anchor.
+def assign_max_iou(anchors: Tensor, boxes: Tensor) -> Tensor:
+    """Assign anchors with an IoU of 0.5 and more, and each object's best anchor.
+
+    Source: RetinaNet (arXiv 1708.02002), section 4.
 
     Args:
         anchors: [A, 4].
         boxes: of the objects, [G, 4]; G may be 0.
 
     Returns:
-        The object of each anchor, BACKGROUND, or NEITHER, [A].
+        The object of each anchor, BACKGROUND, or IGNORED, [A].
     """
     assigned = torch.full((len(anchors),), BACKGROUND, device=anchors.device)
     if len(boxes) == 0:
         return assigned
     overlap = box_iou(anchors, boxes)
-    best, which = overlap.max(dim=1)
-    assigned[best >= TOO_LITTLE] = NEITHER
+    best, index = overlap.max(dim=1)
+    assigned[best >= NEGATIVE_IOU] = IGNORED
     highest = overlap.amax(dim=0)
     is_best = ((overlap == highest) & (highest > 0)).any(dim=1)
-    return torch.where(is_best | (best >= ENOUGH), which, assigned)
+    return torch.where(is_best | (best >= POSITIVE_IOU), index, assigned)

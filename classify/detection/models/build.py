@@ -1,7 +1,7 @@
-"""The detectors that can be trained, built from a few facts; one way to ask them all."""
+"""The detectors that can be trained, built from a specification, with one way to run them all."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
@@ -11,87 +11,113 @@ from torchvision.models.detection import FasterRCNN, RetinaNet
 from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
-from classify.detection.average_precision import Found
+from classify.detection.average_precision import Detections
 from classify.detection.boxes.coders import Coder, EdgeCoder, RotatedCoder
 from classify.detection.models.backbones import MEAN, STD, build_pyramid
 from classify.detection.models.dense import (
-    CHANNELS_A_GROUP,
-    MOST_AN_IMAGE,
-    NINE,
+    CHANNELS_PER_GROUP,
+    MAX_PER_IMAGE,
+    NINE_SHAPES,
     ONE_SQUARE,
     DenseDetector,
     DenseHead,
 )
-from classify.detection.models.dense_losses import Criterion, GeneralizedFocal, RotatedFocal
+from classify.detection.models.dense_losses import (
+    DenseCriterion,
+    GeneralizedFocalCriterion,
+    RotatedCriterion,
+)
 from classify.detection.settings import BackboneName, DetectorName, RotatedLoss
 
+KEYS_IN_FILES = {"fpn_channels": "width", "tile_size": "patch", "tile_overlap": "overlap"}
 
-class DetectorFacts(NamedTuple):
+
+class DetectorSpec(NamedTuple):
     """What a detector is built from, and rebuilt from its file."""
 
     detector: DetectorName
     backbone: BackboneName
     classes: tuple[str, ...]
-    size: int  # long side at which images are seen, in pixels
+    size: int  # images are scaled to this long side, in pixels
     frozen_norm: bool = False  # whether the backbone's batch normalisation is fixed
-    width: int = 256  # channels of pyramid and head
+    fpn_channels: int = 256  # channels of the feature pyramid and the head
     box_loss: RotatedLoss = "gwd"  # of rotated boxes
-    patch: int | None = None  # larger images are cut to this side, in pixels
-    overlap: float = 0.0  # of neighbouring patches, a share of it
+    tile_size: int | None = None  # larger images are cut into tiles of this side, in pixels
+    tile_overlap: float = 0.0  # of neighbouring tiles, a share of their side
 
     @property
     def is_rotated(self) -> bool:
-        """Whether it finds rotated boxes."""
+        """Return whether the detector finds rotated boxes."""
         return self.detector == "rotated-retinanet"
 
+    def to_record(self) -> dict[str, Any]:
+        """Return the values as files hold them; see :data:`KEYS_IN_FILES`."""
+        values = {KEYS_IN_FILES.get(name, name): value for name, value in self._asdict().items()}
+        return {**values, "classes": list(self.classes)}
 
-def build_detector(facts: DetectorFacts, weights: str | None = None) -> nn.Module:
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "DetectorSpec":
+        """Return what :meth:`to_record` wrote.
+
+        Raises:
+            KeyError: without classes.
+            TypeError: if other values are missing or unknown.
+        """
+        names = {key: name for name, key in KEYS_IN_FILES.items()}
+        values = {names.get(key, key): value for key, value in record.items()}
+        return cls(**{**values, "classes": tuple(record["classes"])})
+
+
+def build_detector(spec: DetectorSpec, backbone_weights: str | None = None) -> nn.Module:
     """Build a detector.
 
-    Its classes are 1, 2, ... in torchvision's way of counting for Faster R-CNN, whose 0 is the
-    background; :func:`detect` and :func:`targets_for` translate.
+    Faster R-CNN counts its classes from 1, 0 being the background; :func:`detect` and
+    :func:`make_targets` convert.
 
     Args:
-        facts: of the network.
-        weights: of the backbone, as :func:`build_pyramid` takes them.
+        spec: of the network.
+        backbone_weights: as :func:`build_pyramid` takes them.
 
     Raises:
-        UserError: for weights that cannot be had or do not fit.
+        UserError: for weights that are not available or do not fit.
     """
-    is_dense = facts.detector != "faster-rcnn"
-    pyramid = build_pyramid(facts.backbone, facts.width, is_dense, weights, facts.frozen_norm)
-    if facts.detector in ("gfl", "rotated-retinanet"):
-        return _dense_detector(facts, pyramid)
-    seen = {"min_size": facts.size, "max_size": facts.size, "image_mean": MEAN, "image_std": STD}
-    count = len(facts.classes)
+    is_dense = spec.detector != "faster-rcnn"
+    pyramid = build_pyramid(
+        spec.backbone, spec.fpn_channels, is_dense, backbone_weights, spec.frozen_norm
+    )
+    if spec.detector in ("gfl", "rotated-retinanet"):
+        return _dense_detector(spec, pyramid)
+    scaling = {"min_size": spec.size, "max_size": spec.size, "image_mean": MEAN, "image_std": STD}
+    count = len(spec.classes)
     if is_dense:
-        net = RetinaNet(pyramid, count, detections_per_img=MOST_AN_IMAGE, **seen)
+        net = RetinaNet(pyramid, count, detections_per_img=MAX_PER_IMAGE, **scaling)
         anchors = net.anchor_generator.num_anchors_per_location()[0]
-        net.head = RetinaNetHead(facts.width, anchors, count, norm_layer=_group_norm)
+        net.head = RetinaNetHead(spec.fpn_channels, anchors, count, norm_layer=_group_norm)
         return net
-    return FasterRCNN(pyramid, count + 1, box_detections_per_img=MOST_AN_IMAGE, **seen)
+    return FasterRCNN(pyramid, count + 1, box_detections_per_img=MAX_PER_IMAGE, **scaling)
 
 
-def _group_norm(width: int) -> nn.GroupNorm:
-    """Between the convolutions of a head: without it those of a narrow one start all but silent."""
-    return nn.GroupNorm(width // CHANNELS_A_GROUP, width)
+def _group_norm(channels: int) -> nn.GroupNorm:
+    """Normalise between a head's convolutions: else activations of a narrow head vanish."""
+    return nn.GroupNorm(channels // CHANNELS_PER_GROUP, channels)
 
 
-def _dense_detector(facts: DetectorFacts, pyramid: nn.Module) -> DenseDetector:
+def _dense_detector(spec: DetectorSpec, pyramid: nn.Module) -> DenseDetector:
     coder: Coder
-    criterion: Criterion
-    if facts.is_rotated:
+    criterion: DenseCriterion
+    if spec.is_rotated:
         coder = RotatedCoder()
-        criterion, shapes = RotatedFocal(coder, facts.box_loss), NINE
+        criterion, shapes = RotatedCriterion(coder, spec.box_loss), NINE_SHAPES
     else:
         coder = EdgeCoder()
-        criterion, shapes = GeneralizedFocal(coder), ONE_SQUARE
-    head = DenseHead(facts.width, shapes.of_place, len(facts.classes), coder.size, len(coder.bins))
-    transform = GeneralizedRCNNTransform(facts.size, facts.size, list(MEAN), list(STD))
+        criterion, shapes = GeneralizedFocalCriterion(coder), ONE_SQUARE
+    distribution = coder.num_parameters, len(coder.bins)
+    head = DenseHead(spec.fpn_channels, shapes.per_location, len(spec.classes), *distribution)
+    transform = GeneralizedRCNNTransform(spec.size, spec.size, list(MEAN), list(STD))
     return DenseDetector(pyramid, head, coder, criterion, shapes, transform)
 
 
-def compute_in(net: nn.Module, precision: Callable[[], AbstractContextManager[Any]]) -> None:
+def set_precision(net: nn.Module, precision: Callable[[], AbstractContextManager[Any]]) -> None:
     """Let the large layers of a detector run in a precision; boxes and losses stay float32.
 
     Args:
@@ -114,7 +140,7 @@ def _within(
     @functools.wraps(forward)
     def run(*inputs: Any) -> Any:
         with precision():
-            return _floats(forward(*inputs))
+            return _to_float32(forward(*inputs))
 
     return run
 
@@ -123,24 +149,24 @@ def _in_float32(forward: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(forward)
     def run(*inputs: Any) -> Any:
         with torch.autocast(inputs[0][0].device.type, enabled=False):
-            return forward(*_floats(inputs))
+            return forward(*_to_float32(inputs))
 
     return run
 
 
-def _floats(values: Any) -> Any:
-    """Tensors in nested mappings, lists and tuples, as float32."""
+def _to_float32(values: Any) -> Any:
+    """Convert the tensors in nested mappings, lists and tuples."""
     if isinstance(values, Tensor):
         return values.float()
     if isinstance(values, str):
         return values
     if isinstance(values, dict):
-        return type(values)((name, _floats(value)) for name, value in values.items())
-    return type(values)(_floats(value) for value in values)
+        return type(values)((name, _to_float32(value)) for name, value in values.items())
+    return type(values)(_to_float32(value) for value in values)
 
 
-def targets_for(net: nn.Module, boxes: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """Return one image's labels as torchvision's detectors take them.
+def make_targets(net: nn.Module, boxes: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """Return one image's objects as torchvision's detectors take them.
 
     Args:
         net: from :func:`build_detector`.
@@ -151,18 +177,18 @@ def targets_for(net: nn.Module, boxes: Tensor, labels: Tensor) -> dict[str, Tens
 
 
 @torch.inference_mode()
-def detect(net: nn.Module, images: Sequence[Tensor]) -> list[Found]:
-    """Detect objects; the network must be in eval.
+def detect(net: nn.Module, images: Sequence[Tensor]) -> list[Detections]:
+    """Detect objects; the network must be in eval mode.
 
     Args:
         net: from :func:`build_detector`.
         images: each [3, H, W] in [0, 1], any size.
 
     Returns:
-        For each image its detections, labels from 0.
+        The detections of each image, in its pixels, labels from 0, on the CPU.
     """
     shift = int(isinstance(net, FasterRCNN))
     return [
-        Found(one["boxes"].cpu(), one["labels"].cpu() - shift, one["scores"].cpu())
+        Detections(one["boxes"].cpu(), one["labels"].cpu() - shift, one["scores"].cpu())
         for one in net(list(images))
     ]

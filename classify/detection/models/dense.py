@@ -1,4 +1,4 @@
-"""A dense detector: pyramid, two towers over each of its levels, anchors, and what follows."""
+"""A dense detector: feature pyramid, head of two towers, anchors, decoding and suppression."""
 
 import math
 from collections.abc import Sequence
@@ -12,95 +12,99 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import batched_nms
 
-from classify.detection.average_precision import Found
-from classify.detection.boxes.coders import ANCHOR_STRIDES, Coder, expected
+from classify.detection.average_precision import Detections
+from classify.detection.boxes.coders import ANCHOR_STRIDES, Coder, expected_value
 from classify.detection.boxes.rotated import batched_rotated_nms
-from classify.detection.models.dense_losses import Criterion, Labelled, Said
+from classify.detection.models.dense_losses import DenseCriterion, ImagePredictions, ImageTargets
 
 STRIDES = (8, 16, 32, 64, 128)
-CONVOLUTIONS, CHANNELS_A_GROUP = 4, 8
-PRIOR = 0.01  # score at the beginning
-LEAST_SCORE, MOST_A_LEVEL, MOST_AN_IMAGE = 0.05, 1000, 2000
-UPRIGHT_NMS, ROTATED_NMS = 0.6, 0.1
+TOWER_DEPTH, CHANNELS_PER_GROUP = 4, 8
+PRIOR = 0.01  # initial score of every class
+MIN_SCORE, MAX_PER_LEVEL, MAX_PER_IMAGE = 0.05, 1000, 2000  # of detections
+UPRIGHT_NMS_IOU, ROTATED_NMS_IOU = 0.6, 0.1
 
 
 class AnchorShapes(NamedTuple):
-    """The anchors of a place."""
+    """The anchors of a location."""
 
-    octaves: tuple[float, ...]  # of ANCHOR_STRIDES strides, or of a part of it
+    octaves: tuple[float, ...]  # side of a square anchor, in strides
     ratios: tuple[float, ...]  # height over width
 
     @property
-    def of_place(self) -> int:
-        """How many there are of a place."""
+    def per_location(self) -> int:
+        """Return the number of anchors of a location."""
         return len(self.octaves) * len(self.ratios)
 
 
 ONE_SQUARE = AnchorShapes((float(ANCHOR_STRIDES),), (1.0,))
-NINE = AnchorShapes(tuple(4.0 * 2 ** (k / 3) for k in range(3)), (0.5, 1.0, 2.0))
+NINE_SHAPES = AnchorShapes(tuple(4.0 * 2 ** (k / 3) for k in range(3)), (0.5, 1.0, 2.0))
 
 
-class Seen(NamedTuple):
-    """What a dense detector says of a batch."""
+class BatchPredictions(NamedTuple):
+    """Output of a dense detector for a batch."""
 
-    scores: Tensor  # logits [B, A, C], float32
-    shapes: Tensor  # logits [B, A, P, K], float32
+    class_logits: Tensor  # [B, A, C], float32
+    box_logits: Tensor  # of the distributions of box parameters, [B, A, P, K], float32
     anchors: Tensor  # [A, 4] in pixels of ``images``
-    levels: tuple[int, ...]  # anchors of each level
+    levels: tuple[int, ...]  # number of anchors of each level
     maps: tuple[Tensor, ...]  # of the pyramid, [B, D, h, w] each
-    images: ImageList  # what the pyramid was given: scaled, normalised, padded
+    images: ImageList  # input of the pyramid: scaled, normalised, padded
 
-    def one(self, number: int) -> Said:
-        """What is said of one image."""
-        return Said(self.scores[number], self.shapes[number], self.anchors, self.levels)
+    def of_image(self, index: int) -> ImagePredictions:
+        """Return the predictions of one image."""
+        return ImagePredictions(
+            self.class_logits[index], self.box_logits[index], self.anchors, self.levels
+        )
 
 
 class DenseHead(nn.Module):
-    """Scores and box distributions of every anchor.
+    """Class logits and box distributions of every anchor.
 
     Differs from Generalized Focal Loss: no learned scale for each level.
 
     Args:
-        width: D of the pyramid's maps.
-        anchors: of a place.
+        channels: D of the pyramid's maps.
+        anchors: of a location.
         classes: C.
         parameters: P of a box.
         bins: K of a parameter.
     """
 
-    def __init__(self, width: int, anchors: int, classes: int, parameters: int, bins: int) -> None:
+    def __init__(
+        self, channels: int, anchors: int, classes: int, parameters: int, bins: int
+    ) -> None:
         super().__init__()
-        self.classes, self.size = classes, (parameters, bins)
-        self.class_tower, self.shape_tower = _tower(width), _tower(width)
-        self.score = nn.Conv2d(width, anchors * classes, 3, padding=1)
-        self.shape = nn.Conv2d(width, anchors * parameters * bins, 3, padding=1)
+        self.classes, self.distribution = classes, (parameters, bins)
+        self.class_tower, self.shape_tower = _tower(channels), _tower(channels)
+        self.score = nn.Conv2d(channels, anchors * classes, 3, padding=1)
+        self.shape = nn.Conv2d(channels, anchors * parameters * bins, 3, padding=1)
         for layer, bias in ((self.score, -math.log((1 - PRIOR) / PRIOR)), (self.shape, 0.0)):
             nn.init.normal_(layer.weight, std=0.01)
             layer.bias = nn.Parameter(torch.full((layer.out_channels,), bias))
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Maps [B, D, h, w] -> logits [B, A, C] and [B, A, P, K], level by level, float32."""
-        scores = [_by_anchor(self.score(self.class_tower(x)), (self.classes,)) for x in maps]
-        shapes = [_by_anchor(self.shape(self.shape_tower(x)), self.size) for x in maps]
-        return torch.cat(scores, dim=1), torch.cat(shapes, dim=1)
+        """Map [B, D, h, w] of each level to logits [B, A, C] and [B, A, P, K], float32."""
+        classes = [_by_anchor(self.score(self.class_tower(x)), (self.classes,)) for x in maps]
+        boxes = [_by_anchor(self.shape(self.shape_tower(x)), self.distribution) for x in maps]
+        return torch.cat(classes, dim=1), torch.cat(boxes, dim=1)
 
 
-def _tower(width: int) -> nn.Sequential:
+def _tower(channels: int) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for _ in range(CONVOLUTIONS):
-        convolution = nn.Conv2d(width, width, 3, padding=1, bias=False)
+    for _ in range(TOWER_DEPTH):
+        convolution = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         nn.init.normal_(convolution.weight, std=0.01)
-        layers += [convolution, nn.GroupNorm(width // CHANNELS_A_GROUP, width), nn.ReLU()]
+        layers += [convolution, nn.GroupNorm(channels // CHANNELS_PER_GROUP, channels), nn.ReLU()]
     return nn.Sequential(*layers)
 
 
 def _by_anchor(maps: Tensor, size: tuple[int, ...]) -> Tensor:
-    """[B, anchors * prod(size), h, w] -> [B, h * w * anchors, *size], as anchors are counted."""
+    """Map [B, anchors * prod(size), h, w] to [B, h * w * anchors, *size], in anchor order."""
     return maps.permute(0, 2, 3, 1).reshape(len(maps), -1, *size).float()
 
 
 class DenseDetector(nn.Module):
-    """Looks at images; gives losses in training and detections else, as torchvision's do.
+    """A detector that gives losses in training and detections else, as torchvision's do.
 
     Args:
         pyramid: images [B, 3, H, W] -> maps of STRIDES.
@@ -116,7 +120,7 @@ class DenseDetector(nn.Module):
         pyramid: nn.Module,
         head: DenseHead,
         coder: Coder,
-        criterion: Criterion,
+        criterion: DenseCriterion,
         shapes: AnchorShapes,
         transform: GeneralizedRCNNTransform,
     ) -> None:
@@ -124,83 +128,98 @@ class DenseDetector(nn.Module):
         self.backbone, self.head, self.transform = pyramid, head, transform
         self.coder, self.criterion = coder, criterion
         sizes = tuple(tuple(stride * octave for octave in shapes.octaves) for stride in STRIDES)
-        self.anchors_of_place = shapes.of_place
+        self.anchors_per_location = shapes.per_location
         self.anchors = AnchorGenerator(sizes, (shapes.ratios,) * len(STRIDES))
 
     def forward(
         self, images: list[Tensor], targets: list[dict[str, Tensor]] | None = None
     ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
-        """Images [3, H, W] in [0, 1], any sizes, with boxes and labels -> losses, or detections."""
-        seen = self.look(images)
+        """Return losses, or detections if no targets are given.
+
+        Args:
+            images: each [3, H, W] in [0, 1], any size.
+            targets: ``boxes`` [G, 4 or 5] in pixels and ``labels`` [G] of each image.
+        """
+        predictions = self.predict(images)
         if targets is not None:
-            return self.losses(seen, self.scaled(seen, images, targets))
-        return self.detections(seen, images)
+            return self.losses(predictions, self.scale_targets(predictions, images, targets))
+        return self.detections(predictions, images)
 
-    def look(self, images: list[Tensor]) -> Seen:
-        """Say something of every anchor of images [3, H, W] in [0, 1]."""
+    def predict(self, images: list[Tensor]) -> BatchPredictions:
+        """Return the predictions for every anchor of images [3, H, W] in [0, 1]."""
         prepared, _ = self.transform(images, None)
-        return self.look_at(prepared)
+        return self.predict_prepared(prepared)
 
-    def look_at(self, images: ImageList) -> Seen:
-        """The same of images that are prepared: a teacher sees what its student sees."""
+    def predict_prepared(self, images: ImageList) -> BatchPredictions:
+        """Return the same for prepared images, so that a teacher gets its student's input."""
         maps = tuple(self.backbone(images.tensors).values())
-        scores, shapes = self.head(maps)
+        class_logits, box_logits = self.head(maps)
         anchors = self.anchors(images, list(maps))[0]
-        levels = tuple(x.shape[2] * x.shape[3] * self.anchors_of_place for x in maps)
-        return Seen(scores, shapes, anchors, levels, maps, images)
+        levels = tuple(x.shape[2] * x.shape[3] * self.anchors_per_location for x in maps)
+        return BatchPredictions(class_logits, box_logits, anchors, levels, maps, images)
 
-    def scaled(
-        self, seen: Seen, images: list[Tensor], targets: list[dict[str, Tensor]]
-    ) -> list[Labelled]:
-        """Labels in pixels of the prepared images."""
-        factors = _factors(seen, images)
+    def scale_targets(
+        self,
+        predictions: BatchPredictions,
+        images: list[Tensor],
+        targets: list[dict[str, Tensor]],
+    ) -> list[ImageTargets]:
+        """Return the targets of each image in pixels of the prepared images."""
+        factors = _scale_factors(predictions, images)
         return [
-            Labelled(_times(target["boxes"], factor), target["labels"])
+            ImageTargets(_scale_boxes(target["boxes"], factor), target["labels"])
             for target, factor in zip(targets, factors, strict=True)
         ]
 
-    def losses(self, seen: Seen, targets: list[Labelled]) -> dict[str, Tensor]:
-        """Means over the images of the criterion's terms."""
-        each = [self.criterion(seen.one(k), target) for k, target in enumerate(targets)]
+    def losses(
+        self, predictions: BatchPredictions, targets: list[ImageTargets]
+    ) -> dict[str, Tensor]:
+        """Return each loss of the criterion as a mean over the images."""
+        each = [self.criterion(predictions.of_image(k), one) for k, one in enumerate(targets)]
         return {name: torch.stack([one[name] for one in each]).mean() for name in each[0]}
 
-    def detections(self, seen: Seen, images: list[Tensor]) -> list[dict[str, Tensor]]:
-        """Boxes [N, 4 or 5] in pixels of the images, labels from 0 and scores, best first."""
+    def detections(
+        self, predictions: BatchPredictions, images: list[Tensor]
+    ) -> list[dict[str, Tensor]]:
+        """Return boxes [N, 4 or 5] in pixels of the images, labels from 0 and sorted scores."""
         result = []
-        for number, factor in enumerate(_factors(seen, images)):
-            found = self._found(seen.one(number))
-            boxes = _times(found.boxes, (1 / factor[0], 1 / factor[1]))
+        for index, factor in enumerate(_scale_factors(predictions, images)):
+            found = self._decode(predictions.of_image(index))
+            boxes = _scale_boxes(found.boxes, (1 / factor[0], 1 / factor[1]))
             result.append({"boxes": boxes, "labels": found.labels, "scores": found.scores})
         return result
 
-    def _found(self, said: Said) -> Found:
-        parts = []
-        for start, stop in pairwise((0, *torch.tensor(said.levels).cumsum(0).tolist())):
-            scores = said.scores[start:stop].sigmoid().flatten()
-            best, places = scores.topk(min(MOST_A_LEVEL, len(scores)))
-            places = places[best > LEAST_SCORE]
-            rows, labels = start + places // said.scores.shape[1], places % said.scores.shape[1]
-            values = expected(said.shapes[rows], self.coder.bins)
-            boxes = self.coder.decode(values, said.anchors[rows])
-            parts.append((boxes, labels, best[best > LEAST_SCORE]))
+    def _decode(self, predictions: ImagePredictions) -> Detections:
+        """Decode the best scores of each level and suppress duplicates."""
+        parts, classes = [], predictions.class_logits.shape[1]
+        for start, stop in pairwise((0, *torch.tensor(predictions.levels).cumsum(0).tolist())):
+            scores = predictions.class_logits[start:stop].sigmoid().flatten()
+            best, index = scores.topk(min(MAX_PER_LEVEL, len(scores)))
+            index = index[best > MIN_SCORE]
+            rows, labels = start + index // classes, index % classes
+            values = expected_value(predictions.box_logits[rows], self.coder.bins)
+            boxes = self.coder.decode(values, predictions.anchors[rows])
+            parts.append((boxes, labels, best[best > MIN_SCORE]))
         boxes, labels, scores = (torch.cat(column) for column in zip(*parts, strict=True))
         if boxes.shape[1] == 5:
-            kept = batched_rotated_nms(boxes, scores, labels, ROTATED_NMS)
+            kept = batched_rotated_nms(boxes, scores, labels, ROTATED_NMS_IOU)
         else:
-            kept = batched_nms(boxes, scores, labels, UPRIGHT_NMS)
-        kept = kept[:MOST_AN_IMAGE]
-        return Found(boxes[kept], labels[kept], scores[kept])
+            kept = batched_nms(boxes, scores, labels, UPRIGHT_NMS_IOU)
+        kept = kept[:MAX_PER_IMAGE]
+        return Detections(boxes[kept], labels[kept], scores[kept])
 
 
-def _factors(seen: Seen, images: list[Tensor]) -> list[tuple[float, float]]:
-    """How much wider and higher each image is for the network."""
+def _scale_factors(
+    predictions: BatchPredictions, images: list[Tensor]
+) -> list[tuple[float, float]]:
+    """Return the factors of width and height from each image to the network's input."""
     return [
         (width / image.shape[2], height / image.shape[1])
-        for image, (height, width) in zip(images, seen.images.image_sizes, strict=True)
+        for image, (height, width) in zip(images, predictions.images.image_sizes, strict=True)
     ]
 
 
-def _times(boxes: Tensor, factor: tuple[float, float]) -> Tensor:
+def _scale_boxes(boxes: Tensor, factor: tuple[float, float]) -> Tensor:
     """Scale boxes; a rotated one keeps its angle, both factors being equal but for rounding."""
     if boxes.shape[1] == 4:
         return boxes * boxes.new_tensor([*factor, *factor])

@@ -1,4 +1,4 @@
-"""Detection sets in one form, and patches of large images."""
+"""Detection data in one form, and tiles of large images."""
 
 import json
 import math
@@ -9,15 +9,21 @@ import pytest
 import torch
 from PIL import Image
 
-from classify.detection.average_precision import Found
+from classify.detection.average_precision import Detections
 from classify.detection.boxes.rotated import paired_iou
-from classify.detection.dataset import Scenes, held_out, scenes_of
-from classify.detection.tiling import Window, boxes_in, merged, share_in, windows
-from classify.detection.trainer import shown
+from classify.detection.dataset import DetectionDataset, make_dataset, split_dataset
+from classify.detection.tiling import (
+    Tile,
+    boxes_in_tile,
+    merge_detections,
+    tile_grid,
+    visible_fraction,
+)
+from classify.detection.trainer import load_sample
 from tgn.data.annotations.readers import read_annotations
 from tgn.runtime.errors import DataError
 
-SHIP = [[10, 10], [40, 20], [36.84, 29.49], [6.84, 19.49]]  # 31.6 x 10, turned
+SHIP = [[10, 10], [40, 20], [36.84, 29.49], [6.84, 19.49]]  # 31.6 x 10, oblique
 
 
 @pytest.fixture
@@ -34,26 +40,26 @@ def dota(tmp_path):
     return read_annotations(labels, images)
 
 
-def test_rotated_scenes_keep_the_angle_and_empty_images(dota):
-    data = scenes_of(dota, rotated=True)
+def test_rotated_data_keep_the_angle_and_empty_images(dota):
+    data = make_dataset(dota, rotated=True)
     assert data.classes == ("ship", "plane")
-    assert [scene.image.stem for scene in data.scenes] == ["a", "b", "empty"]
+    assert [image.path.stem for image in data.images] == ["a", "b", "empty"]
     assert data.is_rotated
-    ship = data.scenes[0]
+    ship = data.images[0]
     _, _, width, height, angle = ship.boxes[0].tolist()
     assert (width, height) == (pytest.approx(31.6, abs=0.1), pytest.approx(10, abs=0.1))
     assert angle == pytest.approx(math.atan2(10, 30), abs=1e-3)
     assert ship.difficult.tolist() == [False, True]
-    assert data.scenes[2].boxes.shape == (0, 5)
+    assert data.images[2].boxes.shape == (0, 5)
     assert len(dota.problems) == 1  # the one without area
 
 
-def test_upright_scenes_take_the_box_around(dota):
-    data = scenes_of(dota, rotated=False)
+def test_upright_data_take_the_enclosing_box(dota):
+    data = make_dataset(dota, rotated=False)
     torch.testing.assert_close(
-        data.scenes[0].boxes[0], torch.tensor([6.84, 10.0, 40.0, 29.49]), atol=1e-3, rtol=0
+        data.images[0].boxes[0], torch.tensor([6.84, 10.0, 40.0, 29.49]), atol=1e-3, rtol=0
     )
-    assert data.scenes[2].boxes.shape == (0, 4)
+    assert data.images[2].boxes.shape == (0, 4)
 
 
 def test_coco_images_without_objects_are_there_and_missing_files_named_once(tmp_path):
@@ -68,102 +74,102 @@ def test_coco_images_without_objects_are_there_and_missing_files_named_once(tmp_
     assert [path.stem for path in found.images] == ["x", "y"]
     assert len(found.problems) == 1
     assert "gone.png" in found.problems[0]
-    assert [len(scene.boxes) for scene in scenes_of(found, rotated=False).scenes] == [1, 0]
+    assert [len(image.boxes) for image in make_dataset(found, rotated=False).images] == [1, 0]
 
 
 def test_labels_that_are_no_area_are_named(tmp_path):
     (tmp_path / "labels").mkdir()
     Image.new("RGB", (100, 100)).save(tmp_path / "a.png")
-    lines = [
+    rows = [
         "10 10 nan 20 30 30 12 25 ship 0",
         "0 0 inf 0 inf 20 0 20 ship 0",
         "10 10 50 50 90 90 50 50 ship 0",
         "10 10 40 40 40 10 10 40 ship 0",
         "10 10 40 10 40 40 10 40 ship 0",
     ]
-    (tmp_path / "labels" / "a.txt").write_text("\n".join(lines))
+    (tmp_path / "labels" / "a.txt").write_text("\n".join(rows))
     found = read_annotations(tmp_path / "labels", tmp_path)
     assert len(found.objects) == 1
-    told = [problem.split("line ")[1] for problem in found.problems]
-    assert [line[:2] for line in told] == ["1:", "2:", "3:", "4:"]
-    assert all("finite numbers" in line for line in told[:2])
-    assert all("zero area" in line for line in told[2:])
+    lines = [problem.split("line ")[1] for problem in found.problems]
+    assert [line[:2] for line in lines] == ["1:", "2:", "3:", "4:"]
+    assert all("finite numbers" in line for line in lines[:2])
+    assert all("zero area" in line for line in lines[2:])
 
 
 def test_images_without_labels_are_read_where_images_are_given_twice(tmp_path):
     for name in ("b", "a"):
         Image.new("RGB", (40, 30)).save(tmp_path / f"{name}.png")
     found = read_annotations(tmp_path, tmp_path)
-    data = scenes_of(found, rotated=True, classes=("ship",))
-    assert [scene.image.stem for scene in data.scenes] == ["a", "b"]
-    assert data.scenes[0].boxes.shape == (0, 5)
+    data = make_dataset(found, rotated=True, classes=("ship",))
+    assert [image.path.stem for image in data.images] == ["a", "b"]
+    assert data.images[0].boxes.shape == (0, 5)
     with pytest.raises(DataError, match="no labelled object"):
-        scenes_of(found, rotated=True)
+        make_dataset(found, rotated=True)
 
 
-def test_crowds_are_judged_but_not_learned(tmp_path):
+def test_crowds_are_evaluated_but_not_learned(tmp_path):
     Image.new("RGB", (50, 50)).save(tmp_path / "x.png")
     boxes = [{"id": k, "image_id": 0, "category_id": 1, "bbox": [5, 5, 10, 10 + k], "iscrowd": k}
              for k in range(2)]  # fmt: skip
     images = [{"id": 0, "file_name": "x.png"}]
     content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "ship"}]}
     (tmp_path / "labels.json").write_text(json.dumps(content))
-    data = scenes_of(read_annotations(tmp_path / "labels.json", tmp_path), rotated=False)
-    assert data.scenes[0].crowd.tolist() == data.scenes[0].difficult.tolist() == [False, True]
-    assert shown(data.scenes[0]).boxes.tolist() == [[5, 5, 15, 15]]
+    data = make_dataset(read_annotations(tmp_path / "labels.json", tmp_path), rotated=False)
+    assert data.images[0].crowd.tolist() == data.images[0].difficult.tolist() == [False, True]
+    assert load_sample(data.images[0]).boxes.tolist() == [[5, 5, 15, 15]]
 
 
-def test_classes_of_another_part_are_kept_and_strange_ones_refused(dota):
-    assert scenes_of(dota, True, ("tank", "plane", "ship")).scenes[0].labels.tolist() == [2, 2]
+def test_classes_of_another_part_are_kept_and_unknown_ones_refused(dota):
+    assert make_dataset(dota, True, ("tank", "plane", "ship")).images[0].labels.tolist() == [2, 2]
     with pytest.raises(DataError, match="plane: not among the classes of the training"):
-        scenes_of(dota, True, ("ship",))
+        make_dataset(dota, True, ("ship",))
 
 
-def test_the_test_part_is_drawn_by_image_and_seed(dota):
-    data = scenes_of(dota, True)
-    train, test = held_out(data, 0.34, seed=3)
-    assert (len(train.scenes), len(test.scenes)) == (2, 1)
-    assert {s.image for s in train.scenes}.isdisjoint(s.image for s in test.scenes)
-    assert held_out(data, 0.34, seed=3)[1].scenes[0].image == test.scenes[0].image
+def test_the_test_part_is_split_by_image_and_seed(dota):
+    data = make_dataset(dota, True)
+    train, test = split_dataset(data, 0.34, seed=3)
+    assert (len(train.images), len(test.images)) == (2, 1)
+    assert {s.path for s in train.images}.isdisjoint(s.path for s in test.images)
+    assert split_dataset(data, 0.34, seed=3)[1].images[0].path == test.images[0].path
     with pytest.raises(DataError, match="cannot be split"):
-        held_out(data, 0.01, seed=0)
-    patches = [replace(s, image=Path(f"P{k}__1__{j}___0.png")) for k, s in enumerate(data.scenes)
-               for j in range(4)]  # fmt: skip
-    train, test = held_out(Scenes(data.classes, tuple(patches)), 0.34, seed=3)
-    assert (len(train.scenes), len(test.scenes)) == (8, 4)
-    assert len({s.image.name.split("__")[0] for s in test.scenes}) == 1
+        split_dataset(data, 0.01, seed=0)
+    tiles = [replace(s, path=Path(f"P{k}__1__{j}___0.png")) for k, s in enumerate(data.images)
+             for j in range(4)]  # fmt: skip
+    train, test = split_dataset(DetectionDataset(data.classes, tuple(tiles)), 0.34, seed=3)
+    assert (len(train.images), len(test.images)) == (8, 4)
+    assert len({s.path.name.split("__")[0] for s in test.images}) == 1
 
 
 @pytest.mark.parametrize(("width", "height"), [(100, 80), (40, 300), (64, 64), (65, 129), (7, 9)])
-def test_windows_cover_every_pixel_and_overlap(width, height):
+def test_tiles_cover_every_pixel_and_overlap(width, height):
     seen = torch.zeros(height, width, dtype=torch.int64)
-    found = windows(width, height, 64, 16)
+    found = tile_grid(width, height, 64, 16)
     for left, top, wide, high in found:
         assert left + wide <= width
         assert top + high <= height
         seen[top : top + high, left : left + wide] += 1
     assert (seen > 0).all()
-    lefts = sorted({window.left for window in found})
+    lefts = sorted({tile.left for tile in found})
     assert all(b - a <= 48 for a, b in zip(lefts[:-1], lefts[1:], strict=True))
     with pytest.raises(ValueError, match="overlap"):
-        windows(10, 10, 8, 8)
+        tile_grid(10, 10, 8, 8)
 
 
-def test_a_patch_shows_its_boxes_in_its_own_pixels():
+def test_boxes_of_a_tile_are_in_pixels_of_the_tile():
     boxes = torch.tensor([[10.0, 10, 30, 30], [58, 10, 70, 30], [90, 90, 95, 95]])
-    window = Window(8, 8, 56, 56)
-    torch.testing.assert_close(share_in(window, boxes), torch.tensor([1.0, 0.5, 0.0]))
+    tile = Tile(8, 8, 56, 56)
+    torch.testing.assert_close(visible_fraction(tile, boxes), torch.tensor([1.0, 0.5, 0.0]))
     expected = torch.tensor([[2.0, 2, 22, 22], [50, 2, 56, 22]])
-    torch.testing.assert_close(boxes_in(window, boxes[:2]), expected)
+    torch.testing.assert_close(boxes_in_tile(tile, boxes[:2]), expected)
     lying = torch.tensor([[60.0, 20.0, 20.0, 10.0, 0.0]])
-    torch.testing.assert_close(share_in(window, lying), torch.tensor([0.7]))
+    torch.testing.assert_close(visible_fraction(tile, lying), torch.tensor([0.7]))
     torch.testing.assert_close(
-        boxes_in(window, lying), torch.tensor([[52.0, 12.0, 20.0, 10.0, 0.0]])
+        boxes_in_tile(tile, lying), torch.tensor([[52.0, 12.0, 20.0, 10.0, 0.0]])
     )
 
 
 @pytest.mark.parametrize("rotated", [False, True])
-def test_what_is_found_in_patches_is_found_once_in_the_image(rotated):
+def test_detections_of_tiles_are_merged_to_one_an_object(rotated):
     draw = torch.Generator().manual_seed(0)
     centres = torch.tensor([(x, y) for x in range(20, 300, 40) for y in range(20, 200, 40)]).float()
     sides = torch.rand(len(centres), 2, generator=draw) * 10 + 8
@@ -174,17 +180,17 @@ def test_what_is_found_in_patches_is_found_once_in_the_image(rotated):
         boxes = torch.cat((centres - sides / 2, centres + sides / 2), dim=1)
     labels = torch.arange(len(boxes)) % 3
     parts = []
-    for window in windows(300, 200, 96, 48):
-        whole = share_in(window, boxes) > 0.5
+    for tile in tile_grid(300, 200, 96, 48):
+        whole = visible_fraction(tile, boxes) > 0.5
         scores = torch.rand(int(whole.sum()), generator=draw)
-        parts.append((window, Found(boxes_in(window, boxes[whole]), labels[whole], scores)))
-    together = merged(parts, 0.3)
-    assert len(together.boxes) == len(boxes)
+        parts.append((tile, Detections(boxes_in_tile(tile, boxes[whole]), labels[whole], scores)))
+    merged = merge_detections(parts, 0.3)
+    assert len(merged.boxes) == len(boxes)
     if rotated:
-        order = torch.cdist(boxes[:, :2], together.boxes[:, :2]).argmin(dim=1)
+        order = torch.cdist(boxes[:, :2], merged.boxes[:, :2]).argmin(dim=1)
         torch.testing.assert_close(
-            paired_iou(together.boxes[order].double(), boxes.double()),
+            paired_iou(merged.boxes[order].double(), boxes.double()),
             torch.ones(len(boxes)).double(),
         )
-        assert torch.equal(together.labels[order], labels)
-    assert (together.scores.diff() <= 0).all()
+        assert torch.equal(merged.labels[order], labels)
+    assert (merged.scores.diff() <= 0).all()

@@ -1,4 +1,4 @@
-"""Dense detectors: boxes as distributions, who learns what, and what comes out."""
+"""Dense detectors: boxes as distributions, assignment of anchors, detections."""
 
 import math
 
@@ -11,18 +11,17 @@ from classify.detection.boxes.coders import (
     EdgeCoder,
     RotatedCoder,
     distribution_focal_loss,
-    expected,
+    expected_value,
 )
 from classify.detection.boxes.rotated import paired_iou
 from classify.detection.models.assignment import (
     adaptive_threshold,
-    atss,
-    by_overlap,
+    assign_atss,
+    assign_max_iou,
     nearest_anchors,
 )
-from classify.detection.models.build import DetectorFacts, build_detector, compute_in
-from classify.detection.models.dense import Seen
-from classify.detection.models.dense_losses import box_iou_paired, quality_focal_loss
+from classify.detection.models.build import DetectorSpec, build_detector, set_precision
+from classify.detection.models.dense_losses import paired_box_iou, quality_focal_loss
 
 LEVELS = (64, 16, 4)
 
@@ -41,7 +40,7 @@ def grid_anchors() -> torch.Tensor:
 
 def dense(detector: str, width: int = 32) -> torch.nn.Module:
     torch.manual_seed(0)
-    return build_detector(DetectorFacts(detector, "resnet18", ("a", "b"), 96, width=width))
+    return build_detector(DetectorSpec(detector, "resnet18", ("a", "b"), 96, fpn_channels=width))
 
 
 def test_edges_are_coded_and_decoded():
@@ -67,7 +66,7 @@ def test_rotated_boxes_are_coded_and_decoded():
 def test_a_sure_distribution_means_its_bin(coder):
     count = len(coder.bins)
     sure = 100 * torch.eye(count)
-    torch.testing.assert_close(expected(sure, coder.bins), coder.bins)
+    torch.testing.assert_close(expected_value(sure, coder.bins), coder.bins)
 
 
 def test_distribution_focal_loss_is_that_of_the_two_bins_beside_a_value():
@@ -97,7 +96,7 @@ def test_quality_focal_loss():
 def test_atss_takes_anchors_in_the_object_that_overlap_more_than_its_threshold():
     anchors = grid_anchors()
     boxes = torch.tensor([[4.0, 4.0, 40.0, 44.0], [30.0, 30.0, 62.0, 60.0]])
-    assigned = atss(anchors, LEVELS, boxes)
+    assigned = assign_atss(anchors, LEVELS, boxes)
     overlap = box_iou(anchors, boxes)
     near = nearest_anchors(anchors, LEVELS, (boxes[:, :2] + boxes[:, 2:]) / 2)
     assert near.shape == (9 + 9 + 4, 2)
@@ -115,7 +114,7 @@ def test_atss_takes_anchors_in_the_object_that_overlap_more_than_its_threshold()
         best = max(own, key=lambda k: overlap[number, k], default=-1)
         assert assigned[number] == best
     assert set(assigned.tolist()) == {-1, 0, 1}
-    assert (atss(anchors, LEVELS, boxes[:0]) == -1).all()
+    assert (assign_atss(anchors, LEVELS, boxes[:0]) == -1).all()
 
 
 def test_by_overlap_is_torchvisions_matcher():
@@ -124,15 +123,15 @@ def test_by_overlap_is_torchvisions_matcher():
     corner = 40 * torch.rand(12, 2, generator=draw)
     boxes = torch.cat((corner, corner + 5 + 60 * torch.rand(12, 2, generator=draw)), dim=1)
     matcher = Matcher(0.5, 0.4, allow_low_quality_matches=True)
-    assert torch.equal(by_overlap(anchors, boxes), matcher(box_iou(boxes, anchors)))
-    assert (by_overlap(anchors, boxes[:0]) == -1).all()
+    assert torch.equal(assign_max_iou(anchors, boxes), matcher(box_iou(boxes, anchors)))
+    assert (assign_max_iou(anchors, boxes[:0]) == -1).all()
 
 
 def test_paired_overlap_is_the_diagonal():
     boxes = grid_anchors()[:20]
     other = boxes.roll(1, 0) + 3
-    torch.testing.assert_close(box_iou_paired(boxes, other), box_iou(boxes, other).diagonal())
-    assert box_iou_paired(boxes[:0], other[:0]).shape == (0,)
+    torch.testing.assert_close(paired_box_iou(boxes, other), box_iou(boxes, other).diagonal())
+    assert paired_box_iou(boxes[:0], other[:0]).shape == (0,)
 
 
 @pytest.mark.parametrize("detector", ["gfl", "rotated-retinanet"])
@@ -155,32 +154,35 @@ def test_losses_are_finite_and_reach_every_layer(detector):
 
 
 @pytest.mark.parametrize(
-    ("detector", "per_place", "size", "bins"),
+    ("detector", "per_location", "size", "bins"),
     [("gfl", 1, 4, 17), ("rotated-retinanet", 9, 5, 9)],
 )
-def test_every_anchor_has_its_say(detector, per_place, size, bins):
-    seen = dense(detector).look([torch.rand(3, 90, 96)])
-    assert seen.scores.shape == (1, len(seen.anchors), 2)
-    assert seen.shapes.shape == (1, len(seen.anchors), size, bins)
-    assert sum(seen.levels) == len(seen.anchors)
-    assert seen.levels[0] == seen.maps[0].shape[2] * seen.maps[0].shape[3] * per_place
+def test_every_anchor_has_predictions(detector, per_location, size, bins):
+    predictions = dense(detector).predict([torch.rand(3, 90, 96)])
+    assert predictions.class_logits.shape == (1, len(predictions.anchors), 2)
+    assert predictions.box_logits.shape == (1, len(predictions.anchors), size, bins)
+    assert sum(predictions.levels) == len(predictions.anchors)
+    assert (
+        predictions.levels[0]
+        == predictions.maps[0].shape[2] * predictions.maps[0].shape[3] * per_location
+    )
 
 
-def test_what_is_found_is_told_in_pixels_of_the_image():
+def test_detections_are_in_pixels_of_the_image():
     net = dense("gfl")
-    image = torch.rand(3, 180, 192)  # twice as large as the network sees it
-    seen = net.look([image])
-    row = int((seen.anchors[:, :2] - torch.tensor([8.0, 8.0])).abs().sum(1).argmin())
-    scores = torch.full_like(seen.scores, -20.0)
+    image = torch.rand(3, 180, 192)  # twice the network's input
+    predictions = net.predict([image])
+    row = int((predictions.anchors[:, :2] - torch.tensor([8.0, 8.0])).abs().sum(1).argmin())
+    scores = torch.full_like(predictions.class_logits, -20.0)
     scores[0, row, 1] = 4.0
-    shapes = torch.zeros_like(seen.shapes)
+    shapes = torch.zeros_like(predictions.box_logits)
     shapes[0, row, :, 2] = 100.0  # two strides to every side
-    made = Seen(scores, shapes, seen.anchors, seen.levels, seen.maps, seen.images)
+    made = predictions._replace(class_logits=scores, box_logits=shapes)
     (found,) = net.detections(made, [image])
-    stride = (seen.anchors[row, 2] - seen.anchors[row, 0]) / 8
-    centre = (seen.anchors[row, :2] + seen.anchors[row, 2:]) / 2
-    wanted = torch.cat((centre - 2 * stride, centre + 2 * stride)) * 2
-    torch.testing.assert_close(found["boxes"], wanted[None])
+    stride = (predictions.anchors[row, 2] - predictions.anchors[row, 0]) / 8
+    centre = (predictions.anchors[row, :2] + predictions.anchors[row, 2:]) / 2
+    expected_boxes = torch.cat((centre - 2 * stride, centre + 2 * stride)) * 2
+    torch.testing.assert_close(found["boxes"], expected_boxes[None])
     assert found["labels"].tolist() == [1]
     torch.testing.assert_close(found["scores"], torch.sigmoid(torch.tensor([4.0])))
 
@@ -188,7 +190,7 @@ def test_what_is_found_is_told_in_pixels_of_the_image():
 @pytest.mark.parametrize("detector", ["gfl", "faster-rcnn", "retinanet", "rotated-retinanet"])
 def test_in_bf16_boxes_and_losses_stay_float32(detector):
     net = dense(detector)
-    compute_in(net, lambda: torch.autocast("cpu", torch.bfloat16))
+    set_precision(net, lambda: torch.autocast("cpu", torch.bfloat16))
     size = 5 if detector == "rotated-retinanet" else 4
     box = [20.0, 20.0, 60.0, 70.0, 0.3][:size]
     target = {"boxes": torch.tensor([box]), "labels": torch.tensor([1])}
@@ -206,5 +208,5 @@ def test_the_softmax_of_bins_has_a_gradient_everywhere():
     anchors = grid_anchors()[:1].double()
     coder = EdgeCoder().double()
     assert torch.autograd.gradcheck(
-        lambda x: coder.decode(expected(x, coder.bins), anchors), logits
+        lambda x: coder.decode(expected_value(x, coder.bins), anchors), logits
     )

@@ -10,7 +10,7 @@ from classify.cli import main as cli
 from tgn.cli import main as tgn_cli
 from tgn.runtime.files import read_json
 
-QUICK = ["--device", "cpu", "--set", "size=64", "--set", "batch_size=2", "--set", "width=32"]
+QUICK = ["--device", "cpu", "--set", "size=64", "--set", "batch_size=2", "--set", "fpn_channels=32"]
 
 
 @pytest.fixture
@@ -48,25 +48,27 @@ def test_train_evaluate_show(coco, in_tmp, run_cli):
     assert "5 and 1 images" in done.stderr
     assert "zero area" in done.stderr
     folder = in_tmp / "runs" / "detect" / "x"
-    measures = read_json(folder / "metrics.json")
-    assert (measures["images"], measures["classes"]) == (1, ["court", "field"])
+    metrics = read_json(folder / "metrics.json")
+    assert (metrics["images"], metrics["classes"]) == (1, ["court", "field"])
     done = run_cli("detect", "evaluate", *coco, "--device", "cpu")
     assert done.code == 0, done.stderr
     assert read_json(folder / "detector-on-labels.json")["images"] == 6
-    done = run_cli("detect", "show", *coco, "pictures", "--device", "cpu", "--least", "0")
+    done = run_cli("detect", "show", *coco, "pictures", "--device", "cpu", "--min-score", "0")
     assert done.code == 0, done.stderr
     assert len(list((in_tmp / "pictures").glob("*.png"))) == 6
-    run_cli("detect", "show", *coco, "labelled", "--truth", "--rotated", "--most", "2")
+    run_cli(
+        "detect", "show", *coco, "labelled", "--annotations-only", "--rotated", "--max-images", "2"
+    )
     with Image.open(in_tmp / "labelled" / "0.png") as picture:
         assert picture.getpixel((5, 20)) == (255, 255, 255)  # the box's left edge
         assert picture.getpixel((50, 40)) == (120, 120, 120)
 
 
-def test_a_teacher_a_student_and_what_is_published(coco, in_tmp, run_cli):
+def test_a_teacher_a_student_and_its_publication(coco, in_tmp, run_cli):
     quick = [*QUICK, "--set", "detector=gfl", "--set", "steps=1"]
     assert run_cli("detect", "train", *coco, *quick, "--name", "large").code == 0
-    taught = ["--distill", "ld+kd", "--teacher", "large"]
-    done = run_cli("detect", "train", *coco, *quick, *taught)
+    student = ["--distill", "ld+kd", "--teacher", "large"]
+    done = run_cli("detect", "train", *coco, *quick, *student)
     assert done.code == 0, done.stderr
     done = run_cli("detect", "publish", "student.safetensors", "--name", "gfl-resnet18-ld+kd")
     assert done.code == 0, done.stderr
@@ -92,7 +94,7 @@ def test_drawn_images_train_a_detector_of_rotated_boxes(in_tmp, run_cli, run_tgn
     done = run_cli("detect", "train", *parts[0], *QUICK, *rotated, "--test", *parts[1])
     assert done.code == 0, done.stderr
     assert "6 and 2 images" in done.stderr
-    done = run_cli("detect", "show", *parts[1], "pictures", "--least", "0", "--device", "cpu")
+    done = run_cli("detect", "show", *parts[1], "pictures", "--min-score", "0", "--device", "cpu")
     assert done.code == 0, done.stderr
     assert len(list((in_tmp / "pictures").glob("*.png"))) == 2
 
@@ -110,19 +112,19 @@ def test_plans_and_errors(coco, run_cli):
     assert "no labels in nowhere.json" in done.stderr
 
 
-def test_a_dry_run_finds_what_the_training_would_stumble_on(coco, in_tmp, run_cli):
+def test_a_dry_run_finds_the_errors_of_the_training(coco, in_tmp, run_cli):
     quick = [*QUICK, "--set", "steps=1", "--dry-run"]
     made = run_cli("detect", "train", *coco, *QUICK, "--set", "steps=1", "--name", "large")
     assert made.code == 0, made.stderr
-    narrow = ["--set", "width=64", "--distill", "l2", "--teacher", "large"]
+    narrow = ["--set", "fpn_channels=64", "--distill", "l2", "--teacher", "large"]
     for words, named in (
-        (["--distill", "lsh"], "wants a teacher"),
+        (["--distill", "lsh"], "needs a teacher"),
         (["--teacher", "large"], "distill=none"),
-        (["--set", "weights=nothere.pth"], "nothere.pth"),
+        (["--set", "backbone_weights=nothere.pth"], "nothere.pth"),
         (["--set", "lr=3", "--name", "large"], "lr differ"),
         (["--set", "lr=["], "not YAML"),
         (["--name", "../out"], "--name got"),
-        (narrow, "--set width=32"),
+        (narrow, "--set fpn_channels=32"),
     ):
         done = run_cli("detect", "train", *coco, *quick, *words)
         assert done.code == 2, words
@@ -137,16 +139,16 @@ def test_a_student_takes_the_order_of_its_teachers_classes(coco, in_tmp, run_cli
     labels["annotations"] = [one for one in labels["annotations"] if one["image_id"] != 2]
     labels["annotations"].append({**labels["annotations"][1], "id": 9})
     (in_tmp / "others.json").write_text(json.dumps(labels))  # more fields than courts
-    taught = ["--distill", "ld", "--teacher", "large", "--name", "small"]
-    done = run_cli("detect", "train", "others.json", "images", *quick, *taught)
+    student = ["--distill", "ld", "--teacher", "large", "--name", "small"]
+    done = run_cli("detect", "train", "others.json", "images", *quick, *student)
     assert done.code == 0, done.stderr
-    measures = read_json(in_tmp / "runs" / "detect" / "small" / "metrics.json")
-    assert measures["classes"] == ["court", "field"]
+    metrics = read_json(in_tmp / "runs" / "detect" / "small" / "metrics.json")
+    assert metrics["classes"] == ["court", "field"]
 
 
 def test_files_of_the_user_are_not_written_over(coco, in_tmp, run_cli):
     before = (in_tmp / "images" / "0.png").read_bytes()
-    done = run_cli("detect", "show", *coco, "images", "--truth")
+    done = run_cli("detect", "show", *coco, "images", "--annotations-only")
     assert done.code == 2
     assert "images themselves" in done.stderr
     assert (in_tmp / "images" / "0.png").read_bytes() == before
@@ -162,16 +164,17 @@ def test_files_of_the_user_are_not_written_over(coco, in_tmp, run_cli):
     assert "no checkpoint" in done.stderr
 
 
-def test_measures_on_what_was_learned_are_called_so(coco, run_cli):
+def test_a_test_part_that_is_trained_on_is_warned_of(coco, run_cli):
     words = ["--test", *coco, "--set", "steps=1"]
     done = run_cli("detect", "train", *coco, *QUICK, *words)
     assert done.code == 0
     assert "6 test images are trained on" in done.stderr
-    turned = ["--set", "detector=rotated-retinanet", "--dry-run"]
-    assert "no labelled box is turned" in run_cli("detect", "train", *coco, *QUICK, *turned).stderr
+    rotated = ["--set", "detector=rotated-retinanet", "--dry-run"]
+    done = run_cli("detect", "train", *coco, *QUICK, *rotated)
+    assert "no annotated box is rotated" in done.stderr
 
 
-def test_images_without_labels_are_looked_at(coco, in_tmp, run_cli):
+def test_images_without_annotations_are_evaluated(coco, in_tmp, run_cli):
     run_cli("detect", "train", *coco, *QUICK, "--set", "steps=1", "--name", "x")
     words = ["images", "images", "--name", "x", "--device", "cpu"]
     done = run_cli("detect", "evaluate", *words, "--submission", "sent")

@@ -8,7 +8,7 @@ from torchvision.models import resnet18, resnet34
 from torchvision.ops import FrozenBatchNorm2d
 
 from classify.detection.models.backbones import freeze_stages
-from classify.detection.models.build import DetectorFacts, build_detector, detect, targets_for
+from classify.detection.models.build import DetectorSpec, build_detector, detect, make_targets
 from classify.detection.settings import DetectSettings
 from tgn.models.backbones import build_backbone, save_classifier
 from tgn.models.settings import BackboneSettings
@@ -17,8 +17,8 @@ from tgn.runtime.errors import UserError
 CLASSES = ("ship", "plane", "tank")
 
 
-def facts(detector="retinanet", backbone="resnet18", frozen=False) -> DetectorFacts:
-    return DetectorFacts(detector, backbone, CLASSES, 64, frozen)
+def spec(detector="retinanet", backbone="resnet18", frozen=False) -> DetectorSpec:
+    return DetectorSpec(detector, backbone, CLASSES, 64, frozen)
 
 
 @pytest.mark.parametrize(
@@ -28,10 +28,10 @@ def facts(detector="retinanet", backbone="resnet18", frozen=False) -> DetectorFa
 )  # fmt: skip
 def test_every_detector_trains_also_on_images_without_objects(detector, backbone):
     torch.manual_seed(0)
-    net = build_detector(facts(detector, backbone))
+    net = build_detector(spec(detector, backbone))
     boxes = [torch.tensor([[5.0, 5.0, 30.0, 40.0]]), torch.zeros(0, 4)]
     labels = [torch.tensor([2]), torch.zeros(0, dtype=torch.int64)]
-    targets = [targets_for(net, b, k) for b, k in zip(boxes, labels, strict=True)]
+    targets = [make_targets(net, b, k) for b, k in zip(boxes, labels, strict=True)]
     losses = net([torch.rand(3, 64, 64), torch.rand(3, 48, 64)], targets)
     total = sum(losses.values())
     assert torch.isfinite(total)
@@ -49,7 +49,7 @@ def test_the_pyramid_starts_at_stride_four_or_eight():
         ("retinanet", [8, 16, 32, 64, 128]),
     ):
         for backbone in ("resnet18", "vgg11", "vgg16"):
-            net = build_detector(facts(detector, backbone)).eval()
+            net = build_detector(spec(detector, backbone)).eval()
             maps = net.backbone(torch.rand(1, 3, 128, 128))
             assert [128 // one.shape[-1] for one in maps.values()] == strides
 
@@ -59,7 +59,7 @@ def test_a_classifier_of_ours_sees_in_a_detector_what_it_saw(tmp_path):
     source = build_backbone(BackboneSettings(arch="resnet18", size=96), CLASSES)
     source(torch.rand(8, 3, 96, 96))  # moves the means of batch normalisation
     save_classifier(tmp_path / "net.safetensors", source.eval())
-    net = build_detector(facts(frozen=True), str(tmp_path / "net.safetensors")).eval()
+    net = build_detector(spec(frozen=True), str(tmp_path / "net.safetensors")).eval()
     pixels = torch.rand(1, 3, 96, 96)
     prepared, _ = net.transform([pixels[0]])
     seen = net.backbone.body.conv1(prepared.tensors)
@@ -73,7 +73,7 @@ def test_a_classifier_of_ours_sees_in_a_detector_what_it_saw(tmp_path):
     ("backbone", "still", "moving"), [("resnet18", "layer1", "layer2"), ("vgg11", "4", "8")]
 )
 def test_the_first_stages_are_trained_no_more(backbone, still, moving):
-    net = build_detector(facts("faster-rcnn", backbone))
+    net = build_detector(spec("faster-rcnn", backbone))
     freeze_stages(net.backbone, backbone, 0)
     assert all(p.requires_grad for p in net.parameters())
     freeze_stages(net.backbone, backbone, 1)
@@ -81,7 +81,7 @@ def test_the_first_stages_are_trained_no_more(backbone, still, moving):
     assert not any(p.requires_grad for p in body.get_submodule(still).parameters())
     assert not next(body.parameters()).requires_grad
     assert all(p.requires_grad for p in body.get_submodule(moving).parameters())
-    with pytest.raises(UserError, match="frozen_stages wants weights"):
+    with pytest.raises(UserError, match="frozen_stages needs backbone_weights"):
         DetectSettings.resolve(frozen_stages=1)
 
 
@@ -90,19 +90,19 @@ def test_a_classifier_of_small_or_grey_images_is_no_backbone(tmp_path, size, ban
     source = build_backbone(BackboneSettings(arch="resnet18", size=size, bands=bands), CLASSES)
     save_classifier(tmp_path / "net.safetensors", source)
     with pytest.raises(UserError, match=f"of {size} pixels and {bands} bands.*size=96"):
-        build_detector(facts(), str(tmp_path / "net.safetensors"))
+        build_detector(spec(), str(tmp_path / "net.safetensors"))
 
 
 def test_weights_of_a_file_are_taken_and_frozen(tmp_path):
     source = resnet18(num_classes=7)
     torch.save(source.state_dict(), tmp_path / "net.pth")
-    net = build_detector(facts(frozen=True), str(tmp_path / "net.pth"))
+    net = build_detector(spec(frozen=True), str(tmp_path / "net.pth"))
     assert torch.equal(net.backbone.body.layer4[1].conv2.weight, source.layer4[1].conv2.weight)
     kinds = {type(module) for module in net.backbone.body.modules()}
     assert FrozenBatchNorm2d in kinds
     assert nn.BatchNorm2d not in kinds
     with pytest.raises(UserError, match="as resnet50"):
-        build_detector(facts(backbone="resnet50"), str(tmp_path / "net.pth"))
+        build_detector(spec(backbone="resnet50"), str(tmp_path / "net.pth"))
     torch.save(resnet34().state_dict(), tmp_path / "larger.pth")
     with pytest.raises(UserError, match="as resnet18"):
-        build_detector(facts(), str(tmp_path / "larger.pth"))
+        build_detector(spec(), str(tmp_path / "larger.pth"))

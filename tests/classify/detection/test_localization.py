@@ -1,4 +1,4 @@
-"""Localization distillation: kernels, regions, terms, imitation."""
+"""Localization distillation: divergences, regions, terms, imitation."""
 
 import copy
 import math
@@ -8,13 +8,17 @@ import torch
 from torchvision.ops import box_iou
 
 from classify.detection.boxes.rotated import rotated_iou
-from classify.detection.distill.base import Pair
-from classify.detection.distill.imitation import imitation
-from classify.detection.distill.kernels import folded_kl, softened_kl, softened_sigmoid
+from classify.detection.distill.base import DistillationPair
+from classify.detection.distill.divergences import (
+    periodic_angle_kl,
+    softened_binary_kl,
+    softened_kl,
+)
+from classify.detection.distill.imitation import imitation_loss
 from classify.detection.distill.localization import DenseDistillation
 from classify.detection.distill.regions import rotated_region, valuable_region
-from classify.detection.models.build import DetectorFacts, build_detector
-from classify.detection.models.dense_losses import Labelled
+from classify.detection.models.build import DetectorSpec, build_detector
+from classify.detection.models.dense_losses import ImageTargets
 from classify.detection.settings import DetectSettings, ImitationSettings
 from tgn.runtime.errors import UserError
 
@@ -23,12 +27,12 @@ UPRIGHT, ROTATED = [12.0, 20.0, 60.0, 50.0], [48.0, 50.0, 60.0, 10.0, 0.8]
 DENSE = ["gfl", "rotated-retinanet"]
 
 
-def pair_of(detector: str, same: bool = False, width: int = 32) -> Pair:
+def pair_of(detector: str, same: bool = False, width: int = 32) -> DistillationPair:
     torch.manual_seed(0)
-    facts = DetectorFacts(detector, "resnet18", ("a", "b"), 96, True, width)
-    student = build_detector(facts)
-    teacher = copy.deepcopy(student) if same else build_detector(facts)
-    return Pair(student, teacher.eval().requires_grad_(False), seed=0)
+    spec = DetectorSpec(detector, "resnet18", ("a", "b"), 96, True, width)
+    student = build_detector(spec)
+    teacher = copy.deepcopy(student) if same else build_detector(spec)
+    return DistillationPair(student, teacher.eval().requires_grad_(False), seed=0)
 
 
 def targets_of(detector: str, *counts: int) -> list[dict[str, torch.Tensor]]:
@@ -45,19 +49,19 @@ def logits(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 BINS = torch.linspace(-2, 2, 9, dtype=torch.float64)
-KERNELS = [softened_kl, softened_sigmoid, lambda a, b, t: folded_kl(a, b, t, BINS)]
+DIVERGENCES = [softened_kl, softened_binary_kl, lambda a, b, t: periodic_angle_kl(a, b, t, BINS)]
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-def test_kernels(kernel):
+@pytest.mark.parametrize("divergence", DIVERGENCES)
+def test_divergences(divergence):
     student, teacher = logits(3, 5, 9).requires_grad_(True), logits(3, 5, 9, seed=1)
-    assert kernel(student, teacher, 4.0).shape == (3, 5)
-    assert (kernel(student, teacher, 4.0) > 0).all()
-    torch.testing.assert_close(kernel(teacher, teacher, 4.0), torch.zeros(3, 5).double())
-    assert torch.autograd.gradcheck(lambda x: kernel(x, teacher, 3.0), student)
+    assert divergence(student, teacher, 4.0).shape == (3, 5)
+    assert (divergence(student, teacher, 4.0) > 0).all()
+    torch.testing.assert_close(divergence(teacher, teacher, 4.0), torch.zeros(3, 5).double())
+    assert torch.autograd.gradcheck(lambda x: divergence(x, teacher, 3.0), student)
     # The square of T keeps the size of the gradient.
     norms = [
-        torch.autograd.grad(kernel(student, teacher, t).sum(), student)[0].norm().item()
+        torch.autograd.grad(divergence(student, teacher, t).sum(), student)[0].norm().item()
         for t in (100.0, 200.0)
     ]
     assert norms[0] == pytest.approx(norms[1], rel=0.02)
@@ -73,8 +77,8 @@ def test_softened_kl_is_a_kth_of_the_textbooks_and_blind_to_a_shift():
     torch.testing.assert_close(
         softened_kl(student + 3, teacher, 5.0), softened_kl(student, teacher, 5.0)
     )
-    moved, still = (softened_sigmoid(x, teacher, 5.0).sum() for x in (student + 3, student))
-    assert moved > 2 * still  # scores of their own: a shift common to all is seen
+    moved, still = (softened_binary_kl(x, teacher, 5.0).sum() for x in (student + 3, student))
+    assert moved > 2 * still  # scores of their own: a shift common to all is own
 
 
 def test_angles_half_a_turn_apart_are_one():
@@ -82,48 +86,56 @@ def test_angles_half_a_turn_apart_are_one():
     first = torch.full((1, 8), -20.0, dtype=torch.float64)
     second, other = first.clone(), first.clone()
     first[0, 1] = second[0, 5] = other[0, 3] = 5.0  # first and second: half a turn apart
-    assert folded_kl(first, second, 2.0, bins).item() == pytest.approx(0, abs=1e-9)
+    assert periodic_angle_kl(first, second, 2.0, bins).item() == pytest.approx(0, abs=1e-9)
     assert softened_kl(first, second, 2.0).item() > 1
-    assert folded_kl(first, other, 2.0, bins).item() > 1
+    assert periodic_angle_kl(first, other, 2.0, bins).item() > 1
 
 
 def test_the_valuable_region_lies_under_the_threshold():
     net = pair_of("gfl").student
-    said = net.look(IMAGES).one(0)
-    there = Labelled(torch.tensor([UPRIGHT, [50.0, 50.0, 90.0, 90.0]]), torch.tensor([0, 1]))
-    rows, weight = valuable_region(said, there)
-    overlap = box_iou(said.anchors[rows], there.boxes).amax(dim=1)
+    predictions = net.predict(IMAGES).of_image(0)
+    targets = ImageTargets(torch.tensor([UPRIGHT, [50.0, 50.0, 90.0, 90.0]]), torch.tensor([0, 1]))
+    rows, weight = valuable_region(predictions, targets)
+    overlap = box_iou(predictions.anchors[rows], targets.boxes).amax(dim=1)
     assert len(rows) > 0
     assert (weight <= overlap + 1e-6).all()
-    best = box_iou(said.anchors, there.boxes).argmax(dim=0)
+    best = box_iou(predictions.anchors, targets.boxes).argmax(dim=0)
     assert not set(best.tolist()) & set(rows.tolist())  # an object's best anchor is its own
-    none = valuable_region(said, Labelled(torch.zeros(0, 4), torch.zeros(0).long()))
+    none = valuable_region(predictions, ImageTargets(torch.zeros(0, 4), torch.zeros(0).long()))
     assert len(none.rows) == len(none.weight) == 0
 
 
 def test_the_rotated_region_knows_the_angle():
     net = pair_of("rotated-retinanet").student
-    said = net.look(IMAGES).one(0)
-    there = Labelled(torch.tensor([ROTATED]), torch.tensor([0]))
-    rows, weight = rotated_region(said, there)
-    sides = said.anchors[rows, 2:] - said.anchors[rows, :2]
-    middles = said.anchors[rows, :2] + sides / 2
+    predictions = net.predict(IMAGES).of_image(0)
+    targets = ImageTargets(torch.tensor([ROTATED]), torch.tensor([0]))
+    rows, weight = rotated_region(predictions, targets)
+    sides = predictions.anchors[rows, 2:] - predictions.anchors[rows, :2]
+    middles = predictions.anchors[rows, :2] + sides / 2
     anchors = torch.cat((middles, sides, torch.zeros(len(rows), 1)), dim=1)
-    torch.testing.assert_close(weight, rotated_iou(anchors, there.boxes).flatten())
-    blind = rotated_region(said, there, ignores_angle=True)
+    torch.testing.assert_close(weight, rotated_iou(anchors, targets.boxes).flatten())
+    blind = rotated_region(predictions, targets, ignores_angle=True)
     assert set(blind.rows.tolist()) != set(rows.tolist())
-    lying = Labelled(torch.tensor([[48.0, 50.0, 60.0, 10.0, 0.0]]), torch.tensor([0]))
-    both = rotated_region(said, lying), rotated_region(said, lying, ignores_angle=True)
+    lying = ImageTargets(torch.tensor([[48.0, 50.0, 60.0, 10.0, 0.0]]), torch.tensor([0]))
+    both = (
+        rotated_region(predictions, lying),
+        rotated_region(predictions, lying, ignores_angle=True),
+    )
     assert torch.equal(both[0].rows, both[1].rows)
     torch.testing.assert_close(both[0].weight, both[1].weight)
-    assert len(rotated_region(said, Labelled(torch.zeros(0, 5), torch.zeros(0).long())).rows) == 0
+    assert (
+        len(
+            rotated_region(predictions, ImageTargets(torch.zeros(0, 5), torch.zeros(0).long())).rows
+        )
+        == 0
+    )
 
 
 @pytest.mark.parametrize("detector", DENSE)
 def test_terms_reach_the_student_and_nothing_else(detector):
     pair = pair_of(detector)
-    teaching = DenseDistillation(pair, settings(detector, imitation={"region": "gt"})).train()
-    losses = teaching(IMAGES, targets_of(detector, 1, 0), 0.5)
+    task = DenseDistillation(pair, settings(detector, imitation={"region": "gt"})).train()
+    losses = task(IMAGES, targets_of(detector, 1, 0), 0.5)
     names = {"ld", "vlr_ld", "kd", "imitation"} if detector == "gfl" else {"ld", "kd", "imitation"}
     assert names < set(losses)
     terms = torch.stack([losses[name] for name in sorted(names)])
@@ -131,7 +143,7 @@ def test_terms_reach_the_student_and_nothing_else(detector):
     terms.sum().backward()
     assert pair.student.backbone.body.layer4[0].conv1.weight.grad.abs().sum() > 0
     assert all(p.grad is None for p in pair.teacher.parameters())
-    assert set(teaching.state_dict()) == {f"student.{k}" for k in pair.student.state_dict()}
+    assert set(task.state_dict()) == {f"student.{k}" for k in pair.student.state_dict()}
     plain = pair.student(IMAGES, targets_of(detector, 1, 0))
     for name, loss in plain.items():  # the labels' own losses are as without a teacher
         torch.testing.assert_close(losses[name], loss)
@@ -139,8 +151,8 @@ def test_terms_reach_the_student_and_nothing_else(detector):
 
 @pytest.mark.parametrize("detector", DENSE)
 def test_equal_detectors_have_nothing_to_learn(detector):
-    teaching = DenseDistillation(pair_of(detector, same=True), settings(detector))
-    losses = teaching(IMAGES, targets_of(detector, 2, 1), 0.5)
+    task = DenseDistillation(pair_of(detector, same=True), settings(detector))
+    losses = task(IMAGES, targets_of(detector, 2, 1), 0.5)
     assert losses["ld"].item() == pytest.approx(0, abs=1e-7)
     assert losses["kd"].item() == pytest.approx(0, abs=1e-7)
 
@@ -148,14 +160,14 @@ def test_equal_detectors_have_nothing_to_learn(detector):
 @pytest.mark.parametrize("detector", DENSE)
 @pytest.mark.parametrize(("distill", "absent"), [("ld", {"kd"}), ("kd", {"ld", "vlr_ld"})])
 def test_each_way_has_its_own_terms(detector, distill, absent):
-    teaching = DenseDistillation(pair_of(detector), settings(detector, distill))
-    assert not absent & set(teaching(IMAGES, targets_of(detector, 1, 1), 0))
+    task = DenseDistillation(pair_of(detector), settings(detector, distill))
+    assert not absent & set(task(IMAGES, targets_of(detector, 1, 1), 0))
 
 
 @pytest.mark.parametrize("detector", DENSE)
-def test_images_without_objects_teach_nothing(detector):
-    teaching = DenseDistillation(pair_of(detector), settings(detector))
-    losses = teaching(IMAGES, targets_of(detector, 0, 0), 0)
+def test_images_without_objects_have_no_distillation_loss(detector):
+    task = DenseDistillation(pair_of(detector), settings(detector))
+    losses = task(IMAGES, targets_of(detector, 0, 0), 0)
     assert losses["ld"].item() == losses["kd"].item() == 0
     torch.stack(list(losses.values())).sum().backward()
 
@@ -165,10 +177,10 @@ def test_per_positive_terms_do_not_grow_with_the_objects_but_published_ones_do()
     far = torch.tensor([UPRIGHT, [62.0, 60.0, 94.0, 90.0]])
     for normalise in ("positives", "published"):
         chosen = settings("gfl", "ld", localization={"normalise": normalise}, batch_size=1)
-        teaching = DenseDistillation(pair, chosen)
+        task = DenseDistillation(pair, chosen)
         for count in (1, 2):
             target = [{"boxes": far[:count], "labels": torch.ones(count, dtype=torch.int64)}]
-            found[normalise, count] = teaching(IMAGES[:1], target, 0)["ld"].item()
+            found[normalise, count] = task(IMAGES[:1], target, 0)["ld"].item()
     assert found["published", 2] > 1.5 * found["published", 1]
     assert found["positives", 2] < 1.5 * found["positives", 1]
 
@@ -177,36 +189,36 @@ def test_published_terms_of_upright_boxes_have_the_published_weights():
     pair, targets = pair_of("gfl"), targets_of("gfl", 1)
     chosen = settings("gfl", "ld", localization={"normalise": "published"}, batch_size=1)
     losses = DenseDistillation(pair, chosen)(IMAGES[:1], targets, 0)
-    seen, taught = (net.look(IMAGES[:1]).one(0) for net in (pair.student, pair.teacher))
-    there = Labelled(targets[0]["boxes"], targets[0]["labels"])
-    rows, weight = valuable_region(seen, there)
-    each = softened_kl(seen.shapes[rows], taught.shapes[rows], 10.0).sum(dim=1)
+    own, taught = (net.predict(IMAGES[:1]).of_image(0) for net in (pair.student, pair.teacher))
+    targets = ImageTargets(targets[0]["boxes"], targets[0]["labels"])
+    rows, weight = valuable_region(own, targets)
+    each = softened_kl(own.box_logits[rows], taught.box_logits[rows], 10.0).sum(dim=1)
     torch.testing.assert_close(losses["vlr_ld"], 0.25 * (weight * each).sum() / 16)
-    rows = (pair.student.criterion.assign(seen, there) >= 0).nonzero().flatten()
-    each = softened_kl(seen.shapes[rows], taught.shapes[rows], 10.0).sum(dim=1)
-    sure = seen.scores[rows].sigmoid().amax(dim=1)
+    rows = (pair.student.criterion.assign(own, targets) >= 0).nonzero().flatten()
+    each = softened_kl(own.box_logits[rows], taught.box_logits[rows], 10.0).sum(dim=1)
+    sure = own.class_logits[rows].sigmoid().amax(dim=1)
     torch.testing.assert_close(losses["ld"], 0.25 * (sure * each).sum() / 4)
 
 
 def test_published_sums_do_not_depend_on_how_the_batch_is_dealt_out():
     pair = pair_of("gfl")
     chosen = settings("gfl", "ld", localization={"normalise": "published"}, batch_size=2)
-    teaching, targets = DenseDistillation(pair, chosen), targets_of("gfl", 1, 1)
-    together = teaching(IMAGES, targets, 0)["ld"].item()
-    alone = [teaching(IMAGES[k : k + 1], targets[k : k + 1], 0)["ld"].item() for k in range(2)]
+    task, targets = DenseDistillation(pair, chosen), targets_of("gfl", 1, 1)
+    together = task(IMAGES, targets, 0)["ld"].item()
+    alone = [task(IMAGES[k : k + 1], targets[k : k + 1], 0)["ld"].item() for k in range(2)]
     assert together == pytest.approx(sum(alone) / 2, rel=1e-4)
 
 
 def test_rotated_terms_are_means_of_each_level_with_the_published_weights():
     pair, targets = pair_of("rotated-retinanet"), targets_of("rotated-retinanet", 1)
-    teaching = DenseDistillation(pair, settings("rotated-retinanet", batch_size=1))
-    losses = teaching(IMAGES[:1], targets, 0)
-    seen, taught = (net.look(IMAGES[:1]).one(0) for net in (pair.student, pair.teacher))
-    there = Labelled(targets[0]["boxes"], targets[0]["labels"])
-    rows, weight = rotated_region(seen, there)
-    boxes = softened_kl(seen.shapes[rows], taught.shapes[rows], 5.0).sum(dim=1)
-    classes = softened_kl(seen.scores[rows], taught.scores[rows], 5.0)
-    level = torch.repeat_interleave(torch.arange(5), torch.tensor(seen.levels))[rows]
+    task = DenseDistillation(pair, settings("rotated-retinanet", batch_size=1))
+    losses = task(IMAGES[:1], targets, 0)
+    own, taught = (net.predict(IMAGES[:1]).of_image(0) for net in (pair.student, pair.teacher))
+    targets = ImageTargets(targets[0]["boxes"], targets[0]["labels"])
+    rows, weight = rotated_region(own, targets)
+    boxes = softened_kl(own.box_logits[rows], taught.box_logits[rows], 5.0).sum(dim=1)
+    classes = softened_kl(own.class_logits[rows], taught.class_logits[rows], 5.0)
+    level = torch.repeat_interleave(torch.arange(5), torch.tensor(own.levels))[rows]
     for name, each, usual in (("ld", boxes, 10.0), ("kd", classes, 20.0)):
         means = [(weight * each)[level == k].mean() for k in level.unique()]
         torch.testing.assert_close(losses[name], usual * torch.stack(means).sum())
@@ -218,17 +230,17 @@ def test_periodic_angles_change_the_fifth_parameter_only():
         DenseDistillation(pair, settings("rotated-retinanet", "ld", localization={"angle": angle}))
         for angle in ("plain", "periodic")
     )
-    seen, taught = pair.student.look(IMAGES).one(0), pair.teacher.look(IMAGES).one(0)
-    region = rotated_region(seen, Labelled(torch.tensor([ROTATED]), torch.tensor([0])))
-    a, b = (way._boxes(seen, taught, region) for way in (plain, periodic))
+    own, taught = pair.student.predict(IMAGES).of_image(0), pair.teacher.predict(IMAGES).of_image(0)
+    region = rotated_region(own, ImageTargets(torch.tensor([ROTATED]), torch.tensor([0])))
+    a, b = (way._box_divergence(own, taught, region) for way in (plain, periodic))
     assert torch.equal(a[:, :4], b[:, :4])
     assert not torch.equal(a[:, 4], b[:, 4])
 
 
-def test_a_teacher_that_says_other_things_is_refused():
+def test_a_teacher_with_other_outputs_is_refused():
     pair = pair_of("gfl")
-    facts = DetectorFacts("gfl", "resnet18", ("a", "b", "c"), 96, True, 32)
-    other = Pair(pair.student, build_detector(facts).eval(), 0)
+    spec = DetectorSpec("gfl", "resnet18", ("a", "b", "c"), 96, True, 32)
+    other = DistillationPair(pair.student, build_detector(spec).eval(), 0)
     with pytest.raises(UserError, match="3 classes"):
         DenseDistillation(other, settings("gfl"))(IMAGES, targets_of("gfl", 1, 1), 0)
 
@@ -237,16 +249,16 @@ def test_a_teacher_that_says_other_things_is_refused():
 @pytest.mark.parametrize("region", ["gibox", "fine-grained", "gt"])
 def test_imitation(detector, region):
     pair, chosen = pair_of(detector), ImitationSettings(region=region, weight=1.0)
-    own, taught = pair.student.look(IMAGES), pair.teacher.look(IMAGES)
+    own, taught = pair.student.predict(IMAGES), pair.teacher.predict(IMAGES)
     box = UPRIGHT if detector == "gfl" else ROTATED
-    there = [Labelled(torch.tensor([box]), torch.tensor([0]))] * 2
-    loss = imitation(own, taught, there, pair.student, chosen)
+    targets = [ImageTargets(torch.tensor([box]), torch.tensor([0]))] * 2
+    loss = imitation_loss(own, taught, targets, pair.student, chosen)
     assert loss > 0
-    assert imitation(own, own, there, pair.student, chosen) == 0
+    assert imitation_loss(own, own, targets, pair.student, chosen) == 0
     moved = own._replace(maps=tuple(x + 1 for x in own.maps))
     torch.testing.assert_close(
-        imitation(moved, own, there, pair.student, chosen), torch.tensor(1.0)
+        imitation_loss(moved, own, targets, pair.student, chosen), torch.tensor(1.0)
     )  # a mean over places and channels
-    nothing = [Labelled(torch.zeros(0, len(box)), torch.zeros(0).long())] * 2
-    empty = imitation(own, taught, nothing, pair.student, chosen)
+    nothing = [ImageTargets(torch.zeros(0, len(box)), torch.zeros(0).long())] * 2
+    empty = imitation_loss(own, taught, nothing, pair.student, chosen)
     assert (empty > 0) == (region == "gibox")

@@ -9,14 +9,14 @@ from shapely.geometry import Polygon
 from classify.detection.boxes.gaussian_losses import gwd_loss, kld_loss
 from classify.detection.boxes.rotated import (
     batched_rotated_nms,
-    corners,
     from_corners,
-    long_edge,
-    opencv,
     paired_iou,
     rotated_iou,
     rotated_nms,
-    upright,
+    to_corners,
+    to_long_edge,
+    to_opencv,
+    to_upright,
 )
 
 
@@ -56,7 +56,7 @@ def test_overlap_is_that_of_shapely(how):
     first = boxes(1250, HOW.index(how))  # ten thousand pairs in all
     second = changed(first, how)
     expected = []
-    for a, b in zip(corners(first).tolist(), corners(second).tolist(), strict=True):
+    for a, b in zip(to_corners(first).tolist(), to_corners(second).tolist(), strict=True):
         p, q = Polygon(a), Polygon(b)
         expected.append(p.intersection(q).area / p.union(q).area)
     torch.testing.assert_close(
@@ -81,7 +81,7 @@ def test_a_box_without_area_overlaps_nothing():
 
 
 @pytest.mark.parametrize(("rename", "lowest", "highest"), [
-    (long_edge, -math.pi / 2, math.pi / 2), (opencv, 0, math.pi / 2),
+    (to_long_edge, -math.pi / 2, math.pi / 2), (to_opencv, 0, math.pi / 2),
 ])  # fmt: skip
 def test_conventions_name_the_same_rectangles(rename, lowest, highest):
     given = boxes(2000, 3)
@@ -90,21 +90,25 @@ def test_conventions_name_the_same_rectangles(rename, lowest, highest):
     torch.testing.assert_close(paired_iou(renamed, given), torch.ones(2000).double())
     assert (renamed[:, 4] >= lowest - 1e-12).all()
     assert (renamed[:, 4] <= highest + 1e-12).all()
-    if rename is long_edge:
+    if rename is to_long_edge:
         assert (renamed[:, 2] >= renamed[:, 3]).all()
-    torch.testing.assert_close(long_edge(opencv(given)), long_edge(long_edge(given)))
+    torch.testing.assert_close(to_long_edge(to_opencv(given)), to_long_edge(to_long_edge(given)))
 
 
-def test_corners_tell_the_box():
+def test_a_box_follows_from_its_corners():
     given = boxes(500, 4)
-    for polygons in (corners(given), corners(given).flip(1), corners(given).roll(1, dims=1)):
+    for polygons in (
+        to_corners(given),
+        to_corners(given).flip(1),
+        to_corners(given).roll(1, dims=1),
+    ):
         torch.testing.assert_close(
             paired_iou(from_corners(polygons), given), torch.ones(500).double()
         )
 
 
 def test_upright_box_of_a_known_one():
-    found = upright(torch.tensor([[10.0, 20.0, 4.0, 2.0, math.pi / 2]]))
+    found = to_upright(torch.tensor([[10.0, 20.0, 4.0, 2.0, math.pi / 2]]))
     torch.testing.assert_close(found, torch.tensor([[9.0, 18.0, 11.0, 22.0]]))
 
 

@@ -8,8 +8,9 @@ from torch.autograd import gradcheck
 from torch.nn import functional as F
 
 from classify.losses.long_tail import effective_weights, focal, ldam, ldam_margins, logit_adjusted
+from classify.losses.settings import LossSettings
 from classify.methods.base import Batch
-from classify.training.criterion import LabelCriterion, LossSettings
+from classify.training.criterion import LabelCriterion
 
 LOGITS = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 1, 2, 1, 0, 2])
@@ -110,6 +111,6 @@ def test_mixed_labels_and_image_weights_are_linear():
 
 
 def test_balanced_softmax_is_logit_adjustment_with_tau_one():
-    ours = criterion("balanced-softmax", tau=3.0)(LOGITS, batch())
-    assert ours == criterion("logit-adjustment", tau=1.0)(LOGITS, batch())
-    assert ours != criterion("logit-adjustment", tau=3.0)(LOGITS, batch())
+    ours = criterion("balanced-softmax", logit_adjustment_tau=3.0)(LOGITS, batch())
+    assert ours == criterion("logit-adjustment", logit_adjustment_tau=1.0)(LOGITS, batch())
+    assert ours != criterion("logit-adjustment", logit_adjustment_tau=3.0)(LOGITS, batch())

@@ -7,13 +7,14 @@ import torch
 from torch.autograd import gradcheck
 
 from classify.losses.distillation import FeatureMatch, soft_target_kl
-from classify.losses.hashing import Hashes, lsh_each, masked_mean
+from classify.losses.hashing import Hyperplanes, lsh_per_image, masked_mean
 from classify.methods.base import Teacher
 from classify.methods.feature_mse import GroupedTeachers
 from classify.methods.lsh import MatchedClassifier
-from classify.methods.t2fts import T2ftsSettings, calibrated_weights, groups_of
-from classify.training import train as course
-from classify.training.job import Lesson
+from classify.methods.settings import T2ftsSettings
+from classify.methods.t2fts import calibrated_weights, groups_of
+from classify.training import train as train_module
+from classify.training.job import TrainingJob
 from classify.training.settings import TrainSettings
 from classify.training.train import train_classifier
 from tgn.models.backbones import build_backbone, load_classifier
@@ -31,8 +32,8 @@ def settings(**changes: object) -> TrainSettings:
 
 
 def train(run, name, teacher=None, resume=True, **changes):
-    lesson = Lesson(run.path / "classify" / name, teacher=teacher, resume=resume)
-    return train_classifier(run, lesson, settings(**changes), Silent())
+    job = TrainingJob(run.path / "classify" / name, teacher=teacher, resume=resume)
+    return train_classifier(run, job, settings(**changes), Silent())
 
 
 @pytest.fixture
@@ -81,21 +82,21 @@ def test_every_image_is_taught_by_its_group(fake_run):
 @pytest.mark.parametrize("method", ["logit-kd", "feature-mse", "lsh"])
 def test_a_teacher_stays_as_it_is_and_is_not_saved(fake_run, teacher, method, monkeypatch):
     kept, saved = [], []
-    plain = course.Teacher
+    plain = train_module.Teacher
 
     def spy(net):
         kept.append(plain(net))
         return kept[-1]
 
-    monkeypatch.setattr(course, "Teacher", spy)
-    real = course.ClassifierTrainer.state_dict
+    monkeypatch.setattr(train_module, "Teacher", spy)
+    real = train_module.ClassifierTrainer.state_dict
 
     def state(self):
         saved.append(real(self))
         assert not any(p is q for p in self.trained for q in kept[0].net.parameters())
         return saved[-1]
 
-    monkeypatch.setattr(course.ClassifierTrainer, "state_dict", state)
+    monkeypatch.setattr(train_module.ClassifierTrainer, "state_dict", state)
     train(fake_run, "student", teacher, method=method)
     before = load_classifier(teacher).state_dict()
     after = kept[0].net.state_dict()
@@ -112,7 +113,7 @@ def test_another_teacher_makes_another_student(fake_run, teacher, method):
     other = fake_run.path / "classify" / "other" / CHECKPOINT
     sums = set()
     for name, file in (("a", teacher), ("b", other)):
-        train(fake_run, name, file, method=method, **{"lsh": {"warm_up": 0, "mask": False}})
+        train(fake_run, name, file, method=method, **{"lsh": {"warmup": 0, "mask": False}})
         sums.add(sha256_of(fake_run.path / "classify" / name / CHECKPOINT))
     assert len(sums) == 2
 
@@ -120,9 +121,7 @@ def test_another_teacher_makes_another_student(fake_run, teacher, method):
 def test_teachers_that_do_not_fit_are_refused(fake_run, teacher):
     with pytest.raises(UserError, match="needs --teacher"):
         train(fake_run, "x", method="logit-kd")
-    with pytest.raises(
-        UserError, match="sees 16 px and 3 bands, the images it is shown have 32 px"
-    ):
+    with pytest.raises(UserError, match="takes images of 16 px and 3 bands, but gets 32 px"):
         train(fake_run, "x", teacher, method="logit-kd", size=32)
     with pytest.raises(UserError, match="tgn distill"):
         train(fake_run, "x", method="kmdn")
@@ -134,7 +133,7 @@ def test_teachers_that_do_not_fit_are_refused(fake_run, teacher):
 def test_groups_cover_all_classes_and_none_is_empty():
     assert groups_of(8, T2ftsSettings()) == ("head",) * 2 + ("middle",) * 2 + ("tail",) * 4
     for classes in range(3, 9):
-        assert set(groups_of(classes, T2ftsSettings(head=0.9, middle=0.9))) == {
+        assert set(groups_of(classes, T2ftsSettings(head_fraction=0.9, middle_fraction=0.9))) == {
             "head",
             "middle",
             "tail",
@@ -155,7 +154,7 @@ def test_alpha_cancels_in_the_released_form_only():
 
 def test_t2fts_trains_its_teachers_and_goes_on_in_the_middle(fake_run, monkeypatch):
     done = []
-    real = course._train_phase
+    real = train_module._train_phase
 
     def stops(this, phase):
         if phase.name == "teacher-tail" and len(done) < 3:
@@ -164,7 +163,7 @@ def test_t2fts_trains_its_teachers_and_goes_on_in_the_middle(fake_run, monkeypat
         done.append(phase.name)
         real(this, phase)
 
-    monkeypatch.setattr(course, "_train_phase", stops)
+    monkeypatch.setattr(train_module, "_train_phase", stops)
     with pytest.raises(KeyboardInterrupt):
         train(fake_run, "t2fts", method="t2fts")
     train(fake_run, "t2fts", method="t2fts")
@@ -182,7 +181,7 @@ def test_t2fts_trains_its_teachers_and_goes_on_in_the_middle(fake_run, monkeypat
 
 def test_hashes_agree_as_the_angle_says():
     draw = torch.Generator().manual_seed(0)
-    planes = Hashes(16, 20_000, 1.0, draw)
+    planes = Hyperplanes(16, 20_000, 1.0, draw)
     one, other = torch.randn(2, 16, generator=draw)
     angle = torch.acos(torch.cosine_similarity(one, other, dim=0)).item()
     agree = ((planes(one[None]) > 0) == (planes(other[None]) > 0)).float().mean().item()
@@ -192,7 +191,7 @@ def test_hashes_agree_as_the_angle_says():
 @pytest.mark.parametrize("kind", ["zero", "mean", "median"])
 def test_the_median_cuts_the_data_in_half(kind):
     draw = torch.Generator().manual_seed(0)
-    planes, data = Hashes(8, 300, 1.0, draw), torch.rand(400, 8, generator=draw).exp()
+    planes, data = Hyperplanes(8, 300, 1.0, draw), torch.rand(400, 8, generator=draw).exp()
     planes.set_bias(kind, data)
     share = (planes(data) > 0).float().mean(0)
     if kind == "median":
@@ -205,20 +204,20 @@ def test_the_median_cuts_the_data_in_half(kind):
 
 def test_lsh_falls_with_the_angle_and_never_becomes_nan():
     draw = torch.Generator().manual_seed(0)
-    planes = Hashes(8, 500, 1.0, draw)
+    planes = Hyperplanes(8, 500, 1.0, draw)
     taught = torch.randn(1, 8, generator=draw)
     aside = torch.randn(1, 8, generator=draw)
     losses = []
     for turn in (0.0, 0.5, 1.0, 2.0):
         turned = taught + turn * aside
         turned = turned / turned.norm() * taught.norm()
-        losses.append(lsh_each(planes(turned), planes(taught)).item())
+        losses.append(lsh_per_image(planes(turned), planes(taught)).item())
     assert losses == sorted(losses)
     assert masked_mean(torch.tensor([1.0, 2.0]), torch.zeros(2), Device(settings())) == 0
     values = torch.randn(3, 20, dtype=torch.float64)
     student = torch.randn(3, 20, dtype=torch.float64, requires_grad=True)
-    assert gradcheck(lambda x: lsh_each(x, values), (student,))
-    assert torch.isfinite(lsh_each(torch.full((1, 20), 1e4), -torch.ones(1, 20))).all()
+    assert gradcheck(lambda x: lsh_per_image(x, values), (student,))
+    assert torch.isfinite(lsh_per_image(torch.full((1, 20), 1e4), -torch.ones(1, 20))).all()
 
 
 def test_the_matching_layer_merges_away(fake_run):
@@ -226,7 +225,7 @@ def test_the_matching_layer_merges_away(fake_run):
     torch.testing.assert_close(layer.merged()(embedding), layer(embedding), atol=1e-5, rtol=1e-5)
     train(fake_run, "wide", steps=2, arch="resnet18")
     wide = fake_run.path / "classify" / "wide" / CHECKPOINT
-    result = train(fake_run, "narrow", wide, method="lsh", lsh={"mimic": "lsh"})
+    result = train(fake_run, "narrow", wide, method="lsh", lsh={"loss": "lsh"})
     net = load_classifier(fake_run.path / "classify" / "narrow" / CHECKPOINT)
     assert isinstance(net.classifier, torch.nn.Linear)
     assert math.isfinite(result["balanced"])
@@ -252,7 +251,7 @@ def paired(fake_run):
 
 def test_each_phase_is_taught_by_the_student_before_it(fake_run, paired, monkeypatch):
     taught = []
-    real = course._teachers
+    real = train_module._teachers
 
     def spy(this, phase, shown):
         found = real(this, phase, shown)
@@ -264,7 +263,7 @@ def test_each_phase_is_taught_by_the_student_before_it(fake_run, paired, monkeyp
         )
         return found
 
-    monkeypatch.setattr(course, "_teachers", spy)
+    monkeypatch.setattr(train_module, "_teachers", spy)
     options = {"paired": str(paired), "iterations": 2}
     train(fake_run, "cm", method="cross-modality", cross_modality=options, mixing="mixup")
     folder = fake_run.path / "classify" / "cm"
@@ -298,10 +297,10 @@ def test_method_one_trains_the_teacher_first(fake_run, paired):
 # Second stages
 
 
-@pytest.mark.parametrize("finish", ["crt", "lws", "tau-norm", "ncm"])
-def test_second_stages_leave_the_body_alone(fake_run, finish):
-    result = train(fake_run, finish, finish=finish, steps=10)
-    folder = fake_run.path / "classify" / finish
+@pytest.mark.parametrize("second_stage", ["crt", "lws", "tau-norm", "ncm"])
+def test_second_stages_leave_the_backbone_alone(fake_run, second_stage):
+    result = train(fake_run, second_stage, second_stage=second_stage, steps=10)
+    folder = fake_run.path / "classify" / second_stage
     first, last = (load_classifier(folder / part / CHECKPOINT) for part in ("first-stage", ""))
     for (name, before), after in zip(
         first.state_dict().items(), last.state_dict().values(), strict=True
@@ -311,7 +310,7 @@ def test_second_stages_leave_the_body_alone(fake_run, finish):
 
 
 def test_tau_one_makes_all_classes_equally_long(fake_run):
-    train(fake_run, "tau", finish="tau-norm")
+    train(fake_run, "tau", second_stage="tau-norm")
     weight = load_classifier(fake_run.path / "classify" / "tau" / CHECKPOINT).classifier.weight
     torch.testing.assert_close(weight.norm(dim=1), torch.ones(4))
 
@@ -323,7 +322,7 @@ def test_a_cosine_classifier_is_kept_in_the_file(fake_run):
     assert net.facts.cosine_scale == 30.0
     assert logits.abs().max() <= 30.0 + 1e-4
     with pytest.raises(ValueError, match="cosine"):
-        settings(loss="ldam", finish="crt")
+        settings(loss="ldam", second_stage="crt")
 
 
 @pytest.mark.parametrize(
@@ -331,7 +330,7 @@ def test_a_cosine_classifier_is_kept_in_the_file(fake_run):
 )
 def test_resume_equals_one_go(fake_run, changes, monkeypatch):
     train(fake_run, "a", **changes)
-    real = course.ClassifierTrainer.train_step
+    real = train_module.ClassifierTrainer.train_step
 
     def stops(self, step):
         if step == 2 and not stopped:
@@ -340,7 +339,7 @@ def test_resume_equals_one_go(fake_run, changes, monkeypatch):
         return real(self, step)
 
     stopped: list[int] = []
-    monkeypatch.setattr(course.ClassifierTrainer, "train_step", stops)
+    monkeypatch.setattr(train_module.ClassifierTrainer, "train_step", stops)
     with pytest.raises(KeyboardInterrupt):
         train(fake_run, "b", **changes)
     train(fake_run, "b", **changes)
@@ -370,15 +369,15 @@ def test_kmdn_nets_teach_their_groups(fake_run, monkeypatch):
 
 def test_mixed_images_of_both_sensors_reach_the_networks(fake_run, paired, monkeypatch):
     seen = []
-    real = course.ClassifierTrainer._batch
+    real = train_module.ClassifierTrainer._batch
 
-    def spy(self, drawn, step, progress):
-        batch = real(self, drawn, step, progress)
+    def spy(self, sampled, step, progress):
+        batch = real(self, sampled, step, progress)
         if batch.paired_pm1 is not None:
             seen.append(batch)
         return batch
 
-    monkeypatch.setattr(course.ClassifierTrainer, "_batch", spy)
+    monkeypatch.setattr(train_module.ClassifierTrainer, "_batch", spy)
     options = {"paired": str(paired)}
     for name, mixing in (("plain", "none"), ("mixed", "mixup")):
         train(fake_run, name, method="cross-modality", cross_modality=options, mixing=mixing)

@@ -15,7 +15,7 @@ from torchmetrics.functional.classification import (
 
 from classify.cli import main as cli
 from classify.multilabel.data import read_labels
-from classify.multilabel.metrics import average_precision, multi_label_summary
+from classify.multilabel.metrics import average_precision_of_class, multi_label_summary
 from tgn.runtime.errors import DataError
 
 SMALL = ["--set", "steps=3", "--set", "size=16", "--set", "batch_size=8", "--device", "cpu"]
@@ -66,9 +66,11 @@ def test_measures_equal_torchmetrics():
 def test_average_precision_by_hand():
     shown = torch.tensor([True, False, True, False])
     scores = torch.tensor([0.9, 0.8, 0.7, 0.1])
-    assert average_precision(scores, shown) == pytest.approx((1 + 2 / 3) / 2)
-    assert average_precision(torch.zeros(4), shown) == pytest.approx(0.5)  # one cut: all four
-    assert average_precision(scores, torch.zeros(4, dtype=torch.bool)) is None
+    assert average_precision_of_class(scores, shown) == pytest.approx((1 + 2 / 3) / 2)
+    assert average_precision_of_class(torch.zeros(4), shown) == pytest.approx(
+        0.5
+    )  # one cut: all four
+    assert average_precision_of_class(scores, torch.zeros(4, dtype=torch.bool)) is None
 
 
 def test_the_table_is_read_as_it_stands(table):
@@ -84,8 +86,8 @@ def test_the_table_is_read_as_it_stands(table):
         ("file,part", "path,part", "lacks the column 'file'"),
         ("pictures/03.png,train", "pictures/xx.png,train", "line 5: no file"),
         ("pictures/03.png,train", "pictures/03.png,val", "line 5: part is 'val'"),
-        ("pictures/03.png", "pictures/02.png", "line 5: pictures/02.png stands there twice"),
-        ("29.png,test,disc", "29.png,test,ship", "'ship' is tested but"),
+        ("pictures/03.png", "pictures/02.png", "line 5: pictures/02.png is listed twice"),
+        ("29.png,test,disc", "29.png,test,ship", "'ship' is in the test part but"),
         (",test,", ",train,", "has no test images"),
     ],
 )
@@ -98,7 +100,7 @@ def test_faults_name_their_line(table, old, new, message):
 def test_a_table_without_any_label_is_an_error(table):
     lines = table.read_text().splitlines()
     table.write_text("\n".join([lines[0], *(line.rpartition(",")[0] + "," for line in lines[1:])]))
-    with pytest.raises(DataError, match="no training image shows any class"):
+    with pytest.raises(DataError, match="no training image has a label"):
         read_labels(table, 16, 3)
 
 

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from classify.training.job import Lesson
+from classify.training.job import TrainingJob
 from classify.training.settings import TrainSettings
 from classify.training.train import train_classifier
 from tgn.data.images import check_image, decode_resized
-from tgn.data.splits.make_split import SplitSettings, split_run
+from tgn.data.splits.make_split import split_run
+from tgn.data.splits.settings import SplitSettings
 from tgn.models.backbones import load_classifier
 from tgn.runtime.errors import DataError
 from tgn.runtime.progress import Silent
@@ -33,7 +34,9 @@ def test_a_classifier_learns_from_the_fifth_band(spectral_run):
     settings = TrainSettings(
         steps=25, batch_size=16, size=16, bands=5, device="cpu", precision="float32"
     )
-    result = train_classifier(spectral_run, Lesson(spectral_run.path / "c"), settings, Silent())
+    result = train_classifier(
+        spectral_run, TrainingJob(spectral_run.path / "c"), settings, Silent()
+    )
     assert result["balanced"] > 0.9
     assert load_classifier(spectral_run.path / "c" / "classifier.safetensors").facts.bands == 5
     assert [file for file, _ in spectral_run.split().left_out] == ["train/dry/bad.npy"]
@@ -42,7 +45,7 @@ def test_a_classifier_learns_from_the_fifth_band(spectral_run):
 def test_another_number_of_bands_is_an_error(spectral_run):
     settings = TrainSettings(steps=1, size=16, device="cpu")
     with pytest.raises(DataError, match="has 5 bands, 3 are asked for; use --set bands="):
-        train_classifier(spectral_run, Lesson(spectral_run.path / "c"), settings, Silent())
+        train_classifier(spectral_run, TrainingJob(spectral_run.path / "c"), settings, Silent())
 
 
 @pytest.mark.parametrize("array", [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 2), np.float32)])

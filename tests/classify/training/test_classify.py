@@ -8,19 +8,21 @@ import torch
 from tests_support import Command, in_process, write_generated
 
 from classify.cli import main as cli
-from classify.cli.main import OF_THE_RUN, with_default_folder
-from classify.comparison import sweep as trainings
-from classify.comparison.compare import Plan, compare
+from classify.cli.classifiers import OF_THE_RUN
+from classify.cli.main import with_default_folder
+from classify.comparison import sweep
+from classify.comparison.compare import ComparisonPlan, compare
 from classify.comparison.cross_validation import train_folds
 from classify.comparison.formatting import interval
-from classify.evaluation.evaluate import report
+from classify.evaluation.evaluate import accuracy_report
+from classify.losses.settings import LossSettings
 from classify.methods.base import Method
-from classify.training import train as course
-from classify.training import trainer as training
-from classify.training.criterion import LabelCriterion, LossSettings
-from classify.training.job import Lesson, images_of
+from classify.training import train as train_module
+from classify.training import trainer as trainer_module
+from classify.training.criterion import LabelCriterion
+from classify.training.job import TrainingJob, images_of
 from classify.training.recipes import check_recipes
-from classify.training.sampling import ClassRows, Mixture, Wanted
+from classify.training.sampling import BatchRequest, ClassRows, MixtureSampler
 from classify.training.settings import TrainSettings
 from classify.training.train import train_classifier
 from classify.training.trainer import ClassifierTrainer
@@ -57,82 +59,84 @@ def augmented(fake_run):
     return fake_run
 
 
-def mixture(run, sampling, share, folder=None):
-    from tgn.data.manifest import image_set, rows_in_use
+def sampler(run, sampling, share, folder=None):
+    from tgn.data.manifest import active_rows, image_set
 
     split = run.split()
     real = split.image_set("train", run.path, 16)
-    generated = image_set(folder, rows_in_use(folder, split), split, 16) if folder else None
-    return Mixture(real, generated, sampling, share, split.num_classes)
+    generated = image_set(folder, active_rows(folder, split), split, 16) if folder else None
+    return MixtureSampler(real, generated, sampling, share, split.num_classes)
 
 
 def test_generated_images_fill_up_the_histogram_and_never_turn_it_over(augmented):
-    prior = mixture(augmented, "random", 0.5, augmented.path / "generated").prior()
+    prior = sampler(augmented, "random", 0.5, augmented.path / "generated").prior()
     expected = torch.tensor([24, 12, 6, 24]).double()
     torch.testing.assert_close(prior, expected / expected.sum())
-    mix = mixture(augmented, "random", 0.5, augmented.path / "generated")
+    mix = sampler(augmented, "random", 0.5, augmented.path / "generated")
     for progress in (0.0, 0.9):
-        images, labels, *_ = mix.batch(Wanted(4000, 0, 1, progress, generated_until=0.6))
+        images, labels, *_ = mix.batch(BatchRequest(4000, 0, 1, progress, generated_until=0.6))
         white = (images == 255).flatten(1).all(1)
         assert white[labels == 3].float().mean() == pytest.approx(20 / 24, abs=0.05)
-    even = mixture(augmented, "class-balanced", 0.5).prior()
+    even = sampler(augmented, "class-balanced", 0.5).prior()
     torch.testing.assert_close(even, torch.full((4,), 0.25).double())
 
 
 def test_the_share_of_generated_images_is_kept_and_batches_repeat(augmented):
-    mix = mixture(augmented, "class-balanced", 0.25, augmented.path / "generated")
-    images, labels, is_generated, *_ = mix.batch(Wanted(4000, 0, 1))
+    mix = sampler(augmented, "class-balanced", 0.25, augmented.path / "generated")
+    images, labels, is_generated, *_ = mix.batch(BatchRequest(4000, 0, 1))
     white = (images == 255).flatten(1).all(1)
     assert torch.equal(white, is_generated)
     assert set(labels[white].tolist()) == {3}
     assert white[labels == 3].float().mean() == pytest.approx(0.25, abs=0.05)
-    late = mix.batch(Wanted(4000, 0, 1, 0.6, generated_until=0.6)).images_u8
+    late = mix.batch(BatchRequest(4000, 0, 1, 0.6, generated_until=0.6)).images_u8
     assert not (late == 255).flatten(1).all(1).any()
-    again = mix.batch(Wanted(4000, 0, 1))
+    again = mix.batch(BatchRequest(4000, 0, 1))
     assert torch.equal(again[0], images)
     assert torch.equal(again[1], labels)
-    assert not torch.equal(mix.batch(Wanted(4000, 0, 2))[1], labels)
+    assert not torch.equal(mix.batch(BatchRequest(4000, 0, 2))[1], labels)
 
 
 def test_square_root_and_progressive_sampling(fake_run):
     counts = torch.tensor([24.0, 12, 6, 4]).double()
-    root = mixture(fake_run, "square-root", 0.5).prior()
+    root = sampler(fake_run, "square-root", 0.5).prior()
     torch.testing.assert_close(root, counts.sqrt() / counts.sqrt().sum())
-    progressive = mixture(fake_run, "progressive", 0.5)
+    progressive = sampler(fake_run, "progressive", 0.5)
     torch.testing.assert_close(progressive.prior(0.0), counts / counts.sum())
     torch.testing.assert_close(progressive.prior(1.0), torch.full((4,), 0.25).double())
     middle = (counts / counts.sum() + 0.25) / 2
     torch.testing.assert_close(progressive.prior(0.5), middle)
-    drawn = progressive.batch(Wanted(4000, 0, 1, progress=0.5))
-    share = torch.bincount(drawn.labels, minlength=4) / 4000
+    sampled = progressive.batch(BatchRequest(4000, 0, 1, progress=0.5))
+    share = torch.bincount(sampled.labels, minlength=4) / 4000
     torch.testing.assert_close(share.double(), middle, atol=0.03, rtol=0)
-    told = progressive.batch(Wanted(4000, 0, 1, class_weights=torch.tensor([0.0, 0, 0, 1])))
-    assert told.labels.eq(3).all()
+    weighted = progressive.batch(
+        BatchRequest(4000, 0, 1, class_weights=torch.tensor([0.0, 0, 0, 1]))
+    )
+    assert weighted.labels.eq(3).all()
 
 
 def test_generated_images_weigh_what_is_said(augmented):
     device = Device(settings())
     folder = augmented.path / "generated"
-    mix = mixture(augmented, "class-balanced", 0.5, folder)
+    mix = sampler(augmented, "class-balanced", 0.5, folder)
     net = build_backbone(settings(), tuple(e.folder for e in augmented.split().classes))
     method = Method(net, LabelCriterion("ce", "none", LossSettings(), mix.counts))
     trainer = ClassifierTrainer(method, mix, settings(generated_weight=0.25), device)
-    drawn = mix.batch(Wanted(64, 0, 1))
-    batch = trainer._batch(drawn, 1, 0.0)
-    assert drawn.is_generated.any()
-    assert batch.weight[drawn.is_generated].eq(0.25).all()
-    assert batch.weight[~drawn.is_generated].eq(1.0).all()
+    sampled = mix.batch(BatchRequest(64, 0, 1))
+    batch = trainer._batch(sampled, 1, 0.0)
+    assert sampled.is_generated.any()
+    assert batch.weight[sampled.is_generated].eq(0.25).all()
+    assert batch.weight[~sampled.is_generated].eq(1.0).all()
 
 
 def test_an_empty_generated_set_is_an_error(fake_run):
     real = fake_run.split().image_set("train", fake_run.path, 16)
     with pytest.raises(DataError, match="tgn generate"):
-        Mixture(real, ImageSet([], [], 16), "random", 0.5, 4)
+        MixtureSampler(real, ImageSet([], [], 16), "random", 0.5, 4)
 
 
 def test_training_beats_chance_and_writes_what_it_says(fake_run):
     folder = fake_run.path / "classify" / "ce"
-    result = train_classifier(fake_run, Lesson(folder), settings(steps=60, lr=0.1), Silent())
+    result = train_classifier(fake_run, TrainingJob(folder), settings(steps=60, lr=0.1), Silent())
     assert result["balanced"] > 0.5
     assert result["chosen"] == {"rule": "last step", "step": 60}
     assert result["n"] == len(fake_run.split().test)
@@ -150,8 +154,8 @@ def test_generated_and_test_images_are_apart(augmented, monkeypatch):
         return real(self, rows)
 
     monkeypatch.setattr(ImageSet, "_decode", spy)
-    lesson = Lesson(augmented.path / "classify" / "x", augmented.path / "generated")
-    result = train_classifier(augmented, lesson, settings(), Silent())
+    job = TrainingJob(augmented.path / "classify" / "x", augmented.path / "generated")
+    result = train_classifier(augmented, job, settings(), Silent())
     sets = [set(files) for _, files in seen]
     generated = {f for files in sets for f in files if "/generated/" in f}
     test = {f for files in sets for f in files if "/test/" in f}
@@ -164,7 +168,7 @@ def test_generated_and_test_images_are_apart(augmented, monkeypatch):
 
 def test_resume_equals_one_go(fake_run):
     def weights(name: str, stop: int | None = None):
-        lesson = Lesson(fake_run.path / "classify" / name)
+        job = TrainingJob(fake_run.path / "classify" / name)
         if stop:
             import classify.training.trainer as module
 
@@ -178,25 +182,28 @@ def test_resume_equals_one_go(fake_run):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(module.ClassifierTrainer, "train_step", stops)
                 with pytest.raises(KeyboardInterrupt):
-                    train_classifier(fake_run, lesson, settings(), Silent())
-            assert load_state(lesson.directory / STATE)["step"] == stop
-        train_classifier(fake_run, lesson, settings(), Silent())
-        return sha256_of(lesson.directory / "classifier.safetensors")
+                    train_classifier(fake_run, job, settings(), Silent())
+            assert load_state(job.directory / STATE)["step"] == stop
+        train_classifier(fake_run, job, settings(), Silent())
+        return sha256_of(job.directory / "classifier.safetensors")
 
     assert weights("a") == weights("b", stop=2)
 
 
 def test_validation_chooses_only_where_every_class_has_some(in_tmp, fake_folder):
-    from tgn.data.splits.make_split import SplitSettings, split_run
+    from tgn.data.splits.make_split import split_run
+    from tgn.data.splits.settings import SplitSettings
 
     data = fake_folder({"a": 12, "b": 8})
     run, _ = split_run(data, "val", SplitSettings(val_fraction=0.25), Silent())
-    result = train_classifier(run, Lesson(run.path / "c"), settings(looks=2), Silent())
-    assert result["chosen"]["rule"] == "last look within one error of the best"
+    result = train_classifier(
+        run, TrainingJob(run.path / "c"), settings(num_validations=2), Silent()
+    )
+    assert result["chosen"]["rule"] == "last validation within one standard error of the best"
     assert result["chosen"]["step"] in (2, 4)
 
 
-def test_a_later_look_wins_unless_clearly_worse(fake_run, monkeypatch):
+def test_a_later_validation_wins_unless_clearly_worse(fake_run, monkeypatch):
     split = fake_run.split()
     real = split.image_set("train", fake_run.path, 16)
     tables = {
@@ -209,13 +216,13 @@ def test_a_later_look_wins_unless_clearly_worse(fake_run, monkeypatch):
         table[0, 1] += 100 - table[0].sum()
     device = Device(settings())
     net = build_backbone(settings(), tuple(entry.folder for entry in split.classes))
-    mixture = Mixture(real, None, "random", 0.0, split.num_classes)
-    criterion = LabelCriterion("ce", "none", LossSettings(), mixture.counts)
-    trainer = ClassifierTrainer(Method(net, criterion), mixture, settings(), device)
+    sampler = MixtureSampler(real, None, "random", 0.0, split.num_classes)
+    criterion = LabelCriterion("ce", "none", LossSettings(), sampler.counts)
+    trainer = ClassifierTrainer(Method(net, criterion), sampler, settings(), device)
     kept = []
     for done, table in enumerate(tables.values(), start=1):
-        monkeypatch.setattr(training, "confusion_matrix", lambda *_, table=table: table)
-        trainer.remember_if_best(done, real, range(split.num_classes))
+        monkeypatch.setattr(trainer_module, "confusion_matrix", lambda *_, table=table: table)
+        trainer.validate(done, real, range(split.num_classes))
         kept.append(trainer.best["step"])
     assert kept == [1, 2, 2]
 
@@ -230,23 +237,23 @@ def test_report_groups():
         num_head = 1
 
     confusion = torch.tensor([[8, 2, 0], [0, 5, 5], [0, 0, 0]])
-    result = report(confusion, FakeSplit())
+    result = accuracy_report(confusion, FakeSplit())
     assert (result["many"], result["medium"], result["few"]) == (0.8, 0.5, None)
     assert result["per_class"][2]["accuracy"] is None
     assert json.dumps(result, allow_nan=False)
 
 
 def test_comparison_is_paired_and_goes_on_after_a_kill(augmented, monkeypatch):
-    plan = Plan(("ce", "ce+generated"), 2, augmented.path / "generated")
-    real, calls = trainings.train_classifier, []
+    plan = ComparisonPlan(("ce", "ce+generated"), 2, augmented.path / "generated")
+    real, calls = sweep.train_classifier, []
 
-    def counts(run, lesson, *rest):
-        calls.append(lesson.directory.name)
+    def counts(run, job, *rest):
+        calls.append(job.directory.name)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return real(run, lesson, *rest)
+        return real(run, job, *rest)
 
-    monkeypatch.setattr(trainings, "train_classifier", counts)
+    monkeypatch.setattr(sweep, "train_classifier", counts)
     with pytest.raises(KeyboardInterrupt):
         compare(augmented, plan, settings(steps=2), Silent())
     table = compare(augmented, plan, settings(steps=2), Silent())
@@ -269,8 +276,8 @@ def test_accuracy_score_recipes_learn_from_the_tail_only(augmented):
     split = augmented.split()
     tail = set(split.tail_classes)
     for images, from_generated in (("real-tail", False), ("generated-tail", True)):
-        lesson = Lesson(augmented.path / "x", augmented.path / "generated", images=images)
-        found = images_of(lesson, augmented, settings())
+        job = TrainingJob(augmented.path / "x", augmented.path / "generated", images=images)
+        found = images_of(job, augmented, settings())
         assert set(found.main.labels.tolist()) <= tail
         assert found.mixed_in is None
         assert {"generated" in file.parts for file in found.main.files} == {from_generated}
@@ -324,7 +331,7 @@ def test_mistakes_are_one_line_and_exit_2(fake_run, run_cli, arguments, message)
     assert done.stdout == ""
 
 
-def test_judges_see_no_generated_images(augmented, run_cli):
+def test_cross_validated_classifiers_see_no_generated_images(augmented, run_cli):
     done = run_cli("train", "--folds", "2", "--augmented")
     assert (done.code, "must not see" in done.stderr) == (2, True)
 
@@ -341,15 +348,15 @@ def test_a_manifest_cannot_lead_outside(fake_run):
 
 def test_a_fold_never_sees_its_own_part(fake_run, monkeypatch):
     split, seen = fake_run.split(), []
-    plain = course.Mixture
+    plain = train_module.MixtureSampler
 
     def spy(real, *rest):
         seen.append({"/".join(path.parts[-3:]) for path in real.files})
         return plain(real, *rest)
 
-    monkeypatch.setattr(course, "Mixture", spy)
-    folder = fake_run.path / "classify" / "judges"
-    folds = train_folds(fake_run, Lesson(folder), 2, settings(steps=1), Silent())
+    monkeypatch.setattr(train_module, "MixtureSampler", spy)
+    folder = fake_run.path / "classify" / "folds"
+    folds = train_folds(fake_run, TrainingJob(folder), 2, settings(steps=1), Silent())
     assert read_folds(folder) == folds
     for fold in range(2):
         own = {f for f, k in folds.fold_of.items() if k == fold}

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from classify.training.mixing import blended, draw_blend
+from classify.training.mixing import draw_blend, mix_images
 from tgn.runtime.seeds import generator
 
 COUNTS = torch.tensor([90, 10])
@@ -19,7 +19,7 @@ def images(size: int) -> torch.Tensor:
 @pytest.mark.parametrize("kind", ["mixup", "cutmix"])
 def test_labels_have_the_share_of_the_pixels(kind, step):
     blend = draw_blend(kind, LABELS, COUNTS, 1.0, generator(0, "mix", step))
-    mixed = blended(images(64), images(64)[blend.partner], blend)
+    mixed = mix_images(images(64), images(64)[blend.partner], blend)
     expected = blend.share * torch.arange(64) + (1 - blend.share) * blend.partner
     torch.testing.assert_close(mixed.mean(dim=(1, 2, 3)), expected, atol=1.5, rtol=0)
     again = draw_blend(kind, LABELS, COUNTS, 1.0, generator(0, "mix", step))
@@ -29,7 +29,7 @@ def test_labels_have_the_share_of_the_pixels(kind, step):
 def test_two_sensors_are_mixed_alike():
     blend = draw_blend("mixup", LABELS, COUNTS, 1.0, generator(0, "mix"))
     large, small = (
-        blended(each, each[blend.partner], blend) for each in (images(64), images(16)[:, :1])
+        mix_images(each, each[blend.partner], blend) for each in (images(64), images(16)[:, :1])
     )
     torch.testing.assert_close(large.mean(dim=(1, 2, 3)), small.mean(dim=(1, 2, 3)))
 

@@ -9,32 +9,41 @@ import torch
 from conftest import draw_shape
 from torch import Tensor
 
+from classify.losses.settings import LossSettings
 from classify.methods.base import Method, Teacher
-from classify.methods.cross_modality import CrossModality, CrossModalitySettings
-from classify.methods.feature_mse import FeatureMse, FeatureMseSettings, GroupedFeatureMse
-from classify.methods.logit_kd import LogitKd, LogitKdSettings
-from classify.methods.lsh import LshMimicking, LshSettings
-from classify.methods.phases import Parts
-from classify.methods.t2fts import T2ftsSettings, T2ftsStudent
-from classify.training.criterion import LabelCriterion, LossSettings
-from classify.training.sampling import Mixture
+from classify.methods.cross_modality import CrossModality
+from classify.methods.feature_mse import FeatureMse, GroupedFeatureMse
+from classify.methods.logit_kd import LogitKd
+from classify.methods.lsh import LshMimicking
+from classify.methods.phases import MethodInputs
+from classify.methods.settings import (
+    CrossModalitySettings,
+    FeatureMseSettings,
+    LogitKdSettings,
+    LshSettings,
+    T2ftsSettings,
+)
+from classify.methods.t2fts import T2ftsStudent
+from classify.training.criterion import LabelCriterion
+from classify.training.sampling import MixtureSampler
 from classify.training.settings import TrainSettings
 from classify.training.trainer import ClassifierTrainer
 from tgn.data.image_set import ImageSet
 from tgn.metrics.classification import confusion_matrix
 from tgn.models.backbones import TappedNet, build_backbone
+from tgn.models.inference import predictions
 from tgn.runtime.devices import Device
 
 CLASSES, SIZE, SEEDS, STEPS, NOISE = 4, 16, (0, 1, 2), 40, 90.0
 BASE = {"batch_size": 32, "size": SIZE, "device": "cpu", "precision": "float32"}
 GROUPS = ("head", "middle", "tail", "tail")
 METHODS = {
-    "logit-kd": lambda parts: LogitKd(parts, LogitKdSettings(weight=0.9)),
-    "feature-mse": lambda parts: FeatureMse(parts, FeatureMseSettings(weight=100)),
-    "kmdn": lambda parts: GroupedFeatureMse(parts, GROUPS, 100.0),
-    "t2fts": lambda parts: T2ftsStudent(parts, GROUPS, T2ftsSettings(weight=100)),
-    "lsh": lambda parts: LshMimicking(parts, LshSettings(hashes=256, weight=20)),
-    "cross-modality": lambda parts: CrossModality(parts, 0.9, CrossModalitySettings()),
+    "logit-kd": lambda inputs: LogitKd(inputs, LogitKdSettings(weight=0.9)),
+    "feature-mse": lambda inputs: FeatureMse(inputs, FeatureMseSettings(weight=100)),
+    "kmdn": lambda inputs: GroupedFeatureMse(inputs, GROUPS, 100.0),
+    "t2fts": lambda inputs: T2ftsStudent(inputs, GROUPS, T2ftsSettings(weight=100)),
+    "lsh": lambda inputs: LshMimicking(inputs, LshSettings(num_hashes=256, weight=20)),
+    "cross-modality": lambda inputs: CrossModality(inputs, 0.9, CrossModalitySettings()),
 }
 
 
@@ -59,17 +68,17 @@ def train(build, images: ImageSet, paired: ImageSet | None, teachers, seed: int,
     device = Device(settings)
     torch.manual_seed(seed)
     student: TappedNet = build_backbone(settings, tuple("abcd"))
-    mixture = Mixture(images, None, "class-balanced", 0.0, CLASSES, paired)
-    criterion = LabelCriterion("ce", "none", LossSettings(), mixture.counts)
-    parts = Parts(student, criterion, teachers, mixture.counts, images, None, device, seed)
-    trainer = ClassifierTrainer(build(parts), mixture, settings, device)
+    sampler = MixtureSampler(images, None, "class-balanced", 0.0, CLASSES, paired)
+    criterion = LabelCriterion("ce", "none", LossSettings(), sampler.counts)
+    inputs = MethodInputs(student, criterion, teachers, sampler.counts, images, None, device, seed)
+    trainer = ClassifierTrainer(build(inputs), sampler, settings, device)
     for step in range(steps):
         trainer.train_step(step)
     return trainer.result()
 
 
-def plain(parts: Parts) -> Method:
-    return Method(parts.student, parts.criterion)
+def plain(inputs: MethodInputs) -> Method:
+    return Method(inputs.student, inputs.criterion)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +90,7 @@ def planted():
 
 
 def accuracy(net: TappedNet, test: ImageSet) -> float:
-    confusion = confusion_matrix(net, test, Device(TrainSettings(**BASE)))
+    confusion = confusion_matrix(predictions(net, test, Device(TrainSettings(**BASE))))
     return float(confusion.diagonal().sum() / confusion.sum())
 
 

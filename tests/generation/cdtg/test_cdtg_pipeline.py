@@ -1,4 +1,4 @@
-"""CDTG on a tiny run: each term's gradient, exact resume, deterministic drawing."""
+"""CDTG on a tiny run: each term's gradient, exact resume, deterministic sampling."""
 
 import json
 
@@ -6,16 +6,18 @@ import pytest
 import torch
 
 from tgn.backends import generate
-from tgn.data.manifest import image_set, read_manifest, rows_in_use
+from tgn.data.manifest import active_rows, image_set, read_manifest
 from tgn.data.prompts import prompts_of
-from tgn.generation.cdtg import stage as training
-from tgn.generation.cdtg.sample import Studio, open_studio
-from tgn.generation.cdtg.settings import DrawSettings, TrainSettings
-from tgn.generation.generate import Request
-from tgn.generation.training_monitor import Preview
+from tgn.generation.cdtg import train as training
+from tgn.generation.cdtg.checkpoint import WEIGHTS, load_conditional_generator
+from tgn.generation.cdtg.sampler import CdtgSampler, open_cdtg_sampler
+from tgn.generation.cdtg.settings import CdtgSampleSettings, CdtgTrainSettings
+from tgn.generation.generate import GenerationRequest
+from tgn.generation.training_monitor import TrainingMonitor
+from tgn.kmdn.distill import distill
 from tgn.kmdn.settings import DistillSettings
-from tgn.kmdn.stage import distill
 from tgn.models.clip import load_clip, tiny_clip
+from tgn.runtime.checkpoints import load_weights, read_metadata, save_weights
 from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.files import read_json_lines, sha256_of
 from tgn.runtime.progress import Silent
@@ -24,9 +26,9 @@ QUICK = {"device": "cpu", "precision": "float32"}
 TERMS = ("g_adversarial", "g_class", "g_clip", "g_diversity", "g_source")
 
 
-def settings(**changes: object) -> TrainSettings:
+def settings(**changes: object) -> CdtgTrainSettings:
     small = {"steps": 3, "batch_size": 4, "clip_steps": 2, "log_every": 1, "grid_every": 3}
-    return TrainSettings.model_validate({**QUICK, **small, **changes})
+    return CdtgTrainSettings.model_validate({**QUICK, **small, **changes})
 
 
 @pytest.fixture
@@ -46,7 +48,7 @@ def trainer(distilled, monkeypatch):
     monkeypatch.setattr(
         training, "run_steps", lambda trainer, *_args, **_kwargs: kept.update(it=trainer)
     )
-    training.train(distilled, settings(), Silent())
+    training.train_cdtg(distilled, settings(), Silent())
     return kept["it"]
 
 
@@ -54,17 +56,19 @@ def trainer(distilled, monkeypatch):
 def test_every_term_sends_gradient_into_generator_and_is_there_only_with_a_weight(trainer, name):
     batch = trainer._batch(0)
     with torch.no_grad():
-        source = trainer.parts.critic(batch.images)
+        source = trainer.networks.frozen_tail_net(batch.images)
     for _ in range(2):  # the noise strengths start at zero: one step makes pairs differ
         trainer.train_step(0)
-    images = trainer._paint(batch, source).images
+    images = trainer._generate(batch, source).images
     term = trainer.generator_terms(batch, source, images, 0)[name]
-    trainer.parts.painter.zero_grad()
+    trainer.networks.generator.zero_grad()
     term.backward()
-    gradients = [p.grad for p in trainer.parts.painter.generator.parameters() if p.grad is not None]
+    gradients = [
+        p.grad for p in trainer.networks.generator.generator.parameters() if p.grad is not None
+    ]
     assert sum(float(g.abs().sum()) for g in gradients) > 0
     assert all(g.isfinite().all() for g in gradients)
-    assert all(p.grad is None for p in trainer.parts.critic.parameters())
+    assert all(p.grad is None for p in trainer.networks.frozen_tail_net.parameters())
     key = {"g_adversarial": "adversarial", "g_class": "class", "g_clip": "clip"}.get(name, name[2:])
     off = settings(**{f"{key}_weight": 0.0})
     trainer.settings = off
@@ -72,42 +76,47 @@ def test_every_term_sends_gradient_into_generator_and_is_there_only_with_a_weigh
 
 
 def test_the_fusion_is_trained_and_averaged(trainer):
-    before = trainer.parts.painter.fusion.to_vector.weight.detach().clone()
-    mean_before = trainer.averaged_painter.fusion.to_vector.weight.detach().clone()
+    before = trainer.networks.generator.fusion.to_vector.weight.detach().clone()
+    mean_before = trainer.averaged_generator.fusion.to_vector.weight.detach().clone()
     trainer.train_step(1)
-    assert not torch.equal(before, trainer.parts.painter.fusion.to_vector.weight)
-    assert not torch.equal(mean_before, trainer.averaged_painter.fusion.to_vector.weight)
+    assert not torch.equal(before, trainer.networks.generator.fusion.to_vector.weight)
+    assert not torch.equal(mean_before, trainer.averaged_generator.fusion.to_vector.weight)
 
 
 def test_penalties_are_lazy_and_frozen_nets_stay(trainer):
-    critic = {k: v.clone() for k, v in trainer.parts.critic.state_dict().items()}
-    clip = {k: v.clone() for k, v in trainer.parts.clip.state_dict().items()}
+    frozen_tail_net = {
+        k: v.clone() for k, v in trainer.networks.frozen_tail_net.state_dict().items()
+    }
+    clip = {k: v.clone() for k, v in trainer.networks.clip.state_dict().items()}
     every, off = trainer.train_step(0), trainer.train_step(1)
     assert {"d_r1", "g_path"} <= every.keys()
     assert not {"d_r1", "g_path"} & off.keys()
-    assert all(torch.equal(critic[k], v) for k, v in trainer.parts.critic.state_dict().items())
-    assert all(torch.equal(clip[k], v) for k, v in trainer.parts.clip.state_dict().items())
+    assert all(
+        torch.equal(frozen_tail_net[k], v)
+        for k, v in trainer.networks.frozen_tail_net.state_dict().items()
+    )
+    assert all(torch.equal(clip[k], v) for k, v in trainer.networks.clip.state_dict().items())
 
 
-def test_ratio_is_drawn_from_all_of_zero_to_one(trainer):
+def test_ratio_covers_all_of_zero_to_one(trainer):
     ratio = torch.cat([trainer._batch(step).ratio for step in range(300)])
     assert ratio.min() < 0.01
     assert ratio.max() > 0.97
 
 
 def test_train_resumes_bit_for_bit_and_writes_grid_log_and_weights(distilled):
-    training.train(distilled, settings(steps=2), Silent())
-    training.train(distilled, settings(steps=3), Silent())
+    training.train_cdtg(distilled, settings(steps=2), Silent())
+    training.train_cdtg(distilled, settings(steps=3), Silent())
     folder = distilled.path / "cdtg"
     parts = sha256_of(folder / "generator.safetensors")
     assert [row["step"] for row in read_json_lines(folder / "metrics.jsonl")] == [1, 2, 3]
     assert (folder / "grids" / "0000003.png").is_file()
     assert sorted(folder.glob("tensorboard/*"))
-    training.train(distilled, settings(steps=3), Silent(), resume=False)
+    training.train_cdtg(distilled, settings(steps=3), Silent(), resume=False)
     assert sha256_of(folder / "generator.safetensors") == parts
 
 
-def test_a_collapse_is_told(trainer, distilled):
+def test_mode_collapse_is_warned_of(trainer, distilled):
     lines = []
 
     class Listener(Silent):
@@ -116,10 +125,12 @@ def test_a_collapse_is_told(trainer, distilled):
 
     job = training.Job(distilled.path / "cdtg", trainer.device, Listener())
     chosen = settings(collapse_fraction=1e6)
-    preview = Preview(distilled.split(), trainer.images, trainer.parts.critic, chosen, job)
-    told = preview.after(3, trainer.draw)
-    assert told is not None
-    assert {"variety_min", "variety_mean"} <= told.keys()
+    monitor = TrainingMonitor(
+        distilled.split(), trainer.images, trainer.networks.frozen_tail_net, chosen, job, "raise x"
+    )
+    logged = monitor.after(3, trainer.sample)
+    assert logged is not None
+    assert {"variety_min", "variety_mean"} <= logged.keys()
     assert len(lines) == len(distilled.split().tail_classes)
     alarms = list(read_json_lines(job.directory / "alarms.jsonl"))
     assert alarms[0]["step"] == 3
@@ -147,7 +158,7 @@ def test_prompt_i_belongs_to_folder_i(fake_run):
 )
 def test_clip_sources_that_cannot_work_say_what_to_use(spec, message):
     with pytest.raises(UserError, match=message):
-        load_clip(spec, prompts_of(["a", "b"]))
+        load_clip(spec, prompts_of(["a", "b"]), "use another")
 
 
 def test_a_tag_that_cannot_be_fetched_names_the_ways_out(monkeypatch):
@@ -158,33 +169,33 @@ def test_a_tag_that_cannot_be_fetched_names_the_ways_out(monkeypatch):
 
     monkeypatch.setattr(open_clip, "create_model", offline)
     with pytest.raises(UserError, match="not cached .* clip=tiny .* clip=none"):
-        load_clip("ViT-B-32:openai", [["a"]])
+        load_clip("ViT-B-32:openai", [["a"]], training.CLIP_REMEDY)
 
 
 def test_a_run_without_tail_net_or_generator_names_the_command(fake_run):
     with pytest.raises(NotFoundError, match="tgn distill"):
-        training.train(fake_run, settings(), Silent())
+        training.train_cdtg(fake_run, settings(), Silent())
     with pytest.raises(NotFoundError, match="tgn train"):
-        open_studio(fake_run, DrawSettings(**QUICK))
+        open_cdtg_sampler(fake_run, CdtgSampleSettings(**QUICK))
 
 
 @pytest.fixture
 def trained(distilled):
-    training.train(distilled, settings(steps=1, clip="none"), Silent())
+    training.train_cdtg(distilled, settings(steps=1, clip="none"), Silent())
     return distilled
 
 
-def drawn(run, out, n, classes=None, resume=True, **changes):
-    chosen = DrawSettings.model_validate({**QUICK, "n": n, "block": 4, **changes})
+def generated(run, out, n, classes=None, resume=True, **changes):
+    chosen = CdtgSampleSettings.model_validate({**QUICK, "n": n, "block": 4, **changes})
     classes = tuple(run.split().tail_classes) if classes is None else classes
-    return generate(run, Request(classes, out, chosen), Silent(), resume)
+    return generate(run, GenerationRequest(classes, out, chosen), Silent(), resume)
 
 
-def test_drawing_is_exact_in_number_and_bytes_whatever_the_order(trained, tmp_path):
+def test_generation_is_exact_in_number_and_bytes_whatever_the_order(trained, tmp_path):
     tail = tuple(trained.split().tail_classes)
-    drawn(trained, tmp_path / "a", 6)
-    drawn(trained, tmp_path / "b", 3, tail[1:])
-    drawn(trained, tmp_path / "b", 6, tail[::-1])
+    generated(trained, tmp_path / "a", 6)
+    generated(trained, tmp_path / "b", 3, tail[1:])
+    generated(trained, tmp_path / "b", 6, tail[::-1])
     rows = {name: list(read_manifest(tmp_path / name)) for name in "ab"}
     assert rows["a"] == rows["b"]
     assert len(rows["a"]) == 6 * len(tail)
@@ -194,8 +205,10 @@ def test_drawing_is_exact_in_number_and_bytes_whatever_the_order(trained, tmp_pa
     assert len({row.seed for row in rows["a"]}) == len(rows["a"])
 
 
-def test_a_killed_drawing_goes_on_without_touching_what_is_there(trained, tmp_path, monkeypatch):
-    calls, real = [], Studio.draw_block
+def test_an_interrupted_generation_is_continued_without_touching_what_is_there(
+    trained, tmp_path, monkeypatch
+):
+    calls, real = [], CdtgSampler.sample_block
 
     def stops(*args):
         calls.append(args[2])
@@ -203,30 +216,30 @@ def test_a_killed_drawing_goes_on_without_touching_what_is_there(trained, tmp_pa
             raise KeyboardInterrupt
         return real(*args)
 
-    monkeypatch.setattr(Studio, "draw_block", stops)
+    monkeypatch.setattr(CdtgSampler, "sample_block", stops)
     label = (trained.split().num_classes - 1,)
     with pytest.raises(KeyboardInterrupt):
-        drawn(trained, tmp_path / "a", 10, label)
+        generated(trained, tmp_path / "a", 10, label)
     first = sorted((tmp_path / "a").rglob("*.png"))
     times = [path.stat().st_mtime_ns for path in first]
     assert len(first) == 4
-    drawn(trained, tmp_path / "a", 10, label)
+    generated(trained, tmp_path / "a", 10, label)
     assert [path.stat().st_mtime_ns for path in first] == times
     assert len(list(read_manifest(tmp_path / "a"))) == 10
-    drawn(trained, tmp_path / "b", 10, label)
+    generated(trained, tmp_path / "b", 10, label)
     assert list(read_manifest(tmp_path / "a")) == list(read_manifest(tmp_path / "b"))
 
 
 def test_images_of_other_settings_are_not_mixed_in(trained, tmp_path):
-    drawn(trained, tmp_path / "a", 2)
+    generated(trained, tmp_path / "a", 2)
     with pytest.raises(UserError, match="--no-resume"):
-        drawn(trained, tmp_path / "a", 2, noise=0.9)
-    drawn(trained, tmp_path / "a", 2, noise=0.9, resume=False)
+        generated(trained, tmp_path / "a", 2, noise=0.9)
+    generated(trained, tmp_path / "a", 2, noise=0.9, resume=False)
     assert {row.noise for row in read_manifest(tmp_path / "a")} == {0.9}
 
 
 def test_without_n_classes_are_filled_up_to_the_largest(trained, tmp_path):
-    counts = drawn(trained, tmp_path / "a", None)
+    counts = generated(trained, tmp_path / "a", None)
     split = trained.split()
     assert counts == {
         split.classes[k].folder: split.counts[0] - split.counts[k] for k in split.tail_classes
@@ -234,10 +247,12 @@ def test_without_n_classes_are_filled_up_to_the_largest(trained, tmp_path):
 
 
 def test_at_r_zero_noise_matters_less_than_at_r_one(trained):
-    studio = open_studio(trained, DrawSettings(**QUICK))
+    sampler = open_cdtg_sampler(trained, CdtgSampleSettings(**QUICK))
     label = trained.split().num_classes - 1
     images = [
-        studio.draw_block(label, 0, DrawSettings(noise=noise, seed=seed, block=4, **QUICK))[0]
+        sampler.sample_block(
+            label, 0, CdtgSampleSettings(noise=noise, seed=seed, block=4, **QUICK)
+        )[0]
         for noise in (0.0, 1.0)
         for seed in (0, 0, 1)
     ]
@@ -246,19 +261,42 @@ def test_at_r_zero_noise_matters_less_than_at_r_one(trained):
     assert not torch.equal(images[3], images[5])
 
 
-def test_a_saved_architecture_is_enough_to_draw(trained):
-    from tgn.runtime.checkpoints import read_metadata
-
-    facts = read_metadata(trained.path / "cdtg" / "generator.safetensors")
+def test_a_saved_architecture_is_enough_to_generate(trained):
+    facts = read_metadata(trained.cdtg / WEIGHTS)
     assert json.loads(facts["architecture"])["size"] == 32
+
+
+def test_a_generator_is_loaded_from_its_file_alone(trained, tmp_path):
+    split, path = trained.split(), trained.cdtg / WEIGHTS
+    network, facts = load_conditional_generator(path)
+    assert facts.classes == tuple(entry.folder for entry in split.classes)
+    assert facts.fusion_is_trained
+    assert (network.architecture.size, network.num_classes) == (32, split.num_classes)
+    # Files of older versions hold no names of classes.
+    header = read_metadata(path)
+    del header["classes"]
+    save_weights(tmp_path / "old.safetensors", load_weights(path), header)
+    old, facts = load_conditional_generator(tmp_path / "old.safetensors")
+    assert facts.classes == ()
+    noise = torch.randn(2, network.noise_dim)
+    given = (
+        torch.randn(2, network.feature_channels, 4, 4),
+        torch.tensor([0, 3]),
+        noise,
+        torch.ones(2),
+    )
+    assert torch.equal(network(*given).images, old(*given).images)
+    save_weights(tmp_path / "other.safetensors", load_weights(path), {"format": "tgn-diffusion-2"})
+    with pytest.raises(UserError, match="has format 'tgn-diffusion-2', expected 'tgn-cdtg-1'"):
+        load_conditional_generator(tmp_path / "other.safetensors")
 
 
 def test_shards_hold_the_same_images_as_files(trained, tmp_path):
     split = trained.split()
-    drawn(trained, tmp_path / "files", 6)
-    drawn(trained, tmp_path / "shards", 6, format="webdataset")
+    generated(trained, tmp_path / "files", 6)
+    generated(trained, tmp_path / "shards", 6, format="webdataset")
     sets = [
-        image_set(tmp_path / name, rows_in_use(tmp_path / name, split), split, 32)
+        image_set(tmp_path / name, active_rows(tmp_path / name, split), split, 32)
         for name in ("files", "shards")
     ]
     everything = torch.arange(len(sets[0]))
@@ -270,39 +308,39 @@ def test_shards_hold_the_same_images_as_files(trained, tmp_path):
 
 def test_a_shard_grows_is_kept_and_is_forgotten(trained, tmp_path):
     label = (trained.split().num_classes - 1,)
-    drawn(trained, tmp_path / "a", 3, label, format="webdataset")
+    generated(trained, tmp_path / "a", 3, label, format="webdataset")
     (shard,) = (tmp_path / "a").glob("*.tar")
-    drawn(trained, tmp_path / "a", 7, label, format="webdataset")
-    drawn(trained, tmp_path / "b", 7, label, format="webdataset")
+    generated(trained, tmp_path / "a", 7, label, format="webdataset")
+    generated(trained, tmp_path / "b", 7, label, format="webdataset")
     assert shard.read_bytes() == (tmp_path / "b" / shard.name).read_bytes()
     assert list(read_manifest(tmp_path / "a")) == list(read_manifest(tmp_path / "b"))
     written = shard.stat().st_mtime_ns
-    drawn(trained, tmp_path / "a", 7, label, format="webdataset")
+    generated(trained, tmp_path / "a", 7, label, format="webdataset")
     assert shard.stat().st_mtime_ns == written
     with pytest.raises(UserError, match="format"):
-        drawn(trained, tmp_path / "a", 7, label)
-    drawn(trained, tmp_path / "a", 2, label, resume=False)
+        generated(trained, tmp_path / "a", 7, label)
+    generated(trained, tmp_path / "a", 2, label, resume=False)
     assert not shard.exists()
     assert len(list(read_manifest(tmp_path / "a"))) == 2
 
 
 @pytest.mark.slow
-def test_compiled_drawings_are_those_of_the_plain_painter(trained):
+def test_compiled_images_are_those_of_the_plain_network(trained):
     label, chosen = trained.split().num_classes - 1, {"block": 4, **QUICK}
     images = [
-        open_studio(trained, settings).draw_block(label, 0, settings)[0].int()
-        for settings in (DrawSettings(compile=flag, **chosen) for flag in (False, True))
+        open_cdtg_sampler(trained, settings).sample_block(label, 0, settings)[0].int()
+        for settings in (CdtgSampleSettings(compile=flag, **chosen) for flag in (False, True))
     ]
     assert (images[0] - images[1]).abs().max() <= 1
 
 
-def test_without_a_compiler_images_are_drawn_without_one(trained, tmp_path, monkeypatch):
+def test_without_a_compiler_images_are_generated_without_one(trained, tmp_path, monkeypatch):
     def no_compiler(*_, **__):
         raise RuntimeError("No working C++ compiler found")
 
     monkeypatch.setattr(torch, "compile", lambda *_, **__: no_compiler)
-    studio = open_studio(trained, DrawSettings(compile=True, block=4, **QUICK))
-    assert "C++ compiler" in studio.not_compiled
-    drawn(trained, tmp_path / "a", 2, compile=True)
-    drawn(trained, tmp_path / "b", 2)
+    sampler = open_cdtg_sampler(trained, CdtgSampleSettings(compile=True, block=4, **QUICK))
+    assert "C++ compiler" in sampler.not_compiled
+    generated(trained, tmp_path / "a", 2, compile=True)
+    generated(trained, tmp_path / "b", 2)
     assert list(read_manifest(tmp_path / "a")) == list(read_manifest(tmp_path / "b"))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from textbook import textbook
 
-from tgn.generation.cdtg.conditional_generator import Painter
+from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
 from tgn.generation.cdtg.losses import path_lengths, r1_penalty
 from tgn.generation.cdtg.presets import architecture, build_discriminator
 from tgn.runtime.seeds import generator
@@ -16,21 +16,21 @@ CLASSES, FEATURES, BATCH = 5, 16, 4
 
 
 @pytest.fixture(params=["tiny", "base"])
-def painter(request):
+def network(request):
     torch.manual_seed(0)
-    painter = Painter(architecture(request.param), CLASSES, FEATURES)
+    network = ConditionalGenerator(architecture(request.param), CLASSES, FEATURES)
     with torch.no_grad():
-        for parameter in painter.parameters():
+        for parameter in network.parameters():
             parameter += 0.1 * torch.randn_like(parameter)  # biases and strengths start at zero
-    return painter
+    return network
 
 
-def given(painter, dtype=torch.float64):
+def given(network, dtype=torch.float64):
     draw = generator(0, "given")
     return (
         torch.randn(BATCH, FEATURES, 8, 8, generator=draw, dtype=dtype),
         torch.arange(BATCH),
-        torch.randn(BATCH, painter.noise_dim, generator=draw, dtype=dtype),
+        torch.randn(BATCH, network.noise_dim, generator=draw, dtype=dtype),
         torch.linspace(0, 1, BATCH, dtype=dtype),
     )
 
@@ -50,22 +50,22 @@ def assert_equal_to_the_textbook(net, compute):
     assert len(ours[1]) > 10
 
 
-def test_images_and_their_gradients(painter):
+def test_images_and_their_gradients(network):
     def compute():
-        images = painter(*given(painter)).images
+        images = network(*given(network)).images
         return images, images.square().mean()
 
-    assert_equal_to_the_textbook(painter.double(), compute)
+    assert_equal_to_the_textbook(network.double(), compute)
 
 
-def test_path_length_and_its_gradient(painter):
+def test_path_length_and_its_gradient(network):
     def compute():
-        painted = painter(*given(painter))
-        noise = torch.randn(painted.images.shape, generator=generator(0, "path")).double()
-        lengths = path_lengths(painted.images, painted.styles, noise)
+        output = network(*given(network))
+        noise = torch.randn(output.images.shape, generator=generator(0, "path")).double()
+        lengths = path_lengths(output.images, output.styles, noise)
         return lengths, lengths.square().mean()
 
-    assert_equal_to_the_textbook(painter.double(), compute)
+    assert_equal_to_the_textbook(network.double(), compute)
 
 
 @pytest.mark.parametrize("preset", ["tiny", "base"])
@@ -82,12 +82,12 @@ def test_r1_and_its_gradient(preset):
     assert_equal_to_the_textbook(net, compute)
 
 
-def test_bf16_images_are_those_of_float32(painter):
-    batch = given(painter, torch.float32)
+def test_bf16_images_are_those_of_float32(network):
+    batch = given(network, torch.float32)
     with torch.no_grad():
-        exact = painter(*batch).images
+        exact = network(*batch).images
         with torch.autocast("cpu", torch.bfloat16):
-            rounded = painter(*batch).images
+            rounded = network(*batch).images
     peak = (exact.max() - exact.min()).square()
     psnr = 10 * (peak / (rounded - exact).square().mean()).log10()
     assert psnr > 40

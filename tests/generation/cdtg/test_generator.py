@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tgn.generation.cdtg.generator import Generator, ToBands
+from tgn.generation.cdtg.generator import StyleGenerator, ToBands
 from tgn.generation.cdtg.presets import PRESET_SIZES, architecture, build_generator
 from tgn.runtime.errors import UserError
 
@@ -11,13 +11,13 @@ CHANNELS = {4: 12, 8: 10, 16: 8}
 @pytest.fixture
 def generator():
     torch.manual_seed(0)
-    return Generator(32, 3, 16, 2, CHANNELS, grid_channels=5, grid_size=8)
+    return StyleGenerator(32, 3, 16, 2, CHANNELS, grid_channels=5, grid_size=8)
 
 
 @pytest.fixture
 def plain():
     torch.manual_seed(0)
-    return Generator(32, 3, 16, 2, CHANNELS)
+    return StyleGenerator(32, 3, 16, 2, CHANNELS)
 
 
 def latents(batch=4):
@@ -123,7 +123,7 @@ def test_bfloat16_channels_last_is_close_and_trains(generator):
 
 
 def test_gradient_of_the_whole_generator():
-    small = Generator(16, 2, 4, 1, {4: 2, 8: 2}, image_channels=1).double()
+    small = StyleGenerator(16, 2, 4, 1, {4: 2, 8: 2}, image_channels=1).double()
     z = torch.randn(1, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda z: small(z, torch.tensor([1])), z)
 
@@ -141,11 +141,11 @@ def test_wrong_input_is_refused(generator, plain):
     with pytest.raises(ValueError, match="w must be"):
         plain.synthesis(torch.zeros(2, 3, 16))
     with pytest.raises(ValueError, match="power of two"):
-        Generator(48, 3, 16, 2, CHANNELS)
+        StyleGenerator(48, 3, 16, 2, CHANNELS)
     with pytest.raises(ValueError, match="missing"):
-        Generator(64, 3, 16, 2, CHANNELS)
+        StyleGenerator(64, 3, 16, 2, CHANNELS)
     with pytest.raises(ValueError, match="grid_size"):
-        Generator(32, 3, 16, 2, CHANNELS, grid_channels=5, grid_size=16)
+        StyleGenerator(32, 3, 16, 2, CHANNELS, grid_channels=5, grid_size=16)
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,14 @@ import torch
 
 from tgn.backends import generate
 from tgn.data.images import to_u8
-from tgn.generation.cdtg.generator import Generator
-from tgn.generation.cdtg.importing import import_generator
-from tgn.generation.cdtg.published import _published_names
-from tgn.generation.cdtg.sample import open_studio
-from tgn.generation.cdtg.settings import DrawSettings
-from tgn.generation.generate import Request
+from tgn.generation.cdtg.generator import StyleGenerator
+from tgn.generation.cdtg.import_published import import_generator
+from tgn.generation.cdtg.published_weights import _published_names
+from tgn.generation.cdtg.sampler import open_cdtg_sampler
+from tgn.generation.cdtg.settings import CdtgSampleSettings
+from tgn.generation.generate import GenerationRequest
+from tgn.kmdn.distill import distill
 from tgn.kmdn.settings import DistillSettings
-from tgn.kmdn.stage import distill
 from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.progress import Silent
 
@@ -29,12 +29,12 @@ def distilled(fake_run):
     return fake_run
 
 
-def generator(classes: int) -> Generator:
+def generator(classes: int) -> StyleGenerator:
     torch.manual_seed(3)
-    return Generator(32, classes, 16, 2, CHANNELS, local_details=False).eval()
+    return StyleGenerator(32, classes, 16, 2, CHANNELS, local_details=False).eval()
 
 
-def published(net: Generator, folder, **entries) -> str:
+def published(net: StyleGenerator, folder, **entries) -> str:
     """Write a generator as the published code would."""
     names = _published_names(len(net.mapping_network), len(net.blocks))
     state = {names[ours]: value.clone() for ours, value in net.state_dict().items()}
@@ -53,29 +53,31 @@ class Warned(Silent):
         self.warnings.append(text)
 
 
-def test_an_imported_generator_draws_its_own_images(distilled, tmp_path):
+def test_an_imported_generator_generates_its_own_images(distilled, tmp_path):
     net = generator(classes=3)
     imported = import_generator(distilled, published(net, tmp_path))
     assert imported.classes == (1, 2, 3)  # the tail of the run
-    settings = DrawSettings(noise=1.0, block=4, **QUICK)
-    studio = open_studio(distilled, settings)
-    images, origins = studio.draw_block(2, 0, settings)
-    draws = [torch.Generator().manual_seed(seed) for _, seed in origins]
-    for draw in draws:
-        torch.randint(studio.bank.views, (), generator=draw)
-    noise = torch.stack([torch.randn(studio.painter.noise_dim, generator=draw) for draw in draws])
+    settings = CdtgSampleSettings(noise=1.0, block=4, **QUICK)
+    sampler = open_cdtg_sampler(distilled, settings)
+    images, origins = sampler.sample_block(2, 0, settings)
+    generators = [torch.Generator().manual_seed(seed) for _, seed in origins]
+    for own in generators:
+        torch.randint(sampler.bank.views, (), generator=own)
+    noise = torch.stack(
+        [torch.randn(sampler.network.noise_dim, generator=own) for own in generators]
+    )
     z, maps = noise[:, :16], net.split_noise(noise[:, 16:])
     with torch.no_grad():
         expected = net(z, torch.full((4,), 1), maps)  # published label 1 is the run's class 2
     assert (to_u8(expected).int() - images.int()).abs().max() <= 1
 
 
-def test_drawing_from_features_is_warned_about(distilled, tmp_path):
+def test_features_with_an_untrained_fusion_are_warned_about(distilled, tmp_path):
     import_generator(distilled, published(generator(4), tmp_path))
     for noise, warnings in ((1.0, 0), (0.5, 1)):
         progress = Warned()
-        settings = DrawSettings(noise=noise, n=2, **QUICK)
-        generate(distilled, Request((1,), tmp_path / f"out{noise}", settings), progress)
+        settings = CdtgSampleSettings(noise=noise, n=2, **QUICK)
+        generate(distilled, GenerationRequest((1,), tmp_path / f"out{noise}", settings), progress)
         assert len(progress.warnings) == warnings
 
 

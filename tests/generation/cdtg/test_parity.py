@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tgn.generation.cdtg.published import generator_from_published, published_architecture
+from tgn.generation.cdtg.published_weights import generator_from_published, published_architecture
 from tgn.runtime.errors import UserError
 
 SHARED = os.environ.get("TGN_SHARED")

@@ -1,4 +1,4 @@
-"""Diffusion: the network, its schedule, its guidance, and the stage from training to drawing."""
+"""Diffusion: the network, its schedule, its guidance, and the stage from training to sampling."""
 
 from types import SimpleNamespace
 
@@ -7,25 +7,29 @@ import torch
 
 from tgn.backends import generate, trained_backend
 from tgn.data.manifest import read_manifest
-from tgn.generation.diffusion import stage
 from tgn.generation.diffusion.denoiser import (
+    Conditioning,
     Denoiser,
     DenoiserFacts,
-    Source,
     load_denoiser,
     save_denoiser,
 )
-from tgn.generation.diffusion.guidance import steered, tail_judge
-from tgn.generation.diffusion.sample import open_studio
-from tgn.generation.diffusion.sampler import Recipe, _expected, draw_images
-from tgn.generation.diffusion.schedule import ddim, dpm, image_of, min_snr_weight
-from tgn.generation.diffusion.settings import DiffusionSettings, SampleSettings
-from tgn.generation.diffusion.train import _doubts, transfer_loss
+from tgn.generation.diffusion.guidance import apply_guidance, tail_net_loss
+from tgn.generation.diffusion.reverse_process import (
+    ReverseProcess,
+    _expected_image,
+    sample_images,
+)
+from tgn.generation.diffusion.sampler import open_diffusion_sampler
+from tgn.generation.diffusion.schedule import ddim, dpm, image_from_velocity, min_snr_weight
+from tgn.generation.diffusion.settings import DiffusionSampleSettings, DiffusionTrainSettings
+from tgn.generation.diffusion.train import train_diffusion
+from tgn.generation.diffusion.trainer import _noise_levels, transfer_loss
 from tgn.generation.feature_noise import VARIATIONS
-from tgn.generation.generate import Request
+from tgn.generation.generate import GenerationRequest
+from tgn.kmdn.distill import distill
 from tgn.kmdn.settings import DistillSettings
-from tgn.kmdn.stage import distill
-from tgn.models.tail_features import Critic
+from tgn.models.tail_features import FrozenTailNet
 from tgn.runtime.checkpoints import save_weights
 from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.files import sha256_of
@@ -40,56 +44,57 @@ def denoiser(**changes) -> Denoiser:
     return Denoiser(FACTS._replace(**changes)).eval()
 
 
-def source(count: int, doubt: float, seed: int = 0) -> Source:
+def source(count: int, level: float, seed: int = 0) -> Conditioning:
     draw = torch.Generator().manual_seed(seed)
     shape = (count, FACTS.feature_channels, 2, 2)
     features, noise = (torch.randn(shape, generator=draw) for _ in range(2))
-    return Source(features, noise, torch.full((count,), doubt))
+    return Conditioning(features, noise, torch.full((count,), level))
 
 
-def sample(net: Denoiser, given: Source, labels: torch.Tensor, **changes) -> torch.Tensor:
+def sample(net: Denoiser, given: Conditioning, labels: torch.Tensor, **changes) -> torch.Tensor:
     noise = torch.randn(len(labels), 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    recipe = Recipe(SampleSettings(sampling_steps=4, device="cpu", **changes))
-    return draw_images(net, noise, given, labels, recipe, torch.no_grad)
+    process = ReverseProcess(DiffusionSampleSettings(sampling_steps=4, device="cpu", **changes))
+    return sample_images(net, noise, given, labels, process, torch.no_grad)
 
 
-@pytest.mark.parametrize("predicts", ["image", "velocity"])
+@pytest.mark.parametrize("prediction_type", ["image", "velocity"])
 @pytest.mark.parametrize(
     ("size", "bands", "patch", "levels"), [(32, 3, 4, 2), (64, 1, 4, 3), (128, 3, 8, 3)]
 )
-def test_an_image_of_every_size(size, bands, patch, levels, predicts):
-    net = denoiser(size=size, bands=bands, predicts=predicts)
+def test_an_image_of_every_size(size, bands, patch, levels, prediction_type):
+    net = denoiser(size=size, bands=bands, prediction_type=prediction_type)
     assert (net.facts.patch, net.facts.levels) == (patch, levels)
     images, times = torch.randn(2, bands, size, size), torch.tensor([3, 900])
-    found = net(images, times, source(2, 0.5), torch.tensor([0, net.no_class]))
+    found = net(images, times, source(2, 0.5), torch.tensor([0, net.null_class]))
     assert found.shape == images.shape
     assert found.dtype == torch.float32
 
 
-def test_doubt_fades_the_features_out():
+def test_conditioning_noise_removes_the_features():
     net = denoiser()
     net.fit(3 + 2 * torch.randn(64, 6, 2, 2), torch.arange(64) % 4, torch.rand(4, 3, 32, 32))
     first, second = source(2, 1.0), source(2, 1.0, seed=9)
-    other = Source(second.features, first.noise, first.doubt)
-    assert torch.equal(net._guess(first), net._guess(other))  # nothing of it is left
-    near = [Source(s.features, first.noise, torch.zeros(2)) for s in (first, second)]
-    assert not torch.equal(net._guess(near[0]), net._guess(near[1]))
-    noisy = [Source(first.features, s.noise, torch.zeros(2)) for s in (first, second)]
-    assert torch.equal(net._guess(noisy[0]), net._guess(noisy[1]))  # nothing but the source
+    other = Conditioning(second.features, first.noise, first.noise_level)
+    # Nothing of the features is left at noise level 1, and nothing of the noise at level 0.
+    assert torch.equal(net._estimated_features(first), net._estimated_features(other))
+    near = [Conditioning(s.features, first.noise, torch.zeros(2)) for s in (first, second)]
+    assert not torch.equal(net._estimated_features(near[0]), net._estimated_features(near[1]))
+    noisy = [Conditioning(first.features, s.noise, torch.zeros(2)) for s in (first, second)]
+    assert torch.equal(net._estimated_features(noisy[0]), net._estimated_features(noisy[1]))
 
 
-def test_what_is_read_is_the_best_guess_at_the_features():
+def test_the_network_reads_the_best_linear_estimate_of_the_features():
     net = denoiser()
     features = 3 + 2 * torch.randn(500, 6, 2, 2)
     net.fit(features, torch.arange(500) % 4, torch.rand(4, 3, 32, 32))
     standard = (features - net.mean) / net.std
-    for doubt in (0.0, 0.3, 0.7, 1.0):
-        given = Source(features, torch.randn(500, 6, 2, 2), torch.full((500,), doubt))
-        guess = net._guess(given)
-        error = (guess - standard).square().mean().item()
-        assert error == pytest.approx(doubt**2, abs=0.03)
+    for level in (0.0, 0.3, 0.7, 1.0):
+        given = Conditioning(features, torch.randn(500, 6, 2, 2), torch.full((500,), level))
+        estimate = net._estimated_features(given)
+        error = (estimate - standard).square().mean().item()
+        assert error == pytest.approx(level**2, abs=0.03)
         for factor in (0.9, 1.1):
-            assert (factor * guess - standard).square().mean().item() >= error
+            assert (factor * estimate - standard).square().mean().item() >= error
 
 
 def test_the_ratio_goes_from_the_source_to_its_class():
@@ -97,15 +102,19 @@ def test_the_ratio_goes_from_the_source_to_its_class():
     features = labels.view(-1, 1, 1, 1) + 0.1 * torch.randn(40, 6, 2, 2)
     net.fit(features, labels, torch.rand(4, 3, 32, 32))
     noise = torch.randn(40, VARIATIONS)
-    near, half, far = (net.between(features, labels, noise, r) for r in (0.0, 0.5, 1.0))
+    near, half, far = (
+        net.interpolate_features(features, labels, noise, r) for r in (0.0, 0.5, 1.0)
+    )
     torch.testing.assert_close(near, features)
     torch.testing.assert_close(half, (near + far) / 2)
-    torch.testing.assert_close(far, net.between(features.flip(0) * 0, labels, noise, 1.0))
+    torch.testing.assert_close(
+        far, net.interpolate_features(features.flip(0) * 0, labels, noise, 1.0)
+    )
     assert (far.mean((1, 2, 3)) - labels).abs().max() < 0.3
     assert (far - far[4]).abs().sum((1, 2, 3))[0] > 0  # two of a class differ
 
 
-def test_images_are_of_mean_0_and_variance_1_to_the_network():
+def test_encoded_images_have_mean_0_and_variance_1():
     net, images = denoiser(), 0.3 + 0.2 * torch.randn(50, 3, 32, 32)
     net.fit(torch.randn(10, 6, 2, 2), torch.arange(10) % 4, images)
     encoded = net.encode(images)
@@ -114,24 +123,26 @@ def test_images_are_of_mean_0_and_variance_1_to_the_network():
     torch.testing.assert_close(net.decode(encoded), images)
 
 
-def test_velocity_and_image_say_the_same():
+def test_the_image_follows_from_the_velocity():
     schedule, draw = ddim(), torch.Generator().manual_seed(0)
     images, noise = (torch.randn(5, 3, 8, 8, generator=draw) for _ in range(2))
     times = torch.tensor([0, 50, 400, 700, 999])
     noisy = schedule.add_noise(images, noise, times)
     velocity = schedule.get_velocity(images, noise, times)
     signal = schedule.alphas_cumprod[times].view(-1, 1, 1, 1)
-    torch.testing.assert_close(image_of(noisy, velocity, signal), images, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        image_from_velocity(noisy, velocity, signal), images, atol=1e-5, rtol=1e-5
+    )
 
 
-def test_a_network_of_velocities_says_the_image(monkeypatch):
-    net, given = denoiser(predicts="velocity"), source(2, 0.5)
+def test_a_network_of_velocities_returns_the_image(monkeypatch):
+    net, given = denoiser(prediction_type="velocity"), source(2, 0.5)
     noisy, times = torch.randn(2, 3, 32, 32), torch.tensor([100, 800])
     said = torch.randn(2, 48, 8, 8)
     monkeypatch.setattr(net.unet, "forward", lambda *_, **__: SimpleNamespace(sample=said))
     found = net(noisy, times, given, torch.tensor([0, 1]))
     signal = ddim().alphas_cumprod[times].view(-1, 1, 1, 1)
-    expected = image_of(noisy, torch.nn.functional.pixel_shuffle(said, 4), signal)
+    expected = image_from_velocity(noisy, torch.nn.functional.pixel_shuffle(said, 4), signal)
     torch.testing.assert_close(found, expected)
 
 
@@ -152,19 +163,19 @@ def test_transfer_loss_pulls_both_ways_and_most_where_there_is_most_noise():
     assert transfer_loss(own, own, torch.full((3,), 0.5)) == 0
 
 
-def test_training_sees_every_doubt_and_often_the_class_alone():
-    doubts = _doubts(torch.linspace(0, 1, 1001))
-    assert doubts.min() == 0
-    assert (doubts == 1).float().mean().item() == pytest.approx(0.13, abs=0.01)
-    between = torch.histc(doubts[doubts < 1], 10, 0, 1)
+def test_training_covers_all_noise_levels_and_often_has_no_source():
+    levels = _noise_levels(torch.linspace(0, 1, 1001))
+    assert levels.min() == 0
+    assert (levels == 1).float().mean().item() == pytest.approx(0.13, abs=0.01)
+    between = torch.histc(levels[levels < 1], 10, 0, 1)
     assert (between > 0).all()
     assert between[0] > between[-1]
 
 
 class Perfect(torch.nn.Module):
-    """Knows the image under the noise: one colour a class, grey where no class is told."""
+    """Knows the image under the noise: one colour a class, grey where no class is given."""
 
-    no_class = 4
+    null_class = 4
     facts = FACTS
 
     def decode(self, images):
@@ -176,12 +187,14 @@ class Perfect(torch.nn.Module):
 
 @pytest.mark.parametrize("sampler", ["dpm++", "ddim"])
 @pytest.mark.parametrize("steps", [4, 12])
-def test_samplers_find_what_the_network_knows(sampler, steps):
+def test_samplers_converge_to_what_the_network_predicts(sampler, steps):
     labels = torch.tensor([0, 1, 3])
     noise = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    settings = SampleSettings(sampler=sampler, sampling_steps=steps, guidance=1.0, device="cpu")
-    found = draw_images(
-        Perfect(), noise, source(3, 0.5), labels, Recipe(settings), torch.no_grad
+    settings = DiffusionSampleSettings(
+        sampler=sampler, sampling_steps=steps, guidance=1.0, device="cpu"
+    )
+    found = sample_images(
+        Perfect(), noise, source(3, 0.5), labels, ReverseProcess(settings), torch.no_grad
     )  # fmt: skip
     expected = (labels / 4 - 0.5).view(3, 1, 1, 1).expand_as(found)
     torch.testing.assert_close(found, expected, atol=0.02, rtol=0)
@@ -194,31 +207,31 @@ def test_schedules_of_both_samplers_are_one():
 def test_guidance_goes_from_no_class_to_the_class_and_beyond():
     net, given, labels = denoiser(), source(2, 0.5), torch.tensor([0, 3])
     x, times = torch.randn(2, 3, 32, 32), torch.tensor([500, 500])
-    nothing = Source(given.features, given.noise, torch.ones(2))
+    nothing = Conditioning(given.features, given.noise, torch.ones(2))
     with torch.no_grad():
-        told = net(x, times, given, labels)
-        untold = net(x, times, nothing, torch.full((2,), net.no_class))
-        found = _expected(net, x, times, given, labels, 3.0)
-    torch.testing.assert_close(found, untold + 3 * (told - untold), atol=1e-4, rtol=1e-3)
+        with_class = net(x, times, given, labels)
+        without = net(x, times, nothing, torch.full((2,), net.null_class))
+        found = _expected_image(net, x, times, given, labels, 3.0)
+    torch.testing.assert_close(found, without + 3 * (with_class - without), atol=1e-4, rtol=1e-3)
 
 
-def test_guidance_changes_drawings():
+def test_guidance_changes_images():
     net, given, labels = denoiser(), source(2, 0.5), torch.tensor([0, 3])
     plain, guided = (sample(net, given, labels, guidance=g) for g in (1.0, 4.0))
     assert not torch.equal(plain, guided)
 
 
-def test_steering_lowers_what_the_tail_net_holds_against_an_image(fake_run):
+def test_guidance_lowers_the_loss_of_the_tail_net(fake_run):
     distill(fake_run, DistillSettings(steps=4, batch_size=8, bank_views=2, **QUICK), Silent())
     from tgn.models.backbones import load_classifier
 
-    critic = Critic(load_classifier(fake_run.path / "kmdn" / "tail.safetensors"))
-    judge, labels = tail_judge(critic), torch.tensor([0, 1, 2, 3])
+    frozen_tail_net = FrozenTailNet(load_classifier(fake_run.path / "kmdn" / "tail.safetensors"))
+    loss_of, labels = tail_net_loss(frozen_tail_net), torch.tensor([0, 1, 2, 3])
     images = 0.1 * torch.randn(4, 3, 32, 32)
     with torch.inference_mode():
-        moved = steered(images, labels, [(1.0, judge)], noise=1.0)
-        assert (judge(moved, labels) < judge(images, labels)).all()
-        torch.testing.assert_close(steered(images, labels, [(1.0, judge)], 0.0), images)
+        moved = apply_guidance(images, labels, [(1.0, loss_of)], noise=1.0)
+        assert (loss_of(moved, labels) < loss_of(images, labels)).all()
+        torch.testing.assert_close(apply_guidance(images, labels, [(1.0, loss_of)], 0.0), images)
     size = (moved - images).square().mean((1, 2, 3)).sqrt()
     torch.testing.assert_close(size, torch.full((4,), 0.05))
 
@@ -246,9 +259,9 @@ def distilled(fake_run):
     return fake_run
 
 
-def settings(**changes) -> DiffusionSettings:
+def settings(**changes) -> DiffusionTrainSettings:
     small = {"width": 16, "batch_size": 8, "steps": 4, "log_every": 1, "grid_every": 100}
-    return DiffusionSettings.model_validate({**QUICK, **small, **changes})
+    return DiffusionTrainSettings.model_validate({**QUICK, **small, **changes})
 
 
 class Stops(Silent):
@@ -264,53 +277,53 @@ class Stops(Silent):
 
 def test_training_goes_on_where_it_stopped(distilled):
     file = distilled.path / "diffusion" / "denoiser.safetensors"
-    stage.train(distilled, settings(), Silent())
+    train_diffusion(distilled, settings(), Silent())
     straight = file.read_bytes()
     assert list((distilled.path / "diffusion" / "grids").glob("*.png"))
     with pytest.raises(KeyboardInterrupt):
-        stage.train(distilled, settings(), Stops(), resume=False)
-    stage.train(distilled, settings(), Silent())
+        train_diffusion(distilled, settings(), Stops(), resume=False)
+    train_diffusion(distilled, settings(), Silent())
     assert file.read_bytes() == straight
 
 
 @pytest.fixture
 def trained(distilled):
-    stage.train(distilled, settings(steps=1), Silent())
+    train_diffusion(distilled, settings(steps=1), Silent())
     return distilled
 
 
-def drawn(run, out, n, classes=None, **changes):
-    chosen = SampleSettings.model_validate(
+def generated(run, out, n, classes=None, **changes):
+    chosen = DiffusionSampleSettings.model_validate(
         {**QUICK, "n": n, "block": 4, "sampling_steps": 2, **changes}
     )
     classes = tuple(run.split().tail_classes) if classes is None else classes
-    return generate(run, Request(classes, out, chosen), Silent())
+    return generate(run, GenerationRequest(classes, out, chosen), Silent())
 
 
-def test_drawing_is_exact_in_number_and_bytes_whatever_the_order(trained, tmp_path):
+def test_generation_is_exact_in_number_and_bytes_whatever_the_order(trained, tmp_path):
     tail = tuple(trained.split().tail_classes)
-    drawn(trained, tmp_path / "a", 6)
-    drawn(trained, tmp_path / "b", 3, tail[1:])
-    drawn(trained, tmp_path / "b", 6, tail[::-1])
+    generated(trained, tmp_path / "a", 6)
+    generated(trained, tmp_path / "b", 3, tail[1:])
+    generated(trained, tmp_path / "b", 6, tail[::-1])
     rows = {name: list(read_manifest(tmp_path / name)) for name in "ab"}
     assert rows["a"] == rows["b"]
     assert len(rows["a"]) == 6 * len(tail)
     for row in rows["a"]:
         assert sha256_of(tmp_path / "b" / row.file) == row.sha256
     with pytest.raises(UserError, match="other weights"):
-        drawn(trained, tmp_path / "a", 6, noise=0.9)
+        generated(trained, tmp_path / "a", 6, noise=0.9)
     with pytest.raises(UserError, match="or settings"):
-        drawn(trained, tmp_path / "a", 7, guidance=3.0)
+        generated(trained, tmp_path / "a", 7, guidance=3.0)
 
 
-def test_steered_drawings_are_others(trained, tmp_path):
+def test_guided_images_are_others(trained, tmp_path):
     label = tuple(trained.split().tail_classes)[:1]
-    drawn(trained, tmp_path / "plain", 2, label)
-    drawn(trained, tmp_path / "steered", 2, label, tail_guidance=1.0)
-    shas = [[row.sha256 for row in read_manifest(tmp_path / name)] for name in ("plain", "steered")]
+    generated(trained, tmp_path / "plain", 2, label)
+    generated(trained, tmp_path / "guided", 2, label, tail_guidance=1.0)
+    shas = [[row.sha256 for row in read_manifest(tmp_path / name)] for name in ("plain", "guided")]
     assert shas[0] != shas[1]
-    with pytest.raises(UserError, match="clip_guidance wants a CLIP"):
-        open_studio(trained, SampleSettings(clip_guidance=1.0, **QUICK))
+    with pytest.raises(UserError, match="clip_guidance needs a CLIP"):
+        open_diffusion_sampler(trained, DiffusionSampleSettings(clip_guidance=1.0, **QUICK))
 
 
 def test_a_denoiser_of_another_tail_net_is_refused(trained):
@@ -321,10 +334,10 @@ def test_a_denoiser_of_another_tail_net_is_refused(trained):
         resume=False,
     )
     with pytest.raises(UserError, match="another tail net"):
-        open_studio(trained, SampleSettings(**QUICK))
+        open_diffusion_sampler(trained, DiffusionSampleSettings(**QUICK))
 
 
-def test_what_was_trained_last_draws(trained):
+def test_the_backend_trained_last_is_the_default(trained):
     assert trained_backend(trained).title == "diffusion"
     assert trained_backend(trained, "cdtg").title == "CDTG"
     with pytest.raises(UserError, match="cdtg, diffusion"):

@@ -1,4 +1,4 @@
-"""A pretrained pipeline, here a tiny one with random weights, from tuning to drawing."""
+"""A pretrained pipeline, here a tiny one with random weights, from tuning to sampling."""
 
 import json
 
@@ -11,13 +11,16 @@ from tgn.backends import generate, trained_backend
 from tgn.data.images import read_image
 from tgn.data.manifest import read_manifest
 from tgn.data.prompts import read_prompts
-from tgn.generation.diffusion.pretrained import stage
-from tgn.generation.diffusion.pretrained.model import LORA, read_recipe, tuned_pipeline
-from tgn.generation.diffusion.pretrained.sample import FOLDER, open_studio
-from tgn.generation.diffusion.pretrained.settings import StableSampleSettings, StableSettings
-from tgn.generation.generate import Request
+from tgn.generation.diffusion.pretrained.model import LORA, adapted_pipeline, read_record
+from tgn.generation.diffusion.pretrained.sampler import open_pretrained_sampler
+from tgn.generation.diffusion.pretrained.settings import (
+    PretrainedSampleSettings,
+    PretrainedTrainSettings,
+)
+from tgn.generation.diffusion.pretrained.train import train_pretrained
+from tgn.generation.generate import GenerationRequest
+from tgn.kmdn.distill import distill
 from tgn.kmdn.settings import DistillSettings
-from tgn.kmdn.stage import distill
 from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.files import sha256_of
 from tgn.runtime.progress import Silent
@@ -73,26 +76,26 @@ def distilled(fake_run):
     return fake_run
 
 
-def settings(model: str, **changes) -> StableSettings:
+def settings(model: str, **changes) -> PretrainedTrainSettings:
     small = {"model": model, "steps": 3, "batch_size": 2, "rank": 2, "log_every": 1}
-    return StableSettings.model_validate({**QUICK, **small, **changes})
+    return PretrainedTrainSettings.model_validate({**QUICK, **small, **changes})
 
 
-def drawn(run, out, n, **changes):
+def generated(run, out, n, **changes):
     small = {"n": n, "block": 2, "sampling_steps": 4}
-    chosen = StableSampleSettings.model_validate({**QUICK, **small, **changes})
-    return generate(run, Request(tuple(run.split().tail_classes), out, chosen), Silent())
+    chosen = PretrainedSampleSettings.model_validate({**QUICK, **small, **changes})
+    return generate(run, GenerationRequest(tuple(run.split().tail_classes), out, chosen), Silent())
 
 
-def test_a_pretrained_model_draws_from_real_images(distilled, model, tmp_path):
-    stage.train(distilled, settings(model), Silent())
+def test_a_pretrained_model_generates_from_real_images(distilled, model, tmp_path):
+    train_pretrained(distilled, settings(model), Silent())
     assert trained_backend(distilled).title == "a pretrained model"
-    recipe = read_recipe(distilled.path / FOLDER)
-    assert (recipe.size, recipe.rank) == (32, 0)  # the model's own size
-    assert list((distilled.path / FOLDER / "grids").glob("*.png"))
-    drawn(distilled, tmp_path / "a", 3)
-    drawn(distilled, tmp_path / "b", 1)
-    drawn(distilled, tmp_path / "b", 3)
+    record = read_record(distilled.pretrained)
+    assert (record.size, record.rank) == (32, 0)  # the model's own size
+    assert list((distilled.pretrained / "grids").glob("*.png"))
+    generated(distilled, tmp_path / "a", 3)
+    generated(distilled, tmp_path / "b", 1)
+    generated(distilled, tmp_path / "b", 3)
     rows = {name: list(read_manifest(tmp_path / name)) for name in "ab"}
     assert rows["a"] == rows["b"]
     for row in rows["a"]:
@@ -100,23 +103,25 @@ def test_a_pretrained_model_draws_from_real_images(distilled, model, tmp_path):
         assert read_image(tmp_path / "b" / row.file)[0].size == (32, 32)
 
 
-def test_strength_is_how_far_a_drawing_is_from_its_source(distilled, model):
-    stage.train(distilled, settings(model), Silent())
+def test_strength_is_the_distance_of_an_image_from_its_source(distilled, model):
+    train_pretrained(distilled, settings(model), Silent())
     label, away = distilled.split().tail_classes[0], []
     for noise in (0.0, 0.5, 1.0):
-        chosen = StableSampleSettings(noise=noise, block=4, sampling_steps=8, guidance=1.0, **QUICK)
-        studio = open_studio(distilled, chosen)
-        images, origins = studio.draw_block(label, 0, chosen)
-        again, _ = studio.draw_block(label, 0, chosen)
+        chosen = PretrainedSampleSettings(
+            noise=noise, block=4, sampling_steps=8, guidance=1.0, **QUICK
+        )
+        sampler = open_pretrained_sampler(distilled, chosen)
+        images, origins = sampler.sample_block(label, 0, chosen)
+        again, _ = sampler.sample_block(label, 0, chosen)
         assert torch.equal(images, again)
-        assert all(studio.bank.labels[source] == label for source, _ in origins)
+        assert all(sampler.bank.labels[source] == label for source, _ in origins)
         away.append(images.float())
     near, far = ((x - away[0]).abs().mean() for x in away[1:])
     assert 0 < near < far
-    assert "licence" in studio.notes(chosen)[0]
+    assert "licence" in sampler.notes(chosen)[0]
 
 
-def test_lora_learns_and_goes_on_where_it_stopped(distilled, model, tmp_path):
+def test_lora_learns_and_resumes(distilled, model, tmp_path):
     class Stops(Silent):
         left = 2
 
@@ -125,48 +130,48 @@ def test_lora_learns_and_goes_on_where_it_stopped(distilled, model, tmp_path):
             if self.left == 0:
                 raise KeyboardInterrupt
 
-    file, tuned = distilled.path / FOLDER / LORA, settings(model, tuning="lora")
-    stage.train(distilled, tuned, Silent())
+    file, tuned = distilled.pretrained / LORA, settings(model, tuning="lora")
+    train_pretrained(distilled, tuned, Silent())
     straight = file.read_bytes()
     with pytest.raises(KeyboardInterrupt):
-        stage.train(distilled, tuned, Stops(), resume=False)
-    stage.train(distilled, tuned, Silent())
+        train_pretrained(distilled, tuned, Stops(), resume=False)
+    train_pretrained(distilled, tuned, Silent())
     assert file.read_bytes() == straight
-    directory = distilled.path / FOLDER
-    lora = tuned_pipeline(directory, read_recipe(directory)).unet
+    directory = distilled.pretrained
+    lora = adapted_pipeline(directory, read_record(directory)).unet
     parts = {name: p for name, p in lora.named_parameters() if "lora_B" in name}
     assert any(p.abs().sum() > 0 for p in parts.values())  # they begin at zero
-    drawn(distilled, tmp_path / "tuned", 1)
+    generated(distilled, tmp_path / "tuned", 1)
     file.write_bytes(straight[:-1] + bytes([straight[-1] ^ 1]))
     with pytest.raises(UserError, match="not what tgn train wrote"):
-        drawn(distilled, tmp_path / "x", 1)
+        generated(distilled, tmp_path / "x", 1)
 
 
-def test_models_that_are_not_there_are_told_of(distilled, tmp_path):
+def test_missing_models_are_errors(distilled, tmp_path):
     with pytest.raises(UserError, match="--model DIR"):
-        stage.train(distilled, settings(""), Silent())
+        train_pretrained(distilled, settings(""), Silent())
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="cannot be loaded"):
-        stage.train(distilled, settings(str(tmp_path / "empty")), Silent())
+        train_pretrained(distilled, settings(str(tmp_path / "empty")), Silent())
     with pytest.raises(NotFoundError, match="stable-diffusion --model"):
-        open_studio(distilled, StableSampleSettings(**QUICK))
+        open_pretrained_sampler(distilled, PretrainedSampleSettings(**QUICK))
 
 
 def test_a_name_that_is_not_cached_says_what_to_do_without_a_network(distilled, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match="hf download nobody/nothing"):
-        stage.train(distilled, settings("nobody/nothing"), Silent())
+        train_pretrained(distilled, settings("nobody/nothing"), Silent())
 
 
 def test_prompts_are_enriched(fake_run):
     split = fake_run.split()
-    plain = read_prompts(fake_run.path, split)
+    plain = read_prompts(fake_run.prompts_file, split)
     folder = split.classes[0].folder
     file = fake_run.path / "prompts.yaml"
     file.write_text(f"{folder}:\n  - red squares on sand\n")
-    assert read_prompts(fake_run.path, split)[0] == [*plain[0], "red squares on sand"]
-    assert read_prompts(fake_run.path, split)[1:] == plain[1:]
+    assert read_prompts(fake_run.prompts_file, split)[0] == [*plain[0], "red squares on sand"]
+    assert read_prompts(fake_run.prompts_file, split)[1:] == plain[1:]
     for wrong, message in (
         ("nobody: [x]", "nobody"),
         (f"{folder}: x", "list of sentences"),
@@ -175,4 +180,4 @@ def test_prompts_are_enriched(fake_run):
     ):
         file.write_text(wrong)
         with pytest.raises(UserError, match=message):
-            read_prompts(fake_run.path, split)
+            read_prompts(fake_run.prompts_file, split)

@@ -1,1 +1,1 @@
-"""Annotations of objects: file formats, types, and chips cut from them."""
+"""Annotations of objects in images: file formats, types, and chips cut from the images."""

@@ -1,4 +1,4 @@
-"""Detection labels in three file formats, read into one form."""
+"""Annotation files of COCO, DOTA and Pascal VOC, read into one form."""
 
 import json
 import xml.etree.ElementTree as ElementTree
@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tgn.data.annotations.types import (
-    Collector,
-    DetectedObject,
-    Detections,
+    AnnotationCollector,
+    Annotations,
+    ObjectAnnotation,
     Polygon,
     corners_of_box,
 )
@@ -16,16 +16,23 @@ from tgn.data.images import SUFFIXES
 from tgn.runtime.errors import DataError, NotFoundError
 
 DOTA_HEADERS = ("imagesource", "gsd")
-SIDES = ("xmin", "ymin", "xmax", "ymax")
-CORNERS = ("left_top", "right_top", "right_bottom", "left_bottom")  # of DIOR-R
-UTF_8 = "utf-8-sig"  # with or without a mark at its beginning
+VOC_SIDES = ("xmin", "ymin", "xmax", "ymax")
+DIOR_CORNERS = ("left_top", "right_top", "right_bottom", "left_bottom")  # of a robndbox
+UTF_8 = "utf-8-sig"  # with or without a byte order mark
 
 
-def read_annotations(labels: Path, images: Path) -> Detections:
+def read_annotations(labels: Path, images: Path) -> Annotations:
     """Read COCO (a .json file), DOTA labelTxt (a folder of .txt) or Pascal VOC (.xml).
 
-    Of Pascal VOC, DIOR-R's turned boxes too. Images without any labels are read where the folder
-    of labels is that of the images.
+    Of Pascal VOC files, the rotated boxes of DIOR-R too. If both folders are the same one, without
+    annotation files, its images are read without objects.
+
+    Args:
+        labels: the file or the folder of annotations.
+        images: folder of the images.
+
+    Returns:
+        What could be read, with a line about each problem.
 
     Raises:
         NotFoundError: if labels or images are not there.
@@ -33,23 +40,25 @@ def read_annotations(labels: Path, images: Path) -> Detections:
     """
     if not images.is_dir():
         raise NotFoundError(f"no image folder {images}")
-    files, read = _sources(labels, images)
-    collector = Collector(images)
+    files, read = _files_and_reader(labels, images)
+    collector = AnnotationCollector(images)
     for file in files:
         try:
             read(file, collector)
         except UnicodeDecodeError:
             collector.problem(str(file), "not UTF-8; convert it")
-    collector.found.images = sorted(collector.sizes)
-    return collector.found
+    collector.annotations.images = sorted(collector.sizes)
+    return collector.annotations
 
 
-def _sources(labels: Path, images: Path) -> tuple[list[Path], Callable[[Path, Collector], None]]:
-    """The files that are read, and how each is."""
+def _files_and_reader(
+    labels: Path, images: Path
+) -> tuple[list[Path], Callable[[Path, AnnotationCollector], None]]:
+    """Return the annotation files and the function that reads one."""
     if labels.is_file() and labels.suffix.lower() == ".json":
         return [labels], _read_coco
     kinds = [(sorted(labels.glob("*.txt")), _read_dota), (sorted(labels.glob("*.xml")), _read_voc)]
-    files, read = max(kinds, key=lambda kind: len(kind[0]))  # labelImg puts a classes.txt beside
+    files, read = max(kinds, key=lambda kind: len(kind[0]))  # labelImg adds a classes.txt
     if files:
         return files, read
     if labels.resolve() == images.resolve():
@@ -59,12 +68,12 @@ def _sources(labels: Path, images: Path) -> tuple[list[Path], Callable[[Path, Co
     )
 
 
-def _read_unlabelled(file: Path, collector: Collector) -> None:
+def _read_unlabelled(file: Path, collector: AnnotationCollector) -> None:
     if file.suffix.lower() in SUFFIXES:
         collector.image(file.name, str(file))
 
 
-def _read_coco(file: Path, collector: Collector) -> None:
+def _read_coco(file: Path, collector: AnnotationCollector) -> None:
     try:
         data = json.loads(file.read_text(encoding=UTF_8))
         classes = {row["id"]: str(row["name"]).strip() for row in data["categories"]}
@@ -87,10 +96,10 @@ def _read_coco(file: Path, collector: Collector) -> None:
             continue
         if name in usable and (image := collector.find(name)):
             corners = corners_of_box(x, y, x + width, y + height)
-            collector.add(DetectedObject(image, class_name, corners, is_crowd, is_crowd), where)
+            collector.add(ObjectAnnotation(image, class_name, corners, is_crowd, is_crowd), where)
 
 
-def _read_dota(file: Path, collector: Collector) -> None:
+def _read_dota(file: Path, collector: AnnotationCollector) -> None:
     lines = file.read_text(encoding=UTF_8).splitlines()
     image = collector.image(file.stem, str(file))
     if image is None:
@@ -106,10 +115,10 @@ def _read_dota(file: Path, collector: Collector) -> None:
             collector.problem(where, "expected x1 y1 ... x4 y4 class [difficult]")
             continue
         corners = (x1, y1), (x2, y2), (x3, y3), (x4, y4)
-        collector.add(DetectedObject(image, class_name, corners, difficult), where)
+        collector.add(ObjectAnnotation(image, class_name, corners, difficult), where)
 
 
-def _read_voc(file: Path, collector: Collector) -> None:
+def _read_voc(file: Path, collector: AnnotationCollector) -> None:
     try:
         root = ElementTree.fromstring(file.read_bytes())
     except (ElementTree.ParseError, ValueError, LookupError) as error:
@@ -127,17 +136,17 @@ def _read_voc(file: Path, collector: Collector) -> None:
             continue
         name = (element.findtext("name") or "").strip()
         difficult = (element.findtext("difficult") or "").strip() == "1"
-        collector.add(DetectedObject(image, name, corners, difficult), where)
+        collector.add(ObjectAnnotation(image, name, corners, difficult), where)
 
 
 def _voc_corners(element: ElementTree.Element) -> Polygon:
-    """Of a ``bndbox``, or of a ``robndbox`` as DIOR-R has them."""
+    """Return the corners of a ``bndbox``, or of a ``robndbox`` as DIOR-R has them."""
 
     def number(tag: str) -> float:
         return float(element.findtext(tag) or "")
 
     if element.find("robndbox") is not None:
-        places = (f"robndbox/{{}}_{corner}" for corner in CORNERS)
+        places = (f"robndbox/{{}}_{corner}" for corner in DIOR_CORNERS)
         return tuple((number(at.format("x")), number(at.format("y"))) for at in places)
-    left, top, right, bottom = (number(f"bndbox/{side}") for side in SIDES)
+    left, top, right, bottom = (number(f"bndbox/{side}") for side in VOC_SIDES)
     return corners_of_box(left, top, right, bottom)

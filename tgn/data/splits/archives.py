@@ -1,4 +1,4 @@
-"""Unpacking a zip of images without letting it write where it should not."""
+"""Unpacking of .zip files; nothing is written outside the target folder."""
 
 import shutil
 import stat

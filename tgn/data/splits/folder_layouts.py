@@ -1,11 +1,11 @@
-"""Finding the images of a data folder, in any of the layouts people have."""
+"""Finding the images of a data folder in the layouts that are understood."""
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tgn.data.completion_record import check_finished
+from tgn.data.completion_record import check_complete
 from tgn.data.images import SUFFIXES
 from tgn.data.shards import TAR, label_of, member_name, samples
 from tgn.runtime.errors import DataError, NotFoundError
@@ -39,7 +39,7 @@ def find_images(data: Path) -> Layout:
     if not data.is_dir():
         raise NotFoundError(f"no data folder {data}; {EXPECTED}")
     root = _only_folder(data)
-    check_finished(root)
+    check_complete(root)
     if any(root.glob(f"*{TAR}")) or any((root / "train").glob(f"*{TAR}")):
         layout = _sharded(root)
     elif sorted((root / "anno").glob("*_train.txt")):

@@ -1,4 +1,4 @@
-"""Classifiers that have not seen what they judge: which training file was left out of which net."""
+"""Folds of cross-validation: which training file was left out of which classifier."""
 
 from collections.abc import Sequence
 from pathlib import Path

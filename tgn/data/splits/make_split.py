@@ -1,4 +1,4 @@
-"""Making a run's split: every file read once, classes ordered, parts drawn."""
+"""The stage ``tgn split``: files are read once, classes ordered by count, parts drawn."""
 
 import hashlib
 import os
@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from pydantic import Field
 
 from tgn.data.images import check_image
 from tgn.data.runs import Run, create_run
 from tgn.data.shards import read_file
 from tgn.data.split import ClassEntry, Split, write_split
 from tgn.data.splits.archives import extract_zip
-from tgn.data.splits.class_profiles import ProfileName, number_of_head_classes, profile_counts
+from tgn.data.splits.class_profiles import number_of_head_classes, profile_counts
 from tgn.data.splits.folder_layouts import Layout, find_images
 from tgn.data.splits.histogram import draw_histogram
-from tgn.runtime.config import Settings
+from tgn.data.splits.settings import SplitSettings
 from tgn.runtime.errors import DataError
 from tgn.runtime.progress import Progress
 from tgn.runtime.seeds import generator
@@ -28,24 +27,8 @@ READ_THREADS = 4
 Files = dict[str, list[str]]  # class folder -> image files
 
 
-class SplitSettings(Settings):
-    """Settings of ``tgn split``."""
-
-    head_fraction: float = Field(0.4, description="share of the classes that is head")
-    test_fraction: float = Field(0.2, gt=0, lt=1, description="held out if data has no test part")
-    test_per_class: int | None = Field(None, ge=1, description="held out a class, in place of that")
-    val_fraction: float = Field(0.1, ge=0, lt=1, description="of training, to choose a step by")
-    profile: ProfileName = Field("none", description="thin training: exponential, step or pareto")
-    largest: int | None = Field(None, ge=1, description="training images of the largest class")
-    imbalance: float = Field(50.0, ge=1, description="largest / smallest count of the profile")
-    class_order: str = Field(
-        "count", pattern="^(count|seeded)$", description="who gets the large counts of the profile"
-    )
-    seed: int = Field(0, description="seed of all draws")
-
-
 @dataclass(frozen=True)
-class Reading:
+class ReadReport:
     """What reading every file once has shown."""
 
     left_out: list[tuple[str, str]]  # (file, reason)
@@ -62,10 +45,10 @@ def split_run(
     """
     run = create_run(name)
     if data.suffix.lower() == ".zip":
-        data = extract_zip(data, run.path / "data")
+        data = extract_zip(data, run.unpacked_data)
     split = make_split(data, run.path, settings, progress)
-    write_split(run.path / "split.json", split)
-    draw_histogram(split, run.path / "histogram.png")
+    write_split(run.split_file, split)
+    draw_histogram(split, run.histogram_file)
     run.record("run", settings, data=str(data))
     return run, split
 
@@ -112,14 +95,14 @@ def make_split(data: Path, run_path: Path, settings: SplitSettings, progress: Pr
     )
 
 
-def _read_all(layout: Layout, progress: Progress) -> Reading:
+def _read_all(layout: Layout, progress: Progress) -> ReadReport:
     """Decode every file: what cannot be read now must not stop a training later."""
     parts = [layout.train, layout.test or {}]
     files = [file for part in parts for names in part.values() for file in names]
-    reading = Reading([], Counter(), {})
+    reading = ReadReport([], Counter(), {})
     progress.start("read images", len(files))
 
-    def look(file: str) -> tuple[str, str, str, str]:
+    def check(file: str) -> tuple[str, str, str, str]:
         data = read_file(layout.root / file)
         digest = hashlib.sha256(data).hexdigest()
         if not data:
@@ -130,7 +113,7 @@ def _read_all(layout: Layout, progress: Progress) -> Reading:
             return file, digest, str(error), ""
 
     with ThreadPoolExecutor(READ_THREADS) as pool:
-        for file, digest, problem, repair in pool.map(look, files):
+        for file, digest, problem, repair in pool.map(check, files):
             reading.digests[file] = digest
             if problem:
                 reading.left_out.append((file, problem))
@@ -140,7 +123,7 @@ def _read_all(layout: Layout, progress: Progress) -> Reading:
     return reading
 
 
-def _reading_notes(reading: Reading) -> list[str]:
+def _reading_notes(reading: ReadReport) -> list[str]:
     notes = [f"{n} images: {repair}" for repair, n in sorted(reading.repairs.items())]
     if reading.left_out:
         file, reason = reading.left_out[0]
@@ -149,7 +132,7 @@ def _reading_notes(reading: Reading) -> list[str]:
     return notes
 
 
-def _readable(layout: Layout, reading: Reading, notes: list[str]) -> tuple[Files, Files | None]:
+def _readable(layout: Layout, reading: ReadReport, notes: list[str]) -> tuple[Files, Files | None]:
     bad = {file for file, _ in reading.left_out}
 
     def good(part: Files) -> Files:

@@ -24,7 +24,7 @@ BATCH_SIZE = 64
 
 
 class ClipTrainer:
-    """Contrast of images with all prompts, class-balanced; a prompt is its class's name."""
+    """Steps of contrasting images with the prompts of all classes, on class-balanced batches."""
 
     def __init__(
         self, guide: ClipGuide, images: ImageSet, steps: int, device: Device, seed: int
@@ -36,7 +36,7 @@ class ClipTrainer:
 
     def train_step(self, step: int) -> Mapping[str, Tensor]:
         """Do one step."""
-        # So small that every process does all of it: any number of them agrees.
+        # So small that every process computes all of it: any number of them agrees.
         rows = self.sampler.rows(step)
         augmentation = draw_augmentation(BATCH_SIZE, generator(self.seed, "clip", step))
         images = augment(to_pm1(self.device.put(self.images.batch(rows))), augmentation)
@@ -62,7 +62,7 @@ class ClipTrainer:
         return {name: part.state_dict() for name, part in parts.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over a saved state."""
+        """Restore what `state_dict` returned."""
         self.guide.load_state_dict(state["guide"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
@@ -74,9 +74,16 @@ def trained_tiny_clip(
     loop: LoopSettings,
     job: Job,
 ) -> ClipGuide:
-    """Return the run's own CLIP, trained on the training part at the first call and then cached.
+    """Return the run's own CLIP, trained at the first call and then read from its file.
 
-    The cache is ``clip_tiny.safetensors`` in the job's folder.
+    Args:
+        images: of the training part.
+        prompts: of every class.
+        loop: number of steps, seed.
+        job: its folder gets ``clip_tiny.safetensors``.
+
+    Returns:
+        The CLIP on the job's device, not yet frozen.
     """
     torch.manual_seed(seed_of(loop.seed, "clip init"))
     guide = tiny_clip(prompts, images.size)

@@ -1,4 +1,4 @@
-"""The CDTG discriminator: reads wavelet bands, projects on class and feature."""
+"""The CDTG discriminator: wavelet bands in, projection on class and feature."""
 
 import math
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from tgn.generation.cdtg.generator import trunk_resolutions
+from tgn.generation.cdtg.generator import feature_resolutions
 from tgn.generation.cdtg.layers import (
     ActivatedConv2d,
     EqualizedConv2d,
@@ -23,7 +23,7 @@ _EPSILON = 1e-8
 
 
 def minibatch_deviation(x: Tensor) -> Tensor:
-    """Appends one channel that tells how much the samples of a group differ.
+    """Append one channel with the standard deviation over the samples of a group.
 
     Source: arXiv 1710.10196, section 3, with groups. Differs from the paper: a group is images in
     a row, as many as the smallest divisor of the batch that is at least 4, so that any batch size
@@ -46,7 +46,7 @@ def minibatch_deviation(x: Tensor) -> Tensor:
 
 
 class ResidualBlock(nn.Module):
-    """Halves the size: two convolutions beside a linear shortcut, sum divided by sqrt 2.
+    """Residual block that halves the size: two convolutions and a linear shortcut, over sqrt 2.
 
     Differs from StyleGAN2: the blur already drops every second pixel and the second convolution
     runs at the lower resolution, which costs a quarter of the blur.
@@ -64,13 +64,13 @@ class ResidualBlock(nn.Module):
         self.downsample = Downsample()
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C_in, H, W] -> [B, C_out, H/2, W/2]."""
+        """Map [B, C_in, H, W] to [B, C_out, H/2, W/2]."""
         residual = self.down(self.downsample(self.same(x)))
         return (residual + self.shortcut(self.downsample(x))) * math.sqrt(0.5)
 
 
 class Discriminator(nn.Module):
-    """Scores how real an image looks for its class and, optionally, for a feature.
+    """Discriminator of real and generated images, given the class and, optionally, a feature.
 
     Sources: SWAGAN (arXiv 2102.06108), residual blocks of StyleGAN2 (arXiv 1912.04958),
     projection (arXiv 1802.05637): logit = linear(h) + <embed(label), h> + <project(feature), h>,
@@ -81,7 +81,7 @@ class Discriminator(nn.Module):
         num_classes: C.
         channels: resolution -> width, for 4, 8, ..., size / 2.
         image_channels: 3 for RGB.
-        feature_channels: D of a pooled feature to be matched; 0 for none.
+        feature_channels: D of a pooled feature to condition on; 0 for none.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Discriminator(nn.Module):
         feature_channels: int = 0,
     ) -> None:
         super().__init__()
-        widths = [channels[resolution] for resolution in trunk_resolutions(size, channels)][::-1]
+        widths = [channels[resolution] for resolution in feature_resolutions(size, channels)][::-1]
         self.image_shape = (image_channels, size, size)
         self.feature_channels = feature_channels
         self.from_bands = nn.ModuleList(
@@ -114,7 +114,7 @@ class Discriminator(nn.Module):
         )
 
     def forward(self, images: Tensor, labels: Tensor, features: Tensor | None = None) -> Tensor:
-        """Scores a batch.
+        """Return the logits of a batch.
 
         Args:
             images: images_pm1, [B, image_channels, size, size].
@@ -136,7 +136,7 @@ class Discriminator(nn.Module):
         return self.to_logit(hidden).squeeze(1) + agreement
 
     def _hidden(self, images: Tensor) -> Tensor:
-        """[B, image_channels, S, S] -> h [B, D]."""
+        """Map [B, image_channels, S, S] to h [B, D]."""
         bands = haar(images)
         x = self.from_bands[0](bands)
         for block, from_bands in zip(self.blocks, self.from_bands[1:], strict=True):

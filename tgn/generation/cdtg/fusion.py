@@ -1,4 +1,4 @@
-"""Turns an image's features into a latent and a grid, mixed with noise by the ratio r."""
+"""Fusion: an image's features become a latent and a grid, mixed with noise by the ratio r."""
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ _EPSILON = 1e-8
 
 
 def _unit_moment(x: Tensor) -> Tensor:
-    """Scales each sample to second moment 1 over all its numbers, as the noise has on average."""
+    """Scale each sample to second moment 1 over all its numbers, as the noise has on average."""
     return x * torch.rsqrt(x.square().flatten(1).mean(dim=1) + _EPSILON).reshape(
         -1, *[1] * (x.ndim - 1)
     )
@@ -22,7 +22,7 @@ class Fusion(nn.Module):
     The fused vector is a linear map of the pooled features, the fused grid a 1x1 convolution of
     the features pooled to g x g; each is scaled to second moment 1 per sample, the noise's own.
     Features come out of a ReLU, so they share a large mean that would make all fused vectors
-    alike: `standardise` takes it away.
+    alike: `standardise` removes it.
 
     Args:
         feature_channels: D of the features.
@@ -48,17 +48,17 @@ class Fusion(nn.Module):
         self.register_buffer("feature_scale", torch.ones(feature_channels))
 
     def standardise(self, features: Tensor) -> None:
-        """Remembers mean and spread of each feature channel; call once, before training.
+        """Set mean and scale of each feature channel; call once, before training.
 
         Args:
-            features: [N, D, h, w], the feature bank or a fair sample of it.
+            features: [N, D, h, w], a random sample of real features.
 
         Raises:
             ValueError: for another D.
         """
         self._check_features(features)
         variance, mean = torch.var_mean(at_least_float32(features), dim=(0, 2, 3), correction=0)
-        # A channel that is dead in the bank gets scale 0: it knows nothing, and must not explode.
+        # A constant channel gets scale 0: it carries no information, and 1 / 0 must not appear.
         scale = torch.where(variance > _EPSILON, variance.clamp_min(_EPSILON).rsqrt(), 0.0)
         self.feature_mean.copy_(mean)
         self.feature_scale.copy_(scale)
@@ -66,7 +66,7 @@ class Fusion(nn.Module):
     def forward(
         self, features: Tensor, noise_z: Tensor, noise_grid: Tensor | None, r: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """Mixes features and noise.
+        """Mix features and noise.
 
         Args:
             features: [B, D, h, w].
@@ -90,7 +90,7 @@ class Fusion(nn.Module):
         return z, torch.lerp(self.fused_grid(features), noise_grid, r[:, None, None, None])
 
     def fused_grid(self, features: Tensor) -> Tensor:
-        """Features [B, D, h, w] -> grid [B, grid_channels, g, g] of second moment 1 per sample."""
+        """Map features [B, D, h, w] to a grid [B, grid_channels, g, g] of second moment 1 each."""
         if self.to_grid is None:
             raise ValueError("this fusion has no grid")
         mean, scale = (stat[:, None, None] for stat in (self.feature_mean, self.feature_scale))

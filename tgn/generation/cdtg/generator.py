@@ -24,8 +24,8 @@ START_RESOLUTION = 4
 FIRST_BAND_STD = 0.05
 
 
-def trunk_resolutions(size: int, channels: Mapping[int, int]) -> list[int]:
-    """The feature resolutions of a wavelet-space network: 4, 8, ..., size / 2.
+def feature_resolutions(size: int, channels: Mapping[int, int]) -> list[int]:
+    """Return the feature resolutions of a wavelet-space network: 4, 8, ..., size / 2.
 
     Args:
         size: image height and width, a power of two >= 16.
@@ -44,15 +44,15 @@ def trunk_resolutions(size: int, channels: Mapping[int, int]) -> list[int]:
 
 
 class ToBands(nn.Module):
-    """Reads the wavelet bands off the features: modulated 1x1 convolution, no demodulation.
+    """Output layer: features to wavelet bands by a modulated 1x1 convolution, not demodulated.
 
     Args:
         in_channels: C.
         style_dim: D.
         image_channels: of the image; the bands have four times as many.
-        local_details: take away the local mean of the three difference bands. A difference that
-            is the same all over is a lattice of pixels; fed with a lattice, perceptual terms see
-            texture, and a short training never gets rid of it. Differs from SWAGAN.
+        local_details: subtract the local mean of the three difference bands. A difference that is
+            the same everywhere is a checkerboard of pixels; perceptual losses take it for texture,
+            and a short training never removes it. Differs from SWAGAN.
     """
 
     def __init__(
@@ -63,11 +63,11 @@ class ToBands(nn.Module):
         self.image_channels, self.local_details = image_channels, local_details
         self.conv = ModulatedConv2d(in_channels, num_bands, 1, style_dim)
         self.bias = nn.Parameter(torch.zeros(num_bands))
-        # Unit weights would start as a loud checkerboard that hundreds of steps must unlearn.
+        # Unit weights would start as a strong checkerboard that takes hundreds of steps to unlearn.
         nn.init.normal_(self.conv.weight, std=FIRST_BAND_STD)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        """[B, C, H, W] and [B, D] -> bands [B, 4 image_channels, H, W], full precision."""
+        """Map [B, C, H, W] and [B, D] to bands [B, 4 image_channels, H, W], full precision."""
         bands = self.conv(x, style).to(self.bias.dtype) + self.bias[:, None, None]
         if not self.local_details:
             return bands
@@ -108,7 +108,7 @@ class SynthesisBlock(nn.Module):
         noises: Sequence[Tensor | None],
         injected: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        """Doubles features and bands.
+        """Double the size of features and bands.
 
         Args:
             x: [B, C_in, H, W].
@@ -129,8 +129,8 @@ class SynthesisBlock(nn.Module):
         return x, bands + self.to_bands(x, styles[2])
 
 
-class Generator(nn.Module):
-    """Draws images from a latent, a class and, optionally, a spatial grid.
+class StyleGenerator(nn.Module):
+    """Generator of images from a latent, a class and, optionally, a spatial grid.
 
     Sources: StyleGAN2 (arXiv 1912.04958), SWAGAN (arXiv 2102.06108). Differs from the papers: the
     4x4 constant may be shifted by a 1x1 convolution of a grid; an 8x8 grid is averaged down for
@@ -161,7 +161,7 @@ class Generator(nn.Module):
         local_details: bool = True,
     ) -> None:
         super().__init__()
-        self.resolutions = trunk_resolutions(size, channels)
+        self.resolutions = feature_resolutions(size, channels)
         if grid_channels and grid_size not in (4, 8):
             raise ValueError(f"grid_size must be 4 or 8, got {grid_size}")
         self.size, self.num_classes, self.style_dim = size, num_classes, style_dim
@@ -190,7 +190,7 @@ class Generator(nn.Module):
 
     @property
     def num_styles(self) -> int:
-        """How many layers can have a style of their own: each convolution and the last bands."""
+        """Number of layers with a style of their own: each convolution and the last bands."""
         return 2 * len(self.blocks) + 2
 
     @property
@@ -200,11 +200,11 @@ class Generator(nn.Module):
 
     @property
     def noise_dim(self) -> int:
-        """Numbers in one image's flat noise."""
+        """Length of one image's flat noise."""
         return sum(side**2 for side in self.noise_sizes)
 
     def split_noise(self, flat: Tensor) -> list[Tensor]:
-        """Cuts flat noise into the layers' maps.
+        """Cut flat noise into the layers' maps.
 
         Args:
             flat: [B, noise_dim], standard normal.
@@ -224,7 +224,7 @@ class Generator(nn.Module):
         ]
 
     def mapping(self, z: Tensor, labels: Tensor) -> Tensor:
-        """The style of a latent and a class.
+        """Return the style of a latent and a class.
 
         Args:
             z: [B, D], standard normal or fused.
@@ -241,7 +241,7 @@ class Generator(nn.Module):
     def synthesis(
         self, w: Tensor, noise: Sequence[Tensor] | None = None, grid: Tensor | None = None
     ) -> Tensor:
-        """The image of a style.
+        """Return the image of a style.
 
         Args:
             w: [B, D], or [B, num_styles, D] with a style a layer.
@@ -274,7 +274,7 @@ class Generator(nn.Module):
         noise: Sequence[Tensor] | None = None,
         grid: Tensor | None = None,
     ) -> Tensor:
-        """Latent [B, D], labels [B], noise maps, grid [B, G, g, g] -> images_pm1 [B, 3, S, S]."""
+        """Map latent [B, D], labels [B], noise and grid [B, G, g, g] to images_pm1 [B, 3, S, S]."""
         return self.synthesis(self.mapping(z, labels), noise, grid)
 
     def _styles(self, w: Tensor) -> Sequence[Tensor]:
@@ -296,7 +296,7 @@ class Generator(nn.Module):
         return noise
 
     def _grids(self, grid: Tensor | None, batch: int) -> list[Tensor | None]:
-        """The grid, projected for every resolution that takes it."""
+        """Return the grid, projected for every resolution that takes it."""
         if not self.grid_channels:
             if grid is not None:
                 raise ValueError("this generator has no grid input: pass grid=None")

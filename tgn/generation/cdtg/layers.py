@@ -1,4 +1,4 @@
-"""The layers of a style-based GAN, written from the StyleGAN2 paper; knows no network's shape."""
+"""Layers of a style-based GAN, written from the StyleGAN2 paper (arXiv 1912.04958)."""
 
 import math
 
@@ -15,7 +15,7 @@ _EPSILON = 1e-8
 
 
 def pixel_norm(x: Tensor) -> Tensor:
-    """Scales each row to second moment 1 (arXiv 1710.10196, section 4.2).
+    """Scale each row to second moment 1 (arXiv 1710.10196, section 4.2).
 
     Args:
         x: [B, D].
@@ -27,17 +27,17 @@ def pixel_norm(x: Tensor) -> Tensor:
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """Lifts half precision to float32, for statistics that it would spoil; keeps float64."""
+    """Convert half precision to float32, for statistics; keep float64."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def scaled_leaky_relu(x: Tensor) -> Tensor:
-    """Leaky ReLU with slope 0.2, times sqrt 2; any shape."""
+    """Apply a leaky ReLU with slope 0.2, times sqrt 2; any shape."""
     return F.leaky_relu(x * ACTIVATION_GAIN, ACTIVATION_SLOPE)
 
 
 def scale_channels(x: Tensor, factors: Tensor) -> Tensor:
-    """Multiplies channels by per-sample factors, in the precision of x.
+    """Multiply channels by per-sample factors, in the precision of x.
 
     Args:
         x: [B, C, H, W] (or [1, C, H, W]).
@@ -80,7 +80,7 @@ class EqualizedLinear(nn.Module):
         self.bias_scale = lr_multiplier
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, D_in] -> [B, D_out], float32 (or the weight's precision)."""
+        """Map [B, D_in] to [B, D_out], float32 (or the weight's precision)."""
         bias = None if self.bias is None else self.bias * self.bias_scale
         with torch.autocast(x.device.type, enabled=False):
             return F.linear(x.to(self.weight.dtype), self.weight * self.weight_scale, bias)
@@ -112,7 +112,7 @@ class EqualizedConv2d(nn.Module):
         self.gain = gain
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C_in, H, W] -> [B, C_out, H, W]."""
+        """Map [B, C_in, H, W] to [B, C_out, H, W]."""
         bias = None if self.bias is None else self.bias * self.gain
         padding = self.weight.shape[-1] // 2
         return F.conv2d(x, self.weight * self.weight_scale, bias, padding=padding)
@@ -125,7 +125,7 @@ class ActivatedConv2d(EqualizedConv2d):
         super().__init__(in_channels, out_channels, kernel_size, gain=ACTIVATION_GAIN)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C_in, H, W] -> [B, C_out, H, W]."""
+        """Map [B, C_in, H, W] to [B, C_out, H, W]."""
         return F.leaky_relu(super().forward(x), ACTIVATION_SLOPE, inplace=True)
 
 
@@ -151,25 +151,25 @@ class ModulatedConv2d(nn.Module):
         self.weight_scale = 1 / math.sqrt(in_channels * kernel_size**2)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        """[B, C_in, H, W] and style [B, D] -> [B, C_out, H', W']."""
+        """Map [B, C_in, H, W] and style [B, D] to [B, C_out, H', W']."""
         scales = self.modulation(style) * self.weight_scale
         return self.convolve(scale_channels(x, scales))
 
     def convolve(self, x: Tensor) -> Tensor:
-        """The shared-weight convolution, same size: [B, C_in, H, W] -> [B, C_out, H, W]."""
+        """Convolve with the shared weights: [B, C_in, H, W] to [B, C_out, H, W]."""
         return F.conv2d(x, self.weight, padding=self.weight.shape[-1] // 2)
 
 
 class DemodulatedConv2d(ModulatedConv2d):
     """A modulated convolution whose output is divided by the norm of its scaled weights.
 
-    The norm is counted in float32. The output is also multiplied by sqrt 2, the gain of the
-    activation that always follows: leaky ReLU lets a positive factor through, so one multiplication
-    does both.
+    The norm is computed in float32. The output is also multiplied by sqrt 2, the gain of the
+    activation that always follows: a leaky ReLU commutes with positive factors, so one
+    multiplication does both.
     """
 
     def forward(self, x: Tensor, style: Tensor, bias: Tensor | None = None) -> Tensor:
-        """[B, C_in, H, W], style [B, D] and bias [C_out], added last -> [B, C_out, H', W']."""
+        """Map [B, C_in, H, W], style [B, D] and bias [C_out] to [B, C_out, H', W']."""
         scales = self.modulation(style) * self.weight_scale
         out = self.convolve(scale_channels(x, scales))
         factors = self._demodulation(scales) * ACTIVATION_GAIN
@@ -179,7 +179,7 @@ class DemodulatedConv2d(ModulatedConv2d):
         return torch.addcmul(bias[:, None, None].to(out.dtype), out, factors)  # one pass, not two
 
     def _demodulation(self, scales: Tensor) -> Tensor:
-        """1 / norm of each output channel's scaled weights: [B, C_in] -> [B, C_out]."""
+        """Return 1 / norm of each output channel's scaled weights: [B, C_in] to [B, C_out]."""
         with torch.autocast(scales.device.type, enabled=False):
             energy = scales.square() @ self.weight.square().sum(dim=(2, 3)).T
             return torch.rsqrt(energy + _EPSILON)
@@ -193,7 +193,7 @@ class DemodulatedUpConv2d(DemodulatedConv2d):
         self.blur = SmoothAfterUpsampling()
 
     def convolve(self, x: Tensor) -> Tensor:
-        """[B, C_in, H, W] -> [B, C_out, 2H, 2W]."""
+        """Map [B, C_in, H, W] to [B, C_out, 2H, 2W]."""
         return self.blur(F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2))
 
 
@@ -211,7 +211,7 @@ class StyledLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(conv.weight.shape[0]))
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
-        """Input [B, C_in, H, W], style [B, D], noise [B or 1, 1, H', W'] -> [B, C_out, H', W']."""
+        """Map [B, C_in, H, W], style [B, D], noise [B or 1, 1, H', W'] to [B, C_out, H', W']."""
         x = self.conv(x, style, self.bias * ACTIVATION_GAIN)
         if noise is not None:
             x += (noise * (self.noise_strength * ACTIVATION_GAIN)).to(x.dtype)

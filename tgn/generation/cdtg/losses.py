@@ -1,4 +1,4 @@
-"""The terms that train the generator and the discriminator: tensors in, one scalar out."""
+"""Losses of the generator and the discriminator: tensors in, one scalar out."""
 
 import math
 
@@ -8,17 +8,21 @@ from torch.nn import functional as F
 
 
 def generator_adversarial(fake_logits: Tensor) -> Tensor:
-    """Non-saturating logistic loss, mean of softplus(-D(G)) over [B] (Goodfellow et al. 2014)."""
+    """Return the non-saturating logistic loss, mean of softplus(-D(G)) (Goodfellow et al. 2014).
+
+    Args:
+        fake_logits: of generated images, [B].
+    """
     return F.softplus(-fake_logits).mean()
 
 
 def discriminator_adversarial(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """Logistic loss, mean of softplus(-D(x)) + softplus(D(G)); both logits are [B]."""
+    """Return the logistic loss, mean of softplus(-D(x)) + softplus(D(G)); both logits are [B]."""
     return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
 
 
 def r1_penalty(real_logits: Tensor, real_images: Tensor) -> Tensor:
-    """Squared gradient of D at real images, mean over the batch (Mescheder et al. 2018, eq. 9).
+    """Return the squared gradient of D at real images (Mescheder et al. 2018, eq. 9).
 
     Args:
         real_logits: [B], computed from ``real_images``.
@@ -32,7 +36,7 @@ def r1_penalty(real_logits: Tensor, real_images: Tensor) -> Tensor:
 
 
 def path_lengths(images: Tensor, styles: Tensor, noise: Tensor) -> Tensor:
-    """Length of |J_w^T y| per image (Karras et al. 2020, arXiv 1912.04958, eq. 4).
+    """Return the length |J_w^T y| per image (Karras et al. 2020, arXiv 1912.04958, eq. 4).
 
     Args:
         images: [B, bands, H, W], computed from ``styles``.
@@ -48,7 +52,7 @@ def path_lengths(images: Tensor, styles: Tensor, noise: Tensor) -> Tensor:
 
 
 def clip_consistency(cosines: Tensor, labels: Tensor, logit_scale: float | Tensor) -> Tensor:
-    """Cross-entropy of the image's CLIP similarities to the prompts of all classes.
+    """Return the cross-entropy of an image's CLIP similarities to the prompts of all classes.
 
     Args:
         cosines: [B, C] in [-1, 1], image against prompt; no softmax was applied.
@@ -61,7 +65,7 @@ def clip_consistency(cosines: Tensor, labels: Tensor, logit_scale: float | Tenso
 
 
 def source_fidelity(distances: Tensor, noise_ratio: Tensor) -> Tensor:
-    """Pull the image toward its source as far as the noise ratio leaves it there.
+    """Return the distance to the source image, weighted by how much of it the noise ratio keeps.
 
     Args:
         distances: [B] >= 0, generated image against the image whose features it was given.
@@ -74,11 +78,11 @@ def source_fidelity(distances: Tensor, noise_ratio: Tensor) -> Tensor:
 
 
 def diversity_shortfall(distances: Tensor, noise_ratio: Tensor, real_distance: float) -> Tensor:
-    """How far two draws on one source fall short of the difference their noise asks for.
+    """Return how far two samples of one source fall short of the distance that r asks for.
 
     Mode seeking (Mao et al. 2019, arXiv 1903.05628) asks that images differ in proportion to
-    their latents. Two noise draws mixed by r lie r times as far apart as two pure draws, which in
-    turn should differ like two real images of a class.
+    their latents. Two noise vectors mixed in by r lie r times as far apart as two pure ones, whose
+    images in turn should differ like two real images of a class.
 
     Args:
         distances: [B] >= 0, between the two images of each pair.

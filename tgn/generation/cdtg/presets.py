@@ -1,4 +1,4 @@
-"""The three sizes the GAN comes in, and the networks built from their numbers."""
+"""Presets of the GAN's architecture, and the networks built from them."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tgn.generation.cdtg.discriminator import Discriminator
 from tgn.generation.cdtg.fusion import Fusion
-from tgn.generation.cdtg.generator import Generator
+from tgn.generation.cdtg.generator import StyleGenerator
 from tgn.runtime.errors import UserError
 
 
@@ -20,7 +20,7 @@ class Architecture(BaseModel):
     style_dim: Annotated[int, Field(ge=1, description="length of z and w")]
     mapping_layers: Annotated[int, Field(ge=1, description="depth of the mapping network")]
     generator_channels: dict[int, int] = Field(description="resolution -> width of the generator")
-    discriminator_channels: dict[int, int] = Field(description="resolution -> width of the other")
+    discriminator_channels: dict[int, int] = Field(description="the same of the discriminator")
     grid_channels: Annotated[int, Field(ge=0, description="0: no spatial input")]
     grid_size: Annotated[int, Field(description="side of the spatial input, 4 or 8")]
     image_channels: Annotated[int, Field(ge=1, description="bands of an image")] = 3
@@ -65,7 +65,7 @@ PRESET_SIZES: Mapping[str, tuple[int, ...]] = {"paper": (256,), "base": (64, 128
 
 
 def architecture(preset: str, size: int | None = None, bands: int = 3) -> Architecture:
-    """The numbers of a preset.
+    """Return the numbers of a preset.
 
     Args:
         preset: "paper", "base" or "tiny".
@@ -84,9 +84,9 @@ def architecture(preset: str, size: int | None = None, bands: int = 3) -> Archit
     return _PRESETS[preset].model_copy(update={"size": size or sizes[0], "image_channels": bands})
 
 
-def build_generator(arch: Architecture, num_classes: int) -> Generator:
-    """A fresh generator."""
-    return Generator(
+def build_generator(arch: Architecture, num_classes: int) -> StyleGenerator:
+    """Build a generator with random weights."""
+    return StyleGenerator(
         size=arch.size,
         num_classes=num_classes,
         style_dim=arch.style_dim,
@@ -102,7 +102,7 @@ def build_generator(arch: Architecture, num_classes: int) -> Generator:
 def build_discriminator(
     arch: Architecture, num_classes: int, feature_channels: int = 0
 ) -> Discriminator:
-    """A fresh discriminator; feature_channels > 0 makes it judge a feature vector too."""
+    """Build a discriminator; with feature_channels > 0 it is conditioned on a feature too."""
     return Discriminator(
         size=arch.size,
         num_classes=num_classes,
@@ -113,5 +113,5 @@ def build_discriminator(
 
 
 def build_fusion(arch: Architecture, feature_channels: int) -> Fusion:
-    """A fresh fusion for features of that many channels."""
+    """Build a fusion for features of that many channels."""
     return Fusion(feature_channels, arch.style_dim, arch.grid_channels, arch.grid_size)

@@ -1,8 +1,8 @@
-"""The [1, 3, 3, 1] filter around changes of rate, with backward passes of their own.
+"""The [1, 3, 3, 1] low-pass filter of up- and downsampling, with backward passes of its own.
 
 Autograd's backward passes of depthwise convolutions and of slices take most of a training step on
 CPUs: they leave the channels-last layout and fill tensors with zeros. The adjoint of each of these
-linear maps is again a filter, so it is written as one here, to any order of derivative.
+linear maps is again a filter, and is written as one here, to any order of derivative.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ TAPS = (0.125, 0.375, 0.375, 0.125)
 
 
 class _Smooth(Function):
-    """The filter at every pixel; its adjoint is the filter with the rest of the padding."""
+    """Filter every pixel; the adjoint is the same filter with the rest of the padding."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernel: Tensor, padding: int) -> Tensor:
@@ -30,7 +30,7 @@ class _Smooth(Function):
 
 
 class _Halve(Function):
-    """The filter at every second pixel."""
+    """Filter every second pixel."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernel: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ class _Halve(Function):
 
 
 class _Double(Function):
-    """The adjoint of `_Halve`: zeros between the pixels, then the filter; phase by phase."""
+    """Apply the adjoint of `_Halve`: zeros between the pixels, then the filter; phase by phase."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernel: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ def _of_all_channels(kernel: Tensor, x: Tensor) -> Tensor:
 
 
 class _Lowpass(nn.Module):
-    """Holds the separable filter for one rate change."""
+    """Base of the modules that apply the separable filter with a gain."""
 
     kernel: Tensor
 
@@ -83,31 +83,31 @@ class _Lowpass(nn.Module):
 
 
 class SmoothAfterUpsampling(_Lowpass):
-    """Blurs the [B, C, 2H+1, 2W+1] of a transposed convolution to [B, C, 2H, 2W], gain 4."""
+    """Low-pass filter after a transposed convolution of stride 2, with gain 4."""
 
     def __init__(self) -> None:
         super().__init__(gain=4.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, 2H+1, 2W+1] -> [B, C, 2H, 2W]."""
+        """Map [B, C, 2H+1, 2W+1] to [B, C, 2H, 2W]."""
         return _Smooth.apply(x, self.kernel, 1)
 
 
 class Downsample(_Lowpass):
-    """Halves the size: the blur, then every second pixel, zero borders."""
+    """Downsampling by 2: low-pass filter, then every second pixel, zero borders."""
 
     def __init__(self) -> None:
         super().__init__(gain=1.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W], H and W even -> [B, C, H/2, W/2]."""
+        """Map [B, C, H, W], H and W even, to [B, C, H/2, W/2]."""
         return _Halve.apply(x, self.kernel)
 
 
 def upsample(x: Tensor) -> Tensor:
-    """Doubles the size: zeros between the pixels, then the blur, zero borders.
+    """Double the size: zeros between the pixels, then the low-pass filter, zero borders.
 
-    Written as the two weighted sums per axis that this comes to: they keep the precision of x
+    Written as the two weighted sums per axis that this amounts to: they keep the precision of x
     under autocast and are faster than a convolution for the few channels of an image.
 
     Args:

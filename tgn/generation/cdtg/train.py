@@ -1,272 +1,126 @@
-"""One step of CDTG: the discriminator learns, then the generator on the same drawings."""
-
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+"""The stage ``tgn train`` with CDTG: builds the networks, trains them and writes the generator."""
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
 
-from tgn.data.augmentation import SYMMETRIES, random_dihedral
-from tgn.data.batches import Ahead, BatchSampler
-from tgn.data.image_set import ImageSet
-from tgn.data.images import to_pm1
-from tgn.generation.cdtg import losses
-from tgn.generation.cdtg.augment import apply, sample_augmentation
-from tgn.generation.cdtg.conditional_generator import Painted, Painter
-from tgn.generation.cdtg.discriminator import Discriminator
-from tgn.generation.cdtg.settings import TrainSettings
-from tgn.models.clip import ClipGuide
-from tgn.models.feature_losses import perceptual_distance
-from tgn.models.tail_features import Critic, View
+from tgn.data.image_set import ImageSet, select_classes
+from tgn.data.prompts import Prompts, read_prompts
+from tgn.data.runs import Run
+from tgn.generation.cdtg.checkpoint import WEIGHTS, save_conditional_generator
+from tgn.generation.cdtg.clip_tiny import trained_tiny_clip
+from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
+from tgn.generation.cdtg.presets import Architecture, architecture, build_discriminator
+from tgn.generation.cdtg.settings import CdtgTrainSettings
+from tgn.generation.cdtg.trainer import CdtgNetworks, CdtgTrainer
+from tgn.generation.tail_net import load_frozen_tail_net
+from tgn.generation.training_monitor import TrainingMonitor
+from tgn.models.clip import ClipGuide, load_clip
+from tgn.models.feature_bank import tail_net_file
+from tgn.models.tail_features import FrozenTailNet, sample_tail_features, within_class_distance
 from tgn.runtime.devices import Device
-from tgn.runtime.moving_average import averaged
-from tgn.runtime.seeds import generator
+from tgn.runtime.files import sha256_of
+from tgn.runtime.progress import Progress
+from tgn.runtime.seeds import seed_of
+from tgn.runtime.settings import LoopSettings
+from tgn.runtime.training_loop import Job, run_steps
 
-ADAM_BETAS = (0.0, 0.99)
-PIXEL_WEIGHT = 2.0  # of the mean absolute pixel difference beside the perceptual distance
-PAIR_SHARE = 4  # every fourth image is drawn twice, for the diversity term
-PATH_SHARE = 4  # path length looks at a quarter of the batch (Karras et al. 2020, appendix B)
-PATH_DECAY = 0.01
-CLIP_SHARE = 2  # CLIP, the dearest judge, looks at every second image
-
-
-class Drawn(NamedTuple):
-    """One process's part of a step, as it is drawn on the CPU."""
-
-    images_u8: Tensor  # real, [B, bands, H, W]
-    labels: Tensor  # [B]
-    codes: Tensor  # symmetry of each image, [B]
-    noise: Tensor  # [B + P, noise_dim]
-    ratio: Tensor  # [B]
+COLLAPSE_REMEDY = "raise diversity_weight"
+CLIP_REMEDY = (
+    "use --set clip=tiny (trained here, no download), clip=none, or clip=ARCH:/path/to/file"
+)
 
 
-class Batch(NamedTuple):
-    """One process's part of a step, on the device."""
+def train_cdtg(
+    run: Run, settings: CdtgTrainSettings, progress: Progress, resume: bool = True
+) -> None:
+    """Train CDTG on a run whose ``kmdn/`` is there; writes ``cdtg/``.
 
-    images: Tensor  # real, [B, bands, H, W] in [-1, 1]
-    labels: Tensor  # [B]
-    noise: Tensor  # [B + P, noise_dim]; the last P belong to second drawings of every fourth
-    ratio: Tensor  # r, [B]
+    Args:
+        run: split and distilled.
+        settings: of the training.
+        progress: gets the count of steps and warnings.
+        resume: continue from the last checkpoint, if there is one.
 
-
-@dataclass
-class Parts:
-    """The networks of one training."""
-
-    painter: Painter
-    discriminator: Discriminator
-    critic: Critic
-    clip: ClipGuide | None
-    real_distance: float  # mean perceptual distance of two real images of a class
-
-
-class CdtgTrainer:
-    """Steps of generator and discriminator; every term of the generator has its weight."""
-
-    def __init__(
-        self, parts: Parts, images: ImageSet, settings: TrainSettings, device: Device
-    ) -> None:
-        self.parts, self.images, self.settings, self.device = parts, images, settings, device
-        self.sampler = BatchSampler(images.labels, settings.batch_size, True, settings.seed)
-        self.drawn = Ahead(self._draw, settings.steps, in_thread=device.is_gpu)
-        decay = 0.5 ** (settings.batch_size / settings.ema_images)
-        self.average = averaged(parts.painter, decay)
-        self.painter_optimizer = _adam(parts.painter, settings.lr, settings.path_every)
-        self.discriminator_optimizer = _adam(parts.discriminator, settings.lr, settings.r1_every)
-        self.mean_path = torch.zeros((), device=device.torch_device)
-
-    @property
-    def averaged_painter(self) -> Painter:
-        """The generator with averaged weights, the one that is used and saved."""
-        return cast(Painter, self.average.module)
-
-    @torch.inference_mode()
-    def draw(self, real_u8: Tensor, label: int, ratio: float, draw: torch.Generator) -> Tensor:
-        """Draw from real images [B, bands, H, W] of a class with the averaged generator."""
-        painter, device, count = self.averaged_painter.eval(), self.device, len(real_u8)
-        noise = torch.randn(count, painter.noise_dim, generator=draw).to(device.torch_device)
-        labels = torch.full((count,), label, device=device.torch_device)
-        with device.autocast():
-            features = self.parts.critic(to_pm1(device.put(real_u8))).stages[-1]
-            return painter(features, labels, noise, torch.full_like(noise[:, 0], ratio)).images
-
-    def train_step(self, step: int) -> Mapping[str, Tensor]:
-        """Do step ``step``: discriminator first, then generator on the same drawings."""
-        batch = self._batch(step)
-        with self.device.autocast(), torch.no_grad():
-            source = self.parts.critic(batch.images)
-        with self.device.autocast():
-            painted = self._paint(batch, source)
-        terms = self._discriminator_step(batch, painted.images.detach(), step)
-        terms |= self._generator_step(batch, source, painted, step)
-        self.average.update_parameters(self.parts.painter)
-        return terms
-
-    def _draw(self, step: int) -> Drawn:
-        """Draw the global batch of a step and return this process's rows of it."""
-        size, draw = self.settings.batch_size, generator(self.settings.seed, "cdtg", step)
-        rows = self.sampler.rows(step)
-        codes = torch.randint(SYMMETRIES, (size,), generator=draw)
-        ratio = torch.rand(size, generator=draw).square()  # all of [0, 1], more of it near 0
-        noise = torch.randn(2, size, self.parts.painter.noise_dim, generator=draw)
-        mine = self.device.mine(torch.arange(size))
-        pairs = mine[::PAIR_SHARE]
-        return Drawn(
-            self.images.batch(rows[mine]),
-            self.images.labels[rows[mine]],
-            codes[mine],
-            torch.cat([noise[0, mine], noise[1, pairs]]),
-            ratio[mine],
-        )
-
-    def _batch(self, step: int) -> Batch:
-        drawn = self.drawn(step)
-        images = to_pm1(self.device.put(drawn.images_u8))
-        labels, codes, noise, ratio = (each.to(images.device) for each in drawn[1:])
-        return Batch(random_dihedral(images, codes), labels, noise, ratio)
-
-    def _paint(self, batch: Batch, source: View) -> Painted:
-        """Draw every source once, and every fourth a second time with other noise."""
-        given = (source.stages[-1], batch.labels, batch.ratio)
-        features, labels, ratio = (torch.cat([each, each[::PAIR_SHARE]]) for each in given)
-        return self.parts.painter(features, labels, batch.noise, ratio)
-
-    def _discriminator_step(self, batch: Batch, fake: Tensor, step: int) -> dict[str, Tensor]:
-        """Maximise logits of real images, minimise those of drawn ones; R1 now and then."""
-        fake = fake[: len(batch.images)]
-        with self.device.autocast():
-            real_logits = self._judge(batch.images, batch.labels, step, "real")
-            fake_logits = self._judge(fake, batch.labels, step, "fake")
-        loss = losses.discriminator_adversarial(real_logits.float(), fake_logits.float())
-        terms = {"d_adversarial": loss.detach(), "d_real": (real_logits > 0).float().mean()}
-        if self.settings.r1_gamma and step % self.settings.r1_every == 0:
-            penalty = self._r1(batch, step)
-            terms["d_r1"] = penalty.detach()
-            loss = loss + 0.5 * self.settings.r1_gamma * self.settings.r1_every * penalty
-        self._descend(loss, self.parts.discriminator, self.discriminator_optimizer)
-        return terms
-
-    def _r1(self, batch: Batch, step: int) -> Tensor:
-        """Gradient penalty at the augmented real images, in float32 (second derivatives)."""
-        images = batch.images.detach().requires_grad_(True)
-        logits = self._judge(images, batch.labels, step, "real")
-        return losses.r1_penalty(logits, images)
-
-    def _judge(self, images: Tensor, labels: Tensor, step: int, kind: str) -> Tensor:
-        size, draw = self.settings.batch_size, generator(self.settings.seed, "augment", kind, step)
-        drawn = sample_augmentation(size, draw, self.settings.augment)
-        mine = self.device.mine(torch.arange(size))
-        return self.parts.discriminator(apply(images, drawn[mine]), labels)
-
-    def _generator_step(
-        self, batch: Batch, source: View, painted: Painted, step: int
-    ) -> dict[str, Tensor]:
-        """Pull the drawings toward the discriminator, the class, the prompts and variety."""
-        self.parts.discriminator.requires_grad_(False)
-        terms = self.generator_terms(batch, source, painted.images, step)
-        self.parts.discriminator.requires_grad_(True)
-        weights = self._weights()
-        loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
-        if self.settings.path_weight and step % self.settings.path_every == 0:
-            terms["g_path"] = self._path_length(batch, source, step)
-            loss = loss + self.settings.path_weight * self.settings.path_every * terms["g_path"]
-        self._descend(loss, self.parts.painter, self.painter_optimizer)
-        return {name: term.detach() for name, term in terms.items()}
-
-    def generator_terms(
-        self, batch: Batch, source: View, images: Tensor, step: int
-    ) -> dict[str, Tensor]:
-        """Return every term of the generator's loss that has a weight, before weighting.
-
-        Args:
-            batch: the real side.
-            source: the tail net's view of the real images.
-            images: drawings, [B + P, bands, H, W] with gradient; the last P are second drawings.
-            step: for the augmentation's randomness.
-        """
-        count = len(batch.images)
-        on = {name for name, weight in self._weights().items() if weight}
-        terms: dict[str, Tensor] = {}
-        with self.device.autocast():
-            view = self.parts.critic(images)
-            if "g_adversarial" in on:
-                logits = self._judge(images[:count], batch.labels, step, "fake")
-                terms["g_adversarial"] = losses.generator_adversarial(logits.float())
-            if self.parts.clip is not None and "g_clip" in on:
-                seen = slice(0, count, CLIP_SHARE)
-                cosines, scale = self.parts.clip(images[seen]), self.parts.clip.logit_scale
-                terms["g_clip"] = losses.clip_consistency(cosines, batch.labels[seen], scale)
-        drawn, second = view.part(slice(count)), view.part(slice(count, None))
-        if "g_class" in on:
-            terms["g_class"] = F.cross_entropy(drawn.logits.float(), batch.labels)
-        if "g_source" in on:
-            distance = perceptual_distance(drawn.stages, source.stages)
-            pixels = (images[:count].float() - batch.images).abs().mean((1, 2, 3))
-            distance = distance + PIXEL_WEIGHT * pixels
-            terms["g_source"] = losses.source_fidelity(distance, batch.ratio)
-        if "g_diversity" in on:
-            pairs, real = slice(0, count, PAIR_SHARE), self.parts.real_distance
-            twice = perceptual_distance(view.part(pairs).stages, second.stages)
-            terms["g_diversity"] = losses.diversity_shortfall(twice, batch.ratio[pairs], real)
-        return terms
-
-    def _weights(self) -> dict[str, float]:
-        chosen = self.settings
-        return {
-            "g_adversarial": chosen.adversarial_weight,
-            "g_class": chosen.class_weight,
-            "g_clip": chosen.clip_weight,
-            "g_diversity": chosen.diversity_weight,
-            "g_source": chosen.source_weight,
-        }
-
-    def _path_length(self, batch: Batch, source: View, step: int) -> Tensor:
-        """Deviation of the path lengths from their running mean (Karras et al. 2020, eq. 4)."""
-        count, size = len(batch.images), self.settings.batch_size
-        few = slice(0, count, PATH_SHARE)
-        painted = self.parts.painter(
-            source.stages[-1][few].float(),
-            batch.labels[few],
-            batch.noise[:count][few],
-            batch.ratio[few],
-        )
-        draw = generator(self.settings.seed, "path", step)
-        noise = torch.randn(size, *painted.images.shape[1:], generator=draw)
-        noise = noise[self.device.mine(torch.arange(size))][few].to(painted.images.device)
-        lengths = losses.path_lengths(painted.images, painted.styles, noise)
-        mean = self.device.total(lengths.detach().mean()) / self.device.processes
-        self.mean_path = self.mean_path.lerp(mean, PATH_DECAY)
-        return (lengths - self.mean_path).square().mean()
-
-    def _descend(self, loss: Tensor, net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.device.average_gradients(net.parameters())
-        optimizer.step()
-
-    def _stateful(self) -> Iterator[tuple[str, Any]]:
-        yield "painter", self.parts.painter
-        yield "discriminator", self.parts.discriminator
-        yield "average", self.average
-        yield "painter_optimizer", self.painter_optimizer
-        yield "discriminator_optimizer", self.discriminator_optimizer
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return networks, averages, optimisers and the running path length."""
-        state = {name: part.state_dict() for name, part in self._stateful()}
-        return {**state, "mean_path": self.mean_path}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over a saved state."""
-        for name, part in self._stateful():
-            part.load_state_dict(state[name])
-        self.mean_path = state["mean_path"].to(self.device.torch_device)
+    Raises:
+        NotFoundError: without a tail net (``tgn distill`` makes it).
+        UserError: for settings, CLIP sources or data that cannot work.
+    """
+    directory = run.cdtg
+    job = Job(directory, Device(settings), progress, resume)
+    split, tail_net_sha256 = run.split(), sha256_of(tail_net_file(run.kmdn))
+    trainer = build_cdtg_trainer(run, settings, job)
+    facts = {"tail_net_sha256": tail_net_sha256, "precision": job.device.precision}
+    run.record("train", settings, backend="cdtg", **facts)
+    frozen_tail_net = trainer.networks.frozen_tail_net
+    monitor = TrainingMonitor(
+        split, trainer.images, frozen_tail_net, settings, job, COLLAPSE_REMEDY
+    )
+    run_steps(
+        trainer,
+        settings,
+        job,
+        title="train",
+        after_step=lambda done: monitor.after(done, trainer.sample),
+    )
+    if job.device.is_main:
+        folders = [entry.folder for entry in split.classes]
+        network = trainer.averaged_generator
+        save_conditional_generator(directory / WEIGHTS, network, folders, tail_net_sha256)
 
 
-def _adam(net: nn.Module, lr: float, lazy_every: int) -> torch.optim.Adam:
-    """Adam with the correction for lazy penalties (Karras et al. 2020, appendix B)."""
-    ratio = lazy_every / (lazy_every + 1)
-    betas = (ADAM_BETAS[0] ** ratio, ADAM_BETAS[1] ** ratio)
-    return torch.optim.Adam(net.parameters(), lr * ratio, betas)
+def build_cdtg_trainer(run: Run, settings: CdtgTrainSettings, job: Job) -> CdtgTrainer:
+    """Build the networks for a run whose ``kmdn/`` is there, at step 0.
+
+    Raises:
+        NotFoundError: without a tail net.
+        UserError: for settings, CLIP sources or data that cannot work.
+    """
+    split, device = run.split(), job.device
+    frozen_tail_net = load_frozen_tail_net(run, device)
+    bands = frozen_tail_net.tail_net.facts.bands
+    numbers = architecture(settings.preset, settings.size, bands)
+    images = split.image_set("train", run.path, numbers.size, bands)
+    clip = _clip(settings, images, read_prompts(run.prompts_file, split), job)
+    images = images if settings.classes == "all" else select_classes(images, split.tail_classes)
+    networks = _build(numbers, split.num_classes, frozen_tail_net, clip, settings.seed)
+    return CdtgTrainer(_placed(networks, images, settings, device), images, settings, device)
+
+
+def _build(
+    numbers: Architecture,
+    num_classes: int,
+    frozen_tail_net: FrozenTailNet,
+    clip: ClipGuide | None,
+    seed: int,
+) -> CdtgNetworks:
+    torch.manual_seed(seed_of(seed, "cdtg init"))
+    feature_channels = frozen_tail_net.tail_net.feature_channels
+    generator = ConditionalGenerator(numbers, num_classes, feature_channels)
+    discriminator = build_discriminator(numbers, num_classes)
+    return CdtgNetworks(generator, discriminator, frozen_tail_net, clip, 1.0)
+
+
+def _placed(
+    networks: CdtgNetworks, images: ImageSet, settings: CdtgTrainSettings, device: Device
+) -> CdtgNetworks:
+    """Return the networks on the device, with the statistics of real features and images."""
+    frozen_tail_net = networks.frozen_tail_net
+    networks.generator.fit(*sample_tail_features(frozen_tail_net, images, device, settings.seed))
+    return CdtgNetworks(
+        device.place(networks.generator),
+        device.place(networks.discriminator),
+        frozen_tail_net,
+        networks.clip,
+        within_class_distance(frozen_tail_net, images, device, settings.seed),
+    )
+
+
+def _clip(
+    settings: CdtgTrainSettings, images: ImageSet, prompts: Prompts, job: Job
+) -> ClipGuide | None:
+    if settings.clip == "none" or not settings.clip_weight:
+        return None
+    if settings.clip != "tiny":
+        return job.device.place(load_clip(settings.clip, prompts, CLIP_REMEDY)).freeze()
+    loop = LoopSettings(steps=settings.clip_steps, seed=settings.seed)
+    inner = Job(job.directory / "clip", job.device, job.progress, job.resume)
+    return trained_tiny_clip(images, prompts, loop, inner).freeze()

@@ -1,11 +1,11 @@
-"""The Haar transform between an image and its four half-size bands; knows nothing of networks."""
+"""The Haar transform between an image and its four half-size bands."""
 
 import torch
 from torch import Tensor
 
 
 def haar(images: Tensor) -> Tensor:
-    """Splits every 2x2 block into its mean and three differences (one orthonormal Haar level).
+    """Split every 2x2 block into its mean and three differences (one orthonormal Haar level).
 
     The 4x4 matrix on the unshuffled pixels is applied as sums and differences: no product, so
     autocast leaves the precision alone. Source: SWAGAN (arXiv 2102.06108), section 3.
@@ -37,7 +37,7 @@ def haar(images: Tensor) -> Tensor:
 
 
 def inverse_haar(bands: Tensor) -> Tensor:
-    """Puts the image back together from the bands of `haar`.
+    """Reconstruct the image from the bands of `haar`.
 
     Args:
         bands: [B, 4C, H, W], band-major.

@@ -1,1 +1,1 @@
-"""Diffusion: a denoiser trained from scratch in pixels, with the samplers of diffusers."""
+"""Diffusion: a denoiser of pixels trained from scratch, with the samplers of diffusers."""

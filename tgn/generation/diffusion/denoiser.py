@@ -1,4 +1,4 @@
-"""The network of diffusion: noisy images, time, class and tail features in, clean images out."""
+"""The denoiser: noisy images, timestep, class and tail features in, clean images out."""
 
 import json
 from pathlib import Path
@@ -10,20 +10,21 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tgn.generation.diffusion.schedule import ddim, image_of
+from tgn.generation.diffusion.schedule import ddim, image_from_velocity
+from tgn.generation.diffusion.settings import DiffusionTrainSettings
 from tgn.generation.feature_noise import FeatureNoise
 from tgn.runtime.checkpoints import load_strictly, load_weights, read_metadata, save_weights
 from tgn.runtime.errors import NotFoundError, UserError
 
 WEIGHTS, FORMAT = "denoiser.safetensors", "tgn-diffusion-2"
 CONTEXT = 64  # channels of a token
-HINTS = 48  # channels of the source's features beside the image
+HINTS = 48  # channels of the source's features that are concatenated to the image
 NORM_GROUPS = 8
-LARGEST_FINE = 64  # larger images are cut into larger patches, so that the cost stays within reach
-COARSEST = 4  # places of a side at the lowest level, where attention is
-TOKENS = 4  # tokens of a side: where things are is read from the hints
+LARGEST_FINE = 64  # larger images are cut into larger patches, to limit the cost
+COARSEST = 4  # positions of a side at the lowest level, where attention is
+TOKENS = 4  # tokens of a side; the exact layout is read from the concatenated features
 
-Predicts = Literal["image", "velocity"]
+PredictionType = Literal["image", "velocity"]
 
 
 class DenoiserFacts(NamedTuple):
@@ -35,45 +36,49 @@ class DenoiserFacts(NamedTuple):
     num_classes: int
     feature_channels: int  # D of the tail net
     grid_size: int  # g of its features
-    predicts: Predicts = "image"
+    prediction_type: PredictionType = "image"
 
     @property
     def patch(self) -> int:
-        """Side of the squares of pixels that the network sees as one place."""
+        """Side of the squares of pixels that are one position of the network."""
         return 4 if self.size <= LARGEST_FINE else 8
 
     @property
     def tokens(self) -> int:
-        """Tokens of a side that tell of the source."""
+        """Side of the grid of tokens that describe the source."""
         return min(self.grid_size, TOKENS)
 
     @property
     def levels(self) -> int:
-        """How often the network halves its places, plus one."""
+        """Number of resolutions of the network."""
         return (self.size // self.patch // COARSEST).bit_length()
 
 
-class Source(NamedTuple):
-    """Where drawings come from."""
+class Conditioning(NamedTuple):
+    """The source images that samples are conditioned on."""
 
     features: Tensor  # of the tail net, [B, D, h, w]
     noise: Tensor  # standard normal, [B, D, g, g]
-    doubt: Tensor  # how far the features are not to be believed, [B] in [0, 1]
+    noise_level: Tensor  # share of noise in the features, [B] in [0, 1]
 
 
 class Denoiser(nn.Module):
-    """A UNet of diffusers over patches of pixels that knows a source by its features.
+    """A UNet of diffusers over patches of pixels, conditioned on class and source features.
 
-    They are read through cross-attention, and laid beside the image: where things are is learned
-    much sooner so. They can be doubted: what is read is the best linear guess at the standardised
-    features f from sqrt(1 - d^2) f + d noise, so that at d = 1 nothing of them is left; d is told
-    by a token of its own, and training sees all of [0, 1] (conditioning augmentation, Ho et al.
-    2021, arXiv 2106.15282). Doubted features need not be of a real image: with the ratio r they are
-    mixed with features made up for the class, and at r = 1 nothing of the source is left.
+    The features enter twice: through cross-attention, and concatenated to the image, from which
+    the layout is learned much sooner. Noise is added to them (conditioning augmentation, Ho et al.
+    2021, arXiv 2106.15282): the network reads the best linear estimate of the standardised
+    features f from sqrt(1 - d^2) f + d noise, so that at noise level d = 1 nothing of them is left.
+    d is given by a token of its own, and training covers all of [0, 1]. For sampling, the features
+    are interpolated with random ones of the class by the ratio r; at r = 1 nothing of the source
+    is left.
 
-    What comes out of the UNet is the clean image, or the velocity from which it follows. Images lie
-    near a surface of few dimensions and velocities do not, so that a narrow network over large
-    patches learns them sooner (Li and He 2025, arXiv 2511.13720).
+    The UNet's output is the clean image, or the velocity from which it follows. Images lie near a
+    manifold of few dimensions and velocities do not, so that a narrow network over large patches
+    learns them sooner (Li and He 2025, arXiv 2511.13720).
+
+    The names of layers are those in saved files: ``made_up`` are the random features, ``place``
+    the position embedding, ``tell_doubt`` the embedding of the noise level.
 
     Args:
         facts: of the network.
@@ -83,7 +88,7 @@ class Denoiser(nn.Module):
     std: Tensor
     image_mean: Tensor
     image_std: Tensor
-    signal: Tensor
+    alpha_bar: Tensor
 
     def __init__(self, facts: DenoiserFacts) -> None:
         super().__init__()
@@ -101,15 +106,15 @@ class Denoiser(nn.Module):
         self.register_buffer("std", torch.ones(shape))
         self.register_buffer("image_mean", torch.zeros(1, facts.bands, 1, 1))
         self.register_buffer("image_std", torch.ones(()))
-        self.register_buffer("signal", ddim().alphas_cumprod, persistent=False)
+        self.register_buffer("alpha_bar", ddim().alphas_cumprod, persistent=False)
 
     @property
-    def no_class(self) -> int:
-        """The label of images whose class is not told."""
+    def null_class(self) -> int:
+        """The label of images without class."""
         return self.facts.num_classes
 
     def fit(self, features: Tensor, labels: Tensor, images_pm1: Tensor) -> None:
-        """Take the measure of real features, once.
+        """Set the statistics of real features and images; call once, before training.
 
         Args:
             features: of the tail net, in random order, [N, D, h, w].
@@ -123,14 +128,16 @@ class Denoiser(nn.Module):
         self.mean.copy_(features.mean((0, 2, 3), keepdim=True))
         self.std.copy_(features.std((0, 2, 3), keepdim=True).clamp(min=1e-4))
 
-    def between(self, features: Tensor, labels: Tensor, noise: Tensor, ratio: float) -> Tensor:
-        """Features between those of a source and made-up ones of its class.
+    def interpolate_features(
+        self, features: Tensor, labels: Tensor, noise: Tensor, ratio: float
+    ) -> Tensor:
+        """Interpolate between the features of a source and random ones of its class.
 
         Args:
             features: [B, D, h, w].
             labels: [B].
             noise: standard normal, [B, VARIATIONS].
-            ratio: r in [0, 1]: 0 keeps the source's features, 1 forgets them.
+            ratio: r in [0, 1]: 0 keeps the source's features, 1 ignores them.
 
         Returns:
             [B, D, g, g].
@@ -138,48 +145,50 @@ class Denoiser(nn.Module):
         return _pooled(features, self.facts.grid_size).lerp(self.made_up(noise, labels), ratio)
 
     def encode(self, images_pm1: Tensor) -> Tensor:
-        """Images of mean 0 and variance 1: a schedule of noise takes that for granted."""
+        """Standardise images to mean 0 and variance 1, as the noise schedule assumes."""
         return (images_pm1 - self.image_mean) / self.image_std
 
     def decode(self, images: Tensor) -> Tensor:
-        """The way back, about [-1, 1]."""
+        """Invert `encode`; the result is in about [-1, 1]."""
         return images * self.image_std + self.image_mean
 
-    def forward(self, noisy: Tensor, times: Tensor, source: Source, labels: Tensor) -> Tensor:
-        """Return the images expected under the noise, encoded, [B, bands, H, W].
+    def forward(
+        self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning, labels: Tensor
+    ) -> Tensor:
+        """Return the expected clean images, encoded, [B, bands, H, W].
 
         Args:
             noisy: encoded images with noise, [B, bands, H, W].
-            times: [B] in [0, 1000).
-            source: of each image.
-            labels: classes, or `no_class`, [B].
+            timesteps: [B] in [0, 1000).
+            conditioning: source of each image.
+            labels: classes, or `null_class`, [B].
         """
         patches = F.pixel_unshuffle(noisy, self.facts.patch)  # [B, bands p^2, H / p, W / p]
-        guess = self._guess(source)  # [B, D, g, g]
-        hints = F.interpolate(self.hint(guess), patches.shape[2:], mode="bilinear")
-        seen = torch.cat((patches, hints), dim=1).contiguous(memory_format=torch.channels_last)
-        tokens = self._tokens(guess, source.doubt)  # [B, places + 1, CONTEXT]
-        said = self.unet(seen, times, tokens, class_labels=labels).sample
-        said = F.pixel_shuffle(said.float(), self.facts.patch)
-        if self.facts.predicts == "image":
-            return said
-        return image_of(noisy, said, self.signal[times].view(-1, 1, 1, 1))
+        estimate = self._estimated_features(conditioning)  # [B, D, g, g]
+        hints = F.interpolate(self.hint(estimate), patches.shape[2:], mode="bilinear")
+        inputs = torch.cat((patches, hints), dim=1).contiguous(memory_format=torch.channels_last)
+        tokens = self._tokens(estimate, conditioning.noise_level)  # [B, tokens + 1, CONTEXT]
+        output = self.unet(inputs, timesteps, tokens, class_labels=labels).sample
+        output = F.pixel_shuffle(output.float(), self.facts.patch)
+        if self.facts.prediction_type == "image":
+            return output
+        return image_from_velocity(noisy, output, self.alpha_bar[timesteps].view(-1, 1, 1, 1))
 
-    def _guess(self, source: Source) -> Tensor:
-        """The best linear guess at the standardised features, as far as they are believed."""
-        doubt = source.doubt.view(-1, 1, 1, 1)
-        features = (_pooled(source.features, self.facts.grid_size) - self.mean) / self.std
-        belief = (1 - doubt.square()).sqrt()
-        return belief * (belief * features + doubt * source.noise)
+    def _estimated_features(self, conditioning: Conditioning) -> Tensor:
+        """Return the best linear estimate of the standardised features from noisy ones."""
+        level = conditioning.noise_level.view(-1, 1, 1, 1)
+        features = (_pooled(conditioning.features, self.facts.grid_size) - self.mean) / self.std
+        scale = (1 - level.square()).sqrt()
+        return scale * (scale * features + level * conditioning.noise)
 
-    def _tokens(self, guess: Tensor, doubt: Tensor) -> Tensor:
-        few = _pooled(guess, self.facts.tokens)
-        tokens = self.embed(few.flatten(2).mT) + self.place
-        return torch.cat((tokens, self.tell_doubt(doubt[:, None])[:, None]), dim=1)
+    def _tokens(self, estimate: Tensor, noise_level: Tensor) -> Tensor:
+        coarse = _pooled(estimate, self.facts.tokens)
+        tokens = self.embed(coarse.flatten(2).mT) + self.place
+        return torch.cat((tokens, self.tell_doubt(noise_level[:, None])[:, None]), dim=1)
 
 
 def _pooled(features: Tensor, side: int) -> Tensor:
-    """Features [B, D, h, w] -> [B, D, side, side]."""
+    """Average features [B, D, h, w] to [B, D, side, side]."""
     if features.shape[-1] == side:
         return features
     return F.adaptive_avg_pool2d(features.float(), side)
@@ -201,7 +210,7 @@ def _unet(facts: DenoiserFacts) -> Any:
         norm_num_groups=NORM_GROUPS,
         num_class_embeds=facts.num_classes + 1,
     )
-    # The fused attention of CPUs takes longer than all convolutions where tokens are so few.
+    # With so few tokens, fused attention on CPUs takes longer than all convolutions.
     unet.set_attn_processor(AttnProcessor())
     return unet
 
@@ -209,8 +218,8 @@ def _unet(facts: DenoiserFacts) -> Any:
 def save_denoiser(path: Path, denoiser: Denoiser, tail_net_sha256: str) -> None:
     """Write a denoiser so that `load_denoiser` can build it again."""
     facts = json.dumps(denoiser.facts._asdict())
-    told = {"format": FORMAT, "facts": facts, "tail_net_sha256": tail_net_sha256}
-    save_weights(path, denoiser.state_dict(), told)
+    header = {"format": FORMAT, "facts": facts, "tail_net_sha256": tail_net_sha256}
+    save_weights(path, denoiser.state_dict(), header)
 
 
 def load_denoiser(path: Path) -> tuple[Denoiser, str]:
@@ -225,12 +234,13 @@ def load_denoiser(path: Path) -> tuple[Denoiser, str]:
     """
     if not path.is_file():
         raise NotFoundError(f"no denoiser {path}; make it with: tgn train --backend diffusion")
-    told = read_metadata(path)
-    if told.get("format") != FORMAT:
+    header = read_metadata(path)
+    if header.get("format") != FORMAT:
         raise UserError(
-            f"{path} has format {told.get('format')!r}, expected {FORMAT!r}; make it anew with: "
+            f"{path} has format {header.get('format')!r}, expected {FORMAT!r}; make it anew with: "
             "tgn train --backend diffusion --no-resume"
         )
-    denoiser = Denoiser(DenoiserFacts(**json.loads(told["facts"])))
+    facts = DiffusionTrainSettings.with_new_names(json.loads(header["facts"]))
+    denoiser = Denoiser(DenoiserFacts(**facts))
     load_strictly(denoiser, load_weights(path), str(path))
-    return denoiser.eval().requires_grad_(False), told["tail_net_sha256"]
+    return denoiser.eval().requires_grad_(False), header["tail_net_sha256"]

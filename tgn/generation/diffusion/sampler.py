@@ -1,79 +1,108 @@
-"""From noise to images: a sampler of diffusers, guided towards the class."""
+"""Sampling of tail classes with a trained diffusion model and the feature bank."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from tgn.generation.diffusion.denoiser import Denoiser, Source
-from tgn.generation.diffusion.guidance import Judge, steered
-from tgn.generation.diffusion.schedule import ddim, dpm
-from tgn.generation.diffusion.settings import SampleSettings
+from tgn.data.images import to_u8
+from tgn.data.prompts import read_prompts
+from tgn.data.runs import Run
+from tgn.data.split import Split
+from tgn.generation.diffusion.denoiser import WEIGHTS, Conditioning, Denoiser, load_denoiser
+from tgn.generation.diffusion.guidance import GuidanceLoss, clip_loss, tail_net_loss
+from tgn.generation.diffusion.reverse_process import ReverseProcess, sample_images
+from tgn.generation.diffusion.settings import DiffusionSampleSettings
+from tgn.generation.feature_noise import VARIATIONS
+from tgn.generation.sampling_plan import plan_block
+from tgn.generation.settings import GenerateSettings
+from tgn.generation.tail_net import load_frozen_tail_net
+from tgn.models.clip import load_clip
+from tgn.models.feature_bank import FeatureBank, read_bank
+from tgn.runtime.devices import Device
+from tgn.runtime.errors import UserError
+from tgn.runtime.files import sha256_of
 
-GUIDED = (0.1, 0.6)
-"""Between which shares of the steps guidance pays (Kynkäänniemi et al. 2024, arXiv 2404.07724)."""
+CLIP_REMEDY = "use --set clip=ARCH:/path/to/file, or leave clip_guidance out"
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How images are drawn."""
+class DiffusionSampler:
+    """A trained denoiser with everything it needs to generate any image of a run."""
 
-    settings: SampleSettings
-    judges: list[tuple[float, Judge]] = field(default_factory=list)  # with their strengths
+    denoiser: Denoiser
+    bank: FeatureBank
+    split: Split
+    weights_sha256: str
+    device: Device
+    losses: list[tuple[float, GuidanceLoss]]  # that guide, with their strengths
+
+    @property
+    def size(self) -> int:
+        """Side of the images in pixels."""
+        return self.denoiser.facts.size
+
+    def notes(self, _: GenerateSettings) -> list[str]:
+        """Return warnings for the user about these settings: none."""
+        return []
+
+    @torch.inference_mode()
+    def sample_block(
+        self, label: int, block: int, settings: GenerateSettings
+    ) -> tuple[Tensor, list[tuple[int, int]]]:
+        """Generate one block of a class; see `ImageSampler`."""
+        facts, target = self.denoiser.facts, self.device.torch_device
+        folder, size = self.split.classes[label].folder, settings.block
+        plan = plan_block(self.bank, label, folder, block, size=size, seed=settings.seed)
+        noise = plan.noise(facts.bands, facts.size, facts.size).to(target)
+        own = plan.noise(facts.feature_channels, facts.grid_size, facts.grid_size).to(target)
+        weights = plan.noise(VARIATIONS).to(target)
+        chosen = DiffusionSampleSettings.model_validate(settings.model_dump())
+        features = self.bank.features[plan.sources, plan.views].float().to(target)
+        labels = torch.full((size,), label, device=target)
+        features = self.denoiser.interpolate_features(features, labels, weights, settings.noise)
+        noise_level = torch.full((size,), chosen.conditioning_noise, device=target)
+        images = sample_images(
+            self.denoiser,
+            noise,
+            Conditioning(features, own, noise_level),
+            labels,
+            ReverseProcess(chosen, self.losses),
+            self.device.autocast,
+        )
+        return to_u8(images).cpu(), plan.origins
 
 
-def draw_images(
-    denoiser: Denoiser,
-    noise: Tensor,
-    source: Source,
-    labels: Tensor,
-    recipe: Recipe,
-    precision: Callable[[], AbstractContextManager[Any]],
-) -> Tensor:
-    """Draw images.
+def open_diffusion_sampler(run: Run, settings: DiffusionSampleSettings) -> DiffusionSampler:
+    """Load denoiser and feature bank of a run.
 
-    Args:
-        denoiser: in eval.
-        noise: standard normal, [B, bands, H, W].
-        source: what they are drawn from.
-        labels: their classes, [B].
-        recipe: sampler, steps, guidance.
-        precision: gives the context of the network's passes.
-
-    Returns:
-        images_pm1 [B, bands, H, W].
+    Raises:
+        NotFoundError: if the run was not trained or its bank is gone; says which command to use.
+        UserError: if denoiser and bank come from different tail nets, or guidance by CLIP has none.
     """
-    settings = recipe.settings
-    schedule = dpm() if settings.sampler == "dpm++" else ddim()
-    schedule.set_timesteps(settings.sampling_steps)
-    x = noise * schedule.init_noise_sigma
-    for number, time in enumerate(schedule.timesteps):
-        share = number / settings.sampling_steps
-        is_guided = settings.guidance > 1 and GUIDED[0] <= share < GUIDED[1]
-        times = torch.full_like(labels, int(time))
-        with precision():
-            expected = _expected(
-                denoiser, x, times, source, labels, settings.guidance if is_guided else 1.0
-            )
-        if recipe.judges:
-            sigma = float((1 - schedule.alphas_cumprod[int(time)]).sqrt())
-            moved = steered(denoiser.decode(expected), labels, recipe.judges, sigma)
-            expected = denoiser.encode(moved)
-        x = schedule.step(expected, time, x).prev_sample
-    return denoiser.decode(x).clamp(-1, 1)
+    path = run.diffusion / WEIGHTS
+    denoiser, tail_net_sha256 = load_denoiser(path)
+    split, bank, device = run.split(), read_bank(run.kmdn), Device(settings)
+    if tail_net_sha256 != bank.weights_sha256:
+        raise UserError(
+            "the denoiser was trained with another tail net than the feature bank's; "
+            "run tgn train --backend diffusion again after tgn distill"
+        )
+    placed, losses = device.place(denoiser), _guidance_losses(run, settings, device)
+    return DiffusionSampler(placed, bank, split, sha256_of(path), device, losses)
 
 
-def _expected(
-    denoiser: Denoiser, x: Tensor, times: Tensor, source: Source, labels: Tensor, guidance: float
-) -> Tensor:
-    """Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598, eq. 6)."""
-    if guidance == 1:
-        return denoiser(x, times, source, labels)
-    nothing = Source(source.features, source.noise, torch.ones_like(source.doubt))
-    both = Source(*(torch.cat(pair) for pair in zip(source, nothing, strict=True)))
-    classes = torch.cat((labels, torch.full_like(labels, denoiser.no_class)))
-    told, untold = denoiser(x.repeat(2, 1, 1, 1), times.repeat(2), both, classes).chunk(2)
-    return untold + guidance * (told - untold)
+def _guidance_losses(
+    run: Run, settings: DiffusionSampleSettings, device: Device
+) -> list[tuple[float, GuidanceLoss]]:
+    losses: list[tuple[float, GuidanceLoss]] = []
+    if settings.tail_guidance:
+        frozen_tail_net = load_frozen_tail_net(run, device)
+        losses.append((settings.tail_guidance, tail_net_loss(frozen_tail_net)))
+    if settings.clip_guidance:
+        if settings.clip == "none":
+            raise UserError("clip_guidance needs a CLIP: --set clip=arch:tag or clip=arch:/file")
+        prompts = read_prompts(run.prompts_file, run.split())
+        clip = device.place(load_clip(settings.clip, prompts, CLIP_REMEDY)).freeze()
+        losses.append((settings.clip_guidance, clip_loss(clip)))
+    return losses

@@ -1,28 +1,28 @@
-"""How noise grows with time, and what a time's error weighs."""
+"""The noise schedule, its samplers, and the loss weight of a timestep."""
 
 from typing import Any
 
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 
-TIMES = 1000
+NUM_TIMESTEPS = 1000
 COSINE = {
-    "num_train_timesteps": TIMES,
+    "num_train_timesteps": NUM_TIMESTEPS,
     "beta_schedule": "squaredcos_cap_v2",  # Nichol and Dhariwal 2021, arXiv 2102.09672, eq. 17
     "prediction_type": "sample",
 }
 
 
 def ddim() -> Any:
-    """The sampler of Song et al. 2021 (arXiv 2010.02502), without fresh noise.
+    """Return the sampler of Song et al. 2021 (arXiv 2010.02502), deterministic (eta = 0).
 
-    It also knows how training images are made noisy.
+    It also adds noise to training images.
     """
     return DDIMScheduler(**COSINE, clip_sample=False, timestep_spacing="trailing")
 
 
 def dpm() -> Any:
-    """DPM-Solver++ of second order (Lu et al. 2022, arXiv 2211.01095)."""
+    """Return DPM-Solver++ of second order (Lu et al. 2022, arXiv 2211.01095)."""
     return DPMSolverMultistepScheduler(
         **COSINE,
         algorithm_type="dpmsolver++",
@@ -31,25 +31,31 @@ def dpm() -> Any:
     )
 
 
-def min_snr_weight(signal: Tensor, gamma: float) -> Tensor:
-    """Weight of an image's squared error at a time (Hang et al. 2023, arXiv 2303.09556, eq. 6).
+def min_snr_weight(alpha_bar: Tensor, gamma: float) -> Tensor:
+    """Return the weight of an image's squared error at a timestep.
+
+    Source: Hang et al. 2023 (arXiv 2303.09556), eq. 6. Differs from the paper: the weight is at
+    least 1 (Salimans and Ho 2022, arXiv 2202.00512, section 4), since under the strongest noise
+    the source's features still determine the image, and that is learned first.
 
     Args:
-        signal: share of the image in the noisy one's variance (alpha bar), [B] in (0, 1).
+        alpha_bar: the image's share of the noisy image's variance, [B] in (0, 1).
         gamma: >= 1.
 
     Returns:
-        clamp(snr, 1, gamma), [B]; of a velocity's error the same is the weight times 1 / (snr + 1).
-        Differs from the paper: an image's error counts at least once (Salimans and Ho 2022,
-        section 4), for under the strongest noise the source's features still say what is there,
-        and that is learned first.
+        clamp(snr, 1, gamma), [B]; for the error of a velocity multiply it by 1 / (snr + 1).
     """
-    return (signal / (1 - signal)).clamp(1.0, gamma)
+    return (alpha_bar / (1 - alpha_bar)).clamp(1.0, gamma)
 
 
-def image_of(noisy: Tensor, velocity: Tensor, signal: Tensor) -> Tensor:
-    """The image that a velocity says is under the noise: alpha x - sigma v; all broadcast.
+def image_from_velocity(noisy: Tensor, velocity: Tensor, alpha_bar: Tensor) -> Tensor:
+    """Return the clean image that follows from a velocity: alpha x - sigma v; all broadcast.
 
     Source: Salimans and Ho 2022 (arXiv 2202.00512), section 4.
+
+    Args:
+        noisy: x.
+        velocity: v, predicted for x.
+        alpha_bar: alpha squared; sigma squared is the rest to 1.
     """
-    return signal.sqrt() * noisy - (1 - signal).sqrt() * velocity
+    return alpha_bar.sqrt() * noisy - (1 - alpha_bar).sqrt() * velocity

@@ -1,1 +1,1 @@
-"""A pretrained latent diffusion model, applied to real images of the tail classes."""
+"""A pretrained latent diffusion model, run from image to image on the tail classes."""

@@ -1,4 +1,4 @@
-"""A pretrained image-to-image pipeline, with or without tuning, and the recipe that names it."""
+"""A pretrained image-to-image pipeline, with or without LoRA, and the record that names it."""
 
 import hashlib
 from pathlib import Path
@@ -13,25 +13,28 @@ from tgn.runtime.checkpoints import load_weights, save_weights
 from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.files import read_json, sha256_of, write_json
 
-RECIPE, LORA = "recipe.json", "lora.safetensors"
-TAPPED = ["to_q", "to_k", "to_v", "to_out.0"]  # projections of attention that LoRA changes
+RECORD, LORA = "recipe.json", "lora.safetensors"
+LORA_LAYERS = ["to_q", "to_k", "to_v", "to_out.0"]  # projections of attention
 
 
-class Recipe(NamedTuple):
-    """What a run draws with."""
+class PretrainedModelRecord(NamedTuple):
+    """The pretrained model of a run."""
 
     model: str  # name or folder
     size: int  # side of images in pixels
     unet_sha256: str  # of the pretrained denoiser's weights
-    tail_net_sha256: str  # of the feature bank whose sources are drawn from
+    tail_net_sha256: str  # of the feature bank that names the source images
     rank: int = 0  # of the LoRA; 0: none
     lora_sha256: str = ""
 
 
 def load_pipeline(model: str) -> Any:
-    """Load a pretrained pipeline for drawing from images; weights in safetensors only.
+    """Load a pretrained image-to-image pipeline; weights in safetensors only.
 
-    No safety checker runs: it is trained on photographs and says nothing of scenes from above.
+    No safety checker runs: it is trained on photographs and does not apply to aerial images.
+
+    Args:
+        model: name on the hub, or a folder in the diffusers format.
 
     Raises:
         UserError: if no model is named, or it is not there and cannot be fetched.
@@ -60,63 +63,63 @@ def load_pipeline(model: str) -> Any:
 
 
 def native_size(pipeline: Any) -> int:
-    """The side in pixels at which a model was trained."""
+    """Return the side in pixels at which a model was trained."""
     return int(pipeline.unet.config.sample_size * pipeline.vae_scale_factor)
 
 
 def digest(net: nn.Module) -> str:
-    """SHA-256 over the names and values of a network's weights."""
-    found = hashlib.sha256()
+    """Return the SHA-256 over the names and values of a network's weights."""
+    digest_of_all = hashlib.sha256()
     for name, value in sorted(net.state_dict().items()):
-        found.update(name.encode())
-        found.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
+        digest_of_all.update(name.encode())
+        digest_of_all.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest_of_all.hexdigest()
 
 
 def add_lora(unet: Any, rank: int) -> list[nn.Parameter]:
-    """Add LoRA (Hu et al. 2021, arXiv 2106.09685) to the attention; return what it trains."""
+    """Add LoRA (Hu et al. 2021, arXiv 2106.09685) to the attention; return its parameters."""
     config = LoraConfig(
-        r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=TAPPED
+        r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=LORA_LAYERS
     )
     unet.add_adapter(config)
     return [parameter for parameter in unet.parameters() if parameter.requires_grad]
 
 
-def save_recipe(directory: Path, recipe: Recipe, unet: Any) -> None:
-    """Write the LoRA, if there is one, and then the recipe."""
-    if recipe.rank:
+def save_record(directory: Path, record: PretrainedModelRecord, unet: Any) -> None:
+    """Write the LoRA, if there is one, and then ``recipe.json``."""
+    if record.rank:
         weights = {k: v.contiguous() for k, v in get_peft_model_state_dict(unet).items()}
         save_weights(directory / LORA, weights)
-        recipe = recipe._replace(lora_sha256=sha256_of(directory / LORA))
-    write_json(directory / RECIPE, recipe._asdict())
+        record = record._replace(lora_sha256=sha256_of(directory / LORA))
+    write_json(directory / RECORD, record._asdict())
 
 
-def read_recipe(directory: Path) -> Recipe:
-    """Read what `save_recipe` wrote.
+def read_record(directory: Path) -> PretrainedModelRecord:
+    """Read what `save_record` wrote.
 
     Raises:
         NotFoundError: if there is none; says which command makes it.
     """
-    path = directory / RECIPE
+    path = directory / RECORD
     if not path.is_file():
         command = "tgn train --backend stable-diffusion --model DIR"
-        raise NotFoundError(f"no recipe {path}; make it with: {command}")
-    return Recipe(**read_json(path))
+        raise NotFoundError(f"no pretrained model in {path}; make it with: {command}")
+    return PretrainedModelRecord(**read_json(path))
 
 
-def tuned_pipeline(directory: Path, recipe: Recipe) -> Any:
-    """Load the pipeline of a recipe with its LoRA.
+def adapted_pipeline(directory: Path, record: PretrainedModelRecord) -> Any:
+    """Load the pipeline of a record with its LoRA.
 
     Raises:
-        UserError: if the model or the LoRA is not what it was.
+        UserError: if the weights of the model or of the LoRA have changed.
     """
-    pipeline = load_pipeline(recipe.model)
-    if digest(pipeline.unet) != recipe.unet_sha256:
-        raise UserError(f"the model {recipe.model!r} has changed since tgn train; run it again")
-    if recipe.rank:
-        if sha256_of(directory / LORA) != recipe.lora_sha256:
+    pipeline = load_pipeline(record.model)
+    if digest(pipeline.unet) != record.unet_sha256:
+        raise UserError(f"the model {record.model!r} has changed since tgn train; run it again")
+    if record.rank:
+        if sha256_of(directory / LORA) != record.lora_sha256:
             raise UserError(f"{directory / LORA} is not what tgn train wrote; run it again")
-        add_lora(pipeline.unet, recipe.rank)
+        add_lora(pipeline.unet, record.rank)
         set_peft_model_state_dict(pipeline.unet, load_weights(directory / LORA))
         pipeline.unet.eval().requires_grad_(False)
     return pipeline

@@ -1,14 +1,14 @@
-"""What can be set about tuning a pretrained model and drawing with it."""
+"""Settings of adapting a pretrained model and of sampling from it; imports nothing heavy."""
 
 from typing import Literal
 
 from pydantic import Field
 
-from tgn.generation.settings import GenerateSettings, PreviewSettings
+from tgn.generation.settings import GenerateSettings, TrainingMonitorSettings
 from tgn.runtime.settings import ComputeSettings
 
 
-class StableSettings(ComputeSettings, PreviewSettings):
+class PretrainedTrainSettings(ComputeSettings, TrainingMonitorSettings):
     """Settings of ``tgn train --backend stable-diffusion``."""
 
     model: str = Field("", description="name on the hub, or a folder in the diffusers format")
@@ -22,9 +22,11 @@ class StableSettings(ComputeSettings, PreviewSettings):
     lr: float = Field(1e-4, gt=0, description="learning rate of tuning (AdamW)")
 
 
-class StableSampleSettings(GenerateSettings):
+class PretrainedSampleSettings(GenerateSettings):
     """Settings of ``tgn generate`` with a pretrained model."""
 
-    block: int = Field(4, ge=1, description="images drawn at once; fixes the last bit of pixels")
-    sampling_steps: int = Field(25, ge=2, le=1000, description="times the network would be asked")
-    guidance: float = Field(5.0, ge=1, description="classifier-free: 1 is none; higher, surer")
+    block: int = Field(
+        4, ge=1, description="images computed at once; changes the last bit of pixels"
+    )
+    sampling_steps: int = Field(25, ge=2, le=1000, description="steps of the sampler at r = 1")
+    guidance: float = Field(5.0, ge=1, description="classifier-free guidance scale; 1 is none")

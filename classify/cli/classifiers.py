@@ -1,0 +1,76 @@
+"""What the verbs share: options that name classifiers and images, and tables of results."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from classify.training.layout import CHECKPOINT
+from tgn.data.runs import Run
+from tgn.runtime.console import out
+from tgn.runtime.errors import NotFoundError
+
+OF_THE_RUN = "@run"  # what --augmented alone means
+GROUPS = ("overall", "balanced", "head", "tail", "macro_f1", "many", "medium", "few")
+
+AugmentedOption = Annotated[
+    str | None,
+    typer.Option("--augmented", help="Also generated images: the run's, or those in a folder."),
+]
+NameOption = Annotated[str | None, typer.Option("--name", help="Name of the classifier.")]
+TeacherOption = Annotated[
+    str | None, typer.Option("--teacher", help="Teacher: name or file of a classifier.")
+]
+
+
+def augmented_folder(run: Run, given: str | None) -> Path | None:
+    """Return the folder of generated images that --augmented means, None without it.
+
+    Raises:
+        NotFoundError: if it holds no images.
+    """
+    from tgn.data.manifest import active_rows
+
+    if given is None:
+        return None
+    folder = run.generated if given == OF_THE_RUN else Path(given)
+    if not any(active_rows(folder, run.split())):
+        raise NotFoundError(f"no images in {folder}; make them with: tgn generate --class all")
+    return folder
+
+
+def classifier_folder(run: Run, name: str | None) -> Path:
+    """Return the folder of the classifier ``name``, else of the one trained last."""
+    found = {path.parent.name: path for path in run.classifiers.glob(f"*/{CHECKPOINT}")}
+    if not found:
+        raise NotFoundError(f"no classifier in {run.classifiers}; run: classify train")
+    if name is None:
+        name = max(found, key=lambda key: found[key].stat().st_mtime_ns)
+    if name not in found:
+        raise NotFoundError(f"no classifier {name!r}; there are: {', '.join(sorted(found))}")
+    return found[name].parent
+
+
+def teacher_file(run: Run, given: str | None) -> Path | None:
+    """Return the file of the classifier that --teacher names."""
+    if given is None or Path(given).is_file():
+        return Path(given) if given else None
+    return classifier_folder(run, given) / CHECKPOINT
+
+
+def show_result(result: dict[str, Any]) -> None:
+    """Show overall and group accuracies of an evaluation."""
+    table = Table(*(group.replace("_", " ") for group in GROUPS))
+    table.add_row(*(percent(result[group]) for group in GROUPS))
+    out.print(table)
+    limits = result["thresholds"]
+    out.print(
+        f"percent on {result['n']} real test images; groups are class means; many: over "
+        f"{limits['many_over']} training images, few: under {limits['few_under']}"
+    )
+
+
+def percent(value: float | None) -> str:
+    """Return a share as a percentage with one digit, "-" for none."""
+    return "-" if value is None else f"{100 * value:.1f}"

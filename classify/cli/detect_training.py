@@ -1,0 +1,109 @@
+"""Verbs that train and publish detectors: train, publish."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from classify.cli.detectors import (
+    ImagesArgument,
+    LabelsArgument,
+    NameOption,
+    detector_file,
+    detector_folder,
+    read_dataset,
+    show_average_precision,
+)
+from classify.detection.settings import DetectSettings
+from tgn.runtime.command_options import CommonOptions, settings_command, show_plan
+from tgn.runtime.console import TerminalProgress, err, out
+
+if TYPE_CHECKING:  # what needs torch is imported by the verbs: --help must not wait for it
+    from classify.detection.dataset import DetectionDataset
+
+app = typer.Typer()
+
+
+@settings_command(app, "train", DetectSettings, resume=True)
+def train_verb(
+    common: CommonOptions,
+    labels: LabelsArgument,
+    images: ImagesArgument,
+    test: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="LABELS IMAGES", help="Test part; default: held out by image."),
+    ] = None,
+    name: NameOption = None,
+    distill: Annotated[
+        str | None, typer.Option(help="l2, lsh, lshl2 (torchvision's), kd, ld, ld+kd (dense).")
+    ] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="Teacher: name or file of a detector of the same kind.")
+    ] = None,
+) -> None:
+    """Train a detector and evaluate it on the test part."""
+    from classify.detection.checkpoints import read_spec
+    from classify.detection.train import check_resume, prepare_training, train_detector
+
+    settings = common.settings(DetectSettings, distill=distill)
+    teacher_file = detector_file(teacher) if teacher else None
+    # A student's classes have the order of its teacher's.
+    known = read_spec(teacher_file).classes if teacher_file else None
+    rotated = settings.detector == "rotated-retinanet"
+    data = read_dataset(labels, images, known, rotated, all_problems=common.dry_run)
+    parts = _parts(data, test, rotated, settings)
+    directory = detector_folder(name or _default_name(settings))
+    counts = " and ".join(str(len(part.images)) for part in parts)
+    training = prepare_training(
+        parts, directory, settings, TerminalProgress(), common.resume, teacher_file
+    )
+    if common.dry_run:
+        check_resume(training)
+        show_plan(settings, f"train {directory} on {counts} images")
+    err.print(f"{counts} images train and test; classes: {', '.join(data.classes)}", markup=False)
+    result = train_detector(training)
+    if result:  # one process of a job evaluates
+        show_average_precision(result)
+        out.print(f"detector and metrics: {directory}", markup=False)
+
+
+def _parts(
+    data: "DetectionDataset",
+    test: tuple[Path, Path] | None,
+    rotated: bool,
+    settings: DetectSettings,
+) -> tuple["DetectionDataset", "DetectionDataset"]:
+    """Return the training and the test part: all and another data set, or a split of one."""
+    from classify.detection.dataset import split_dataset
+
+    if test is None:
+        return split_dataset(data, settings.test_fraction, settings.split_seed)
+    other = read_dataset(*test, classes=data.classes, rotated=rotated)
+    _warn_of_shared_images(data, other)
+    return data, other
+
+
+def _default_name(settings: DetectSettings) -> str:
+    plain = f"{settings.detector}-{settings.backbone}"
+    return f"{plain}-{settings.distill}" if settings.needs_teacher else plain
+
+
+def _warn_of_shared_images(train: "DetectionDataset", test: "DetectionDataset") -> None:
+    trained = {image.path.resolve() for image in train.images}
+    if both := sum(image.path.resolve() in trained for image in test.images):
+        err.print(f"warning: {both} test images are trained on; the metrics are no test")
+
+
+@app.command("publish")
+def publish_verb(
+    out_file: Annotated[Path, typer.Argument(metavar="OUT", help="A .safetensors file.")],
+    name: Annotated[str, typer.Option("--name", help="Name of the training, finished or not.")],
+) -> None:
+    """Write the detector of a training's last checkpoint, without optimiser and teacher."""
+    from classify.detection.checkpoints import publish
+    from tgn.runtime.training_loop import STATE
+
+    folder = detector_folder(name)
+    steps = publish(folder, out_file)
+    before, after = (file.stat().st_size / 2**20 for file in (folder / STATE, out_file))
+    out.print(f"{out_file}: {steps} steps, {before:.0f} MiB -> {after:.0f} MiB", markup=False)

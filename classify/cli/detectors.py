@@ -1,0 +1,86 @@
+"""What the verbs of detectors share: arguments that name data, files of detectors, a table."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from tgn.data.runs import check_name, runs_root
+from tgn.runtime.console import err, out
+from tgn.runtime.errors import NotFoundError
+
+if TYPE_CHECKING:  # what needs torch is imported by the verbs: --help must not wait for it
+    from classify.detection.dataset import DetectionDataset
+
+LabelsArgument = Annotated[
+    Path, typer.Argument(help="COCO .json, or a folder of VOC .xml or DOTA .txt files.")
+]
+ImagesArgument = Annotated[Path, typer.Argument(help="Folder of the annotated images.")]
+NameOption = Annotated[str | None, typer.Option("--name", help="Name of the detector.")]
+RULES = ("voc07", "voc12", "coco")
+COLUMNS = ("ap", "ap50", "ap75", "ap90")
+PROBLEMS_SHOWN = 10
+
+
+def read_dataset(
+    labels: Path,
+    images: Path,
+    classes: tuple[str, ...] | None = None,
+    rotated: bool = False,
+    all_problems: bool = False,
+) -> "DetectionDataset":
+    """Read annotated images; what is left out is shown on stderr, all of it or the first few."""
+    from classify.detection.dataset import make_dataset
+    from tgn.data.annotations.readers import read_annotations
+
+    annotations = read_annotations(labels, images)
+    count = len(annotations.problems) if all_problems else PROBLEMS_SHOWN
+    for problem in annotations.problems[:count]:
+        err.print(f"left out: {problem}", markup=False)
+    if (more := len(annotations.problems) - count) > 0:
+        err.print(f"... and {more} more; classify detect train --dry-run lists all", markup=False)
+    data = make_dataset(annotations, rotated, classes)
+    if rotated and annotations.objects and not data.has_oblique_boxes:
+        err.print("warning: no annotated box is rotated; DOTA's and DIOR-R's labels have angles")
+    return data
+
+
+def detector_folder(name: str) -> Path:
+    """Return the folder of the detector ``name``, trained or to be trained."""
+    check_name(name, "--name")
+    return _root() / name
+
+
+def detector_file(name: str | None) -> Path:
+    """Return the file of a detector: named by path or by name, else the one trained last.
+
+    Raises:
+        NotFoundError: if there is none, with the names that exist.
+    """
+    from classify.detection.checkpoints import CHECKPOINT
+
+    if name is not None and Path(name).is_file():
+        return Path(name)
+    found = {path.parent.name: path for path in _root().glob(f"*/{CHECKPOINT}")}
+    if not found:
+        raise NotFoundError(f"no detector in {_root()}; make one: classify detect train")
+    if name is None:
+        return max(found.values(), key=lambda path: path.stat().st_mtime_ns)
+    if name not in found:
+        raise NotFoundError(f"no detector {name!r}; there are: {', '.join(sorted(found))}")
+    return found[name]
+
+
+def show_average_precision(result: dict[str, dict[str, float | None]]) -> None:
+    """Show average precision by every rule."""
+    table = Table("rule", *(column.upper() for column in COLUMNS))
+    for rule in RULES:
+        values = (result[rule][column] for column in COLUMNS)
+        table.add_row(rule, *("-" if value is None else f"{100 * value:.1f}" for value in values))
+    out.print(table)
+    out.print(f"percent, mean over classes, {result['images']} images; AP: over IoU 0.50 to 0.95")
+
+
+def _root() -> Path:
+    return runs_root() / "detect"

@@ -1,0 +1,106 @@
+"""Verbs that use trained classifiers: evaluate, predict."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from classify.cli.classifiers import NameOption, classifier_folder, percent, show_result
+from classify.training.layout import CHECKPOINT
+from tgn.data.runs import find_run
+from tgn.runtime.command_options import DeviceOption, RunOption
+from tgn.runtime.console import out
+from tgn.runtime.files import write_json
+from tgn.runtime.settings import ComputeSettings
+
+app = typer.Typer()
+
+
+@app.command("evaluate")
+def evaluate_verb(
+    name: NameOption = None,
+    assume_balanced_test: Annotated[
+        bool,
+        typer.Option(
+            help="Also: predict every class equally often. Uses the prior of the test set, which "
+            "a classifier in use does not know."
+        ),
+    ] = False,
+    run: RunOption = None,
+    device: DeviceOption = None,
+) -> None:
+    """Measure a trained classifier on the run's test images, class by class."""
+    from classify.evaluation.calibration import draw_reliability
+    from classify.evaluation.evaluate import draw_confusion, evaluate, evaluate_balanced_assignment
+    from tgn.models.backbones import load_classifier
+    from tgn.runtime.devices import Device
+
+    found = find_run(run)
+    directory = classifier_folder(found, name)
+    net = load_classifier(directory / CHECKPOINT)
+    place = Device(ComputeSettings.resolve(device=device))
+    split, facts = found.split(), net.facts
+    images = split.image_set("test", found.path, facts.size, facts.bands)
+    result = evaluate(place.place(net), images, split, place)
+    if assume_balanced_test:
+        result["assuming_balanced_test"] = evaluate_balanced_assignment(net, images, split, place)
+    write_json(directory / "evaluation.json", result)
+    draw_confusion(result, directory / "confusion.png")
+    draw_reliability(result, directory / "reliability.png")
+    _show_evaluation(result)
+
+
+def _show_evaluation(result: dict[str, Any]) -> None:
+    show_result(result)
+    shifted = ", ".join(f"{name} {percent(share)}" for name, share in result["shifted"].items())
+    out.print(
+        f"calibration error {percent(result['ece'])}; accuracy under other test priors: {shifted}"
+    )
+    if "assuming_balanced_test" in result:
+        out.print("the same, assuming that all classes are equally frequent in the test part:")
+        show_result(result["assuming_balanced_test"])
+    table = Table("class", "training images", "test images", "accuracy")
+    for row in result["per_class"]:
+        table.add_row(row["name"], str(row["train"]), str(row["test"]), percent(row["accuracy"]))
+    out.print(table)
+
+
+@app.command("predict")
+def predict_verb(
+    images: Annotated[
+        list[str], typer.Argument(help="Image files, folders, or - for a list on stdin.")
+    ],
+    name: NameOption = None,
+    top: Annotated[int, typer.Option(min=1, help="Number of classes to show.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per image.")] = False,
+    run: RunOption = None,
+    device: DeviceOption = None,
+) -> None:
+    """Predict the classes of images, with their probabilities, tab-separated."""
+    from classify.evaluation.predict import files_in, predict
+    from tgn.models.backbones import load_classifier
+    from tgn.runtime.devices import Device
+
+    net = load_classifier(classifier_folder(find_run(run), name) / CHECKPOINT)
+    place = Device(ComputeSettings.resolve(device=device))
+    files = files_in(Path(one) for one in _listed(images))
+    for file, classes in predict(place.place(net), files, place, top):
+        if as_json:
+            row = {"file": str(file), "classes": dict(classes)}
+            typer.echo(json.dumps(row, ensure_ascii=False))
+        else:
+            named = (f"{folder}\t{probability:.3f}" for folder, probability in classes)
+            typer.echo("\t".join((str(file), *named)))  # rich would turn tabs into spaces
+
+
+def _listed(images: list[str]) -> Iterator[str]:
+    """Yield the arguments; in place of ``-`` the lines of stdin, as they come."""
+    for one in images:
+        if one == "-":
+            yield from (line.rstrip("\n") for line in sys.stdin if line.strip())
+        else:
+            yield one

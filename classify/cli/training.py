@@ -1,0 +1,165 @@
+"""Verbs that train classifiers: train, compare, multilabel."""
+
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+from rich.table import Table
+
+from classify.cli.classifiers import (
+    OF_THE_RUN,
+    AugmentedOption,
+    NameOption,
+    TeacherOption,
+    augmented_folder,
+    percent,
+    show_result,
+    teacher_file,
+)
+from classify.training.layout import METRICS
+from classify.training.recipes import BASES, check_recipes, with_ratios
+from classify.training.settings import MethodName, TrainSettings, recipe_name
+from tgn.data.runs import find_run, runs_root
+from tgn.runtime.command_options import CommonOptions, RunOption, settings_command, show_plan
+from tgn.runtime.console import TerminalProgress, out
+from tgn.runtime.errors import UserError
+from tgn.runtime.files import read_json
+
+MULTILABEL_MEASURES = ("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1")
+
+app = typer.Typer()
+
+
+@settings_command(app, "train", TrainSettings, resume=True)
+def train_verb(
+    common: CommonOptions,
+    augmented: AugmentedOption = None,
+    name: NameOption = None,
+    method: Annotated[
+        str | None, typer.Option(help=f"Any of: {', '.join(get_args(MethodName))}.")
+    ] = None,
+    teacher: TeacherOption = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(min=2, help="Cross-validation: one classifier per fold, for tgn score."),
+    ] = None,
+    run: RunOption = None,
+) -> None:
+    """Train a classifier on real images, with --augmented also on generated ones."""
+    from classify.comparison.cross_validation import train_folds
+    from classify.training.job import TrainingJob
+    from classify.training.train import planned_phases, train_classifier
+
+    settings = common.settings(TrainSettings, method=method)
+    found = find_run(run)
+    folder = augmented_folder(found, augmented)
+    if folds and folder:
+        raise UserError("--folds got --augmented too; folds must not see generated images")
+    name = name or recipe_name(settings, folder is not None) + (f"-{folds}-folds" if folds else "")
+    directory = found.classifiers / name
+    job = TrainingJob(directory, folder, common.resume, teacher=teacher_file(found, teacher))
+    phases = [phase.name or name for phase in planned_phases(found, job, settings)]
+    if common.dry_run:
+        show_plan(settings, f"train {name!r} in {len(phases)} trainings: {', '.join(phases)}")
+    if folds:
+        train_folds(found, job, folds, settings, TerminalProgress())
+        out.print(f"{folds} classifiers: {job.directory}; next: tgn score", markup=False)
+        return
+    result = train_classifier(found, job, settings, TerminalProgress())
+    show_result(result)
+    for phase in phases[:-1]:
+        _show_phase(phase, read_json(job.directory / phase / METRICS))
+    out.print(f"classifier, metrics and confusion matrix: {job.directory}", markup=False)
+
+
+def _show_phase(phase: str, result: dict[str, Any]) -> None:
+    """Show the accuracy of a teacher on the classes that it was trained on."""
+    own = result.get("own_classes")
+    value = own["accuracy"] if own else result["balanced"]
+    what = f"its own {len(own['classes'])} classes" if own else "all classes"
+    out.print(f"{phase}: balanced accuracy on {what}: {percent(value)}", markup=False)
+
+
+@settings_command(app, "compare", TrainSettings)
+def compare_verb(
+    common: CommonOptions,
+    recipes: Annotated[
+        str,
+        typer.Option(help=f"Any of: {', '.join(BASES)}; each also as NAME+generated."),
+    ] = "ce,ce+generated,balanced,balanced+generated",
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each recipe.")] = 3,
+    ratio: Annotated[
+        str | None,
+        typer.Option(help="Numbers of generated images; 1 fills classes up: e.g. 0.25,0.5,1,2."),
+    ] = None,
+    teacher: TeacherOption = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Trainings at a time; default: one for each GPU.")
+    ] = None,
+    augmented: Annotated[
+        str,
+        typer.Option(help="Folder of generated images; default: the run's.", show_default=False),
+    ] = OF_THE_RUN,
+    run: RunOption = None,
+) -> None:
+    """Train recipes with several seeds and show mean and 95% interval of each."""
+    from classify.comparison.compare import ComparisonPlan, compare, default_jobs
+
+    settings = common.settings(TrainSettings)
+    found = find_run(run)
+    names = check_recipes([recipe.strip() for recipe in recipes.split(",") if recipe.strip()])
+    names = tuple(with_ratios(names, _numbers(ratio)))
+    folder = found.generated if augmented == OF_THE_RUN else Path(augmented)
+    if common.dry_run:
+        show_plan(settings, f"train {len(names)} recipes x {seeds} seeds: {', '.join(names)}")
+    plan = ComparisonPlan(
+        names, seeds, folder, teacher_file(found, teacher), jobs or default_jobs()
+    )
+    _show_comparison(compare(found, plan, settings, TerminalProgress()))
+    out.print(
+        f"percent of real test images, mean over {seeds} seeds ± half of the 95% interval; "
+        f"all values: {found.comparison_file}, also .csv, .md and .png",
+        markup=False,
+    )
+
+
+def _show_comparison(result: dict[str, Any]) -> None:
+    from classify.comparison.formatting import format_interval, summary_rows
+
+    table = Table("recipe", "tail", "head", "balanced", "overall", "macro F1")
+    for title, row in summary_rows(result):
+        table.add_row(title, *(format_interval(entry) for entry in row.values()))
+    out.print(table)
+
+
+def _numbers(text: str | None) -> list[float]:
+    try:
+        return [float(part) for part in (text or "").split(",") if part.strip()]
+    except ValueError:
+        raise UserError(f"--ratio got {text!r}, expected numbers, e.g. 0.25,0.5,1,2") from None
+
+
+@settings_command(app, "multilabel", TrainSettings, resume=True)
+def multilabel_verb(
+    common: CommonOptions,
+    table: Annotated[
+        Path, typer.Argument(help="CSV: file,part,labels; part train or test, labels a;b;c.")
+    ],
+    name: NameOption = None,
+    method: Annotated[str | None, typer.Option(help="plain or lsh.")] = None,
+    teacher: Annotated[str | None, typer.Option(help="Teacher: file of a classifier.")] = None,
+) -> None:
+    """Train a classifier of images with several labels; mAP, CF1, OF1 on the test part."""
+    from classify.multilabel.train import MultiLabelJob, train_multi_label
+
+    settings = common.settings(TrainSettings, method=method)
+    directory = runs_root() / f"{table.stem}-multilabel" / (name or settings.method)
+    if common.dry_run:
+        show_plan(settings, f"train {directory}")
+    file = Path(teacher) if teacher else None
+    job = MultiLabelJob(table, directory, file, common.resume)
+    result = train_multi_label(job, settings, TerminalProgress())
+    measures = Table(*MULTILABEL_MEASURES)
+    measures.add_row(*(f"{100 * result[measure]:.1f}" for measure in MULTILABEL_MEASURES))
+    out.print(measures)
+    out.print(f"percent on {result['n']} test images; classifier: {directory}", markup=False)

@@ -1,0 +1,99 @@
+"""Settings of every method of distillation and of the second stage; imports nothing heavy."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from classify.losses.settings import HyperplaneBias, MimicLoss
+from tgn.runtime.config import Settings
+
+SecondStageName = Literal["none", "crt", "lws", "tau-norm", "ncm"]
+CalibrationForm = Literal["released", "inside-log"]
+
+
+class LogitKdSettings(Settings):
+    """Settings of ``--method logit-kd``."""
+
+    weight: float = Field(0.5, ge=0, le=1, description="of the teacher; labels have the rest")
+    temperature: float = Field(4.0, gt=0, description="T of the softened classes")
+
+
+class FeatureMseSettings(Settings):
+    """Settings of ``--method feature-mse`` and ``--method kmdn``."""
+
+    weight: float = Field(0.2, ge=0, description="of the mean squared feature difference")
+
+
+class T2ftsSettings(Settings):
+    """Settings of ``--method t2fts``."""
+
+    renamed: ClassVar[Mapping[str, str]] = {
+        "head": "head_fraction",
+        "middle": "middle_fraction",
+        "alpha": "calibration_alpha",
+        "form": "calibration_form",
+        "memory": "ema_decay",
+    }
+
+    head_fraction: float = Field(
+        0.25, gt=0, lt=1, description="of the classes, taught by the head teacher"
+    )
+    middle_fraction: float = Field(
+        0.25, gt=0, lt=1, description="of the classes, taught by the middle teacher"
+    )
+    weight: float = Field(1.0, ge=0, description="of each feature difference")
+    calibration_alpha: float = Field(75.0, gt=0, description="of the self-calibrated sampling")
+    calibration_form: CalibrationForm = Field(
+        "released",
+        description="released: alpha log(1 + L), where alpha cancels; inside-log: log(1 + alpha L)",
+    )
+    ema_decay: float = Field(
+        0.9, ge=0, lt=1, description="of the moving average of a class's L over batches"
+    )
+
+
+class CrossModalitySettings(Settings):
+    """Settings of ``--method cross-modality``."""
+
+    paired: str | None = Field(None, description="image folder of the other sensor, same names")
+    bands: int = Field(1, ge=1, le=64, description="of the other sensor")
+    size: int | None = Field(None, ge=16, description="side its images are read at; none: as ours")
+    iterations: int = Field(0, ge=0, description="0: method 1; more: rounds of method 2")
+    weight: float = Field(0.2, ge=0, le=1, description="of the teacher of our sensor's network")
+    paired_weight: float = Field(
+        0.8, ge=0, le=1, description="of the teacher of the other sensor's network"
+    )
+    temperature: float = Field(2.0, gt=0, description="T of the softened classes")
+    reduction: Literal["batchmean", "mean"] = Field(
+        "batchmean", description="KL summed over classes, or as released its mean over them"
+    )
+
+
+class LshSettings(Settings):
+    """Settings of ``--method lsh``."""
+
+    renamed: ClassVar[Mapping[str, str]] = {
+        "mimic": "loss",
+        "hashes": "num_hashes",
+        "warm_up": "warmup",
+    }
+
+    loss: MimicLoss = Field("lshl2", description="l2, lsh, or both: lshl2")
+    weight: float = Field(6.0, ge=0, description="beta, of the mimicking losses")
+    num_hashes: int = Field(2048, ge=1, description="N random hyperplanes")
+    bias: HyperplaneBias = Field(
+        "median", description="where the hyperplanes cut: zero, mean, median"
+    )
+    mask: bool = Field(True, description="mimic only where the teacher is right")
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps until full weight")
+
+
+class SecondStageSettings(Settings):
+    """Settings of the second stage."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"steps": "steps_fraction", "lr": "lr_factor"}
+
+    steps_fraction: float = Field(0.2, gt=0, le=1, description="crt, lws: share of the steps")
+    lr_factor: float = Field(1.0, gt=0, description="crt, lws: factor of the learning rate")
+    tau: float = Field(1.0, ge=0, description="tau-norm: used if no validation part can choose it")

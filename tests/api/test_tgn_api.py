@@ -1,0 +1,137 @@
+"""The Python interface of tgn: what a researcher types in a notebook."""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+import tgn
+from tgn.backends import generate
+from tgn.data.image_set import ImageSet
+from tgn.generation.cdtg.settings import CdtgSampleSettings, CdtgTrainSettings
+from tgn.generation.cdtg.train import train_cdtg
+from tgn.generation.generate import GenerationRequest
+from tgn.kmdn.distill import distill
+from tgn.kmdn.settings import DistillSettings
+from tgn.runtime.progress import Silent
+
+QUICK = {"device": "cpu", "precision": "float32"}
+
+
+@pytest.fixture
+def trained(fake_run):
+    distill(fake_run, DistillSettings(steps=4, batch_size=8, bank_views=2, **QUICK), Silent())
+    few = {"steps": 2, "batch_size": 4, "clip": "none", "clip_weight": 0, "grid_every": 2}
+    train_cdtg(fake_run, CdtgTrainSettings.model_validate({**few, **QUICK}), Silent())
+    return fake_run
+
+
+def test_a_run_is_loaded_by_name_by_path_and_by_default(fake_run):
+    for given in ("fake", fake_run.path, str(fake_run.path), None):
+        run = tgn.load_run(given)
+        assert (run.name, run.classes) == ("fake", ["square", "disc", "bar", "cross"])
+        assert run.tail_classes == ["disc", "bar", "cross"]
+
+
+@pytest.mark.parametrize("given", ["nothing", "some/where"])
+def test_an_unknown_run_is_named(fake_run, given):
+    with pytest.raises(tgn.TgnError, match=given):
+        tgn.load_run(given)
+
+
+def test_a_run_without_a_generator_says_how_to_get_one(fake_run):
+    with pytest.raises(tgn.TgnError, match="tgn distill|tgn train"):
+        tgn.load_run("fake").generator()
+
+
+def test_images_are_those_of_tgn_generate(trained, tmp_path):
+    generator = tgn.load_run("fake").generator(device="cpu", precision="float32")
+    images = generator.sample("bar", n=4, noise=0.5)
+    assert images.shape == (4, 3, generator.size, generator.size)
+    assert images.images.dtype == torch.uint8
+    assert (len(images), np.asarray(images).shape) == (4, images.shape)
+    assert all(source.startswith("train/bar/") for source in images.sources)
+    settings = CdtgSampleSettings(n=4, noise=0.5, block=4, **QUICK)
+    request = GenerationRequest((trained.split().tail_class("bar"),), tmp_path / "out", settings)
+    generate(trained, request, Silent())
+    files = sorted((tmp_path / "out" / "bar").glob("*.png"))
+    assert torch.equal(
+        ImageSet(files, [0] * 4, generator.size).batch(torch.arange(4)), images.images
+    )
+
+
+def test_another_seed_gives_other_images_and_the_same_seed_the_same(trained):
+    generator = tgn.load_run("fake").generator(device="cpu")
+    first, again, other = (generator.sample("bar", 2, seed=seed) for seed in (0, 0, 1))
+    assert torch.equal(first.images, again.images)
+    assert not torch.equal(first.images, other.images)
+    assert first.seeds != other.seeds
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"class_name": "square"}, "head class"),
+        ({"class_name": "car"}, "no tail class 'car'"),
+        ({"class_name": "bar", "noise": 2}, "noise"),
+        ({"class_name": "bar", "n": 0}, "block|n "),
+    ],
+)
+def test_wrong_arguments_of_sample_are_named(trained, arguments, message):
+    with pytest.raises(tgn.TgnError, match=message):
+        tgn.load_run("fake").generator(device="cpu").sample(**arguments)
+
+
+def test_a_generator_is_loaded_without_its_run(trained):
+    generator = tgn.load_generator(trained.cdtg / "generator.safetensors", device="cpu")
+    assert generator.classes == ["square", "disc", "bar", "cross"]
+    noise = generator.sample("bar", n=3)
+    assert noise.shape == (3, 3, generator.size, generator.size)
+    assert noise.class_name == "bar"
+    features = torch.rand(2, generator.feature_channels, 4, 4)
+    redrawn = generator.sample(2, noise=0.1, features=features)
+    assert (len(redrawn), redrawn.class_name) == (2, "bar")
+    assert not torch.equal(redrawn[0], redrawn[1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"class_name": "car"}, "expected an index 0 to 3, or a name: square"),
+        ({"class_name": "bar", "noise": 0.5}, "only noise=1 needs none"),
+        ({"class_name": "bar", "features": torch.rand(2, 5, 4, 4)}, "expected \\[n, "),
+        ({"class_name": "bar", "n": 0}, "expected at least 1"),
+        ({"class_name": "bar", "noise": 1.5}, "expected r in"),
+    ],
+)
+def test_wrong_arguments_of_a_bare_generator_are_named(trained, arguments, message):
+    generator = tgn.load_generator(trained.cdtg / "generator.safetensors", device="cpu")
+    with pytest.raises(tgn.TgnError, match=message):
+        generator.sample(**arguments)
+
+
+def test_a_file_that_is_no_generator_is_refused(trained):
+    with pytest.raises(tgn.TgnError, match="expected 'tgn-cdtg-1'"):
+        tgn.load_generator(trained.kmdn / "tail.safetensors")
+    with pytest.raises(tgn.TgnError, match="no trained generator"):
+        tgn.load_generator("nothing.safetensors")
+
+
+def test_import_is_quick_and_loads_no_torch():
+    """Under 0.3 s on an idle machine; here the CPU seconds of the child are bounded."""
+    code = "import time; t = time.process_time(); import tgn, classify; import sys; " + (
+        "assert 'torch' not in sys.modules; print(time.process_time() - t)"
+    )
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 0.3, f"wall time {time.monotonic() - started:.1f} s"
+
+
+def test_every_public_name_is_there():
+    assert set(tgn.__all__) <= set(dir(tgn))
+    assert all(getattr(tgn, name) is not None for name in tgn.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = tgn.nothing

@@ -1,0 +1,47 @@
+"""``tgn score`` and ``tgn filter`` on two plain folders, without a run."""
+
+import pytest
+import torch
+from score_support import FOLDERS, picture, save
+from tests_support import Command, in_process
+
+from tgn.cli import main as cli
+from tgn.models.backbones import build_backbone, save_classifier
+from tgn.models.settings import BackboneSettings
+
+
+@pytest.fixture
+def tgn(monkeypatch, capsys) -> Command:
+    return in_process(cli.main, monkeypatch, capsys)
+
+
+@pytest.fixture
+def extractor(in_tmp) -> tuple[str, str]:
+    """Two folders of images, and the words that name a network."""
+    for number, name in enumerate(("generated", "real")):
+        for folder in FOLDERS:
+            for i in range(4):
+                save(in_tmp / name / folder / f"{i}.png", picture(folder, 10 * number + i))
+    torch.manual_seed(0)
+    file = in_tmp / "net.safetensors"
+    save_classifier(file, build_backbone(BackboneSettings(size=16), FOLDERS))
+    return "--set", f"extractor={file}"
+
+
+def test_they_are_scored_and_filtered(in_tmp, tgn, extractor):
+    plan = tgn("score", "generated", "--against", "real", "--dry-run")
+    assert "generated against real" in plan.stdout
+    scored = tgn("score", "generated", "--against", "real", *extractor)
+    assert scored.code == 0, scored.stderr
+    assert all(folder in scored.stdout for folder in FOLDERS)
+    off = ("--set", "copy_percentile=0", "--set", "quality_percentile=0")
+    filtered = tgn("filter", "generated", "--against", "real", *extractor, *off)
+    assert filtered.code == 0, filtered.stderr
+    assert (in_tmp / "generated" / "filter.png").is_file()
+    assert "are used" in tgn("filter", "generated", "--off").stdout
+
+
+def test_both_must_be_given(in_tmp, tgn):
+    for verb in ("score", "filter"):
+        wrong = tgn(verb, "--against", "real")
+        assert (wrong.code, "FOLDER --against REAL" in wrong.stderr) == (2, True)

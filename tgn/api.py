@@ -1,0 +1,269 @@
+"""The Python interface of ``tgn``: open runs, load generators, sample images."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tgn.backends import trained_backend
+from tgn.data.images import to_u8
+from tgn.data.runs import Run, find_run
+from tgn.generation.cdtg.checkpoint import GeneratorFacts, load_conditional_generator
+from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
+from tgn.generation.generate import ImageSampler
+from tgn.generation.sampling_plan import image_seed
+from tgn.runtime.devices import Device
+from tgn.runtime.errors import NotFoundError, UserError
+from tgn.runtime.settings import ComputeSettings
+
+
+@dataclass(frozen=True)
+class GeneratedImages:
+    """Generated images of one class, with where each comes from.
+
+    Behaves like the array of its images: ``len``, indexing, ``.shape`` and ``numpy.asarray``.
+
+    Attributes:
+        images: uint8, [N, bands, H, W].
+        class_name: the class's folder name; "" where a generator knows no names.
+        sources: the real training image behind each, relative to the data folder; "" if none.
+        seeds: of each image's noise.
+        noise: r in [0, 1]: 0 redraws the source, 1 forgets it.
+    """
+
+    images: Tensor
+    class_name: str
+    sources: tuple[str, ...]
+    seeds: tuple[int, ...]
+    noise: float
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """N, bands, H, W."""
+        return tuple(self.images.shape)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return self.images[index]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.images.numpy(), dtype=dtype, copy=copy)
+
+
+@dataclass(frozen=True)
+class RunGenerator:
+    """A trained generator of a run, together with the features of its real tail images."""
+
+    _sampler: ImageSampler
+    _settings: Any
+
+    @property
+    def classes(self) -> list[str]:
+        """Folder names of the tail classes, largest first: what it can generate."""
+        split = self._sampler.split
+        return [split.classes[label].folder for label in split.tail_classes]
+
+    @property
+    def size(self) -> int:
+        """Side of the images in pixels."""
+        return self._sampler.size
+
+    def sample(
+        self, class_name: str | int, n: int = 8, noise: float = 0.4, seed: int = 0
+    ) -> GeneratedImages:
+        """Generate the first ``n`` images of a tail class.
+
+        They are the images that ``tgn generate`` writes with this seed and noise, up to the last
+        bit of a pixel, which depends on how many are computed at once.
+
+        Args:
+            class_name: folder name of a tail class, or its position in the tail (0 = largest).
+            n: how many, > 0.
+            noise: r in [0, 1]: 0 redraws the source, 1 forgets it.
+            seed: another seed gives other images.
+
+        Raises:
+            UserError: for an unknown class or a number out of range.
+        """
+        settings = type(self._settings).resolve(
+            None, (), **(self._settings.model_dump() | {"block": n, "noise": noise, "seed": seed})
+        )
+        split = self._sampler.split
+        label = split.tail_class(str(class_name))
+        images_u8, origins = self._sampler.sample_block(label, 0, settings)
+        return GeneratedImages(
+            images=images_u8,
+            class_name=split.classes[label].folder,
+            sources=tuple(self._sampler.bank.files[source] for source, _ in origins),
+            seeds=tuple(seed for _, seed in origins),
+            noise=noise,
+        )
+
+
+class LoadedRun(Run):
+    """A run directory, as ``tgn split`` made it and the later stages filled it."""
+
+    @property
+    def classes(self) -> list[str]:
+        """Folder names of all classes, largest first; the position is the class index."""
+        return [entry.folder for entry in self.split().classes]
+
+    @property
+    def tail_classes(self) -> list[str]:
+        """Folder names of the tail classes, largest first."""
+        split = self.split()
+        return [split.classes[label].folder for label in split.tail_classes]
+
+    def generator(
+        self, backend: str | None = None, device: str = "auto", **settings: Any
+    ) -> RunGenerator:
+        """Load the run's trained generator.
+
+        Args:
+            backend: cdtg, diffusion or stable-diffusion; default: the one trained last.
+            device: auto, cpu or cuda.
+            settings: what else ``tgn generate --set`` takes with this backend.
+
+        Raises:
+            NotFoundError: if nothing was trained; says which command does it.
+            UserError: for an unknown backend or setting.
+        """
+        chosen = trained_backend(self, backend)
+        resolved = chosen.sample_settings.resolve(None, (), device=device, **settings)
+        return RunGenerator(chosen.open_sampler(self, resolved), resolved)
+
+
+def load_run(run: str | Path | None = None) -> LoadedRun:
+    """Open a run by its name below ``checkpoints`` (or ``$TGN_RUNS``), or by its path.
+
+    Args:
+        run: name or path; default: the run made last.
+
+    Raises:
+        NotFoundError: if there is no such run; lists those that exist.
+    """
+    path = Path(run) if run is not None else None
+    if path is not None and (path / "run.yaml").is_file():
+        return LoadedRun(path)
+    if path is not None and (isinstance(run, Path) or len(path.parts) > 1):
+        raise NotFoundError(f"no run in {path}: expected a folder that tgn split made")
+    return LoadedRun(find_run(None if run is None else str(run)).path)
+
+
+class Generator:
+    """A CDTG generator without its run: features in, or noise alone, images out."""
+
+    def __init__(
+        self, network: ConditionalGenerator, facts: GeneratorFacts, device: Device
+    ) -> None:
+        self.network, self._facts, self._device = network, facts, device
+
+    @property
+    def classes(self) -> list[str]:
+        """Folder name of each class, by class index; empty for files of older versions."""
+        return list(self._facts.classes)
+
+    @property
+    def size(self) -> int:
+        """Side of the images in pixels."""
+        return self.network.architecture.size
+
+    @property
+    def num_classes(self) -> int:
+        """C."""
+        return self.network.num_classes
+
+    @property
+    def feature_channels(self) -> int:
+        """D of the tail features that it takes."""
+        return self.network.feature_channels
+
+    def sample(
+        self,
+        class_name: str | int,
+        n: int = 8,
+        noise: float = 1.0,
+        features: Tensor | None = None,
+        seed: int = 0,
+    ) -> GeneratedImages:
+        """Generate images of a class from given features, or from noise alone.
+
+        Args:
+            class_name: a name of :attr:`classes`, or the class index.
+            n: how many, > 0; with features: their number.
+            noise: r in [0, 1]; without features only 1 is possible.
+            features: tail features of source images, [n, D, h, w].
+            seed: another seed gives other images.
+
+        Raises:
+            UserError: for an unknown class, features of another shape, or r < 1 without features.
+        """
+        label = self._label(class_name)
+        if features is None:
+            features = self._no_features(n, noise)
+        self._check(features, noise)
+        seeds = tuple(image_seed(seed, str(class_name), index) for index in range(len(features)))
+        draws = [torch.Generator().manual_seed(one) for one in seeds]
+        normal = torch.stack([torch.randn(self.network.noise_dim, generator=d) for d in draws])
+        target = self._device.torch_device
+        labels = torch.full((len(features),), label, device=target)
+        ratio = torch.full((len(features),), float(noise), device=target)
+        with torch.inference_mode(), self._device.autocast():
+            made = self.network(features.float().to(target), labels, normal.to(target), ratio)
+        name = self.classes[label] if self.classes else ""
+        return GeneratedImages(to_u8(made.images).cpu(), name, ("",) * len(seeds), seeds, noise)
+
+    def _label(self, class_name: str | int) -> int:
+        if isinstance(class_name, str) and class_name in self.classes:
+            return self.classes.index(class_name)
+        if isinstance(class_name, int) and 0 <= class_name < self.num_classes:
+            return class_name
+        known = ", ".join(self.classes) or "no names in this file"
+        raise UserError(
+            f"class got {class_name!r}, expected an index 0 to {self.num_classes - 1}, or a name: "
+            f"{known}"
+        )
+
+    def _no_features(self, n: int, noise: float) -> Tensor:
+        if noise < 1:
+            raise UserError(
+                f"noise got {noise} without features: only noise=1 needs none; give features="
+                f"[n, {self.feature_channels}, h, w], or use load_run(...).generator()"
+            )
+        if n < 1:
+            raise UserError(f"n got {n}, expected at least 1")
+        return torch.zeros(n, self.feature_channels, 1, 1)
+
+    def _check(self, features: Tensor, noise: float) -> None:
+        if features.ndim != 4 or features.shape[1] != self.feature_channels or not len(features):
+            raise UserError(
+                f"features got {[*features.shape]}, expected [n, {self.feature_channels}, h, w]"
+            )
+        if not 0 <= noise <= 1:
+            raise UserError(f"noise got {noise}, expected r in [0, 1]")
+        if noise < 1 and not self._facts.fusion_is_trained:
+            raise UserError(
+                f"noise got {noise}, but an imported generator cannot use features; use noise=1"
+            )
+
+
+def load_generator(file: str | Path, device: str = "auto") -> Generator:
+    """Load a CDTG generator (``generator.safetensors``) without its run and feature bank.
+
+    Args:
+        file: what ``tgn train`` or ``tgn import`` wrote.
+        device: auto, cpu or cuda.
+
+    Raises:
+        NotFoundError: if there is no such file.
+        UserError: if the file is no CDTG generator.
+    """
+    where = Device(ComputeSettings.resolve(None, (), device=device))
+    network, facts = load_conditional_generator(Path(file))
+    return Generator(where.place(network), facts, where)

@@ -1,0 +1,132 @@
+"""Verbs that make data and runs: scenes, chips, split."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tgn.data.annotations.settings import ChipSettings
+from tgn.data.runs import runs_root
+from tgn.data.split import Split
+from tgn.data.splits.histogram import histogram_rows
+from tgn.data.splits.settings import SplitSettings
+from tgn.runtime.command_options import CommonOptions, settings_command, show_plan
+from tgn.runtime.config import Settings
+from tgn.runtime.console import TerminalProgress, err, out
+from tgn.scenes.settings import ImagesSettings, ScenesSettings
+
+app = typer.Typer()
+
+
+def _scenes_settings(options: Mapping[str, Any]) -> type[Settings]:
+    return ImagesSettings if options["boxes"] else ScenesSettings
+
+
+@settings_command(app, "scenes", ScenesSettings, choose=_scenes_settings)
+def scenes_verb(
+    common: CommonOptions,
+    out_dir: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
+    modality: Annotated[
+        str | None, typer.Option(help="eo (camera), sar (radar), or eo,sar: pairs of both.")
+    ] = None,
+    boxes: Annotated[
+        str | None, typer.Option(help="rotated: large images with rotated boxes, for detectors.")
+    ] = None,
+) -> None:
+    """Write the built-in data set: synthetic aerial images of twelve classes, long-tailed."""
+    if boxes is not None:
+        _write_images(common, out_dir, boxes)
+        return
+    from tgn.scenes.write import count_scenes, write_scenes
+
+    settings = common.settings(ScenesSettings, modality=modality)
+    counts = count_scenes(settings)
+    if common.dry_run:
+        show_plan(settings, f"{counts.total} chips into {out_dir}")
+    with _counted("scenes", counts.total) as advance:
+        write_scenes(out_dir, settings, advance)
+    data = out_dir / "eo" if "," in settings.modality else out_dir
+    out.print(f"wrote {counts.total} chips to {out_dir}; next: tgn split {data}")
+
+
+def _write_images(common: CommonOptions, out_dir: Path, boxes: str) -> None:
+    """Write the built-in detection data."""
+    from tgn.scenes.write_images import write_images
+
+    settings = common.settings(ImagesSettings, boxes=boxes)
+    if common.dry_run:
+        show_plan(settings, f"{settings.total} images with their boxes into {out_dir}")
+    with _counted("scenes", settings.total) as advance:
+        write_images(out_dir, settings, advance)
+    parts = (out_dir / part for part in ("train", "test"))
+    train, test = (f"{part / 'labelTxt'} {part / 'images'}" for part in parts)
+    out.print(
+        f"wrote {settings.total} images to {out_dir}; next: classify detect train {train} --test "
+        f"{test} --set detector=rotated-retinanet"
+    )
+
+
+@contextmanager
+def _counted(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar; yield a function that takes how many of ``total`` are done."""
+    progress = TerminalProgress()
+    progress.start(title, total)
+    shown = 0
+
+    def advance(done: int) -> None:
+        nonlocal shown
+        progress.advance(done - shown)
+        shown = done
+
+    yield advance
+    progress.stop()
+
+
+@settings_command(app, "chips", ChipSettings)
+def chips_verb(
+    common: CommonOptions,
+    annotations: Annotated[
+        Path, typer.Argument(metavar="ANN", help="COCO .json, or a folder of label files.")
+    ],
+    images: Annotated[Path, typer.Argument(help="Folder of the annotated images.")],
+    out_dir: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
+) -> None:
+    """Crop the objects of detection data (COCO, DOTA labelTxt, VOC) into an image folder."""
+    from tgn.data.annotations.chips import cut_chips
+    from tgn.data.annotations.readers import read_annotations
+
+    settings = common.settings(ChipSettings)
+    detections = read_annotations(annotations, images)
+    for problem in detections.problems:
+        err.print(f"left out: {problem}", markup=False)
+    if common.dry_run:
+        show_plan(settings, f"{len(detections.objects)} objects into {out_dir}")
+    counts = cut_chips(detections, out_dir, settings, TerminalProgress())
+    out.print(f"wrote {sum(counts.values())} chips to {out_dir}; next: tgn split {out_dir}")
+
+
+@settings_command(app, "split", SplitSettings)
+def split_verb(
+    common: CommonOptions,
+    data: Annotated[Path, typer.Argument(help="Folder or .zip: class folders, or train/ + test/.")],
+    run: Annotated[str, typer.Option("--run", help="Name of the new run.")] = "run",
+) -> None:
+    """Make a run: class order, head and tail classes, training, validation and test parts."""
+    from tgn.data.splits.make_split import plan_split, split_run
+
+    settings = common.settings(SplitSettings)
+    if common.dry_run:
+        _show_split(plan_split(data, settings, TerminalProgress()))
+        show_plan(settings, f"run {run!r} in {runs_root()}")
+    made, split = split_run(data, run, settings, TerminalProgress())
+    _show_split(split)
+    out.print(f"run {made.name!r} is in {made.path}; next: tgn distill")
+
+
+def _show_split(split: Split) -> None:
+    for line in histogram_rows(split):
+        out.print(line, markup=False)
+    for note in split.notes:
+        err.print(f"note: {note}", markup=False)

@@ -1,0 +1,125 @@
+"""Verbs of the generator: distill, train, import, generate."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from tgn.backends import BACKENDS, backend, trained_backend
+from tgn.data.runs import find_run
+from tgn.generation.cdtg.settings import CdtgSampleSettings, CdtgTrainSettings
+from tgn.kmdn.settings import DistillSettings
+from tgn.runtime.command_options import CommonOptions, RunOption, settings_command, show_plan
+from tgn.runtime.config import Settings
+from tgn.runtime.console import TerminalProgress, err, out
+
+app = typer.Typer()
+
+
+@settings_command(app, "distill", DistillSettings, resume=True)
+def distill_verb(common: CommonOptions, run: RunOption = None) -> None:
+    """Train the head and tail networks by mutual distillation (KMDN); write the tail features."""
+    from tgn.kmdn.distill import distill
+
+    settings = common.settings(DistillSettings)
+    found = find_run(run)
+    if common.dry_run:
+        show_plan(settings, f"KMDN on {sum(found.split().counts)} images, run {found.name!r}")
+    result = distill(found, settings, TerminalProgress(), common.resume)
+    table = Table("network", "tail before", "tail after", "head before", "head after")
+    for name, row in result.rows().items():
+        table.add_row(name, *(f"{value:.3f}" for value in row))
+    out.print(table)
+    out.print("accuracy on the held-out test part; next: tgn train")
+
+
+def _train_settings(options: Mapping[str, Any]) -> type[Settings]:
+    return backend(options["backend_name"]).train_settings
+
+
+@settings_command(app, "train", CdtgTrainSettings, resume=True, choose=_train_settings)
+def train_verb(
+    common: CommonOptions,
+    backend_name: Annotated[
+        str, typer.Option("--backend", help=f"Kind of generator: {', '.join(BACKENDS)}.")
+    ] = "cdtg",
+    model: Annotated[
+        str | None, typer.Option(help="Of stable-diffusion: a name on the hub, or a folder.")
+    ] = None,
+    run: RunOption = None,
+) -> None:
+    """Train the generator of tail images on the run's images and tail features.
+
+    Each backend has settings of its own: --backend NAME --help-settings.
+    """
+    chosen = backend(backend_name)
+    settings = common.settings(chosen.train_settings, model=model)
+    found = find_run(run)
+    if common.dry_run:
+        show_plan(settings, f"train {chosen.title} in run {found.name!r}")
+    chosen.train(found, settings, TerminalProgress(), common.resume)
+    folder = (found.path / chosen.weights).parent
+    out.print(f"generator and grids are in {folder}; next: tgn generate --class all")
+
+
+@app.command("import")
+def import_verb(
+    file: Annotated[Path, typer.Argument(help="A published TGN checkpoint, e.g. 200000.pt.")],
+    run: RunOption = None,
+) -> None:
+    """Import a published TGN generator into a run that has been split and distilled."""
+    from tgn.generation.cdtg.import_published import import_generator
+
+    found = find_run(run)
+    imported = import_generator(found, file)
+    names = [found.split().classes[k].folder for k in imported.classes]
+    out.print(
+        f"{imported.path}: {imported.size} px, published labels 0, 1, ... are {', '.join(names)}; "
+        "next: tgn generate --class all --noise 1",
+        markup=False,
+    )
+
+
+def _generate_settings(options: Mapping[str, Any]) -> type[Settings]:
+    return backend(options["backend_name"] or "cdtg").sample_settings
+
+
+@settings_command(app, "generate", CdtgSampleSettings, resume=True, choose=_generate_settings)
+def generate_verb(
+    common: CommonOptions,
+    class_: Annotated[
+        str, typer.Option("--class", help="Tail class: folder, position in the tail, or all.")
+    ],
+    noise: Annotated[
+        float | None, typer.Option(help="r: 0 reproduces the source image, 1 ignores it.")
+    ] = None,
+    n: Annotated[int | None, typer.Option("--n", help="Images per class.")] = None,
+    backend_name: Annotated[
+        str | None, typer.Option("--backend", help="Generator; default: the one trained last.")
+    ] = None,
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", help="Folder to write; default: the run's.")
+    ] = None,
+    run: RunOption = None,
+) -> None:
+    """Generate images of one tail class or of all; an interrupted call is continued."""
+    from tgn.generation.generate import GenerationRequest, generate_images
+
+    found = find_run(run)
+    split = found.split()
+    labels = tuple(split.tail_classes) if class_ == "all" else (split.tail_class(class_),)
+    trained = trained_backend(found, backend_name)
+    settings = common.settings(trained.sample_settings, noise=noise, n=n)
+    if class_ != "all":
+        err.print(f"--class {class_} is class {split.classes[labels[0]].folder!r}", markup=False)
+    folder = out_dir or found.generated
+    sampler = trained.open_sampler(found, settings)
+    if common.dry_run:
+        show_plan(settings, f"{len(labels)} classes into {folder}, generated by {trained.title}")
+    request = GenerationRequest(labels, folder, settings)
+    counts = generate_images(found, sampler, request, TerminalProgress(), common.resume)
+    for name, count in counts.items():
+        out.print(f"{count} images of {name} in {folder / name}", markup=False)
+    out.print("next: tgn score; classify train --augmented")

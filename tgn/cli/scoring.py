@@ -1,0 +1,131 @@
+"""Verbs that measure and select generated images: score, filter."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from tgn.data.runs import find_run
+from tgn.runtime.command_options import CommonOptions, RunOption, settings_command, show_plan
+from tgn.runtime.console import TerminalProgress, out
+from tgn.runtime.errors import UserError
+from tgn.scoring.settings import FILTER_GRID, KEPT, FilterSettings, ScoreSettings
+
+if TYPE_CHECKING:  # what needs torch is imported by the verbs: --help must not wait for it
+    from tgn.scoring.filter import FilterOutcome
+
+app = typer.Typer()
+
+FolderArgument = Annotated[
+    Path | None,
+    typer.Argument(help="Images, with a manifest or in class folders; default: the run's."),
+]
+AgainstOption = Annotated[
+    Path | None,
+    typer.Option(help="Folder of real images to compare with, in place of a run's."),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        help="JSON file to write; default: in the run, or FOLDER.scores.json beside FOLDER.",
+    ),
+]
+
+
+@settings_command(app, "score", ScoreSettings)
+def score_verb(
+    common: CommonOptions,
+    folder: FolderArgument = None,
+    against: AgainstOption = None,
+    out_file: OutOption = None,
+    run: RunOption = None,
+) -> None:
+    """Measure generated images: FID, KID, diversity (LPIPS), agreement, copies; per class."""
+    from tgn.scoring.results import COLUMNS, table_rows
+    from tgn.scoring.score import score_folders, score_run
+
+    settings = common.settings(ScoreSettings)
+    if against is not None:
+        folders = _two_folders(folder, against)
+        if common.dry_run:
+            show_plan(settings, f"scores of {folders[0]} against {against}")
+        owner = find_run(run) if run else None
+        scores, path = score_folders(folders, settings, TerminalProgress(), owner, out_file)
+    else:
+        found = find_run(run)
+        if common.dry_run:
+            show_plan(settings, f"scores of {folder or found.generated}")
+        scores, path = score_run(found, settings, folder, TerminalProgress(), out_file)
+    table = Table(*COLUMNS)
+    for row in table_rows(scores):
+        table.add_row(*row)
+    out.print(table)
+    for metric, remedy in scores.not_computed.items():
+        out.print(f"not computed: {metric}: {remedy}", markup=False)
+    out.print(f"all numbers, with how they were made: {path}", markup=False)
+
+
+@settings_command(app, "filter", FilterSettings)
+def filter_verb(
+    common: CommonOptions,
+    folder: FolderArgument = None,
+    against: AgainstOption = None,
+    off: Annotated[bool, typer.Option("--off", help="Use all images again.")] = False,
+    run: RunOption = None,
+) -> None:
+    """Keep generated images that look like their class and are neither copies nor duplicates.
+
+    Nothing is deleted: a filtered manifest says which images score and classify use.
+    """
+    from tgn.scoring.filter import filter_folders, filter_run
+
+    settings = common.settings(FilterSettings)
+    if off:
+        _remove_filter(folder or find_run(run).generated)
+        return
+    if against is not None:
+        folders = _two_folders(folder, against)
+        if common.dry_run:
+            show_plan(settings, f"filter of {folders[0]}, compared with {against}")
+        owner = find_run(run) if run else None
+        result, place = filter_folders(folders, settings, TerminalProgress(), owner)
+    else:
+        found = find_run(run)
+        if common.dry_run:
+            show_plan(settings, f"filter of {folder or found.generated}")
+        result, place = filter_run(found, settings, folder, TerminalProgress())
+    _show_filter(result)
+    out.print(
+        f"kept and dropped images: {place / FILTER_GRID}; all again: tgn filter {place} --off",
+        markup=False,
+    )
+
+
+def _remove_filter(folder: Path) -> None:
+    from tgn.scoring.filter import remove_filter
+
+    there = remove_filter(folder)
+    out.print(f"all images of {folder} are used" + ("" if there else "; there was no filter"))
+
+
+def _show_filter(result: "FilterOutcome") -> None:
+    """Show per class how many images are kept, and why others are not."""
+    counts = result.counts()
+    reasons = sorted({reason for row in counts.values() for reason in row} - {KEPT})
+    table = Table("class", "images", KEPT, *reasons)
+    for name, row in counts.items():
+        images = sum(1 for entry in result.rows if entry.folder == name)
+        table.add_row(
+            name or "all", str(images), *(str(row[column]) for column in (KEPT, *reasons))
+        )
+    out.print(table)
+    for criterion, remedy in result.skipped.items():
+        out.print(f"not applied: {criterion}: {remedy}", markup=False)
+
+
+def _two_folders(folder: Path | None, against: Path) -> tuple[Path, Path]:
+    if folder is None:
+        raise UserError("--against needs the folder to compare as well: FOLDER --against REAL")
+    return folder, against

@@ -1,0 +1,118 @@
+"""Plain folders of images without a run: which images they hold, in which class folders."""
+
+import io
+import os
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+from tgn.data.image_set import ImageSet, RelativePaths
+from tgn.data.images import ARRAY, SUFFIXES, read_array, read_image
+from tgn.data.manifest import FILTERED, MANIFEST, ManifestRow
+from tgn.data.shards import read_file
+from tgn.runtime.errors import DataError, NotFoundError
+from tgn.runtime.files import read_json_lines
+
+FLAT = ""  # class folder of images that lie directly in the folder
+
+
+def folder_rows(
+    folder: Path, include_filtered: bool = False, exclude: Collection[str] = ()
+) -> list[ManifestRow]:
+    """Return a row for each image of a folder: of its manifest, else of the files found.
+
+    Files are found in class folders (``folder/<class>/``, at any depth below), or else directly
+    in the folder; those have the class folder "". Hidden files are left out.
+
+    Args:
+        folder: the images.
+        include_filtered: also return what ``tgn filter`` has dropped.
+        exclude: names of files directly in the folder that are no images of the set.
+
+    Raises:
+        NotFoundError: if there is no such folder.
+        DataError: if it has no images.
+    """
+    if not folder.is_dir():
+        raise NotFoundError(f"no folder {folder}; give a folder of images")
+    manifests = [folder / MANIFEST] if include_filtered else [folder / FILTERED, folder / MANIFEST]
+    manifest = next((path for path in manifests if path.is_file()), None)
+    if manifest is not None:
+        rows = [ManifestRow.model_validate(row) for row in read_json_lines(manifest)]
+    else:
+        rows = list(_rows_of_files(folder, exclude))
+    if not rows:
+        raise DataError(
+            f"{folder} has no images; expected {', '.join(sorted(SUFFIXES))} files in class "
+            "folders, or directly in it"
+        )
+    return rows
+
+
+def class_folders(rows: Sequence[ManifestRow]) -> list[str]:
+    """Return the sorted class folders of the rows; [""] for images directly in their folder."""
+    return sorted({row.folder for row in rows})
+
+
+def folder_images(
+    folder: Path, rows: Sequence[ManifestRow], classes: Sequence[str], size: int, bands: int = 3
+) -> ImageSet:
+    """Return the images of rows at ``size`` pixels, labelled by the position in ``classes``.
+
+    Args:
+        folder: the folder of the rows.
+        rows: N images.
+        classes: class folders in the order of the labels; images of others have label 0.
+        size: side in pixels.
+        bands: 3 or 1.
+    """
+    label_of = {name: label for label, name in enumerate(classes)}
+    labels = [label_of.get(row.folder, 0) for row in rows]
+    return ImageSet(RelativePaths(folder, [row.file for row in rows]), labels, size, bands)
+
+
+def image_side(file: Path) -> int:
+    """Return the longer side of an image file in pixels.
+
+    Raises:
+        DataError: if it cannot be read; names the file.
+    """
+    try:
+        data = io.BytesIO(read_file(file))
+        if file.name.lower().endswith(ARRAY):
+            return max(read_array(data).shape[:2])
+        return max(read_image(data)[0].size)
+    except (DataError, FileNotFoundError) as error:
+        raise DataError(f"{file}: {error}; remove or replace the file") from None
+
+
+def _rows_of_files(folder: Path, exclude: Collection[str]) -> Iterator[ManifestRow]:
+    found = {path.name: _images_below(path) for path in _visible(folder) if path.is_dir()}
+    found = {name: files for name, files in found.items() if files}
+    if not found:
+        found = {FLAT: [path for path in _visible(folder) if _is_image(path, exclude)]}
+    for label, (name, files) in enumerate(found.items()):
+        for index, path in enumerate(files):
+            file = path.relative_to(folder).as_posix()
+            yield ManifestRow(file=file, folder=name, class_index=label, index=index)
+
+
+def _images_below(folder: Path) -> list[Path]:
+    """Return the images at any depth below a class folder, sorted; links to folders not taken."""
+    found = []
+    for place, inner, names in os.walk(folder):
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        found += [path for name in names if _is_image(path := Path(place, name))]
+    return sorted(found)
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _is_image(path: Path, exclude: Collection[str] = ()) -> bool:
+    return (
+        path.suffix.lower() in SUFFIXES
+        and not path.name.startswith(".")
+        and path.name not in exclude
+        and path.is_file()
+    )

@@ -1,0 +1,22 @@
+"""Settings of splitting a data set; imports nothing heavy."""
+
+from pydantic import Field
+
+from tgn.data.splits.class_profiles import ProfileName
+from tgn.runtime.config import Settings
+
+
+class SplitSettings(Settings):
+    """Settings of ``tgn split``."""
+
+    head_fraction: float = Field(0.4, description="share of the classes that is head")
+    test_fraction: float = Field(0.2, gt=0, lt=1, description="held out if data has no test part")
+    test_per_class: int | None = Field(None, ge=1, description="held out a class, in place of that")
+    val_fraction: float = Field(0.1, ge=0, lt=1, description="of training, to choose a step by")
+    profile: ProfileName = Field("none", description="thin training: exponential, step or pareto")
+    largest: int | None = Field(None, ge=1, description="training images of the largest class")
+    imbalance: float = Field(50.0, ge=1, description="largest / smallest count of the profile")
+    class_order: str = Field(
+        "count", pattern="^(count|seeded)$", description="who gets the large counts of the profile"
+    )
+    seed: int = Field(0, description="seed of all draws")

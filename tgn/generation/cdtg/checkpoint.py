@@ -1,0 +1,90 @@
+"""The file of a trained CDTG generator: written by training and import, read without a run."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
+from tgn.generation.cdtg.presets import Architecture
+from tgn.runtime.checkpoints import load_strictly, load_weights, read_metadata, save_weights
+from tgn.runtime.errors import NotFoundError, UserError
+
+WEIGHTS, FORMAT = "generator.safetensors", "tgn-cdtg-1"
+UNTRAINED = "untrained"  # the fusion of an imported generator
+
+
+@dataclass(frozen=True)
+class GeneratorFacts:
+    """What a generator's file says beside weights and architecture.
+
+    Attributes:
+        tail_net_sha256: of the tail net whose features it takes.
+        classes: folder name of each class, by class index; empty in files of older versions.
+        fusion_is_trained: False for imported generators, which can use no features.
+    """
+
+    tail_net_sha256: str
+    classes: tuple[str, ...] = ()
+    fusion_is_trained: bool = True
+
+
+def save_conditional_generator(
+    path: Path,
+    network: ConditionalGenerator,
+    classes: Sequence[str],
+    tail_net_sha256: str,
+    **metadata: str,
+) -> None:
+    """Write a generator so that `load_conditional_generator` can build it again.
+
+    Args:
+        path: of the file.
+        network: with the weights to use.
+        classes: folder name of each class, by class index.
+        tail_net_sha256: of the tail net whose features it takes.
+        metadata: more strings for the header.
+    """
+    header = {
+        "format": FORMAT,
+        "architecture": network.architecture.model_dump_json(),
+        "num_classes": str(network.num_classes),
+        "classes": json.dumps(list(classes), ensure_ascii=False),
+        "feature_channels": str(network.feature_channels),
+        "tail_net_sha256": tail_net_sha256,
+    }
+    save_weights(path, network.state_dict(), header | metadata)
+
+
+def load_conditional_generator(path: Path) -> tuple[ConditionalGenerator, GeneratorFacts]:
+    """Load a generator from its file alone.
+
+    Args:
+        path: of a ``generator.safetensors`` that ``tgn train`` or ``tgn import`` wrote.
+
+    Returns:
+        The generator, on the CPU, in eval mode and without gradients; and what the file says of it.
+
+    Raises:
+        NotFoundError: if there is no such file; says which command makes it.
+        UserError: if it is no CDTG generator, or damaged.
+    """
+    if not path.is_file():
+        raise NotFoundError(f"no trained generator in {path}; make it with: tgn train")
+    header = read_metadata(path)
+    if header.get("format") != FORMAT:
+        raise UserError(
+            f"{path} has format {header.get('format')!r}, expected {FORMAT!r}: a {WEIGHTS} that "
+            "tgn train or tgn import wrote"
+        )
+    architecture = Architecture.model_validate_json(header["architecture"])
+    network = ConditionalGenerator(
+        architecture, int(header["num_classes"]), int(header["feature_channels"])
+    )
+    load_strictly(network, load_weights(path), str(path))
+    facts = GeneratorFacts(
+        header["tail_net_sha256"],
+        tuple(json.loads(header.get("classes", "[]"))),
+        header.get("fusion") != UNTRAINED,
+    )
+    return network.eval().requires_grad_(False), facts

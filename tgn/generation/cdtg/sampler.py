@@ -1,0 +1,120 @@
+"""Sampling of tail classes with a trained CDTG generator and the feature bank."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from tgn.data.images import to_u8
+from tgn.data.runs import Run
+from tgn.data.split import Split
+from tgn.generation.cdtg.checkpoint import WEIGHTS, load_conditional_generator
+from tgn.generation.cdtg.conditional_generator import ConditionalGenerator, GeneratorOutput
+from tgn.generation.cdtg.settings import CdtgSampleSettings
+from tgn.generation.sampling_plan import plan_block
+from tgn.generation.settings import GenerateSettings
+from tgn.models.feature_bank import FeatureBank, read_bank
+from tgn.runtime.devices import Device
+from tgn.runtime.errors import UserError
+from tgn.runtime.files import sha256_of
+
+PIXELS_AT_ONCE = 1 << 19
+
+
+@dataclass(frozen=True)
+class CdtgSampler:
+    """A trained CDTG generator with everything it needs to generate any image of a run."""
+
+    network: ConditionalGenerator
+    forward: Callable[..., GeneratorOutput]  # the network, compiled if that was requested
+    bank: FeatureBank
+    split: Split
+    weights_sha256: str
+    device: Device
+    fusion_is_trained: bool = True
+    not_compiled: str = ""  # why it could not be
+
+    @property
+    def size(self) -> int:
+        """Side of the images in pixels."""
+        return self.network.architecture.size
+
+    def notes(self, settings: GenerateSettings) -> list[str]:
+        """Return warnings for the user about these settings."""
+        warnings = []
+        if settings.noise < 1 and not self.fusion_is_trained:
+            warnings.append(
+                "an imported generator has no trained fusion: below --noise 1 its images depend "
+                "on the source image in a random way"
+            )
+        if self.not_compiled:
+            warnings.append(f"not compiled, since torch.compile fails here: {self.not_compiled}")
+        return warnings
+
+    def sample_block(
+        self, label: int, block: int, settings: GenerateSettings
+    ) -> tuple[Tensor, list[tuple[int, int]]]:
+        """Generate one block of a class; see `ImageSampler`."""
+        folder = self.split.classes[label].folder
+        plan = plan_block(self.bank, label, folder, block, size=settings.block, seed=settings.seed)
+        noise = plan.noise(self.network.noise_dim)
+        features = self.bank.features[plan.sources, plan.views].float()
+        target, pixels = self.device.torch_device, self.size**2
+        part = settings.block
+        if target.type == "cpu":
+            part = images_at_once(settings.block, pixels)
+        ratio = torch.full((part,), settings.noise, device=target)
+        labels = torch.full((part,), label, device=target)
+        images_u8 = []
+        with torch.inference_mode(), self.device.autocast():
+            for some, own in zip(features.split(part), noise.split(part), strict=True):
+                output = self.forward(some.to(target), labels, own.to(target), ratio)
+                images_u8.append(to_u8(output.images).cpu())
+        return torch.cat(images_u8), plan.origins
+
+
+def open_cdtg_sampler(run: Run, settings: CdtgSampleSettings) -> CdtgSampler:
+    """Load generator and feature bank of a run.
+
+    Raises:
+        NotFoundError: if the run was not trained or its bank is gone; says which command to use.
+        UserError: if generator and bank come from different tail nets.
+    """
+    path = run.cdtg / WEIGHTS
+    network, facts = load_conditional_generator(path)
+    device, split, bank = Device(settings), run.split(), read_bank(run.kmdn)
+    if facts.tail_net_sha256 != bank.weights_sha256:
+        raise UserError(
+            "the generator was trained with another tail net than the feature bank's; "
+            "run tgn train again after tgn distill"
+        )
+    network = device.place(network)
+    trained, sha256 = facts.fusion_is_trained, sha256_of(path)
+    sampler = CdtgSampler(network, network, bank, split, sha256, device, trained)
+    return _compiled(sampler, settings) if settings.compile else sampler
+
+
+def _compiled(sampler: CdtgSampler, settings: CdtgSampleSettings) -> CdtgSampler:
+    """Return the sampler with a compiled network that has run once, or with the reason why not."""
+    # Weights become constants, which lets the compiler lay them out for the processor once.
+    fast = replace(sampler, forward=torch.compile(sampler.network, options={"freezing": True}))
+    label = int(sampler.bank.labels[0])
+    try:
+        fast.sample_block(label, 0, settings)
+    except (RuntimeError, OSError) as error:  # no compiler, or one that is too old
+        return replace(sampler, not_compiled=" ".join(str(error).split())[:120])
+    return fast
+
+
+def images_at_once(block: int, pixels: int) -> int:
+    """Return how many images of a block a CPU computes at once: all parts are equally large.
+
+    More would not be faster, and their activations would take gigabytes.
+
+    Args:
+        block: images in the block.
+        pixels: of one image.
+    """
+    most = max(PIXELS_AT_ONCE // pixels, 1)
+    return next(number for number in range(min(most, block), 0, -1) if block % number == 0)

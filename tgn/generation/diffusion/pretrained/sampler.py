@@ -1,0 +1,122 @@
+"""Sampling of tail classes from real images, with a pretrained model and prompts."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tgn.data.augmentation import random_dihedral
+from tgn.data.image_set import ImageSet
+from tgn.data.prompts import Prompts, read_prompts
+from tgn.data.runs import Run
+from tgn.data.split import Split
+from tgn.generation.diffusion.pretrained.model import (
+    RECORD,
+    PretrainedModelRecord,
+    adapted_pipeline,
+    read_record,
+)
+from tgn.generation.diffusion.pretrained.settings import PretrainedSampleSettings
+from tgn.generation.sampling_plan import plan_block
+from tgn.generation.settings import GenerateSettings
+from tgn.models.feature_bank import FeatureBank, read_bank
+from tgn.runtime.devices import Device
+from tgn.runtime.errors import UserError
+from tgn.runtime.files import sha256_of
+
+
+@dataclass(frozen=True)
+class PretrainedSampler:
+    """A pretrained pipeline with everything it needs to generate any image of a run."""
+
+    pipeline: Any
+    record: PretrainedModelRecord
+    prompts: Prompts
+    images: ImageSet  # the bank's images, in its order
+    bank: FeatureBank
+    split: Split
+    weights_sha256: str
+    device: Device
+
+    @property
+    def size(self) -> int:
+        """Side of the images in pixels."""
+        return self.record.size
+
+    def notes(self, _: GenerateSettings) -> list[str]:
+        """Return warnings for the user about these settings."""
+        return [
+            f"images generated with {self.record.model} are subject to its licence; read its model "
+            "card before you share them"
+        ]
+
+    def sample_block(
+        self, label: int, block: int, settings: GenerateSettings
+    ) -> tuple[Tensor, list[tuple[int, int]]]:
+        """Generate one block of a class; see `ImageSampler`."""
+        folder = self.split.classes[label].folder
+        plan = plan_block(self.bank, label, folder, block, size=settings.block, seed=settings.seed)
+        prompts = plan.choose(self.prompts[label])
+        real = random_dihedral(self.images.batch(plan.sources).float() / 255, plan.views)
+        images_01 = image_to_image(self.pipeline, real, prompts, plan.generators, settings)
+        images_u8 = (images_01 * 255).round().clamp(0, 255).to(torch.uint8)
+        return images_u8, plan.origins
+
+
+@torch.no_grad()
+def image_to_image(
+    pipeline: Any,
+    real_01: Tensor,
+    prompts: list[str],
+    generators: list[torch.Generator],
+    settings: GenerateSettings,
+) -> Tensor:
+    """Generate images from real ones.
+
+    The noise ratio r is the strength of the pipeline: the share of its steps that is run, from a
+    real image with that much noise. At least one step is run, also at r = 0.
+
+    Args:
+        pipeline: image to image.
+        real_01: [B, 3, H, W] in [0, 1].
+        prompts: one for each image.
+        generators: of each image, on the CPU.
+        settings: r, steps, guidance.
+
+    Returns:
+        [B, 3, H, W] in [0, 1] on the CPU, float32.
+    """
+    chosen = PretrainedSampleSettings.model_validate(settings.model_dump())
+    strength = max(chosen.noise, 1 / chosen.sampling_steps)
+    images = pipeline(
+        prompt=prompts,
+        image=real_01,
+        strength=strength,
+        num_inference_steps=chosen.sampling_steps,
+        guidance_scale=chosen.guidance,
+        generator=generators,
+        output_type="pt",
+    ).images
+    return images.float().cpu()
+
+
+def open_pretrained_sampler(run: Run, settings: PretrainedSampleSettings) -> PretrainedSampler:
+    """Load pipeline, feature bank and source images of a run.
+
+    Raises:
+        NotFoundError: if the run has no pretrained model or no bank; says which command to use.
+        UserError: if they come from different tail nets, or the model has changed.
+    """
+    directory = run.pretrained
+    record, split, bank = read_record(directory), run.split(), read_bank(run.kmdn)
+    if record.tail_net_sha256 != bank.weights_sha256:
+        raise UserError("tgn distill has made another feature bank since; run tgn train again")
+    device = Device(settings)
+    pipeline = adapted_pipeline(directory, record).to(device.torch_device)
+    training_images = split.image_set("train", run.path, record.size, 3)
+    row_of = {file: row for row, (file, _) in enumerate(split.train)}
+    images = training_images.subset(torch.tensor([row_of[file] for file in bank.files]))
+    prompts = read_prompts(run.prompts_file, split)
+    sha256 = sha256_of(directory / RECORD)
+    return PretrainedSampler(pipeline, record, prompts, images, bank, split, sha256, device)

@@ -1,0 +1,111 @@
+"""The stage ``tgn distill``: trains, evaluates and writes both nets and the feature bank."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from tgn.data.image_set import ImageSet, select_classes
+from tgn.data.runs import Run
+from tgn.data.split import Split
+from tgn.kmdn.features import feature_bank
+from tgn.kmdn.schedule import NETS, warmup_steps
+from tgn.kmdn.settings import DistillSettings
+from tgn.kmdn.trainer import KmdnTrainer, Nets
+from tgn.metrics.classification import confusion_matrix, summary
+from tgn.models.backbones import build_backbone, load_classifier, save_classifier
+from tgn.models.feature_bank import FeatureBank, tail_net_file, write_bank
+from tgn.models.inference import predictions
+from tgn.runtime.devices import Device
+from tgn.runtime.files import read_json, sha256_of, write_json
+from tgn.runtime.progress import Progress
+from tgn.runtime.seeds import seed_of
+from tgn.runtime.training_loop import Job, run_steps
+
+BEFORE_MEANS = "after the warm-up, in which each net learned its own classes without a teacher"
+
+
+@dataclass(frozen=True)
+class DistillResult:
+    """Class-mean accuracy on the test part, in [0, 1]: net -> before/after -> head/tail."""
+
+    accuracy: dict[str, dict[str, dict[str, Any]]]
+
+    def rows(self) -> dict[str, list[float]]:
+        """Return the accuracies of each net: tail before, tail after, head before, head after."""
+        order = [(when, group) for group in ("tail", "head") for when in ("before", "after")]
+        return {
+            name: [values[when][group] for when, group in order]
+            for name, values in self.accuracy.items()
+        }
+
+
+def distill(
+    run: Run, settings: DistillSettings, progress: Progress, resume: bool = True
+) -> DistillResult:
+    """Train KMDN on a run; writes nets, accuracies and feature bank into ``kmdn/``.
+
+    Args:
+        run: split.
+        settings: of the training.
+        progress: gets the count of steps and warnings.
+        resume: continue from the last checkpoint, if there is one.
+
+    Returns:
+        The accuracies before and after distillation.
+
+    Raises:
+        UserError: for settings or images that cannot work.
+    """
+    device, split = Device(settings), run.split()
+    job = Job(run.kmdn, device, progress, resume)
+    images = split.image_set("train", run.path, settings.size, settings.bands)
+    test = split.image_set("test", run.path, settings.size, settings.bands)
+    nets = _build(settings, split, device)
+    run.record("distill", settings, precision=device.precision)
+    trainer = KmdnTrainer(nets, images, split.num_head, settings, device)
+    before = job.directory / "before.json"
+
+    def after_step(done: int) -> None:
+        if done == warmup_steps(settings):
+            write_json(before, _accuracy(nets, test, split, device))
+
+    run_steps(trainer, settings, job, title="distill", after_step=after_step)
+    if device.is_main:
+        _write(job, nets, images, split, settings)
+        after = _accuracy(nets, test, split, device)
+        recorded = read_json(before)
+        accuracy = {str(name): {"before": recorded[name], "after": after[name]} for name in NETS}
+        facts: dict[str, Any] = {"before_means": BEFORE_MEANS, "part": "test", **accuracy}
+        write_json(job.directory / "accuracy.json", facts)
+    device.wait()
+    recorded = read_json(job.directory / "accuracy.json")
+    return DistillResult({name: recorded[name] for name in NETS})
+
+
+def _build(settings: DistillSettings, split: Split, device: Device) -> Nets:
+    folders = tuple(entry.folder for entry in split.classes)
+    nets: Nets = {}
+    for name in NETS:
+        torch.manual_seed(seed_of(settings.seed, "kmdn init", name))
+        nets[name] = device.place(build_backbone(settings, folders))
+    return nets
+
+
+def _accuracy(nets: Nets, test: ImageSet, split: Split, device: Device) -> dict[str, Any]:
+    return {
+        name: summary(confusion_matrix(predictions(net, test, device)), split.num_head)
+        for name, net in nets.items()
+    }
+
+
+def _write(job: Job, nets: Nets, images: ImageSet, split: Split, settings: DistillSettings) -> None:
+    """Write both nets, then the bank of the tail net as it was written."""
+    for name, net in nets.items():
+        save_classifier(job.directory / f"{name.removesuffix('_net')}.safetensors", net)
+    path = tail_net_file(job.directory)
+    tail_net = job.device.move(load_classifier(path))
+    tail_images = select_classes(images, split.tail_classes)
+    features = feature_bank(tail_net, tail_images, settings, job.device)
+    files = [file for file, label in split.train if label in split.tail_classes]
+    write_bank(job.directory, FeatureBank(features, tail_images.labels, files, sha256_of(path)))

@@ -1,0 +1,1 @@
+"""Knows how to paint each kind of object and its surroundings on a canvas."""

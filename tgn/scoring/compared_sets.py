@@ -1,0 +1,185 @@
+"""The generated and real images that are compared: of a run, or of two plain folders."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tgn.data.image_folders import (
+    FLAT,
+    class_folders,
+    folder_images,
+    folder_rows,
+    image_side,
+)
+from tgn.data.image_set import ImageSet, select_classes
+from tgn.data.manifest import ManifestRow, image_set
+from tgn.data.runs import Run
+from tgn.data.split import Split
+from tgn.runtime.errors import UserError
+
+
+@dataclass(frozen=True)
+class ComparedSets:
+    """The generated and the real images of one comparison.
+
+    Attributes:
+        generated: the generated images, labelled by the position in ``class_folders``.
+        real: the real images, of the same size and with labels of the same order.
+        class_folders: folder of each class; one "" where the sets are compared as a whole.
+        class_names: the same for people and prompts.
+        folder: where the generated images lie.
+        root: files in the result are written relative to this folder.
+        reference: which real images, in the result.
+        sources: real image that each generated one was made from, as the split names it; "" where
+            that is not known.
+        left_out: classes without a comparison -> why.
+    """
+
+    generated: ImageSet
+    real: ImageSet
+    class_folders: Sequence[str]
+    class_names: Sequence[str]
+    folder: Path
+    root: Path
+    reference: str
+    sources: Sequence[str]
+    left_out: Mapping[str, str]
+
+    @property
+    def labels(self) -> list[int]:
+        """Labels of the classes that have generated images, ascending."""
+        return [int(k) for k in torch.unique(self.generated.labels)]
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether images are compared class by class."""
+        return tuple(self.class_folders) != (FLAT,)
+
+    def relative(self, path: Path) -> str:
+        """Return a file as it is written in the result."""
+        return Path(os.path.relpath(path.resolve(), self.root.resolve())).as_posix()
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of the generated and of the real set, int64."""
+
+    generated: Tensor
+    real: Tensor
+
+
+@dataclass(frozen=True)
+class FeatureTables:
+    """Features of the whole generated and real sets, [N, D] and [M, D]."""
+
+    generated: Tensor
+    real: Tensor
+
+    def at(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        """Return the features of some rows: generated, real."""
+        return self.generated[rows.generated], self.real[rows.real]
+
+
+def load_sets(
+    run: Run, folder: Path, rows: Sequence[ManifestRow], bands: int, size: int | None = None
+) -> ComparedSets:
+    """Return the images of manifest rows and the run's real training images of the tail.
+
+    Args:
+        run: the run.
+        folder: of the generated images.
+        rows: which of them.
+        bands: 3 or 1.
+        size: side at which both are read; None is the first generated image's.
+
+    Raises:
+        UserError: without rows or real images.
+    """
+    if not rows:
+        raise UserError(f"no images are kept in {folder}; make some: tgn generate --class all")
+    split = run.split()
+    size = size or image_side(folder / rows[0].file)
+    generated = image_set(folder, rows, split, size, bands)
+    real = select_classes(split.image_set("train", run.path, size, bands), split.tail_classes)
+    if len(real) == 0:
+        raise UserError("no real training images to compare with; check the split")
+    return ComparedSets(
+        generated=generated,
+        real=real,
+        class_folders=[entry.folder for entry in split.classes],
+        class_names=split.names,
+        folder=folder,
+        root=run.path,
+        reference="train",
+        sources=[row.source_file for row in rows],
+        left_out=_tail_without_images(split, generated),
+    )
+
+
+def load_folder_sets(
+    folder: Path, rows: Sequence[ManifestRow], real: Path, bands: int, size: int | None = None
+) -> ComparedSets:
+    """Return the images of two plain folders, matched by the names of their class folders.
+
+    Where either folder has no class folders, both are compared as a whole.
+
+    Args:
+        folder: of the generated images.
+        rows: which of them.
+        real: folder of the real images.
+        bands: 3 or 1.
+        size: side at which both are read; None is the first generated image's.
+
+    Raises:
+        UserError: if a folder has no images, or no class folder is in both.
+    """
+    real_rows = folder_rows(real)
+    ours, theirs = class_folders(rows), class_folders(real_rows)
+    if FLAT in ours + theirs:
+        classes = [FLAT]
+    else:
+        classes = _common_classes(folder, ours, real, theirs)
+        rows = [row for row in rows if row.folder in classes]
+        real_rows = [row for row in real_rows if row.folder in classes]
+    size = size or image_side(folder / rows[0].file)
+    return ComparedSets(
+        generated=folder_images(folder, rows, classes, size, bands),
+        real=folder_images(real, real_rows, classes, size, bands),
+        class_folders=classes,
+        class_names=[name.replace("_", " ") for name in classes],
+        folder=folder,
+        root=folder.resolve().parent,
+        reference=Path(os.path.relpath(real.resolve(), folder.resolve().parent)).as_posix(),
+        sources=[row.source_file for row in rows],
+        left_out=_unmatched(folder, ours, real, theirs) if classes != [FLAT] else {},
+    )
+
+
+def _common_classes(folder: Path, ours: list[str], real: Path, theirs: list[str]) -> list[str]:
+    common = sorted({*ours} & {*theirs})
+    if not common:
+        raise UserError(
+            f"no class folder is in both: {folder} has {_some(ours)}; {real} has {_some(theirs)}; "
+            "give them the same names, or put all images directly into one of the folders"
+        )
+    return common
+
+
+def _unmatched(folder: Path, ours: list[str], real: Path, theirs: list[str]) -> dict[str, str]:
+    lacking = {name: real for name in ours if name not in theirs}
+    lacking |= {name: folder for name in theirs if name not in ours}
+    return {f"class {name}": f"{lacks} has no such class folder" for name, lacks in lacking.items()}
+
+
+def _tail_without_images(split: Split, generated: ImageSet) -> dict[str, str]:
+    missing = sorted({*split.tail_classes} - {*generated.labels.tolist()})
+    folders = [split.classes[label].folder for label in missing]
+    return {f"class {f}": f"no generated images; tgn generate --class {f}" for f in folders}
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

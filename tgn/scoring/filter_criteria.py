@@ -1,0 +1,131 @@
+"""Criteria that generated images must meet to be kept, each with its threshold."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tgn.metrics.memorisation import memorisation
+from tgn.metrics.neighbours import nearest_neighbours
+from tgn.metrics.pairwise import distance_blocks
+
+QUALITY_NEIGHBOURS = 5
+
+
+@dataclass(frozen=True)
+class CriterionResult:
+    """The result of one criterion for N images.
+
+    Attributes:
+        reason: why it drops an image, in words.
+        threshold: what ``value`` is compared with, [N]; it may differ from class to class.
+        value: of each image, [N].
+        drop: bool [N].
+    """
+
+    reason: str
+    threshold: Tensor
+    value: Tensor
+    drop: Tensor
+
+
+def too_improbable(
+    reason: str, probabilities: Tensor, labels: Tensor, minimum: float
+) -> CriterionResult:
+    """Drop images whose class has less than ``minimum`` probability.
+
+    Args:
+        reason: names the classifier.
+        probabilities: [N, C or more].
+        labels: intended classes, int64 [N].
+        minimum: in [0, 1].
+    """
+    value = probabilities.gather(1, labels[:, None]).squeeze(1)
+    return CriterionResult(reason, torch.full_like(value, minimum), value, value < minimum)
+
+
+def copies(generated: Tensor, real: Tensor, percentile: float) -> CriterionResult:
+    """Drop images as near to a training image as only ``percentile`` % of real ones are.
+
+    Args:
+        generated: features, [N, D].
+        real: features of the training images, [M, D], M >= 2.
+        percentile: of the real images' distances to their nearest other, 0 to 100.
+    """
+    found = memorisation(generated, real, percentile)
+    value = found.neighbours.distance
+    return CriterionResult(
+        "copy of a training image", torch.full_like(value, found.threshold), value, found.is_copy
+    )
+
+
+def duplicates(generated: Tensor, labels: Tensor, threshold: float) -> CriterionResult:
+    """Drop images within ``threshold`` of an earlier image of their class.
+
+    Args:
+        generated: features, [N, D].
+        labels: classes, int64 [N].
+        threshold: Euclidean distance, >= 0.
+    """
+    value = torch.full((len(generated),), float("inf"), dtype=torch.float64)
+    for label in torch.unique(labels):
+        rows = (labels == label).nonzero().flatten()
+        value[rows] = _nearest_earlier(generated[rows].double())
+    return CriterionResult(
+        "near-duplicate", torch.full_like(value, threshold), value, value <= threshold
+    )
+
+
+def unlike_real(
+    generated: Tensor, labels: Tensor, real: Tensor, real_labels: Tensor, percentile: float
+) -> CriterionResult:
+    """Drop the ``percentile`` % of each class that lie furthest from its real images.
+
+    The distance is the mean over the nearest five real images of the class, or as many as there
+    are, so that it does not depend on a single outlier.
+
+    Args:
+        generated: features, [N, D].
+        labels: classes, int64 [N].
+        real: features of the training images, [M, D].
+        real_labels: int64 [M]; a class without real images is not tested.
+        percentile: 0 to 100; 0 drops nothing.
+    """
+    value = torch.zeros(len(generated), dtype=torch.float64)
+    threshold = torch.full_like(value, float("inf"))
+    for label in torch.unique(labels):
+        rows, own = labels == label, real[real_labels == label].double()
+        if len(own) == 0:
+            continue
+        value[rows] = _mean_of_nearest(generated[rows].double(), own)
+        if percentile > 0:
+            threshold[rows] = torch.quantile(value[rows], 1 - percentile / 100)
+    return CriterionResult("unlike real images", threshold, value, value > threshold)
+
+
+def real_threshold(real: Tensor, percentile: float) -> float:
+    """Return the given percentile of the distances of real images to their nearest other one."""
+    own = nearest_neighbours(real, real, leave_one_out=True).distance
+    return float(torch.quantile(own, percentile / 100))
+
+
+def _nearest_earlier(features: Tensor) -> Tensor:
+    """Return the distance of each row to the nearest row before it, [N]; infinity for the first."""
+    nearest = torch.full((len(features),), float("inf"), dtype=features.dtype)
+    for rows, columns, between in distance_blocks(features, features):
+        later = (
+            torch.arange(columns.start, columns.stop)
+            >= torch.arange(rows.start, rows.stop)[:, None]
+        )
+        near = between.masked_fill(later, float("inf")).amin(dim=1)
+        nearest[rows] = torch.minimum(nearest[rows], near)
+    return nearest
+
+
+def _mean_of_nearest(queries: Tensor, references: Tensor) -> Tensor:
+    count = min(QUALITY_NEIGHBOURS, len(references))
+    nearest = torch.full((len(queries), count), float("inf"), dtype=queries.dtype)
+    for rows, _, between in distance_blocks(queries, references):
+        candidates = torch.cat((nearest[rows], between), dim=1)
+        nearest[rows] = candidates.topk(count, dim=1, largest=False).values
+    return nearest.mean(dim=1)
