@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from classify.training.layout import CHECKPOINT
 from tgn.data.image_set import ImageSet
 from tgn.data.images import to_pm1
 from tgn.data.runs import Run, find_run
@@ -18,7 +19,6 @@ from tgn.runtime.devices import Device
 from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.settings import ComputeSettings
 
-CHECKPOINT = "classifier.safetensors"
 BATCH_SIZE = 256
 
 

@@ -41,6 +41,40 @@ def test_they_are_scored_and_filtered(in_tmp, tgn, extractor):
     assert "are used" in tgn("filter", "generated", "--off").stdout
 
 
+def test_the_result_goes_beside_the_folder_or_to_out(in_tmp, tgn, extractor):
+    beside = tgn("score", "generated", "--against", "real", *extractor)
+    assert "generated.scores.json" in beside.stdout.replace("\n", "")
+    assert (in_tmp / "generated.scores.json").is_file()
+    assert tgn("score", "generated", "--against", "real", "--out", "a.json", *extractor).code == 0
+    assert (in_tmp / "a.json").read_bytes() == (in_tmp / "generated.scores.json").read_bytes()
+
+
+def test_flat_folders_are_one_set(in_tmp, tgn, extractor):
+    for name in ("generated", "real"):
+        for number, file in enumerate(sorted((in_tmp / name).rglob("*.png"))):
+            file.rename(in_tmp / name / f"{number}.png")
+    scored = tgn("score", "generated", "--against", "real", *extractor)
+    assert "pooled" in scored.stdout
+    assert "pale" not in scored.stdout
+    off = ("--set", "copy_percentile=0", "--set", "quality_percentile=0")
+    filtered = tgn("filter", "generated", "--against", "real", *extractor, *off)
+    assert "not applied: classifier: a folder has no class folders" in filtered.stdout
+
+
+def test_an_extractor_must_be_named(in_tmp, tgn, extractor):
+    for verb in ("score", "filter"):
+        wrong = tgn(verb, "generated", "--against", "real")
+        assert wrong.code == 2
+        assert "two folders have no tail net; add --set extractor=" in wrong.stderr
+        assert len(wrong.stderr.strip().splitlines()) == 1
+    unmatched = tgn("score", "generated", "--against", "generated/pale", *extractor)
+    assert unmatched.code == 0
+    (in_tmp / "other" / "cat").mkdir(parents=True)
+    (in_tmp / "real" / "pale" / "0.png").rename(in_tmp / "other" / "cat" / "0.png")
+    unmatched = tgn("score", "generated", "--against", "other", *extractor)
+    assert (unmatched.code, "no class folder is in both" in unmatched.stderr) == (2, True)
+
+
 def test_both_must_be_given(in_tmp, tgn):
     for verb in ("score", "filter"):
         wrong = tgn(verb, "--against", "real")

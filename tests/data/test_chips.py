@@ -68,11 +68,11 @@ def test_bad_labels_are_listed_with_file_and_place(images, tmp_path):
     (labels / "z.txt").write_text("0 0 9 0 9 9 0 9 ship 0")
     found = read_annotations(labels, images)
     assert found.objects == []
-    told = "\n".join(found.problems)
+    problems = "\n".join(found.problems)
     for text in ("line 1: expected", "line 2: expected", "line 3: zero area", "line 4: outside"):
-        assert text in told
-    assert "cannot name a folder" in told
-    assert "no image 'z'" in told
+        assert text in problems
+    assert "cannot name a folder" in problems
+    assert "no image 'z'" in problems
 
 
 def test_labels_that_are_not_there_say_what_is_expected(images, tmp_path):
@@ -82,10 +82,10 @@ def test_labels_that_are_not_there_say_what_is_expected(images, tmp_path):
         read_annotations(tmp_path, tmp_path / "none")
 
 
-def test_chips_are_square_mirrored_at_borders_and_split_by_image(images, tmp_path):
+def test_chips_are_square_reflected_at_borders_and_split_by_image(images, tmp_path):
     boxes = [(1, [30, 20, 20, 20], 1), (1, [0, 0, 20, 10], 2), (2, [30, 20, 20, 20], 1)]
     found = read_annotations(coco(tmp_path, *boxes), images)
-    settings = ChipSettings(margin=0.0, holdout=0.5)
+    settings = ChipSettings(margin=0.0, test_fraction=0.5)
     counts = cut_chips(found, tmp_path / "out", settings, Silent())
     assert counts == {"ship": 2, "plane": 1}
     files = sorted(path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*.png"))
@@ -100,14 +100,14 @@ def test_chips_are_square_mirrored_at_borders_and_split_by_image(images, tmp_pat
     plane = np.asarray(Image.open(next((tmp_path / "out").rglob("plane/*.png"))))
     assert plane.shape == (20, 20, 3)
     with pytest.raises(UserError, match="margin differ"):
-        cut_chips(found, tmp_path / "out", ChipSettings(holdout=0.5), Silent())
+        cut_chips(found, tmp_path / "out", ChipSettings(test_fraction=0.5), Silent())
     with pytest.raises(UserError, match="not empty"):
         cut_chips(found, images, settings, Silent())
     with pytest.raises(UserError, match="at least 99"):
         cut_chips(found, tmp_path / "new", ChipSettings(min_side=99), Silent())
 
 
-def test_chips_broken_off_are_no_data_until_the_same_call_ends_them(images, tmp_path):
+def test_interrupted_chips_are_no_data_until_the_same_call_completes_them(images, tmp_path):
     boxes = [(1, [30, 20, 20, 20], 1), (2, [30, 20, 20, 20], 2)]
     found = read_annotations(coco(tmp_path, *boxes), images)
 
@@ -127,6 +127,20 @@ def test_chips_broken_off_are_no_data_until_the_same_call_ends_them(images, tmp_
         for root in (straight, broken)
     ]
     assert contents[0] == contents[1]
+
+
+def test_chips_of_an_older_version_are_continued(images, tmp_path):
+    found = read_annotations(coco(tmp_path, (1, [30, 20, 20, 20], 1)), images)
+    cut_chips(found, tmp_path / "out", ChipSettings(), Silent())
+    record = tmp_path / "out" / "chips.json"
+    content = json.loads(record.read_text())
+    settings = content["settings"]
+    settings["holdout"] = settings.pop("test_fraction")  # its former name
+    record.write_text(json.dumps(content))
+    cut_chips(found, tmp_path / "out", ChipSettings(), Silent())
+    assert "test_fraction" in json.loads(record.read_text())["settings"]
+    with pytest.raises(UserError, match="'holdout' is now called 'test_fraction'"):
+        ChipSettings.resolve(overrides=["holdout=0.5"])
 
 
 def test_a_box_far_larger_than_its_image_makes_a_chip_of_the_image(images, tmp_path):
@@ -149,7 +163,7 @@ def test_names_with_dots_find_their_own_images(images, tmp_path):
     assert not found.problems
 
 
-def test_encodings_turned_boxes_and_stray_files(images, tmp_path):
+def test_encodings_rotated_boxes_and_stray_files(images, tmp_path):
     dota, voc = tmp_path / "dota", tmp_path / "voc"
     for folder in (dota, voc):
         folder.mkdir()
@@ -160,8 +174,8 @@ def test_encodings_turned_boxes_and_stray_files(images, tmp_path):
     assert "b.txt: not UTF-8" in found.problems[0]
     turned = zip(("left_top", "right_top", "right_bottom", "left_bottom"),
                  ((30, 10), (50, 20), (45, 30), (25, 20)), strict=True)  # fmt: skip
-    told = "".join(f"<x_{at}>{x}</x_{at}><y_{at}>{y}</y_{at}>" for at, (x, y) in turned)
-    one = f"<object><name> ship </name><robndbox>{told}</robndbox></object>"
+    corners = "".join(f"<x_{at}>{x}</x_{at}><y_{at}>{y}</y_{at}>" for at, (x, y) in turned)
+    one = f"<object><name> ship </name><robndbox>{corners}</robndbox></object>"
     for name in ("a", "b"):
         text = f"<annotation><filename>{name}.png</filename>{one}</annotation>"
         (voc / f"{name}.xml").write_text(text)

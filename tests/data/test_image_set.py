@@ -61,7 +61,7 @@ def test_a_file_that_changed_under_a_run_is_noticed(fake_run):
     changed = split.image_set("train", fake_run.path, 16)
     with pytest.raises(DataError, match="not what it was"):
         changed.batch(torch.tensor([0]))
-    part = ImageSet(changed.files, changed.labels, 16, cache_bytes=0, checksums=changed.checks)
+    part = ImageSet(changed.files, changed.labels, 16, cache_bytes=0, checksums=changed.checksums)
     part.batch(torch.tensor([0, 4]))  # what is not looked at is not missed
     with pytest.raises(DataError, match=victim.name):
         part.subset(torch.tensor([2, 3])).batch(torch.tensor([1]))

@@ -188,5 +188,5 @@ def test_class_option_reads_folder_names_and_tail_places(fake_folder):
     assert [split.tail_class(name) for name in ("7", "c", "1", "0")] == [2, 3, 3, 4]
     with pytest.raises(UserError, match="head class; tail classes: 0 = 7, 1 = c"):
         split.tail_class("a")
-    with pytest.raises(UserError, match="no such tail class"):
+    with pytest.raises(UserError, match="no tail class"):
         split.tail_class("nine")

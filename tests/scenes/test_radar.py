@@ -31,7 +31,7 @@ def test_a_block_echoes_towards_the_radar_and_throws_a_shadow_away_from_it():
     canvas = Canvas(64, rng(0))
     canvas.pixels[:] = 0.4
     block, middle = box(0.2, 0.2), Pose(0.0, 0.0, 0.0, 1.0)
-    canvas.cast(block, middle, 0.3)
+    canvas.cast_shadow(block, middle, 0.3)
     seen = np.mean([render_radar(canvas, rng(seed))[:, :, 0] for seed in range(40)], axis=0)
     row = seen[32]
     ground = row[:8].mean()

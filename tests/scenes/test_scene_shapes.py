@@ -7,7 +7,7 @@ import pytest
 
 from tgn.scenes.canvas import Canvas, Pose
 from tgn.scenes.noise import smooth_noise
-from tgn.scenes.shapes import box, capsule, common, disc, ellipse, outline, symmetric, union
+from tgn.scenes.shapes import box, capsule, disc, ellipse, intersection, outline, symmetric, union
 
 WHITE = np.ones((3, 1, 1), np.float32)
 
@@ -28,7 +28,7 @@ def at(shape, u, v):
         (ellipse(2.0, 1.0), 0.0, 1.0, 0.0),
         (outline(disc(1.0), 0.25), 1.5, 0.0, 0.25),
         (union(disc(1.0), box(3.0, 0.5)), 2.0, 0.0, -0.5),
-        (common(disc(1.0), box(3.0, 0.5)), 0.0, 0.0, -0.5),
+        (intersection(disc(1.0), box(3.0, 0.5)), 0.0, 0.0, -0.5),
         (symmetric(((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0))), 0.0, -2.0, math.sqrt(0.5)),
     ],
 )
@@ -41,7 +41,7 @@ def test_painted_area_does_not_depend_on_the_angle(angle):
     canvas = Canvas(64, np.random.default_rng(0))
     canvas.fill(box(0.6, 0.3), Pose(0.05, -0.1, angle, 0.9), WHITE)
 
-    area = canvas.shrunk()[0].mean() * 4.0
+    area = canvas.downsampled()[0].mean() * 4.0
 
     assert area == pytest.approx(1.2 * 0.6 * 0.81, rel=0.01)
 
@@ -52,7 +52,7 @@ def test_shapes_off_the_chip_and_shadows():
     assert canvas.pixels.max() == 0.0
 
     canvas.pixels[:] = 1.0
-    canvas.cast(disc(0.3), Pose(0.0, 0.0, 0.0, 1.0), 0.2)
+    canvas.cast_shadow(disc(0.3), Pose(0.0, 0.0, 0.0, 1.0), 0.2)
     rows, columns = np.nonzero(canvas.pixels[0] < 1.0)
     middle = np.array([columns.mean(), rows.mean()]) * 2.0 / canvas.side - 1.0
     np.testing.assert_allclose(middle, 0.2 * np.array(canvas.sun), atol=0.03)

@@ -51,9 +51,6 @@ def distill(
         progress: gets the count of steps and warnings.
         resume: continue from the last checkpoint, if there is one.
 
-    Returns:
-        The accuracies before and after distillation.
-
     Raises:
         UserError: for settings or images that cannot work.
     """

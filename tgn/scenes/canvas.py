@@ -86,7 +86,7 @@ class Canvas:
         patch = self.pixels[:, rows, columns]
         patch += coverage * (source - patch)
 
-    def cast(self, shape: Shape, pose: Pose, height: float) -> None:
+    def cast_shadow(self, shape: Shape, pose: Pose, height: float) -> None:
         """Cast the shadow of a shape of this height (in its own units) on the ground."""
         rise = height * pose.scale
         self._raise(shape, pose, rise)
@@ -106,12 +106,12 @@ class Canvas:
             below = self.heights[rows, columns]
             np.maximum(below, coverage * np.float32(rise), out=below)
 
-    def sunward(self, pose: Pose, length: float) -> tuple[float, float]:
+    def towards_sun(self, pose: Pose, length: float) -> tuple[float, float]:
         """Return the step (u, v) of this length, in units of the shape, towards the sun."""
         angle = math.atan2(-self.sun[1], -self.sun[0]) - pose.angle_rad
         return length * math.cos(angle), length * math.sin(angle)
 
-    def shrunk(self) -> Paint:
+    def downsampled(self) -> Paint:
         """Return the chip, each pixel the mean of its samples; [3, size, size], about [0, 1]."""
         blocks = self.pixels.reshape(3, self.size, self.samples, self.size, self.samples)
         return blocks.mean(axis=(2, 4))

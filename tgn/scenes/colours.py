@@ -42,7 +42,7 @@ VEHICLES: tuple[Rgb, ...] = (
 )
 
 
-def solid(rng: Generator, *choices: Rgb, spread: float = 10.0) -> Paint:
+def random_colour(rng: Generator, *choices: Rgb, spread: float = 10.0) -> Paint:
     """Return one of the colours, changed a little at random.
 
     Args:

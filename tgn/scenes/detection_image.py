@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from tgn.scenes.camera import render_camera
 from tgn.scenes.canvas import Canvas, Pose
-from tgn.scenes.colours import ASPHALTS, CONCRETES, COURTS, solid
-from tgn.scenes.ground import lay_ground
+from tgn.scenes.colours import ASPHALTS, CONCRETES, COURTS, random_colour
+from tgn.scenes.ground import paint_ground
+from tgn.scenes.objects.aircraft_and_ships import paint_aircraft, paint_ship
 from tgn.scenes.objects.clutter import draw_building, draw_car, draw_tree
 from tgn.scenes.objects.courts import paint_basketball, paint_tennis
-from tgn.scenes.objects.craft import paint_aircraft, paint_ship
-from tgn.scenes.objects.vessels import TANKS, paint_pool, paint_tank, random_basin
+from tgn.scenes.objects.tanks_and_pools import TANKS, paint_pool, paint_tank, random_basin
 from tgn.scenes.shapes import Shape, box, disc
 
 LAND = ("grass", "concrete", "asphalt", "soil", "desert")
@@ -33,7 +33,7 @@ class LabelledObject(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Kind:
+class _ObjectClass:
     """How a class is painted.
 
     Args:
@@ -59,38 +59,38 @@ def _vehicle(canvas: Canvas, rng: Generator, pose: Pose) -> Shape:
 
 
 def _tank(canvas: Canvas, rng: Generator, pose: Pose) -> Shape:
-    canvas.cast(disc(1.0), pose, rng.uniform(0.3, 1.0))
-    paint_tank(canvas, rng, pose, solid(rng, *TANKS), rng.random() < 0.5)
+    canvas.cast_shadow(disc(1.0), pose, rng.uniform(0.3, 1.0))
+    paint_tank(canvas, rng, pose, random_colour(rng, *TANKS), rng.random() < 0.5)
     return disc(1.0)
 
 
 def _tennis(canvas: Canvas, rng: Generator, pose: Pose) -> Shape:
-    canvas.fill(box(16.5, 8.0), pose, solid(rng, *COURTS, *ASPHALTS[1:3]))
-    return paint_tennis(canvas, rng, pose, solid(rng, *COURTS))
+    canvas.fill(box(16.5, 8.0), pose, random_colour(rng, *COURTS, *ASPHALTS[1:3]))
+    return paint_tennis(canvas, rng, pose, random_colour(rng, *COURTS))
 
 
 def _basketball(canvas: Canvas, rng: Generator, pose: Pose) -> Shape:
-    canvas.fill(box(16.0, 9.0), pose, solid(rng, *COURTS, *ASPHALTS[1:3]))
-    return paint_basketball(canvas, rng, pose, solid(rng, *COURTS, (190, 150, 104)))
+    canvas.fill(box(16.0, 9.0), pose, random_colour(rng, *COURTS, *ASPHALTS[1:3]))
+    return paint_basketball(canvas, rng, pose, random_colour(rng, *COURTS, (190, 150, 104)))
 
 
 def _pool(canvas: Canvas, rng: Generator, pose: Pose) -> Shape:
-    canvas.fill(box(1.4, 0.95, corner=0.1), pose, solid(rng, *CONCRETES, (196, 170, 140)))
+    canvas.fill(box(1.4, 0.95, corner=0.1), pose, random_colour(rng, *CONCRETES, (196, 170, 140)))
     basin = random_basin(rng)
     paint_pool(canvas, rng, pose, basin)
     return basin
 
 
-_KINDS: dict[str, _Kind] = {
-    "vehicle": _Kind(_vehicle, 1.0, 0.6, (5.5, 9.0), max_in_row=6),
-    "ship": _Kind(paint_ship, 1.0, 0.32, (12.0, 36.0), max_in_row=3),
-    "storage_tank": _Kind(_tank, 1.0, 1.1, (6.0, 16.0), max_in_row=3, has_front=False),
-    "aircraft": _Kind(paint_aircraft, 1.0, 1.0, (14.0, 30.0)),
-    "tennis_court": _Kind(_tennis, 12.0, 8.0, (15.0, 26.0), max_in_row=3),
-    "swimming_pool": _Kind(_pool, 1.0, 1.0, (7.0, 14.0)),
-    "basketball_court": _Kind(_basketball, 14.0, 9.0, (15.0, 24.0), max_in_row=2),
+_CLASSES: dict[str, _ObjectClass] = {
+    "vehicle": _ObjectClass(_vehicle, 1.0, 0.6, (5.5, 9.0), max_in_row=6),
+    "ship": _ObjectClass(paint_ship, 1.0, 0.32, (12.0, 36.0), max_in_row=3),
+    "storage_tank": _ObjectClass(_tank, 1.0, 1.1, (6.0, 16.0), max_in_row=3, has_front=False),
+    "aircraft": _ObjectClass(paint_aircraft, 1.0, 1.0, (14.0, 30.0)),
+    "tennis_court": _ObjectClass(_tennis, 12.0, 8.0, (15.0, 26.0), max_in_row=3),
+    "swimming_pool": _ObjectClass(_pool, 1.0, 1.0, (7.0, 14.0)),
+    "basketball_court": _ObjectClass(_basketball, 14.0, 9.0, (15.0, 24.0), max_in_row=2),
 }
-DETECTION_CLASSES: tuple[str, ...] = tuple(_KINDS)
+DETECTION_CLASSES: tuple[str, ...] = tuple(_CLASSES)
 """The most frequent first."""
 
 
@@ -133,7 +133,7 @@ def draw_detection_image(
     canvas = Canvas(size, rng)
     total = sum(weights.values())
     is_water = rng.random() < weights["ship"] / total
-    lay_ground(canvas, rng, ("water",) if is_water else LAND)
+    paint_ground(canvas, rng, ("water",) if is_water else LAND)
     places = _Places(size)
     if not is_water:
         _draw_town(canvas, rng, places)
@@ -145,14 +145,14 @@ def draw_detection_image(
         labelled += _draw_row(canvas, rng, places, name)
         if len(labelled) >= objects:
             break
-    return render_camera(canvas.shrunk(), rng), labelled
+    return render_camera(canvas.downsampled(), rng), labelled
 
 
 def _draw_town(canvas: Canvas, rng: Generator, places: _Places) -> None:
     """Draw the background: roads, buildings and trees, none of them labelled."""
     for _ in range(int(rng.integers(0, 3))):
         road = Pose(rng.uniform(-1, 1), rng.uniform(-1, 1), rng.uniform(0, math.pi), 1.0)
-        canvas.fill(box(4.0, rng.uniform(0.04, 0.1)), road, solid(rng, *ASPHALTS))
+        canvas.fill(box(4.0, rng.uniform(0.04, 0.1)), road, random_colour(rng, *ASPHALTS))
     for draw, most, pixels in ((draw_building, 4, (12.0, 28.0)), (draw_tree, 12, (3.0, 7.0))):
         for _ in range(int(rng.integers(0, most + 1))):
             radius = rng.uniform(*pixels)
@@ -163,7 +163,7 @@ def _draw_town(canvas: Canvas, rng: Generator, places: _Places) -> None:
 
 def _draw_row(canvas: Canvas, rng: Generator, places: _Places, name: str) -> list[LabelledObject]:
     """Draw one object, or some of a class side by side."""
-    kind = _KINDS[name]
+    kind = _CLASSES[name]
     count = int(rng.integers(1, kind.max_in_row + 1)) if rng.random() < 0.5 else 1
     scale = rng.uniform(*kind.pixels) / kind.reach  # pixels for one unit of the shape
     pitch = 2 * kind.side * rng.uniform(1.05, 1.4)

@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 from tgn.runtime.errors import UserError
 from tgn.scenes.camera import render_camera
 from tgn.scenes.canvas import Canvas
+from tgn.scenes.objects.aircraft_and_ships import draw_aircraft, draw_ship
 from tgn.scenes.objects.courts import draw_basketball_court, draw_tennis_court
-from tgn.scenes.objects.craft import draw_aircraft, draw_ship
 from tgn.scenes.objects.fields import draw_baseball_diamond, draw_ground_track_field
 from tgn.scenes.objects.pavement import draw_roundabout, draw_runway
-from tgn.scenes.objects.vessels import draw_storage_tank, draw_swimming_pool
+from tgn.scenes.objects.tanks_and_pools import draw_storage_tank, draw_swimming_pool
 from tgn.scenes.objects.waterside import draw_bridge, draw_harbour
 from tgn.scenes.radar import render_radar
-from tgn.scenes.settings import SMALLEST_SIZE
+from tgn.scenes.settings import MIN_SIZE
 
-_DRAWERS: dict[str, Callable[[Canvas, Generator], None]] = {
+_DRAW_FUNCTIONS: dict[str, Callable[[Canvas, Generator], None]] = {
     "aircraft": draw_aircraft,
     "ship": draw_ship,
     "storage_tank": draw_storage_tank,
@@ -33,7 +33,7 @@ _DRAWERS: dict[str, Callable[[Canvas, Generator], None]] = {
     "ground_track_field": draw_ground_track_field,
 }
 
-CLASS_NAMES: tuple[str, ...] = tuple(_DRAWERS)
+CLASS_NAMES: tuple[str, ...] = tuple(_DRAW_FUNCTIONS)
 """Folder names in the order of the long tail: the first has the most training images."""
 
 
@@ -42,7 +42,7 @@ def draw_chip(class_name: str, rng: Generator, size: int) -> NDArray[np.uint8]:
 
     Arguments and errors are those of `paint_scene`.
     """
-    return render_camera(paint_scene(class_name, rng, size).shrunk(), rng)
+    return render_camera(paint_scene(class_name, rng, size).downsampled(), rng)
 
 
 def draw_pair(
@@ -54,7 +54,7 @@ def draw_pair(
     """
     canvas = paint_scene(class_name, rng, size)
     seen = render_radar(canvas, radar_rng)
-    return render_camera(canvas.shrunk(), rng), seen
+    return render_camera(canvas.downsampled(), rng), seen
 
 
 def paint_scene(class_name: str, rng: Generator, size: int) -> Canvas:
@@ -68,10 +68,10 @@ def paint_scene(class_name: str, rng: Generator, size: int) -> Canvas:
     Raises:
         UserError: if the class is unknown or the size too small.
     """
-    if class_name not in _DRAWERS:
+    if class_name not in _DRAW_FUNCTIONS:
         raise UserError(f"unknown scene class {class_name!r}: take one of {', '.join(CLASS_NAMES)}")
-    if size < SMALLEST_SIZE:
-        raise UserError(f"scene size {size} is too small: take {SMALLEST_SIZE} pixels or more")
+    if size < MIN_SIZE:
+        raise UserError(f"scene size {size} is too small: take {MIN_SIZE} pixels or more")
     canvas = Canvas(size, rng)
-    _DRAWERS[class_name](canvas, rng)
+    _DRAW_FUNCTIONS[class_name](canvas, rng)
     return canvas

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 
 from tgn.scenes.canvas import Canvas, Paint
-from tgn.scenes.colours import Rgb, solid
+from tgn.scenes.colours import Rgb, random_colour
 from tgn.scenes.noise import smooth_noise
 
 
@@ -83,7 +83,7 @@ def texture(rng: Generator, side: int, kind: str) -> Paint:
     """
     variants = GROUNDS[kind]
     ground = variants[int(rng.integers(len(variants)))]
-    first, second, third = (solid(rng, rgb, spread=9.0) for rgb in ground.palette)
+    first, second, third = (random_colour(rng, rgb, spread=9.0) for rgb in ground.palette)
     patches = smooth_noise(rng, side, int(rng.integers(2, 6)))
     spots = smooth_noise(rng, side, int(rng.integers(6, 13)))
     clumps = smooth_noise(rng, side, int(rng.integers(12, 22)))
@@ -95,7 +95,7 @@ def texture(rng: Generator, side: int, kind: str) -> Paint:
     return mixed * light
 
 
-def lay_ground(canvas: Canvas, rng: Generator, kinds: tuple[str, ...]) -> None:
+def paint_ground(canvas: Canvas, rng: Generator, kinds: tuple[str, ...]) -> None:
     """Cover the canvas with one of the kinds, often with a patch of a second one."""
     kind = kinds[int(rng.integers(len(kinds)))]
     canvas.pixels[:] = texture(rng, canvas.side, kind)
@@ -108,7 +108,7 @@ def lay_ground(canvas: Canvas, rng: Generator, kinds: tuple[str, ...]) -> None:
     canvas.pixels += mask * (other - canvas.pixels)
 
 
-def lay_slabs(canvas: Canvas, rng: Generator, angle_rad: float) -> None:
+def paint_slabs(canvas: Canvas, rng: Generator, angle_rad: float) -> None:
     """Draw the joints of concrete slabs into the whole canvas."""
     axis = np.linspace(-1.0, 1.0, canvas.side, dtype=np.float32)
     period, half_width = rng.uniform(0.18, 0.45), 0.4 / canvas.size

@@ -32,7 +32,7 @@ def render_radar(canvas: Canvas, rng: Generator) -> NDArray[np.uint8]:
     """
     rise = canvas.heights * np.float32(canvas.side / 2)  # in columns
     echo = _scattering(canvas.pixels) * _lit(rise) + WALL * _walls(rise)
-    power = _laid_over(echo, rise)
+    power = _add_layover(echo, rise)
     size, samples = canvas.size, canvas.samples
     power = power.reshape(size, samples, size, samples).mean(axis=(1, 3))
     looks = rng.uniform(1.5, 5.0)
@@ -66,7 +66,7 @@ def _walls(rise: Field) -> Field:
     return np.clip(step, 0.0, None)
 
 
-def _laid_over(echo: Field, rise: Field) -> Field:
+def _add_layover(echo: Field, rise: Field) -> Field:
     """Apply layover: echoes of high things arrive early and shift towards the radar."""
     side = echo.shape[1]
     column = np.arange(side)[None, :] - np.round(LAYOVER * rise).astype(np.int64)

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from tgn.runtime.config import Settings
 
-SMALLEST_SIZE = 32
+MIN_SIZE = 32
 """Side in pixels below which lines of a court, or boats, cannot be recognised."""
 
 Modality = Literal["eo", "sar", "eo,sar"]
@@ -15,7 +15,7 @@ Modality = Literal["eo", "sar", "eo,sar"]
 class ScenesSettings(Settings):
     """Settings of ``tgn scenes``."""
 
-    size: int = Field(default=32, ge=SMALLEST_SIZE, le=1024, description="side of a chip in pixels")
+    size: int = Field(default=32, ge=MIN_SIZE, le=1024, description="side of a chip in pixels")
     seed: int = Field(default=0, ge=0, description="random seed; chips of two seeds differ")
     largest: int = Field(default=200, ge=1, description="training images of the largest class")
     imbalance: float = Field(default=20.0, ge=1.0, description="largest / smallest training count")

@@ -123,7 +123,7 @@ def union(*shapes: Shape) -> Shape:
     return Shape(distance, max(shape.radius for shape in shapes))
 
 
-def common(first: Shape, second: Shape) -> Shape:
+def intersection(first: Shape, second: Shape) -> Shape:
     """Return the intersection of two shapes."""
 
     def distance(us: Field, vs: Field) -> Field:
@@ -141,7 +141,7 @@ def outline(shape: Shape, half_width: float) -> Shape:
     return Shape(distance, shape.radius + 1.5 * half_width)
 
 
-def grown(shape: Shape, by: float) -> Shape:
+def dilated(shape: Shape, by: float) -> Shape:
     """Return the shape with its rim moved outwards (inwards where `by` is negative)."""
 
     def distance(us: Field, vs: Field) -> Field:

@@ -27,7 +27,7 @@ class SceneCounts:
 
     @property
     def total(self) -> int:
-        """Images of both parts together."""
+        """Return images of both parts together."""
         return sum(self.train.values()) + sum(self.test.values())
 
 

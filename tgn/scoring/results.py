@@ -76,7 +76,7 @@ class AccuracyScore(_Record):
 
 
 class NearestPair(_Record):
-    """A generated image and its nearest real one; files relative to the run or result file."""
+    """A generated image and its nearest real one; files relative to the root of the scores."""
 
     generated: str
     real: str
@@ -117,7 +117,7 @@ class SetScores(_Record):
 class Scores(_Record):
     """One scoring of one generated folder."""
 
-    generated: str  # folder, relative to the run or result file
+    generated: str  # folder, relative to the root: the run, or the folder above this one
     reference: str  # which real images: "train" of the run, or a folder
     implementation: str
     extractor: Provenance

@@ -14,6 +14,7 @@ from tgn.generation.cdtg.checkpoint import (
     save_conditional_generator,
 )
 from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
+from tgn.generation.cdtg.generator import StyleGenerator
 from tgn.generation.cdtg.published_weights import generator_from_published, published_architecture
 from tgn.models.feature_bank import read_bank
 from tgn.runtime.checkpoints import load_weights
@@ -62,11 +63,7 @@ def import_generator(run: Run, file: Path) -> ImportedGenerator:
     torch.manual_seed(0)
     network = ConditionalGenerator(numbers, split.num_classes, bank.features.shape[2])
     network.fit(bank.features[:, VIEW].float(), bank.labels)
-    weights = generator.state_dict()
-    embedding = weights["label_embedding.weight"]
-    placed = embedding.new_zeros(split.num_classes, embedding.shape[1])
-    placed[list(classes)] = embedding
-    network.generator.load_state_dict({**weights, "label_embedding.weight": placed})
+    _place_weights(network.generator, generator, classes)
     save_conditional_generator(
         path,
         network,
@@ -76,6 +73,17 @@ def import_generator(run: Run, file: Path) -> ImportedGenerator:
         imported_sha256=sha256_of(file),
     )
     return ImportedGenerator(path, numbers.size, classes)
+
+
+def _place_weights(
+    generator: StyleGenerator, published: StyleGenerator, classes: tuple[int, ...]
+) -> None:
+    """Load the published weights, each class embedding at its class index in the run."""
+    weights = published.state_dict()
+    embedding = weights["label_embedding.weight"]
+    placed = embedding.new_zeros(generator.num_classes, embedding.shape[1])
+    placed[list(classes)] = embedding
+    generator.load_state_dict({**weights, "label_embedding.weight": placed})
 
 
 def _averaged_weights(file: Path) -> dict[str, Tensor]:
