@@ -68,7 +68,7 @@ def feature_rates(count: int) -> tuple[float, float]:
         warnings.simplefilter("ignore")  # the network is traced
         file = Path(name) / "inception.pth"
         theirs = random_inception(file).to(device.torch_device)
-        ours = load_extractor(f"inception:{file}", file)
+        ours = load_extractor(f"inception:{file}")
         ours.features(images.subset(torch.arange(8)), device, Silent())
 
         def their_features() -> None:

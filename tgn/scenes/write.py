@@ -97,13 +97,13 @@ def _write_scene(
 ) -> None:
     rng = chip_generator(settings, part, class_name, index)
     if set(files) == {"eo"}:
-        views = {"eo": draw_chip(class_name, rng, settings.size)}
+        chips = {"eo": draw_chip(class_name, rng, settings.size)}
     else:
         radar_rng = chip_generator(settings, f"{part} radar", class_name, index)
         eo, sar = draw_pair(class_name, rng, radar_rng, settings.size)
-        views = {"eo": eo, "sar": sar}
+        chips = {"eo": eo, "sar": sar}
     for sensor, file in files.items():
-        chip_u8 = torch.from_numpy(views[sensor]).permute(2, 0, 1)
+        chip_u8 = torch.from_numpy(chips[sensor]).permute(2, 0, 1)
         write_bytes(file, encode_image(chip_u8, "png"))
 
 
