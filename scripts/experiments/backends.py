@@ -3,8 +3,8 @@
 
     scripts/experiments/backends.py demo --minutes 15
 
-The run must be split and distilled. A judge that shares no image with it, if one is given, says
-what share of the drawings it takes for their class; recipes with and without the drawings are
+The run must be split and distilled. A classifier that shares no image with it, if one is given,
+says what share of the drawings it takes for their class; recipes with and without the drawings are
 compared over three seeds. FID, KID, variety and copies are those of tgn score.
 """
 
@@ -64,8 +64,8 @@ def one(backend: str, asked: argparse.Namespace) -> tuple[dict[str, str], str]:
     run("tgn", "generate", "--class", "all", *here, "--backend", backend, *noise)
     seconds = time.monotonic() - started
     images = sum(1 for _ in (root / "generated" / "manifest.jsonl").open())
-    judge = [f"classifier={asked.judge}"] if asked.judge else []
-    run("tgn", "score", *here, *set_words(*judge))
+    classifier = [f"classifier={asked.classifier}"] if asked.classifier else []
+    run("tgn", "score", *here, *set_words(*classifier))
     row = {"steps": str(steps), **figures(root / "scores", seconds, images)}
     words = ["--recipes", RECIPES, "--seeds", str(asked.seeds)]
     words += set_words(f"steps={asked.classifier_steps}", *asked.classifier_set)
@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=15, help="of training each")
     parser.add_argument("--noise", type=float, default=0.4)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--judge", help="checkpoint of a classifier that knows no image of the run")
+    parser.add_argument("--classifier", help="checkpoint that knows no image of the run")
     parser.add_argument("--classifier-steps", type=int, default=330)
     parser.add_argument("--only", choices=BACKENDS)
     for name in ("cdtg", "diffusion", "classifier"):
