@@ -17,9 +17,9 @@ from tgn.data.images import to_pm1
 from tgn.metrics.classification import balanced_accuracy_error, confusion_matrix, group_accuracy
 from tgn.models.backbones import TappedNet
 from tgn.models.inference import predictions
+from tgn.models.moving_average import averaged
 from tgn.runtime.devices import Device
 from tgn.runtime.lr_schedule import warmup_cosine
-from tgn.runtime.moving_average import averaged
 from tgn.runtime.seeds import generator
 
 MOMENTUM = 0.9

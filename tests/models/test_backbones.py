@@ -11,10 +11,10 @@ from tgn.metrics.classification import balanced_accuracy_error, macro_f1, recall
 from tgn.models.backbones import build_backbone, load_classifier, save_classifier
 from tgn.models.feature_bank import FeatureBank, read_bank, write_bank
 from tgn.models.feature_losses import feature_mse
+from tgn.models.moving_average import averaged
 from tgn.models.settings import BackboneSettings
 from tgn.runtime.checkpoints import load_weights, save_weights
 from tgn.runtime.errors import NotFoundError, UserError
-from tgn.runtime.moving_average import averaged
 from tgn.runtime.seeds import generator, seed_of
 
 FOLDERS = ("a", "b", "c")

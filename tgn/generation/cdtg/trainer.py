@@ -19,9 +19,9 @@ from tgn.generation.cdtg.discriminator import Discriminator
 from tgn.generation.cdtg.settings import CdtgTrainSettings
 from tgn.models.clip import ClipGuide
 from tgn.models.feature_losses import perceptual_distance
+from tgn.models.moving_average import averaged
 from tgn.models.tail_features import FrozenTailNet, TailNetOutput
 from tgn.runtime.devices import Device
-from tgn.runtime.moving_average import averaged
 from tgn.runtime.seeds import generator
 
 ADAM_BETAS = (0.0, 0.99)

@@ -16,10 +16,10 @@ from tgn.generation.diffusion.schedule import NUM_TIMESTEPS, ddim, min_snr_weigh
 from tgn.generation.diffusion.settings import DiffusionSampleSettings, DiffusionTrainSettings
 from tgn.generation.feature_noise import VARIATIONS
 from tgn.models.feature_losses import perceptual_distance
+from tgn.models.moving_average import averaged
 from tgn.models.tail_features import FrozenTailNet, TailNetOutput
 from tgn.runtime.devices import Device
 from tgn.runtime.lr_schedule import warmup_cosine
-from tgn.runtime.moving_average import averaged
 from tgn.runtime.seeds import generator
 
 TRANSFER_STRIDE = 8  # every eighth image is denoised for another class, too
