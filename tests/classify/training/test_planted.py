@@ -45,6 +45,7 @@ METHODS = {
     "lsh": lambda inputs: LshMimicking(inputs, LshSettings(num_hashes=256, weight=20)),
     "cross-modality": lambda inputs: CrossModality(inputs, 0.9, CrossModalitySettings()),
 }
+SLOW = ("feature-mse", "kmdn", "cross-modality")  # each is also tested in test_methods.py
 
 
 def shapes(per_class: int, seed: int, noise: float) -> tuple[Tensor, Tensor]:
@@ -100,7 +101,10 @@ def without(planted):
     return [accuracy(train(plain, noisy, None, {}, seed, STEPS), test) for seed in SEEDS]
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in METHODS],
+)
 def test_a_teacher_that_knows_more_helps(planted, without, name):
     teacher, noisy, clear, test = planted
     grouped = name in ("kmdn", "t2fts")

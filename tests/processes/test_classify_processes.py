@@ -1,0 +1,74 @@
+"""Two processes train classifiers and detectors as one does, and end together."""
+
+import pytest
+from process_support import COMMON, assert_same_curve, is_free, run_on, start_on, wait_for
+
+from tgn.runtime.checkpoints import load_state
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["--set", "mixing=mixup", "--set", "loss=balanced-softmax"],
+        pytest.param(["--set", "method=t2fts", "--set", "steps=3"], marks=pytest.mark.slow),
+    ],
+)
+def test_a_classifier_learns_alike(fake_run, changes):
+    base = ["--set", "steps=5", "--set", "size=16", "--set", "batch_size=16", *changes]
+    for processes in (1, 2):
+        words = ["train", "--name", f"on{processes}", *COMMON, *base]
+        run_on(processes, "classify", *words)
+    folder = fake_run.path / "classify"
+    assert_same_curve(folder / "on1" / "metrics.jsonl", folder / "on2" / "metrics.jsonl")
+
+
+def test_a_taught_detector_on_two_processes_is_that_on_one(in_tmp):
+    drawn = ["--set", "train=4", "--set", "test=1", "--set", "size=128"]
+    run_on(1, "tgn", "scenes", "drawn", "--boxes", "rotated", *drawn)
+    part = [f"drawn/train/{x}" for x in ("labelTxt", "images")]
+    data = [*part, "--test", *part]
+    small = [
+        "--set",
+        "detector=gfl",
+        "--set",
+        "fpn_channels=32",
+        "--set",
+        "size=128",
+        "--set",
+        "steps=3",
+    ]
+    run_on(1, "classify", "detect", "train", *data, *COMMON, *small, "--name", "teacher")
+    for processes in (1, 2):
+        taught = ["--distill", "ld+kd", "--teacher", "teacher", "--name", f"on{processes}"]
+        run_on(processes, "classify", "detect", "train", *data, *COMMON, *small, *taught)
+    folder = in_tmp / "runs" / "detect"
+    assert_same_curve(folder / "on1" / "metrics.jsonl", folder / "on2" / "metrics.jsonl", 5e-3)
+
+
+def test_a_batch_that_cannot_be_dealt_out_is_an_error(fake_run):
+    with pytest.raises(AssertionError, match="cannot be dealt out to 2 processes"):
+        run_on(2, "classify", "train", *COMMON, "--set", "batch_size=15", "--set", "size=16")
+
+
+def test_a_killed_process_ends_the_job_and_leaves_a_whole_checkpoint(fake_run):
+    words = ["--set", "steps=4000", "--set", "size=16", "--set", "batch_size=16", "--name", "x"]
+    running = start_on(2, "classify", "train", *COMMON, *words, "--set", "save_every=5")
+    state = fake_run.path / "classify" / "x" / "state.pt"
+    wait_for(state.is_file)
+    running[1].kill()
+    running[1].communicate()
+    _, said = running[0].communicate(timeout=120)
+    assert running[0].returncode == 2, said
+    assert "another of the 2 processes is gone" in said
+    assert load_state(state)["step"] >= 5
+
+
+def test_trainings_side_by_side_end_with_their_command(fake_run):
+    words = ["--recipes", "ce,balanced", "--seeds", "1", "--jobs", "2", "--device", "cpu"]
+    long = ["--set", "steps=100000", "--set", "save_every=2", "--set", "size=16"]
+    (command,) = start_on(1, "classify", "compare", *words, *long)
+    folder = fake_run.path / "classify" / "compare"
+    wait_for(lambda: len(list(folder.glob("*/state.pt"))) == 2)
+    command.kill()
+    command.communicate()
+    wait_for(lambda: all(is_free(place) for place in folder.iterdir()))

@@ -1,0 +1,81 @@
+"""Two processes train generators, generate and score as one does: the same global batch."""
+
+import json
+import shutil
+
+from process_support import COMMON, assert_same_curve, run_on
+
+from tgn.runtime.files import read_json, sha256_of
+
+
+def test_the_pipeline_on_two_processes_is_that_on_one(fake_run, tmp_path):
+    small = ["--set", "steps=4", "--set", "batch_size=16"]
+    for processes, root in ((2, "two"), (1, "runs")):
+        runs = tmp_path / root
+        if root == "two":
+            run_on(
+                1,
+                "tgn",
+                "split",
+                str(tmp_path / "data"),
+                "--run",
+                "fake",
+                "--set",
+                "val_fraction=0",
+                TGN_RUNS=str(runs),
+            )
+        where = {"TGN_RUNS": str(runs)}
+        run_on(processes, "tgn", "distill", *COMMON, *small, "--set", "bank_views=2", **where)
+        run_on(processes, "tgn", "train", *COMMON, *small, "--set", "clip_steps=2", **where)
+    for processes, root in ((1, "two"), (2, "runs")):  # on with the other number of processes
+        longer = [*small, "--set", "clip_steps=2", "--set", "steps=6"]
+        run_on(processes, "tgn", "train", *COMMON, *longer, TGN_RUNS=str(tmp_path / root))
+    one, two = tmp_path / "runs" / "fake", tmp_path / "two" / "fake"
+    assert_same_curve(one / "kmdn" / "metrics.jsonl", two / "kmdn" / "metrics.jsonl")
+    # Adam without momentum makes steps of rounding errors, so the curves part a little sooner.
+    assert_same_curve(one / "cdtg" / "metrics.jsonl", two / "cdtg" / "metrics.jsonl", 2e-2)
+    for processes in (1, 2):
+        words = ["--class", "all", "--n", "70", "--out", str(tmp_path / f"made{processes}")]
+        run_on(processes, "tgn", "generate", *COMMON[:4], *words)
+        shards = ["--out", str(tmp_path / f"shards{processes}"), "--set", "format=webdataset"]
+        run_on(processes, "tgn", "generate", *COMMON[:4], *words[:4], *shards)
+    rows = [(tmp_path / f"made{n}" / "manifest.jsonl").read_text() for n in (1, 2)]
+    assert rows[0] == rows[1]
+    assert len(rows[0].splitlines()) == 3 * 70
+    for line in rows[1].splitlines()[::20]:
+        row = json.loads(line)
+        assert sha256_of(tmp_path / "made2" / row["file"]) == row["sha256"]
+    tars = sorted((tmp_path / "shards1").glob("*.tar"))
+    assert [sha256_of(tmp_path / "shards2" / tar.name) for tar in tars] == list(
+        map(sha256_of, tars)
+    )
+    found = []
+    for processes in (1, 2):
+        shutil.rmtree(one / "scores", ignore_errors=True)  # and the features in it
+        run_on(processes, "tgn", "score", str(tmp_path / "made1"), "--device", "cpu")
+        (file,) = (one / "scores").glob("made1*tail.json")
+        found.append(read_json(file))
+        file.unlink()
+    assert found[0] == found[1]
+
+
+def test_diffusion_on_two_processes_is_that_on_one(fake_run, tmp_path):
+    small = ["--set", "steps=4", "--set", "batch_size=16"]
+    run_on(1, "tgn", "distill", *COMMON, *small, "--set", "bank_views=2")
+    trained, curves = fake_run.path / "diffusion" / "metrics.jsonl", {}
+    for processes in (2, 1):
+        words = ["--backend", "diffusion", "--no-resume", "--set", "width=16"]
+        run_on(processes, "tgn", "train", *COMMON, *small, *words)
+        curves[processes] = tmp_path / f"on{processes}.jsonl"
+        shutil.copy(trained, curves[processes])
+    assert_same_curve(curves[1], curves[2])
+    quick = ["--device", "cpu", "--set", "block=4", "--set", "sampling_steps=2", "--n", "6"]
+    for processes in (1, 2):
+        out = ["--class", "all", "--out", str(tmp_path / f"drawn{processes}")]
+        run_on(processes, "tgn", "generate", *quick, *out)
+    one, two = (
+        {path.relative_to(root): path.read_bytes() for path in root.rglob("*.png")}
+        for root in (tmp_path / "drawn1", tmp_path / "drawn2")
+    )
+    assert len(one) == 6 * len(fake_run.split().tail_classes)
+    assert one == two
