@@ -12,7 +12,7 @@ from tgn.models.extractors import load_extractor
 from tgn.models.feature_bank import tail_net_file
 from tgn.runtime.devices import Device
 from tgn.runtime.progress import Silent
-from tgn.scoring.feature_cache import FeatureCache
+from tgn.models.feature_cache import FeatureCache
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from tgn.scoring.class_predictors import (
     newest_classifier,
 )
 from tgn.scoring.compared_sets import ComparedSets, load_folder_sets, load_sets
-from tgn.scoring.feature_cache import FeatureCache
+from tgn.models.feature_cache import FeatureCache
 from tgn.scoring.filter_criteria import (
     CriterionResult,
     copies,

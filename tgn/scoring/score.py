@@ -16,7 +16,7 @@ from tgn.runtime.progress import Progress, Silent
 from tgn.runtime.settings import ComputeSettings
 from tgn.scoring.classification_accuracy import with_accuracy
 from tgn.scoring.compared_sets import ComparedSets, FeatureTables, load_folder_sets, load_sets
-from tgn.scoring.feature_cache import FeatureCache
+from tgn.models.feature_cache import FeatureCache
 from tgn.scoring.networks import (
     ScoringNetworks,
     load_folder_extractor,
