@@ -1,4 +1,4 @@
-"""Verbs that train classifiers: train, compare, multilabel."""
+"""Verbs that train classifiers: train, probe, compare, multilabel."""
 
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -16,6 +16,8 @@ from classify.cli.classifiers import (
     show_result,
     teacher_file,
 )
+from classify.comparison.settings import CompareSettings
+from classify.probe.settings import HeadName, ProbeSettings, probe_name
 from classify.training.layout import METRICS
 from classify.training.recipes import BASES, check_recipes, with_ratios
 from classify.training.settings import MethodName, TrainSettings, recipe_name
@@ -80,7 +82,36 @@ def _show_phase(phase: str, result: dict[str, Any]) -> None:
     out.print(f"{phase}: balanced accuracy on {what}: {percent(value)}", markup=False)
 
 
-@settings_command(app, "compare", TrainSettings)
+@settings_command(app, "probe", ProbeSettings)
+def probe_verb(
+    common: CommonOptions,
+    augmented: AugmentedOption = None,
+    name: NameOption = None,
+    head: Annotated[
+        str | None, typer.Option(help=f"Any of: {', '.join(get_args(HeadName))}.")
+    ] = None,
+    run: RunOption = None,
+) -> None:
+    """Fit a linear classifier to the features of frozen, pretrained networks: minutes, no GPU."""
+    from classify.probe.train import ProbeJob, train_probe
+
+    settings = common.settings(ProbeSettings, head=head)
+    found = find_run(run)
+    folder = augmented_folder(found, augmented)
+    directory = found.classifiers / (name or probe_name(settings, folder is not None))
+    if common.dry_run:
+        show_plan(settings, f"fit {directory.name!r} to features of {settings.networks}")
+    result = train_probe(found, ProbeJob(directory, folder), settings, TerminalProgress())
+    show_result(result)
+    left_out = result["left_out"]
+    out.print(
+        f"training images, each by a fit without it: balanced {percent(left_out['balanced'])}, "
+        f"tail {percent(left_out['tail'])}; {result['seconds']:.0f} s; files: {directory}",
+        markup=False,
+    )
+
+
+@settings_command(app, "compare", CompareSettings)
 def compare_verb(
     common: CommonOptions,
     recipes: Annotated[
@@ -105,7 +136,7 @@ def compare_verb(
     """Train recipes with several seeds and show mean and 95% interval of each."""
     from classify.comparison.compare import ComparisonPlan, compare, default_jobs
 
-    settings = common.settings(TrainSettings)
+    settings = common.settings(CompareSettings)
     found = find_run(run)
     names = check_recipes([recipe.strip() for recipe in recipes.split(",") if recipe.strip()])
     names = tuple(with_ratios(names, _numbers(ratio)))
@@ -113,9 +144,9 @@ def compare_verb(
     if common.dry_run:
         show_plan(settings, f"train {len(names)} recipes x {seeds} seeds: {', '.join(names)}")
     plan = ComparisonPlan(
-        names, seeds, folder, teacher_file(found, teacher), jobs or default_jobs()
+        names, seeds, folder, teacher_file(found, teacher), jobs or default_jobs(), settings.probe
     )
-    _show_comparison(compare(found, plan, settings, TerminalProgress()))
+    _show_comparison(compare(found, plan, settings.training, TerminalProgress()))
     out.print(
         f"percent of real test images, mean over {seeds} seeds ± half of the 95% interval; "
         f"all values: {found.comparison_file}, also .csv, .md and .png",

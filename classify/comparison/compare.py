@@ -1,6 +1,6 @@
 """Comparison of recipes over several seeds: one table with confidence intervals."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,9 @@ import torch
 
 from classify.comparison.formatting import as_csv, as_markdown, draw_comparison, interval
 from classify.comparison.sweep import PlannedTraining, run_sweep
+from classify.probe.settings import ProbeSettings
 from classify.training.job import TrainingJob
-from classify.training.recipes import GENERATED, recipe
+from classify.training.recipes import GENERATED, Recipe, recipe
 from classify.training.settings import TrainSettings
 from tgn.data.manifest import fingerprint
 from tgn.data.runs import Run
@@ -29,6 +30,7 @@ class ComparisonPlan:
     augmented: Path  # folder of generated images, for recipes that use them
     teacher: Path | None = None  # of the recipes that need one
     jobs: int = 1  # trainings at a time
+    probe: ProbeSettings = field(default_factory=ProbeSettings)  # of the recipes that are probes
 
 
 def default_jobs() -> int:
@@ -81,6 +83,8 @@ def _planned(
     changes = recipe(name)
     settings = settings.with_changes(changes.settings)
     directory = run.comparison / f"{name}-seed{settings.seed}"
+    if changes.probe is not None:
+        return _planned_probe(plan, directory, changes, generated, settings)
     made_with = {"settings": settings.model_dump(mode="json"), "generated": ""}
     if changes.generated:
         made_with["generated"] = generated
@@ -93,6 +97,24 @@ def _planned(
         teacher=plan.teacher,
     )
     return PlannedTraining(job, settings, made_with)
+
+
+def _planned_probe(
+    plan: ComparisonPlan, directory: Path, changes: Recipe, generated: str, settings: TrainSettings
+) -> PlannedTraining:
+    """Plan a probe, which depends on the probe's settings alone and on no others."""
+    shared = {"seed": settings.seed, "device": settings.device, "precision": settings.precision}
+    probe = ProbeSettings.model_validate(
+        {**plan.probe.model_dump(), **(changes.probe or {}), **shared}
+    )
+    made_with = {
+        "settings": {},
+        "probe": probe.model_dump(mode="json"),
+        "generated": generated if changes.generated else "",
+        "generated_ratio": settings.generated_ratio if changes.generated else None,
+    }
+    job = TrainingJob(directory, plan.augmented if changes.generated else None)
+    return PlannedTraining(job, settings, made_with, probe)
 
 
 def _summaries(rows: list[dict[str, Any]]) -> dict[str, Any]:

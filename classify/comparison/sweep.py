@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from classify.probe.settings import ProbeSettings
+from classify.probe.train import ProbeJob, train_probe
 from classify.training.job import TrainingJob
 from classify.training.layout import METRICS
 from classify.training.settings import TrainSettings
@@ -24,11 +26,12 @@ RECORD = "made_with.json"
 
 @dataclass(frozen=True)
 class PlannedTraining:
-    """A training and its record: equal records mean equal results."""
+    """A training, or a probe, and its record: equal records mean equal results."""
 
     job: TrainingJob
     settings: TrainSettings
     made_with: dict[str, Any]  # as JSON; "settings" and digests of all other inputs
+    probe: ProbeSettings | None = None  # if given, a probe is fitted in place of a training
 
 
 def run_sweep(
@@ -70,6 +73,10 @@ def train_once(run: Run, training: PlannedTraining, progress: Progress) -> dict[
         return read_json(metrics)
     metrics.unlink(missing_ok=True)
     write_json(record, training.made_with)
+    if training.probe is not None:
+        ratio = training.settings.generated_ratio
+        probe_job = ProbeJob(directory, training.job.augmented, ratio)
+        return train_probe(run, probe_job, training.probe, progress)
     job = replace(training.job, resume=same)
     return train_classifier(run, job, training.settings, progress)
 

@@ -1,5 +1,6 @@
 """Evaluation of a classifier on held-out real images."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,14 @@ def evaluate(net: TappedNet, images: ImageSet, split: Split, device: Device) -> 
     under other class priors; calibration. Groups are class means; a class without test images has
     accuracy None.
     """
+    return evaluate_logits(predictions(net, images, device), split)
+
+
+def evaluate_logits(batches: Iterable[tuple[Tensor, Tensor]], split: Split) -> dict[str, Any]:
+    """Return the metrics of :func:`evaluate` from logits [B, C] with labels [B]."""
     classes, reliability = split.num_classes, Reliability()
     confusion = torch.zeros(classes, classes, dtype=torch.int64)
-    for logits, labels in predictions(net, images, device):
+    for logits, labels in batches:
         confusion += confusion_of(logits, labels)
         reliability.add(logits, labels)
     return {**accuracy_report(confusion, split), **reliability.summary()}

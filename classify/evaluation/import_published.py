@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from tgn.data.split import Split
-from tgn.models.backbones import ClassifierFacts, TappedNet, save_classifier
+from tgn.models.backbones import TappedNet, save_classifier
+from tgn.models.classifier_facts import ClassifierFacts
 from tgn.runtime.checkpoints import load_strictly, load_weights
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import sha256_of

@@ -19,6 +19,7 @@ class Recipe:
     settings: Mapping[str, Any] = field(default_factory=dict)  # changes of the settings
     images: TrainingImages = "all"
     generated: bool = False
+    probe: Mapping[str, Any] | None = None  # changes of a probe's settings: no network is trained
 
 
 def _recipe(**settings: str) -> Recipe:
@@ -28,6 +29,9 @@ def _recipe(**settings: str) -> Recipe:
 BALANCED: Mapping[str, Any] = {"sampling": "class-balanced"}
 BASES = {
     "ce": Recipe(),
+    "probe": Recipe(probe={"head": "ridge"}),
+    "probe-prototypes": Recipe(probe={"head": "prototypes"}),
+    "probe-softmax": Recipe(probe={"head": "softmax"}),
     "balanced": _recipe(sampling="class-balanced"),
     "balanced-softmax": _recipe(loss="balanced-softmax"),
     "square-root": _recipe(sampling="square-root"),

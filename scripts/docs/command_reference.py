@@ -21,6 +21,7 @@ _BY_BACKEND: dict[str, dict[str, str]] = {
 # Commands whose settings depend on their options: title -> values of these options.
 VARIANTS: dict[str, dict[str, dict[str, str]]] = {
     "tgn scenes": {"": {}, "with `--boxes rotated`": {"boxes": "rotated"}},
+    "tgn split": {"": {}, "with `--from`": {"list_file": "split.csv"}},
     "tgn train": _BY_BACKEND,
     "tgn generate": _BY_BACKEND,
 }

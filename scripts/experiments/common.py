@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 RECIPES = ",".join(
@@ -14,6 +13,7 @@ RECIPES = ",".join(
     for suffix in ("", "+generated")
 )
 PROBE_STEPS = 20
+SPLITS = Path(__file__).parent / "splits"
 
 
 def arguments(description: str | None, name: str) -> argparse.Namespace:
@@ -58,11 +58,11 @@ def set_words(*settings: str) -> list[str]:
     return [word for setting in settings for word in ("--set", setting)]
 
 
-def pipeline(given: argparse.Namespace, data: Path, split: Sequence[str] = ()) -> None:
-    """Run every stage on ``data`` and print the comparison as Markdown."""
+def pipeline(given: argparse.Namespace, data: Path, split_list: Path) -> None:
+    """Run every stage on ``data``, split as a list says, and print the comparison as Markdown."""
     name, gan = given.run, (f"preset={given.preset}", f"size={given.size}")
     if not (runs_root() / name / "run.yaml").is_file():
-        run("tgn", "split", str(data), "--run", name, *set_words(*split))
+        run("tgn", "split", str(data), "--run", name, "--from", str(split_list))
     here, size = ("--run", name), f"size={given.size}"
     run("tgn", "distill", *here, *set_words(size, f"steps={given.distill_steps}"))
     steps = _steps_for(given.minutes, name, gan)

@@ -2,12 +2,14 @@
 """VHR-10: object chips cut from NWPU VHR-10, imbalanced by nature; whole images are held out.
 
 scripts/experiments/vhr10.py --minutes 20       (TGN_SHARED names the folder with data/vhr10.zip)
+
+The split is splits/vhr10_chips.csv; its hashes are of the chips' pixels.
 """
 
 import zipfile
 from pathlib import Path
 
-from common import arguments, pipeline, run, runs_root, shared_data
+from common import SPLITS, arguments, pipeline, run, runs_root, shared_data
 
 
 def chips(name: str) -> Path:
@@ -23,4 +25,4 @@ def chips(name: str) -> Path:
 
 if __name__ == "__main__":
     given = arguments(__doc__, "vhr10")
-    pipeline(given, chips(given.run))
+    pipeline(given, chips(given.run), SPLITS / "vhr10_chips.csv")

@@ -61,8 +61,11 @@ def test_a_classifier_of_ours_goes_on_as_it_was_trained(tmp_path, size):
     net = build_backbone(settings, FOLDERS).eval()
     images = torch.randn(2, 3, 96, 96)
     assert torch.equal(net(images).features, known(images).features)
-    with pytest.raises(UserError, match="sees 3 bands; expected 1"):
-        build_backbone(settings.model_copy(update={"bands": 1}), FOLDERS)
+    grey = build_backbone(settings.model_copy(update={"bands": 1}), FOLDERS).eval()
+    seen, same = grey(images[:, :1]).features, known(images[:, :1].expand(-1, 3, -1, -1)).features
+    torch.testing.assert_close(seen, same, rtol=1e-3, atol=1e-3)
+    with pytest.raises(UserError, match="is a resnet18; expected arch=resnet18, got tiny"):
+        build_backbone(settings.model_copy(update={"arch": "tiny"}), FOLDERS)
 
 
 def test_wrong_archs_and_files_are_refused(tmp_path):

@@ -10,9 +10,9 @@ from tgn.data.runs import Run
 from tgn.metrics.neighbours import nearest_neighbours
 from tgn.models.extractors import load_extractor
 from tgn.models.feature_bank import tail_net_file
+from tgn.models.feature_cache import FeatureCache
 from tgn.runtime.devices import Device
 from tgn.runtime.progress import Silent
-from tgn.scoring.feature_cache import FeatureCache
 
 
 @dataclass(frozen=True)

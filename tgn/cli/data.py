@@ -11,7 +11,7 @@ from tgn.data.annotations.settings import ChipSettings
 from tgn.data.runs import runs_root
 from tgn.data.split import Split
 from tgn.data.splits.histogram import histogram_rows
-from tgn.data.splits.settings import SplitSettings
+from tgn.data.splits.settings import ListedSplitSettings, SplitSettings
 from tgn.runtime.command_options import CommonOptions, settings_command, show_plan
 from tgn.runtime.config import Settings
 from tgn.runtime.console import TerminalProgress, err, out
@@ -107,16 +107,28 @@ def chips_verb(
     out.print(f"wrote {sum(counts.values())} chips to {out_dir}; next: tgn split {out_dir}")
 
 
-@settings_command(app, "split", SplitSettings)
+def _split_settings(options: Mapping[str, Any]) -> type[Settings]:
+    return ListedSplitSettings if options["list_file"] else SplitSettings
+
+
+@settings_command(app, "split", SplitSettings, choose=_split_settings)
 def split_verb(
     common: CommonOptions,
     data: Annotated[Path, typer.Argument(help="Folder or .zip: class folders, or train/ + test/.")],
     run: Annotated[str, typer.Option("--run", help="Name of the new run.")] = "run",
+    list_file: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="Take the parts that a split.csv lists."),
+    ] = None,
 ) -> None:
     """Make a run: class order, head and tail classes, training, validation and test parts."""
     from tgn.data.splits.make_split import plan_split, split_run
 
-    settings = common.settings(SplitSettings)
+    settings: SplitSettings | ListedSplitSettings
+    if list_file is not None:
+        settings = common.settings(ListedSplitSettings, list_file=list_file)
+    else:
+        settings = common.settings(SplitSettings)
     if common.dry_run:
         _show_split(plan_split(data, settings, TerminalProgress()))
         show_plan(settings, f"run {run!r} in {runs_root()}")

@@ -1,5 +1,6 @@
 """Decode and encode image files; unusual files are converted, and the conversion is named."""
 
+import hashlib
 import io
 import threading
 from collections.abc import Iterator
@@ -127,6 +128,22 @@ def check_image(data: bytes, name: str) -> str:
         read_array(io.BytesIO(data))
         return ""
     return read_image(io.BytesIO(data))[1]
+
+
+def pixels_sha256(data: bytes, name: str) -> str:
+    """Return the hexadecimal SHA-256 of decoded pixels: the same whatever the file's compression.
+
+    What is hashed: height, width and bands as decimal numbers with a space between them, a newline,
+    then the bytes, row by row, bands innermost; pictures as RGB, arrays as they are.
+
+    Raises:
+        DataError: if the content cannot be read.
+    """
+    stream = io.BytesIO(data)
+    is_array = name.lower().endswith(ARRAY)
+    pixels = read_array(stream) if is_array else np.asarray(read_image(stream)[0])
+    shape = " ".join(str(length) for length in pixels.shape)
+    return hashlib.sha256(f"{shape}\n".encode() + pixels.tobytes()).hexdigest()
 
 
 def _to_bands(image: Image.Image, bands: int) -> tuple[Image.Image, str]:

@@ -25,6 +25,11 @@ class RunLayout:
         return self.path / "split.json"
 
     @property
+    def split_list_file(self) -> Path:
+        """The split as a portable list with hashes, for others to take and to cite."""
+        return self.path / "split.csv"
+
+    @property
     def histogram_file(self) -> Path:
         """Picture of the class counts."""
         return self.path / "histogram.png"

@@ -79,6 +79,14 @@ def member_name(shard: str, sample: Sample, extension: str) -> str:
     return f"{shard}/{sample.key}@{offset}+{size}.{extension}"
 
 
+def portable_name(file: str) -> str:
+    """Return an image's name without its place in a shard, so that it outlives a new packing."""
+    place = _PLACE.search(file)
+    if place is None or not any(part.endswith(TAR) for part in file.split("/")[:-1]):
+        return file
+    return file[: place.start()] + PurePosixPath(file).suffix
+
+
 def samples(shard: Path) -> Iterator[Sample]:
     """Yield the samples of a shard in their order; members are not read.
 

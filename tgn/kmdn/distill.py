@@ -59,7 +59,7 @@ def distill(
     images = split.image_set("train", run.path, settings.size, settings.bands)
     test = split.image_set("test", run.path, settings.size, settings.bands)
     nets = _build(settings, split, device)
-    run.record("distill", settings, precision=device.precision)
+    run.record("distill", settings, precision=device.precision_of(nets["tail_net"]))
     trainer = KmdnTrainer(nets, images, split.num_head, settings, device)
     before = job.directory / "before.json"
 

@@ -1,7 +1,8 @@
 """Image classifiers with a tap after their third stage, from timm, and their checkpoint file."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,26 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tgn.models.settings import BackboneSettings
-from tgn.runtime.checkpoints import load_strictly, load_weights, read_metadata, save_weights
+from tgn.models.classifier_facts import FORMAT, ClassifierFacts, read_facts
+from tgn.models.classifier_layers import NormalisedLinear, pooled_parts
+from tgn.models.foreign_weights import load_all, load_body
+from tgn.models.initial_weights import read_initial_weights
+from tgn.models.pretrained import IMAGENET, IMAGENET_CLASSES, imagenet_weights
+from tgn.models.settings import FROM_SCRATCH, PACKAGED, BackboneSettings
+from tgn.runtime.checkpoints import load_strictly, load_weights, save_weights
 from tgn.runtime.errors import UserError
 
-FORMAT = "tgn-classifier-1"
 SMALL_STEM_MAX_SIZE = 64
-
-
-@dataclass(frozen=True)
-class ClassifierFacts:
-    """What a checkpoint must say for its network to be built again."""
-
-    arch: str
-    size: int
-    bands: int
-    small_stem: bool
-    folders: tuple[str, ...]  # class folders in the order of the logits
-    mean: tuple[float, ...]  # of pixels in [0, 1], as the weights expect
-    std: tuple[float, ...]
-    cosine_scale: float = 0.0  # > 0: logits are this times the cosine of embedding and weight
 
 
 class Output(NamedTuple):
@@ -71,10 +62,13 @@ class TappedNet(nn.Module):
     def __init__(self, facts: ClassifierFacts) -> None:
         super().__init__()
         self.facts = facts
+        self.in_float32 = False  # whatever autocast says; Device decides
         self.net: Any = _create(facts)
         if facts.cosine_scale:
             size = self.embedding_size
             self.replace_classifier(CosineLinear(size, len(facts.folders), facts.cosine_scale))
+        if facts.probe_parts:
+            self.replace_classifier(NormalisedLinear(facts.probe_parts, len(facts.folders)))
         self.stages = len(self.net.feature_info)
         if self.stages < 2:
             raise UserError(f"{facts.arch} has no stages to tap; choose e.g. tiny, resnet18")
@@ -92,11 +86,15 @@ class TappedNet(nn.Module):
         """The last layer, embeddings [B, E] -> logits [B, C]."""
         return self.net.get_classifier()
 
+    @property
+    def classifier_name(self) -> str:
+        """Where the last layer stands in the network."""
+        last = self.classifier
+        return next(name for name, module in self.net.named_modules() if module is last)
+
     def replace_classifier(self, layer: nn.Module) -> None:
         """Put another last layer in, embeddings [B, E] -> logits [B, C]."""
-        old = self.classifier
-        name = next(name for name, module in self.net.named_modules() if module is old)
-        parent, _, last = name.rpartition(".")
+        parent, _, last = self.classifier_name.rpartition(".")
         setattr(self.net.get_submodule(parent), last, layer)
 
     @property
@@ -106,20 +104,42 @@ class TappedNet(nn.Module):
 
     def forward(self, images_pm1: Tensor) -> Output:
         """Return logits, the features after stage 3 (the last but one) and the embedding."""
-        last, stages = self._stages(images_pm1)
-        embedding = self.net.forward_head(last, pre_logits=True)  # [B, E]
-        return Output(self.classifier(embedding), stages[-1], embedding)
+        with self._precision(images_pm1):
+            last, stages = self._stages(images_pm1)
+            embedding = self._embedding(last, stages)  # [B, E]
+            return Output(self.classifier(embedding), stages[-1], embedding)
 
     def with_stages(self, images_pm1: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return logits and the features of every stage but the last, finest first."""
-        last, stages = self._stages(images_pm1)
-        return self.net.forward_head(last), stages  # [B, C], each [B, D_i, h_i, w_i]
+        with self._precision(images_pm1):
+            last, stages = self._stages(images_pm1)
+            logits = self.classifier(self._embedding(last, stages))
+            return logits, stages  # [B, C], each [B, D_i, h_i, w_i]
+
+    def pooled(self, images_pm1: Tensor) -> list[Tensor]:
+        """Return the parts that a probe reads: the embedding and pooled stages."""
+        with self._precision(images_pm1):
+            last, stages = self._stages(images_pm1)
+            return pooled_parts(self.net.forward_head(last, pre_logits=True), stages)
+
+    def _embedding(self, last: Tensor, stages: list[Tensor]) -> Tensor:
+        embedding = self.net.forward_head(last, pre_logits=True)
+        if not self.facts.probe_parts:
+            return embedding
+        return torch.cat(pooled_parts(embedding, stages), dim=1)
+
+    def _precision(self, images_pm1: Tensor) -> AbstractContextManager[Any]:
+        if self.in_float32:
+            return torch.autocast(images_pm1.device.type, enabled=False)
+        return nullcontext()
 
     def _stages(self, images_pm1: Tensor) -> tuple[Tensor, list[Tensor]]:
         normalised = self._normalise(images_pm1)  # [B, bands, H, W]
         return self.net.forward_intermediates(normalised, indices=list(range(self.stages - 1)))
 
     def _normalise(self, images_pm1: Tensor) -> Tensor:
+        if self.in_float32:
+            images_pm1 = images_pm1.float()
         return (images_pm1 * 0.5 + 0.5 - self.mean) / self.std
 
 
@@ -133,24 +153,51 @@ def build_backbone(
     that they know.
 
     Raises:
-        UserError: unknown network; weights that do not fit in any entry but the classifier's.
+        UserError: unknown network; weights that are not there or do not fit in any entry but the
+            classifier's.
     """
-    pretrained = settings.weights is not None
+    weights = settings.initial_weights
     facts = ClassifierFacts(
         arch=settings.arch,
         size=settings.size,
         bands=settings.bands,
-        small_stem=not pretrained and settings.size <= SMALL_STEM_MAX_SIZE,
+        small_stem=weights == FROM_SCRATCH and settings.size <= SMALL_STEM_MAX_SIZE,
         folders=folders,
         mean=(0.5,) * settings.bands,
         std=(0.5,) * settings.bands,
         cosine_scale=cosine_scale,
     )
-    if not pretrained:
+    if weights == FROM_SCRATCH:
         return TappedNet(facts)
-    net = TappedNet(replace(facts, **_as_trained(settings)))
-    _load_all_but_classifier(net.net, _foreign_weights(settings), str(settings.weights))
+    known = read_initial_weights(settings.arch, weights)
+    net = TappedNet(replace(facts, **known.facts(settings.bands)))
+    head = [f"{net.classifier_name}.{name}" for name in net.classifier.state_dict()]
+    load_body(net.net, known.weights, known.source, head, by_order=settings.arch in IMAGENET)
     return net
+
+
+def load_imagenet_backbone(arch: str, size: int | None = None, bands: int = 3) -> TappedNet:
+    """Return a network with the ImageNet weights of an installed package, frozen, in eval mode.
+
+    It takes images_pm1 [B, bands, H, W] of any size and normalises them as its weights expect;
+    ``embedding`` of its output is what a probe reads, ``logits`` are of ImageNet's 1,000 classes.
+
+    Args:
+        arch: one of :data:`tgn.models.pretrained.IMAGENET`.
+        size: side in pixels that its facts name; without, that of its training.
+        bands: see :func:`tgn.models.foreign_weights.with_bands`.
+
+    Raises:
+        UserError: for an architecture without such weights, or a package that is not installed.
+    """
+    entry = imagenet_weights(arch)
+    known = read_initial_weights(arch, PACKAGED)
+    folders = tuple(map(str, range(IMAGENET_CLASSES)))
+    half = (0.5,) * bands
+    facts = ClassifierFacts(arch, size or entry.size, bands, False, folders, half, half)
+    net = TappedNet(replace(facts, **known.facts(bands)))
+    load_all(net.net, known.weights, known.source)
+    return freeze(net)
 
 
 def save_classifier(path: Path, net: TappedNet, **extra: str) -> None:
@@ -171,16 +218,6 @@ def load_classifier(path: Path) -> TappedNet:
     net = TappedNet(facts)
     load_strictly(net.net, load_weights(path), str(path))
     return freeze(net)
-
-
-def read_facts(path: Path) -> ClassifierFacts | None:
-    """Return what a file of weights says of its network, or None if it is not one of ours."""
-    metadata = read_metadata(path) if path.suffix == ".safetensors" else {}
-    if metadata.get("format") != FORMAT:
-        return None
-    facts = json.loads(metadata["facts"])
-    tuples = {key: tuple(facts[key]) for key in ("folders", "mean", "std")}
-    return ClassifierFacts(**{**facts, **tuples})
 
 
 def freeze(net: TappedNet) -> TappedNet:
@@ -205,6 +242,8 @@ def _create(facts: ClassifierFacts) -> Any:
         )
     else:
         try:
+            if ":" in facts.arch or "/" in facts.arch:  # timm would fetch it from a hub
+                raise RuntimeError("not a name of timm")
             net = timm.create_model(facts.arch, num_classes=classes, in_chans=facts.bands)
         except RuntimeError as error:
             close = ", ".join(timm.list_models(f"*{facts.arch[:6]}*")[:8]) or "resnet18, resnet50"
@@ -226,46 +265,3 @@ def _shrink_stem(net: Any, bands: int) -> None:
     stem = nn.Conv2d(bands, width, 3, stride=1, padding=1, bias=False)
     nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
     net.conv1, net.maxpool = stem, nn.Identity()  # type: ignore[assignment]
-
-
-def _as_trained(settings: BackboneSettings) -> dict[str, Any]:
-    """Return mean, std and stem that the weights were trained with: our own files', or timm's."""
-    import timm
-
-    file = Path(str(settings.weights))
-    known = read_facts(file) if settings.weights != "pretrained" else None
-    if known is not None and known.bands != settings.bands:
-        raise UserError(
-            f"{file} sees {known.bands} bands; expected {settings.bands}, as bands= says"
-        )
-    if known is not None:
-        return {"mean": known.mean, "std": known.std, "small_stem": known.small_stem}
-    config = timm.get_pretrained_cfg(settings.arch) if settings.arch != "tiny" else None
-    if config is None or settings.bands != 3:
-        return {}
-    return {"mean": tuple(config.mean), "std": tuple(config.std)}
-
-
-def _foreign_weights(settings: BackboneSettings) -> dict[str, Tensor]:
-    import timm
-
-    if settings.weights != "pretrained":
-        return load_weights(Path(str(settings.weights)))
-    try:
-        net = timm.create_model(settings.arch, pretrained=True, in_chans=settings.bands)
-    except Exception as error:  # the hub client raises many kinds when there is no network
-        raise UserError(
-            f"pretrained weights of {settings.arch} could not be fetched "
-            f"({type(error).__name__}); give a local file: --set weights=/path/to/file.safetensors"
-        ) from None
-    return net.state_dict()
-
-
-def _load_all_but_classifier(net: Any, weights: dict[str, Tensor], source: str) -> None:
-    """Load every entry but the last layer's, which belongs to other classes."""
-    own = net.state_dict()
-    head = net.pretrained_cfg.get("classifier", "fc") if hasattr(net, "pretrained_cfg") else "fc"
-    is_head = {name for name in own if name.startswith(f"{head}.")}
-    body = {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
-    body = {name: value for name, value in body.items() if not name.startswith(f"{head}.")}
-    load_strictly(net, body | {name: own[name] for name in is_head}, source)

@@ -9,7 +9,8 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from tgn.models.backbones import load_classifier, read_facts
+from tgn.models.backbones import load_classifier
+from tgn.models.classifier_facts import read_facts
 from tgn.models.clip import ClipGuide, load_clip
 from tgn.models.feature_networks import (
     ClipFeatures,

@@ -16,6 +16,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from tgn.data.images import to_pm1
 from tgn.models.backbones import TappedNet
 from tgn.models.clip import ClipGuide
+from tgn.models.foreign_weights import bare_names, batch_counters
 from tgn.runtime.checkpoints import load_strictly, load_weights
 from tgn.runtime.errors import UserError
 
@@ -182,7 +183,6 @@ def build_timm(name: str, path: Path) -> PretrainedFeatures:
 
 
 def _load(net: nn.Module, path: Path) -> None:
-    weights = load_weights(path)
-    # Files older than torch 0.4.1 lack these counters, which only training reads.
-    counters = {k: v for k, v in net.state_dict().items() if k.endswith("num_batches_tracked")}
-    load_strictly(net, counters | weights, str(path))
+    own = net.state_dict()
+    weights = bare_names(load_weights(path), own, str(path))
+    load_strictly(net, batch_counters(own) | weights, str(path))

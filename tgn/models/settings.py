@@ -1,14 +1,44 @@
 """Settings of a classifier network; imports nothing heavy."""
 
-from pydantic import Field
+from collections.abc import Mapping
+from typing import Any
 
+from pydantic import Field, field_validator
+
+from tgn.models.pretrained import IMAGENET
 from tgn.runtime.config import Settings
+
+AUTO, FROM_SCRATCH, PACKAGED, HUB = "auto", "none", "imagenet", "pretrained"  # else a file
 
 
 class BackboneSettings(Settings):
     """Which network, at what size, from which weights."""
 
     arch: str = Field("tiny", description="'tiny', or any timm network with stages, e.g. resnet50")
-    weights: str | None = Field(None, description="none, 'pretrained' (timm's), or a local file")
+    weights: str = Field(
+        AUTO,
+        description="auto: imagenet if a package has it, else none; pretrained (timm's), or a file",
+    )
     size: int = Field(32, ge=16, description="side in pixels at which images are read")
     bands: int = Field(3, ge=1, le=64, description="3: RGB, 1: grey; others from .npy files")
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _none_is_a_word(cls, value: Any) -> Any:
+        """Take YAML's null and Python's None for ``none``."""
+        return FROM_SCRATCH if value is None else value
+
+    @property
+    def initial_weights(self) -> str:
+        """What the network starts from: ``none``, ``imagenet``, ``pretrained`` or a file."""
+        if self.weights != AUTO:
+            return self.weights
+        return PACKAGED if self.arch in IMAGENET else FROM_SCRATCH
+
+    @classmethod
+    def with_new_names(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return recorded settings as today's; ``null`` was the default and meant from scratch."""
+        found = super().with_new_names(values)
+        if "weights" in found and found["weights"] is None:
+            found["weights"] = FROM_SCRATCH if found.get("arch") in IMAGENET else AUTO
+        return found

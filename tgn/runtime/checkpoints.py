@@ -1,12 +1,15 @@
 """Weights as safetensors, training state without code, both written atomically."""
 
+import argparse
 import hashlib
 import io
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -17,6 +20,21 @@ from tgn.runtime.files import atomic_path
 
 METADATA_KEY = "tgn"
 MAGIC = b"tgn-state-1 "
+# Where checkpoints keep their state dict: timm, torchvision, Lightning and others.
+WRAPPERS = (
+    "state_dict_ema", "model_ema", "ema_state_dict", "ema",
+    "state_dict", "model_state_dict", "model", "net", "weights",
+)  # fmt: skip
+DEEPEST = 3  # wrappers within wrappers
+# Beside the tensors, checkpoints often hold the arguments of the command and an accuracy.
+HARMLESS: list[Any] = [
+    argparse.Namespace,
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("float32", "float64", "int64", "bool")),
+    (np.float64(0).__reduce__()[0], "numpy.core.multiarray.scalar"),
+    (np.float64(0).__reduce__()[0], "numpy._core.multiarray.scalar"),
+]
+UNSUPPORTED = re.compile(r"Unsupported global: GLOBAL (\S+)")
 
 
 def save_weights(
@@ -38,27 +56,78 @@ def read_metadata(path: Path) -> dict[str, str]:
     _require(path)
     try:
         with safe_open(path, framework="pt") as file:
-            return json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
+            metadata = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
     except SafetensorError as error:
         raise UserError(f"{path} is not a whole safetensors file: {error}") from None
+    except json.JSONDecodeError:
+        metadata = {}  # of another program
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
-    """Read a state dict from ``.safetensors``, or from a ``.pt``/``.pth`` file of tensors only.
+    """Read a state dict from ``.safetensors``, or from a ``.pt``/``.pth`` file.
 
-    A file that would run code on load is refused (``weights_only=True``).
+    A state dict within a checkpoint is found (``state_dict``, ``model``, ...); of several, a moving
+    average is taken before the weights that it averages. A file that would run code on load is
+    refused (``weights_only=True``).
+
+    Raises:
+        UserError: if the file cannot be read or holds no state dict.
+    """
+    content = load_content(path)
+    found = _state_dict(content)
+    if found is None:
+        raise UserError(
+            f"{path} holds {_described(content)}; expected a state dict (names to tensors), bare "
+            f"or under one of {', '.join(WRAPPERS)}"
+        )
+    return found
+
+
+def load_content(path: Path) -> Any:
+    """Read what a file of weights holds, whatever it is; nothing in it is run.
+
+    Raises:
+        UserError: if the file cannot be read or would run code.
     """
     _require(path)
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(HARMLESS):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling a damaged or hostile file can raise anything
-        raise UserError(
-            f"cannot read weights from {path}: {' '.join(str(error).split())[:300]}; "
-            "expected a .safetensors file or a .pt/.pth file of tensors"
-        ) from None
-    return state.get("state_dict", state)
+        raise UserError(_unreadable(path, error)) from None
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    reason = " ".join(str(error).split())
+    if (named := UNSUPPORTED.search(reason)) is not None:
+        return (
+            f"cannot read weights from {path}: it holds pickled code ({named[1]}), which is not "
+            "run; expected tensors only: where it was made, torch.save(model.state_dict(), FILE)"
+        )
+    return (
+        f"cannot read weights from {path}: {reason[:300]}; "
+        "expected a .safetensors file or a .pt/.pth file of tensors"
+    )
+
+
+def _state_dict(content: Any, depth: int = 0) -> dict[str, Tensor] | None:
+    """Return the state dict that a checkpoint holds, or None."""
+    if not isinstance(content, Mapping) or not content or depth > DEEPEST:
+        return None
+    if all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items()):
+        return dict(content)
+    inner = (_state_dict(content.get(key), depth + 1) for key in WRAPPERS)
+    return next((found for found in inner if found is not None), None)
+
+
+def _described(content: Any) -> str:
+    if not isinstance(content, Mapping):
+        return f"a value of type {type(content).__name__}"
+    entries = [f"{key!r}: {type(value).__name__}" for key, value in content.items()]
+    return f"a dict with {_first(entries)}" if entries else "an empty dict"
 
 
 def sha256_of_weights(net: nn.Module) -> str:

@@ -31,6 +31,7 @@ class Device:
         # Precision is not accelerate's to keep: it is one for the whole process there.
         self.accelerator = Accelerator(cpu=settings.device == "cpu")
         self.precision = "bf16" if use_bf16 else "float32"
+        self._may_choose = settings.precision == "auto"
         if self.torch_device.type == "cpu":
             keep_freed_memory()
 
@@ -71,7 +72,16 @@ class Device:
         return images.to(self.torch_device, non_blocking=True, memory_format=torch.channels_last)
 
     def move(self, net: nn.Module) -> Any:
-        """Move a network to the device, channels last; other processes need not do the same."""
+        """Move a network to the device, channels last; other processes need not do the same.
+
+        With ``precision=auto`` a network with depthwise convolutions stays in float32 on a CPU: in
+        bf16 their backward pass takes two to three times as long (scripts/benchmarks/precision.py).
+        """
+        if self._may_choose and self.precision == "bf16" and not self.is_gpu:
+            module: Any
+            for module in net.modules():
+                if hasattr(module, "in_float32"):
+                    module.in_float32 = has_depthwise(module)
         return net.to(self.torch_device).to(memory_format=torch.channels_last)
 
     def place(self, net: nn.Module) -> Any:
@@ -120,9 +130,19 @@ class Device:
             if parameter.grad is not None:
                 parameter.grad = self.accelerator.reduce(parameter.grad, reduction="mean")
 
+    def precision_of(self, net: nn.Module) -> str:
+        """Return the precision in which a network runs, once it is on the device."""
+        return "float32" if getattr(net, "in_float32", False) else self.precision
+
     def wait(self) -> None:
         """Wait until all processes are here."""
         self.accelerator.wait_for_everyone()
+
+
+def has_depthwise(net: nn.Module) -> bool:
+    """Return whether a network has convolutions of one channel each."""
+    convolutions = (module for module in net.modules() if isinstance(module, nn.Conv2d))
+    return any(layer.groups == layer.in_channels > 1 for layer in convolutions)
 
 
 def _has_fast_bf16(device: str) -> bool:

@@ -13,7 +13,7 @@ class ComputeSettings(Settings):
     """Device and precision of a verb."""
 
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if any")
-    precision: Precision = Field("auto", description="auto: bf16 where the hardware has it")
+    precision: Precision = Field("auto", description="auto: bf16 where it is fast")
 
 
 class LoopSettings(Settings):

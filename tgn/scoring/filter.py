@@ -11,6 +11,7 @@ from tgn.data.manifest import ManifestRow, all_rows
 from tgn.data.runs import Run
 from tgn.models.extractors import Extractor, load_extractor
 from tgn.models.feature_bank import tail_net_file
+from tgn.models.feature_cache import FeatureCache
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
 from tgn.runtime.progress import Progress
@@ -23,7 +24,6 @@ from tgn.scoring.class_predictors import (
     newest_classifier,
 )
 from tgn.scoring.compared_sets import ComparedSets, load_folder_sets, load_sets
-from tgn.scoring.feature_cache import FeatureCache
 from tgn.scoring.filter_criteria import (
     CriterionResult,
     copies,

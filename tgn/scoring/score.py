@@ -10,13 +10,13 @@ from tgn.data.manifest import active_rows, fingerprint
 from tgn.data.runs import Run
 from tgn.metrics.neighbours import nearest_neighbours
 from tgn.models.extractors import Extractor
+from tgn.models.feature_cache import FeatureCache
 from tgn.runtime.devices import Device
 from tgn.runtime.files import read_json, write_json
 from tgn.runtime.progress import Progress, Silent
 from tgn.runtime.settings import ComputeSettings
 from tgn.scoring.classification_accuracy import with_accuracy
 from tgn.scoring.compared_sets import ComparedSets, FeatureTables, load_folder_sets, load_sets
-from tgn.scoring.feature_cache import FeatureCache
 from tgn.scoring.networks import (
     ScoringNetworks,
     load_folder_extractor,

@@ -11,8 +11,9 @@ from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
 from classify.detection.settings import BackboneName
-from tgn.models.backbones import read_facts
-from tgn.runtime.checkpoints import load_strictly, load_weights
+from tgn.models.classifier_facts import read_facts
+from tgn.models.foreign_weights import load_body
+from tgn.runtime.checkpoints import load_weights
 from tgn.runtime.errors import UserError
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as published weights expect
@@ -100,8 +101,7 @@ def _load(spec: _Layers, name: str, weights: str | None) -> nn.Module:
     for head in HEADS:  # of the image classifier, not part of a detector
         if hasattr(net, head):
             setattr(net, head, nn.Identity())
-    known = {k: v for k, v in _read_weights(Path(weights)).items() if k.split(".")[0] not in HEADS}
-    load_strictly(net, known, f"{weights} as {name}")
+    load_body(net, _read_weights(Path(weights)), f"{weights} as {name}")
     return net
 
 

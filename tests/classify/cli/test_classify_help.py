@@ -19,7 +19,7 @@ def test_help_is_light_and_short(words):
 
 
 def test_settings_are_listed_without_what_verbs_need():
-    assert WITH_SETTINGS == [["train"], ["compare"], ["multilabel"], ["detect", "train"]]
+    assert WITH_SETTINGS == [["train"], ["probe"], ["compare"], ["multilabel"], ["detect", "train"]]
     ran = run_program("classify", *([*words, "--help-settings"] for words in WITH_SETTINGS))
     assert ran.codes == [0] * len(WITH_SETTINGS)
     assert ran.imported == []

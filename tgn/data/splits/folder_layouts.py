@@ -28,6 +28,12 @@ class Layout:
     names: dict[str, str] = field(default_factory=dict)  # folder -> name for people
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def files(self) -> list[str]:
+        """All image files, those of the training part first."""
+        parts = (self.train, self.test or {})
+        return [file for part in parts for names in part.values() for file in names]
+
 
 def find_images(data: Path) -> Layout:
     """List the images under ``data`` (a folder), sorted, hidden files left out.
@@ -50,7 +56,7 @@ def find_images(data: Path) -> Layout:
     else:
         layout = Layout(root, _class_folders(root, root), None)
     _drop_unusable(layout)
-    layout.names = _names(root, sorted(layout.train))
+    layout.names = class_names(root, sorted(layout.train))
     if len(layout.train) < 2:
         raise DataError(f"{data} has {len(layout.train)} class(es) with images; {EXPECTED}")
     return layout
@@ -105,7 +111,7 @@ def _sharded(root: Path) -> Layout:
             for label, name in _images_of_shard(root, shard):
                 number = int(label) if label.isdecimal() else len(names)
                 folder = names[number].strip() if number < len(names) else label
-                _require_folder_name(folder, str(shard))
+                require_folder_name(folder, str(shard))
                 classes.setdefault(folder, []).append(name)
     return Layout(root, found["train"], found["test"] or None)
 
@@ -140,14 +146,14 @@ def _read_lists(root: Path, part: str) -> list[tuple[str, str]]:
             where = f"{file} line {number}"
             if not path or not label.strip():
                 raise DataError(f"{where}: got {line!r}, expected 'relative/path label'")
-            _require_folder_name(label, where)
+            require_folder_name(label, where)
             if not (root / path).resolve().is_relative_to(root.resolve()):
                 raise DataError(f"{where}: {path!r} leads outside the data folder")
             pairs.append((Path(path).as_posix(), label))
     return pairs
 
 
-def _require_folder_name(label: str, where: str) -> None:
+def require_folder_name(label: str, where: str) -> None:
     """Refuse a label that would lead out of the folder in which images of its class are put."""
     if label in ("", ".", "..") or "/" in label or "\\" in label:
         raise DataError(f"{where}: the label {label!r} cannot name a folder")
@@ -173,7 +179,7 @@ def _drop_unusable(layout: Layout) -> None:
         layout.notes.append(f"class {name!r} is only in the test part: {count} images left out")
 
 
-def _names(root: Path, folders: list[str]) -> dict[str, str]:
+def class_names(root: Path, folders: list[str]) -> dict[str, str]:
     """Return names for people: from ``names.json`` (folder -> name), else the folder's own."""
     file, given = root / "names.json", {}
     if file.is_file():

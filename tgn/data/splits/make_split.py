@@ -1,75 +1,137 @@
 """The stage ``tgn split``: files are read once, classes ordered by count, parts drawn."""
 
-import hashlib
-import os
 import tempfile
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from tgn.data.images import check_image
+from tgn.data.completion_record import CHIPS, SCENES
 from tgn.data.runs import Run, create_run
-from tgn.data.shards import read_file
-from tgn.data.split import ClassEntry, Split, write_split
+from tgn.data.split import Part, Split, write_split
 from tgn.data.splits.archives import extract_zip
+from tgn.data.splits.assignment import Assignment, Rows, assemble_split
 from tgn.data.splits.class_profiles import number_of_head_classes, profile_counts
 from tgn.data.splits.folder_layouts import Layout, find_images
+from tgn.data.splits.from_list import split_from_list
 from tgn.data.splits.histogram import draw_histogram
-from tgn.data.splits.settings import SplitSettings
+from tgn.data.splits.read_images import ReadReport, read_images
+from tgn.data.splits.settings import ListedSplitSettings, SplitSettings
+from tgn.data.splits.split_list import (
+    HashColumn,
+    SplitList,
+    list_of_split,
+    read_split_list,
+    write_split_list,
+)
 from tgn.runtime.errors import DataError
+from tgn.runtime.files import sha256_of
 from tgn.runtime.progress import Progress
 from tgn.runtime.seeds import generator
 
-READ_THREADS = 4
+AnySplitSettings = SplitSettings | ListedSplitSettings
+SplitRule = Callable[[Path, Path, Progress], tuple[Split, SplitList]]
+"""Takes data folder, run folder and progress."""
 Files = dict[str, list[str]]  # class folder -> image files
 
 
-@dataclass(frozen=True)
-class ReadReport:
-    """What reading every file once has shown."""
-
-    left_out: list[tuple[str, str]]  # (file, reason)
-    repairs: Counter[str]
-    digests: dict[str, str]  # file -> sha256 of its bytes
-
-
 def split_run(
-    data: Path, name: str, settings: SplitSettings, progress: Progress
+    data: Path, name: str, settings: AnySplitSettings, progress: Progress
 ) -> tuple[Run, Split]:
     """Make run ``name`` from a data folder or zip.
 
     ``run.yaml`` is written last: a split that failed or was killed leaves no run behind.
+
+    Args:
+        data: the folder or zip.
+        name: of the run; the list that is written has it too.
+        settings: rules that decide the parts, or the list that names them.
+        progress: counts images.
     """
+    rule = _split_rule(settings, {"name": name, "data": data.resolve().name})
     run = create_run(name)
-    if data.suffix.lower() == ".zip":
-        data = extract_zip(data, run.unpacked_data)
-    split = make_split(data, run.path, settings, progress)
+    folder = extract_zip(data, run.unpacked_data) if _is_zip(data) else data
+    split, listed = rule(folder, run.path, progress)
     write_split(run.split_file, split)
+    write_split_list(run.split_list_file, listed)
     draw_histogram(split, run.histogram_file)
-    run.record("run", settings, data=str(data))
+    digest = sha256_of(run.split_list_file)
+    run.record("run", settings, data=str(folder), split_list_sha256=digest)
     return run, split
 
 
-def plan_split(data: Path, settings: SplitSettings, progress: Progress) -> Split:
+def plan_split(data: Path, settings: AnySplitSettings, progress: Progress) -> Split:
     """Return the split that :func:`split_run` would make; nothing stays on the disk."""
+    rule = _split_rule(settings, {})
     with tempfile.TemporaryDirectory() as folder:
-        if data.suffix.lower() == ".zip":
-            data = extract_zip(data, Path(folder) / "data")
-        return make_split(data, Path(folder), settings, progress)
+        data = extract_zip(data, Path(folder) / "data") if _is_zip(data) else data
+        return rule(data, Path(folder), progress)[0]
 
 
-def make_split(data: Path, run_path: Path, settings: SplitSettings, progress: Progress) -> Split:
+def _is_zip(data: Path) -> bool:
+    return data.suffix.lower() == ".zip"
+
+
+def _split_rule(settings: AnySplitSettings, facts: Mapping[str, str]) -> SplitRule:
+    """Return what splits a folder; a list is read here, before a large zip is unpacked."""
+    if isinstance(settings, ListedSplitSettings):
+        return partial(split_from_list, read_split_list(settings.list_file), settings)
+    return partial(make_split, settings, facts)
+
+
+def make_split(
+    settings: SplitSettings,
+    facts: Mapping[str, str],
+    data: Path,
+    run_path: Path,
+    progress: Progress,
+) -> tuple[Split, SplitList]:
     """Decide class order, head and tail, and the part of every image.
+
+    Args:
+        settings: the rules.
+        facts: comment lines of the list.
+        data: the data folder.
+        run_path: the run's folder.
+        progress: counts images.
 
     Raises:
         DataError: if fewer than two classes remain, or no test image.
     """
     layout = find_images(data)
+    hash_column = _hash_column(layout.root, settings)
+    hash_pixels = hash_column == "pixels_sha256"
+    reading = read_images(layout.root, layout.files, progress, hash_pixels)
+    split = assemble_split(
+        layout.root, run_path, _assigned(data, layout, reading, settings), reading
+    )
+    digests = reading.pixel_digests if hash_pixels else reading.digests
+    facts = {**facts, "settings": _settings_line(settings)}
+    return split, list_of_split(split, digests, hash_column, facts)
+
+
+def _hash_column(root: Path, settings: SplitSettings) -> HashColumn:
+    """Return what the list hashes.
+
+    PNG files that the toolkit wrote have the same pixels everywhere, but other bytes where Pillow
+    finds another zlib (zlib-ng compresses otherwise).
+    """
+    is_ours = any((root / record).is_file() for record in (CHIPS, SCENES))
+    if settings.hash_of == "pixels" or (settings.hash_of == "auto" and is_ours):
+        return "pixels_sha256"
+    return "sha256"
+
+
+def _settings_line(settings: SplitSettings) -> str:
+    values = settings.model_dump(mode="json", exclude={"hash_of"}, exclude_none=True)
+    return " ".join(f"{key}={value}" for key, value in values.items())
+
+
+def _assigned(
+    data: Path, layout: Layout, reading: ReadReport, settings: SplitSettings
+) -> Assignment:
     notes = list(layout.notes)
-    reading = _read_all(layout, progress)
     train, test = _readable(layout, reading, notes)
     if test is None:
         train, test = _hold_out(train, settings, notes)
@@ -80,56 +142,12 @@ def make_split(data: Path, run_path: Path, settings: SplitSettings, progress: Pr
     if len(train) < 2 or not any(test.get(name) for name in train):
         raise DataError(f"{data}: fewer than two classes, or no test image, are left after reading")
     order = sorted(train, key=lambda name: (-len(train[name]), name))
-    parts = _parts(train, test, order, settings)
-    return Split(
-        root=Path(os.path.relpath(layout.root.resolve(), run_path.resolve())).as_posix(),
-        classes=tuple(_entry(k, name, layout, parts) for k, name in enumerate(order)),
+    return Assignment(
+        names={name: layout.names[name] for name in order},
         num_head=number_of_head_classes(len(order), settings.head_fraction),
-        train=parts["train"],
-        val=parts["val"],
-        test=parts["test"],
-        left_out=tuple(reading.left_out),
-        repairs=dict(sorted(reading.repairs.items())),
-        notes=tuple(notes + _reading_notes(reading)),
-        checksums={file: reading.digests[file][:16] for rows in parts.values() for file, _ in rows},
+        parts=_parts(train, test, order, settings),
+        notes=notes,
     )
-
-
-def _read_all(layout: Layout, progress: Progress) -> ReadReport:
-    """Decode every file: what cannot be read now must not stop a training later."""
-    parts = [layout.train, layout.test or {}]
-    files = [file for part in parts for names in part.values() for file in names]
-    reading = ReadReport([], Counter(), {})
-    progress.start("read images", len(files))
-
-    def check(file: str) -> tuple[str, str, str, str]:
-        data = read_file(layout.root / file)
-        digest = hashlib.sha256(data).hexdigest()
-        if not data:
-            return file, digest, "empty file", ""
-        try:
-            return file, digest, "", check_image(data, file)
-        except DataError as error:
-            return file, digest, str(error), ""
-
-    with ThreadPoolExecutor(READ_THREADS) as pool:
-        for file, digest, problem, repair in pool.map(check, files):
-            reading.digests[file] = digest
-            if problem:
-                reading.left_out.append((file, problem))
-            elif repair:
-                reading.repairs[repair] += 1
-            progress.advance()
-    return reading
-
-
-def _reading_notes(reading: ReadReport) -> list[str]:
-    notes = [f"{n} images: {repair}" for repair, n in sorted(reading.repairs.items())]
-    if reading.left_out:
-        file, reason = reading.left_out[0]
-        count = len(reading.left_out)
-        notes.append(f"{count} unreadable images left out, e.g. {file}: {reason}")
-    return notes
 
 
 def _readable(layout: Layout, reading: ReadReport, notes: list[str]) -> tuple[Files, Files | None]:
@@ -184,8 +202,8 @@ def _thinned(train: Files, settings: SplitSettings) -> Files:
 
 def _parts(
     train: Files, test: Files, order: list[str], settings: SplitSettings
-) -> dict[str, tuple[tuple[str, int], ...]]:
-    parts: dict[str, list[tuple[str, int]]] = {"train": [], "val": [], "test": []}
+) -> dict[Part, Rows]:
+    parts: dict[Part, list[tuple[str, int]]] = {"train": [], "val": [], "test": []}
     for label, name in enumerate(order):
         shuffled = _shuffled(train[name], settings.seed, "val", name)
         cut = int(len(shuffled) * settings.val_fraction)
@@ -193,13 +211,6 @@ def _parts(
         parts["train"] += [(file, label) for file in sorted(shuffled[cut:])]
         parts["test"] += [(file, label) for file in sorted(test.get(name, []))]
     return {part: tuple(rows) for part, rows in parts.items()}
-
-
-def _entry(
-    label: int, folder: str, layout: Layout, parts: dict[str, tuple[tuple[str, int], ...]]
-) -> ClassEntry:
-    counts = {part: sum(row[1] == label for row in rows) for part, rows in parts.items()}
-    return ClassEntry(folder=folder, name=layout.names[folder], **counts)
 
 
 def _shuffled(items: list[str], seed: int, purpose: str, name: str) -> list[str]:

@@ -1,5 +1,8 @@
 """Settings of splitting a data set; imports nothing heavy."""
 
+from pathlib import Path
+from typing import Literal
+
 from pydantic import Field
 
 from tgn.data.splits.class_profiles import ProfileName
@@ -20,3 +23,13 @@ class SplitSettings(Settings):
         "count", pattern="^(count|seeded)$", description="who gets the large counts of the profile"
     )
     seed: int = Field(0, description="seed of all draws")
+    hash_of: Literal["auto", "file", "pixels"] = Field(
+        "auto", description="what split.csv hashes; auto: pixels of chips and scenes, else files"
+    )
+
+
+class ListedSplitSettings(Settings):
+    """Settings of ``tgn split --from``: the list decides everything else."""
+
+    list_file: Path = Field(Path("split.csv"), description="the list; --from gives it")
+    check_hashes: bool = Field(True, description="false: take images by their file names alone")

@@ -17,7 +17,7 @@ from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
 from tgn.generation.cdtg.generator import StyleGenerator
 from tgn.generation.cdtg.published_weights import generator_from_published, published_architecture
 from tgn.models.feature_bank import read_bank
-from tgn.runtime.checkpoints import load_weights
+from tgn.runtime.checkpoints import load_content
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import sha256_of
 
@@ -87,10 +87,11 @@ def _place_weights(
 
 
 def _averaged_weights(file: Path) -> dict[str, Tensor]:
-    checkpoint = load_weights(file)
-    state = checkpoint.get(AVERAGED)
+    checkpoint = load_content(file)
+    known = checkpoint if isinstance(checkpoint, dict) else {}
+    state = known.get(AVERAGED)
     if not isinstance(state, dict):
-        keys = ", ".join(map(str, list(checkpoint)[:6])) or "nothing"
+        keys = ", ".join(map(str, list(known)[:6])) or "nothing"
         raise UserError(
             f"{file} has no {AVERAGED!r}, it has {keys}; "
             "expected a published checkpoint, a dict of state dicts such as 200000.pt"

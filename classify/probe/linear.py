@@ -1,0 +1,91 @@
+"""Linear classifiers on features, as pure functions of tensors."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+STEPS = 60  # of L-BFGS
+TEMPERATURES = tuple(10.0 ** (k / 20) for k in range(-20, 61))
+
+
+class LinearHead(NamedTuple):
+    """Scores of classes: W z + b of features z."""
+
+    weight: Tensor  # W, [C, D]
+    bias: Tensor  # b, [C]
+
+    def scores(self, features: Tensor) -> Tensor:
+        """Return [..., C] of features [..., D]."""
+        return F.linear(features, self.weight, self.bias)
+
+    def scaled(self, scale: float) -> "LinearHead":
+        """Return the head whose scores are ``scale`` times these."""
+        return LinearHead(self.weight * scale, self.bias * scale)
+
+
+def balanced_weights(labels: Tensor, classes: int) -> Tensor:
+    """Return weights [N], mean 1, under which every class that has rows weighs the same."""
+    counts = torch.bincount(labels, minlength=classes).double()
+    present = int((counts > 0).sum())
+    return (len(labels) / (present * counts[labels])).float()
+
+
+def prototypes(features: Tensor, labels: Tensor, classes: int) -> LinearHead:
+    """Return the classifier by the nearest class mean: scores -|z - m_c|^2 / 2 + |z|^2 / 2.
+
+    Source: Mensink et al. 2013 (nearest class mean); a class without rows has the mean 0.
+
+    Args:
+        features: z, [N, D].
+        labels: [N].
+        classes: C.
+    """
+    sums = features.new_zeros(classes, features.shape[1]).index_add_(0, labels, features)
+    means = sums / torch.bincount(labels, minlength=classes).clamp(min=1)[:, None]
+    return LinearHead(means, -means.square().sum(1) / 2)
+
+
+def softmax_regression(
+    features: Tensor, labels: Tensor, weights: Tensor, classes: int, penalty: float
+) -> LinearHead:
+    """Fit W, b: minimise the weighted mean cross-entropy + penalty / 2 |W|^2, by L-BFGS.
+
+    Args:
+        features: [N, D].
+        labels: [N].
+        weights: [N], > 0.
+        classes: C.
+        penalty: > 0, which makes the problem strictly convex in W.
+    """
+    share = weights / weights.sum()
+    weight = features.new_zeros(classes, features.shape[1], requires_grad=True)
+    bias = features.new_zeros(classes, requires_grad=True)
+    optimiser = torch.optim.LBFGS([weight, bias], max_iter=STEPS, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimiser.zero_grad()
+        logits = F.linear(features, weight, bias)
+        value = (share * F.cross_entropy(logits, labels, reduction="none")).sum()
+        value = value + penalty / 2 * weight.square().sum()
+        value.backward()
+        return value
+
+    with torch.enable_grad():
+        optimiser.step(loss)
+    return LinearHead(weight.detach(), bias.detach())
+
+
+def best_scale(scores: Tensor, labels: Tensor, weights: Tensor) -> float:
+    """Return the factor of the scores [N, C] with the smallest weighted cross-entropy.
+
+    Scores should be of rows that were left out. Source: temperature scaling, Guo et al. 2017
+    (arXiv 1706.04599), section 4.2, here on the training images instead of a validation part.
+    """
+    share = weights / weights.sum()
+    losses = {
+        scale: float((share * F.cross_entropy(scores * scale, labels, reduction="none")).sum())
+        for scale in TEMPERATURES
+    }
+    return min(losses, key=lambda scale: losses[scale])

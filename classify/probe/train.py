@@ -1,0 +1,174 @@
+"""A probe from a run's images to files: features, fit, test, checkpoint."""
+
+import copy
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from classify.evaluation.calibration import draw_reliability
+from classify.evaluation.evaluate import accuracy_report, draw_confusion, evaluate_logits
+from classify.probe.features import FrozenNetwork, frozen_networks, symmetric_views, training_views
+from classify.probe.fit import FittedProbe, fit_probe
+from classify.probe.settings import ProbeSettings
+from classify.training.job import rows_within_ratio
+from classify.training.layout import (
+    CHECKPOINT,
+    CONFUSION_PICTURE,
+    METRICS,
+    RELIABILITY_PICTURE,
+    SETTINGS,
+)
+from tgn.data.image_set import ImageSet
+from tgn.data.manifest import active_rows, image_set
+from tgn.data.runs import Run
+from tgn.data.split import Split
+from tgn.metrics.classification import confusion_of
+from tgn.models.backbones import TappedNet, save_classifier
+from tgn.models.classifier_layers import NormalisedLinear
+from tgn.models.feature_cache import FeatureCache
+from tgn.runtime.devices import Device
+from tgn.runtime.errors import DataError
+from tgn.runtime.files import write_json, write_text
+from tgn.runtime.progress import Progress
+
+RULES = {
+    "ridge": "penalty: smallest class-balanced squared error, each image left out in closed form",
+    "softmax": "penalty: smallest class-balanced cross-entropy of 5 folds of training images",
+    "prototypes": "nothing to choose",
+}
+
+
+@dataclass(frozen=True)
+class ProbeJob:
+    """One probe to fit.
+
+    Attributes:
+        directory: folder of its checkpoint and metrics.
+        augmented: folder of generated images, or None.
+        generated_ratio: of them, how many; None takes all (see ``classify train``).
+    """
+
+    directory: Path
+    augmented: Path | None = None
+    generated_ratio: float | None = None
+
+
+def train_probe(
+    run: Run, job: ProbeJob, settings: ProbeSettings, progress: Progress
+) -> dict[str, Any]:
+    """Fit, test and write one probe; return the content of ``metrics.json``.
+
+    Hyperparameters are chosen on the training images alone, so that no validation part is needed.
+    A test image's scores are means over its symmetries. Features are cached on disk by the content
+    of images and weights. With one network ``classifier.safetensors`` is written, which
+    :func:`tgn.models.backbones.load_classifier` reads; it sees one view of an image.
+
+    Raises:
+        DataError: if a class has no training image, or there are no generated images where some
+            were asked for.
+        UserError: if weights are missing or do not fit.
+    """
+    start = time.monotonic()
+    split, device = run.split(), Device(settings)
+    real, generated = _real_images(run, settings), _generated_images(run, job, settings)
+    if empty := [entry.folder for entry in split.classes if entry.train == 0]:
+        raise DataError(f"{', '.join(empty)}: no training image; a probe needs 1 in every class")
+    networks = frozen_networks(settings, [entry.folder for entry in split.classes])
+    cache = FeatureCache(run.feature_cache, device, progress)
+    sets = [images for images in (real, generated) if images is not None]
+    views = [training_views(networks, images, settings, cache) for images in sets]
+    tables = [torch.cat(parts) for parts in zip(*views, strict=True)]
+    labels = torch.cat([images.labels for images in sets])
+    fitted = fit_probe(
+        tables,
+        [network.parts for network in networks],
+        labels,
+        split.num_classes,
+        settings.head,
+        settings.symmetries,
+    )
+    test = split.image_set("test", run.path, settings.size, settings.bands)
+    scores = fitted.scores(symmetric_views(networks, test, settings, cache))
+    result = {
+        **evaluate_logits([(scores, test.labels)], split),
+        "chosen": {"rule": RULES[settings.head], "penalty": fitted.penalty, "scale": fitted.scale},
+        "left_out": _left_out_report(fitted, real, split),
+        "generated_images": len(labels) - len(real),
+        "networks": [{"name": one.name, "weights_sha256": one.sha256} for one in networks],
+        "seconds": round(time.monotonic() - start, 1),
+    }
+    if device.is_main:
+        _write(job.directory, networks, fitted, result, settings)
+    device.wait()
+    return result
+
+
+def _real_images(run: Run, settings: ProbeSettings) -> ImageSet:
+    """Return the training images, with the validation part behind them where it is asked for."""
+    split = run.split()
+    train = split.image_set("train", run.path, settings.size, settings.bands)
+    if not settings.with_validation:
+        return train
+    joined = split.model_copy(update={"train": (*split.train, *split.val)})
+    return joined.image_set("train", run.path, settings.size, settings.bands)
+
+
+def _generated_images(run: Run, job: ProbeJob, settings: ProbeSettings) -> ImageSet | None:
+    if job.augmented is None:
+        return None
+    split = run.split()
+    active = active_rows(job.augmented, split)
+    generated = image_set(job.augmented, active, split, settings.size, settings.bands)
+    if job.generated_ratio is not None:
+        real = torch.tensor([label for _, label in split.train])
+        rows = rows_within_ratio(job.generated_ratio, generated.labels, real)
+        generated = generated.subset(rows)
+    if len(generated) == 0:
+        raise DataError("no generated images; make them with: tgn generate --class all")
+    return generated
+
+
+def _left_out_report(fitted: FittedProbe, real: ImageSet, split: Split) -> dict[str, Any]:
+    """Return the accuracies of the real training images, each by a fit without it."""
+    confusion = confusion_of(fitted.left_out[: len(real)], real.labels)
+    report = accuracy_report(confusion, split)
+    return {key: report[key] for key in ("balanced", "head", "tail", "many", "medium", "few")}
+
+
+def _write(
+    directory: Path,
+    networks: Sequence[FrozenNetwork],
+    fitted: FittedProbe,
+    result: dict[str, Any],
+    settings: ProbeSettings,
+) -> None:
+    """Write the files of a classifier; ``metrics.json`` last, as the sign of the end."""
+    if len(networks) == 1:
+        save_classifier(directory / CHECKPOINT, as_classifier(networks[0], fitted))
+    else:
+        (directory / CHECKPOINT).unlink(missing_ok=True)  # of an earlier probe of this name
+    write_text(directory / SETTINGS, settings.explained() + "\n")
+    draw_confusion(result, directory / CONFUSION_PICTURE)
+    draw_reliability(result, directory / RELIABILITY_PICTURE)
+    write_json(directory / METRICS, result)
+
+
+def as_classifier(network: FrozenNetwork, fitted: FittedProbe) -> TappedNet:
+    """Return the network with the probe as its last layer: images_pm1 of one view to logits.
+
+    Args:
+        network: the frozen network.
+        fitted: a probe on its features alone.
+    """
+    classifier = copy.deepcopy(network.net)
+    layer = NormalisedLinear(network.parts, len(classifier.facts.folders))
+    (mean,) = fitted.normalisation.means
+    head = fitted.head
+    layer.load_state_dict({"mean": mean, "weight": head.weight, "bias": head.bias})
+    classifier.replace_classifier(layer)
+    classifier.facts = replace(classifier.facts, probe_parts=network.parts)
+    return classifier.eval()
