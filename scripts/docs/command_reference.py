@@ -26,7 +26,7 @@ VARIANTS: dict[str, dict[str, dict[str, str]]] = {
     "tgn generate": _BY_BACKEND,
 }
 # Commands with the same long list of settings as another.
-SAME_AS = {"classify compare": "classify train", "classify multilabel": "classify train"}
+SAME_AS = {"classify multilabel": "classify train"}
 
 INTRODUCTION = """# Commands
 
