@@ -1,20 +1,20 @@
 """The Python interface of ``classify``: trained classifiers, applied to images."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from classify.training.layout import CHECKPOINT
 from tgn.data.image_set import ImageSet
-from tgn.data.images import to_pm1
 from tgn.data.runs import Run, find_run
 from tgn.models.backbones import TappedNet
 from tgn.models.backbones import load_classifier as load_network
+from tgn.models.feature_networks import ClassLogits
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.settings import ComputeSettings
@@ -32,6 +32,7 @@ class Classifier:
 
     def __init__(self, network: TappedNet, file: Path, device: Device) -> None:
         self.network, self.file, self._device = network, file, device
+        self._logits = ClassLogits(network)
 
     @property
     def classes(self) -> list[str]:
@@ -47,8 +48,8 @@ class Classifier:
         """Return the class probabilities of images.
 
         Args:
-            images: uint8 [N, bands, H, W], a tensor, an array or what a generator returned; or a
-                list of image files.
+            images: uint8 [N, bands, H, W], a tensor, an array or what a generator returned; or an
+                image file, or a list of them.
 
         Returns:
             Float32 [N, C] on the CPU; rows sum to 1; columns are those of :attr:`classes`.
@@ -57,37 +58,42 @@ class Classifier:
             UserError: for another type, shape or number of bands.
             DataError: naming the first file that cannot be read.
         """
-        images_u8 = self._images(images)
-        found = [self._probabilities(batch) for batch in images_u8.split(BATCH_SIZE)]
-        return torch.cat(found) if found else torch.empty(0, len(self.classes))
+        found = [torch.empty(0, len(self.classes))]
+        with torch.inference_mode(), self._device.autocast():
+            for images_u8 in self._batches(images):
+                logits = self._logits(self._device.put(images_u8))
+                found.append(logits.float().softmax(1).cpu())
+        return torch.cat(found)
 
     def predict_names(self, images: Any) -> list[str]:
         """Return the likeliest class of each image, by its folder name."""
         return [self.classes[k] for k in self.predict(images).argmax(1).tolist()]
 
-    @torch.inference_mode()
-    def _probabilities(self, images_u8: Tensor) -> Tensor:
-        images_pm1 = to_pm1(self._device.put(images_u8))
-        if images_pm1.shape[-2:] != (self.size, self.size):
-            images_pm1 = F.interpolate(
-                images_pm1, size=(self.size, self.size), mode="bilinear", antialias=True
-            )
-        with self._device.autocast():
-            logits = self.network(images_pm1).logits
-        return logits.float().softmax(1).cpu()
-
-    def _images(self, images: Any) -> Tensor:
+    def _batches(self, images: Any) -> Iterator[Tensor]:
+        """Yield uint8 images [B, bands, H, W]; files are decoded a batch at a time."""
+        if isinstance(images, str | Path):
+            images = [images]
         if isinstance(images, Sequence) and all(isinstance(one, str | Path) for one in images):
-            files = [Path(one) for one in images]
-            facts = self.network.facts
+            files, facts = [Path(one) for one in images], self.network.facts
             listed = ImageSet(files, [0] * len(files), facts.size, facts.bands, cache_bytes=0)
-            return listed.batch(torch.arange(len(files)))
-        found = images if isinstance(images, Tensor) else torch.from_numpy(np.asarray(images))
-        bands = self.network.facts.bands
-        if found.dtype != torch.uint8 or found.ndim != 4 or found.shape[1] != bands:
+            yield from (batch for batch, _ in listed.batches(BATCH_SIZE))
+        else:
+            yield from self._checked(images).split(BATCH_SIZE)
+
+    def _checked(self, images: Any) -> Tensor:
+        """Return the tensor of what is no list of files."""
+        bands, found = self.network.facts.bands, images
+        if not isinstance(images, Tensor):
+            if not hasattr(images, "__array__"):
+                raise UserError(
+                    f"images got {type(images).__name__}, expected a tensor, an array or files"
+                )
+            array = np.asarray(images)
+            found = torch.from_numpy(array) if array.dtype == np.uint8 else array
+        if found.dtype not in (torch.uint8, np.uint8) or found.ndim != 4 or found.shape[1] != bands:
             raise UserError(
                 f"images got {found.dtype} {[*found.shape]}, expected uint8 [N, {bands}, H, W] or "
-                "a list of files"
+                "files"
             )
         return found.cpu()
 
@@ -107,22 +113,28 @@ def load_classifier(
         NotFoundError: if there is none; lists the names that the run has.
         UserError: if the file is no classifier.
     """
-    file = Path(run_or_file) if name is None else _file_of(run_or_file, name)
+    file = Path(run_or_file) if name is None else _file_of(find_run(run_or_file), name)
     if not file.is_file():
         raise NotFoundError(f"no classifier file {file}; give a run and a name, or a {CHECKPOINT}")
-    where = Device(ComputeSettings.resolve(None, (), device=device))
+    where = Device(ComputeSettings.resolve(device=device))
     return Classifier(where.place(load_network(file)), file, where)
 
 
-def _file_of(run: str | Path, name: str) -> Path:
-    path = Path(run)
-    found = Run(path) if (path / "run.yaml").is_file() else find_run(str(run))
-    places = [found.classifiers / name, *sorted(found.comparison.glob(f"{name}-seed*"))]
-    for place in places:
-        if (place / CHECKPOINT).is_file():
-            return place / CHECKPOINT
-    known = sorted({file.parent.name for file in found.classifiers.glob(f"**/{CHECKPOINT}")})
+def _file_of(run: Run, name: str) -> Path:
+    """Return the checkpoint of a trained classifier, else of a recipe of ``classify compare``."""
+    if (run.classifiers / name / CHECKPOINT).is_file():
+        return run.classifiers / name / CHECKPOINT
+    compared = {path.parent.name: path for path in run.comparison.glob(f"*/{CHECKPOINT}")}
+    seeds = [each for each in compared if re.fullmatch(rf"{re.escape(name)}-seed\d+", each)]
+    if name in compared or seeds:
+        return compared[name if name in compared else min(seeds, key=_seed_of)]
+    trained = [path.parent.name for path in run.classifiers.glob(f"*/{CHECKPOINT}")]
+    known = ", ".join(sorted([*trained, *compared])) or "none"
     raise NotFoundError(
-        f"no classifier {name!r} in run {found.name!r}; there are: {', '.join(known) or 'none'}; "
-        "train one with: classify train"
+        f"no classifier {name!r} in run {run.name!r}; there are: {known}; train one with: "
+        "classify train"
     )
+
+
+def _seed_of(compared: str) -> int:
+    return int(compared.rpartition("-seed")[2])

@@ -17,7 +17,7 @@ from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
 from tgn.generation.generate import ImageSampler
 from tgn.generation.sampling_plan import image_seed
 from tgn.runtime.devices import Device
-from tgn.runtime.errors import NotFoundError, UserError
+from tgn.runtime.errors import UserError
 from tgn.runtime.settings import ComputeSettings
 
 
@@ -91,9 +91,8 @@ class RunGenerator:
         Raises:
             UserError: for an unknown class or a number out of range.
         """
-        settings = type(self._settings).resolve(
-            None, (), **(self._settings.model_dump() | {"block": n, "noise": noise, "seed": seed})
-        )
+        given = self._settings.model_dump() | {"block": n, "noise": noise, "seed": seed}
+        settings = type(self._settings).resolve(**given)
         split = self._sampler.split
         label = split.tail_class(str(class_name))
         images_u8, origins = self._sampler.sample_block(label, 0, settings)
@@ -135,7 +134,7 @@ class LoadedRun(Run):
             UserError: for an unknown backend or setting.
         """
         chosen = trained_backend(self, backend)
-        resolved = chosen.sample_settings.resolve(None, (), device=device, **settings)
+        resolved = chosen.sample_settings.resolve(device=device, **settings)
         return RunGenerator(chosen.open_sampler(self, resolved), resolved)
 
 
@@ -148,12 +147,7 @@ def load_run(run: str | Path | None = None) -> LoadedRun:
     Raises:
         NotFoundError: if there is no such run; lists those that exist.
     """
-    path = Path(run) if run is not None else None
-    if path is not None and (path / "run.yaml").is_file():
-        return LoadedRun(path)
-    if path is not None and (isinstance(run, Path) or len(path.parts) > 1):
-        raise NotFoundError(f"no run in {path}: expected a folder that tgn split made")
-    return LoadedRun(find_run(None if run is None else str(run)).path)
+    return LoadedRun(find_run(run).path)
 
 
 class Generator:
@@ -264,6 +258,6 @@ def load_generator(file: str | Path, device: str = "auto") -> Generator:
         NotFoundError: if there is no such file.
         UserError: if the file is no CDTG generator.
     """
-    where = Device(ComputeSettings.resolve(None, (), device=device))
+    where = Device(ComputeSettings.resolve(device=device))
     network, facts = load_conditional_generator(Path(file))
     return Generator(where.place(network), facts, where)

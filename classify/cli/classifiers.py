@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from classify.training.layout import CHECKPOINT
-from tgn.data.runs import Run
+from tgn.data.runs import Run, find_named
 from tgn.runtime.console import out
 from tgn.runtime.errors import NotFoundError
 
@@ -42,14 +42,7 @@ def augmented_folder(run: Run, given: str | None) -> Path | None:
 
 def classifier_folder(run: Run, name: str | None) -> Path:
     """Return the folder of the classifier ``name``, else of the one trained last."""
-    found = {path.parent.name: path for path in run.classifiers.glob(f"*/{CHECKPOINT}")}
-    if not found:
-        raise NotFoundError(f"no classifier in {run.classifiers}; run: classify train")
-    if name is None:
-        name = max(found, key=lambda key: found[key].stat().st_mtime_ns)
-    if name not in found:
-        raise NotFoundError(f"no classifier {name!r}; there are: {', '.join(sorted(found))}")
-    return found[name].parent
+    return find_named(run.classifiers, CHECKPOINT, name, "classifier", "classify train").parent
 
 
 def teacher_file(run: Run, given: str | None) -> Path | None:

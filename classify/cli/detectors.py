@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from tgn.data.runs import check_name, runs_root
+from tgn.data.runs import check_name, find_named, runs_root
 from tgn.runtime.console import err, out
-from tgn.runtime.errors import NotFoundError
 
 if TYPE_CHECKING:  # what needs torch is imported by the verbs: --help must not wait for it
     from classify.detection.dataset import DetectionDataset
@@ -62,14 +61,7 @@ def detector_file(name: str | None) -> Path:
 
     if name is not None and Path(name).is_file():
         return Path(name)
-    found = {path.parent.name: path for path in _root().glob(f"*/{CHECKPOINT}")}
-    if not found:
-        raise NotFoundError(f"no detector in {_root()}; make one: classify detect train")
-    if name is None:
-        return max(found.values(), key=lambda path: path.stat().st_mtime_ns)
-    if name not in found:
-        raise NotFoundError(f"no detector {name!r}; there are: {', '.join(sorted(found))}")
-    return found[name]
+    return find_named(_root(), CHECKPOINT, name, "detector", "classify detect train")
 
 
 def show_average_precision(result: dict[str, dict[str, float | None]]) -> None:

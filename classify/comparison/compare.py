@@ -9,7 +9,7 @@ import torch
 
 from classify.comparison.formatting import as_csv, as_markdown, draw_comparison, interval
 from classify.comparison.sweep import PlannedTraining, run_sweep
-from classify.probe.settings import ProbeSettings
+from classify.probe.settings import ProbeFeatureSettings, ProbeSettings
 from classify.training.job import TrainingJob
 from classify.training.recipes import GENERATED, Recipe, recipe
 from classify.training.settings import TrainSettings
@@ -30,7 +30,7 @@ class ComparisonPlan:
     augmented: Path  # folder of generated images, for recipes that use them
     teacher: Path | None = None  # of the recipes that need one
     jobs: int = 1  # trainings at a time
-    probe: ProbeSettings = field(default_factory=ProbeSettings)  # of the recipes that are probes
+    probe: ProbeFeatureSettings = field(default_factory=ProbeFeatureSettings)
 
 
 def default_jobs() -> int:
@@ -62,6 +62,7 @@ def compare(
     table = {
         "part": "test",
         "seeds": plan.seeds,
+        "first_seed": settings.seed,
         "steps": settings.steps,
         "interval": "95%, Student's t over seeds",
         "generated_sha256": generated,
@@ -71,9 +72,9 @@ def compare(
         "per_class": {name: _per_class(rows) for name, rows in results.items()},
     }
     write_json(run.comparison_file, table)
-    write_text(run.path / "compare.csv", as_csv(table))
-    write_text(run.path / "compare.md", as_markdown(table))
-    draw_comparison(table, run.path / "compare.png")
+    write_text(run.comparison_file.with_suffix(".csv"), as_csv(table))
+    write_text(run.comparison_file.with_suffix(".md"), as_markdown(table))
+    draw_comparison(table, run.comparison_file.with_suffix(".png"))
     return table
 
 
@@ -103,7 +104,7 @@ def _planned_probe(
     plan: ComparisonPlan, directory: Path, changes: Recipe, generated: str, settings: TrainSettings
 ) -> PlannedTraining:
     """Plan a probe, which depends on the probe's settings alone and on no others."""
-    shared = {"seed": settings.seed, "device": settings.device, "precision": settings.precision}
+    shared = {key: getattr(settings, key) for key in ("seed", "device", "bands")}
     probe = ProbeSettings.model_validate(
         {**plan.probe.model_dump(), **(changes.probe or {}), **shared}
     )

@@ -65,7 +65,7 @@ def as_csv(table: dict[str, Any]) -> str:
     writer.writerow(("recipe", "measure", "seed", "value", "half_width"))
     for name, row in summary_rows(table):
         for metric, entry in row.items():
-            for seed, value in enumerate(entry["values"]):
+            for seed, value in enumerate(entry["values"], table["first_seed"]):
                 writer.writerow((name, metric, seed, value, ""))
             half = "" if entry["half_width"] is None else entry["half_width"]
             writer.writerow((name, metric, "mean", entry["mean"], half))

@@ -2,16 +2,14 @@
 
 from pydantic import Field
 
-from classify.probe.settings import ProbeSettings
+from classify.probe.settings import ProbeFeatureSettings
 from classify.training.settings import TrainSettings
 
 
 class CompareSettings(TrainSettings):
-    """Settings of every training, and of the recipes ``probe`` and ``probe-prototypes``."""
+    """Settings of every training, and of the features of the recipes that are probes."""
 
-    probe: ProbeSettings = Field(
-        ProbeSettings(), description="of probes; seed, device, precision are those of all recipes"
-    )
+    probe: ProbeFeatureSettings = Field(ProbeFeatureSettings(), description="of the probes")
 
     @property
     def training(self) -> TrainSettings:

@@ -34,6 +34,7 @@ from tgn.runtime.devices import Device
 from tgn.runtime.errors import DataError
 from tgn.runtime.files import write_json, write_text
 from tgn.runtime.progress import Progress
+from tgn.runtime.settings import ComputeSettings
 
 RULES = {
     "ridge": "penalty: smallest class-balanced squared error, each image left out in closed form",
@@ -73,7 +74,8 @@ def train_probe(
         UserError: if weights are missing or do not fit.
     """
     start = time.monotonic()
-    split, device = run.split(), Device(settings)
+    split = run.split()
+    device = Device(ComputeSettings(device=settings.device, precision="float32"))
     real, generated = _real_images(run, settings), _generated_images(run, job, settings)
     if empty := [entry.folder for entry in split.classes if entry.train == 0]:
         raise DataError(f"{', '.join(empty)}: no training image; a probe needs 1 in every class")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -85,10 +85,6 @@ class TrainSettings(BackboneSettings, ComputeSettings, LoopSettings):
         if self.loss == "ldam" and self.method == "lsh":
             raise ValueError("loss=ldam has a cosine classifier; method lsh needs a linear one")
         return self
-
-    def with_changes(self, changes: Mapping[str, Any]) -> "TrainSettings":
-        """Return the settings with some replaced, validated again."""
-        return TrainSettings.model_validate({**self.model_dump(), **changes})
 
 
 def recorded_settings(file: Path) -> TrainSettings | None:

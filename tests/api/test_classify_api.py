@@ -32,6 +32,14 @@ def test_classifiers_are_found_by_run_and_name_and_by_file(run):
     assert found.classes == ["square", "disc", "bar", "cross"]
 
 
+def test_of_a_compared_recipe_one_seed_or_the_smallest_is_taken(run):
+    net = load_classifier(run.classifiers / "balanced" / "classifier.safetensors")
+    for seed in (2, 10):
+        save_classifier(run.comparison / f"crt-seed{seed}" / "classifier.safetensors", net)
+    assert classify.load_classifier("fake", "crt").file.parent.name == "crt-seed2"
+    assert classify.load_classifier("fake", "crt-seed10").file.parent.name == "crt-seed10"
+
+
 def test_what_is_not_there_is_answered_with_what_is(run):
     with pytest.raises(TgnError, match="no classifier 'crt' .* balanced, ce-seed0, ce-seed1"):
         classify.load_classifier("fake", "crt")
@@ -48,6 +56,7 @@ def test_probabilities_are_those_of_classify_predict(run):
     device = Device(ComputeSettings(device="cpu"))
     lines = list(predict(load_classifier(net.file), files, device))
     assert net.predict_names(files) == [line.classes[0][0] for line in lines]
+    assert torch.equal(net.predict(str(files[0])), net.predict(files[:1]))
 
 
 def test_tensors_arrays_and_other_sizes_are_taken(run):
@@ -63,6 +72,12 @@ def test_tensors_arrays_and_other_sizes_are_taken(run):
 )
 def test_wrong_images_are_named(run, images):
     with pytest.raises(TgnError, match=r"expected uint8 \[N, 3, H, W\]"):
+        classify.load_classifier("fake", "balanced").predict(images)
+
+
+@pytest.mark.parametrize("images", [None, [None], {"a": 1}])
+def test_what_holds_no_pixels_is_named(run, images):
+    with pytest.raises(TgnError, match=f"images got {type(images).__name__}, expected"):
         classify.load_classifier("fake", "balanced").predict(images)
 
 

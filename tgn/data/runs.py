@@ -84,18 +84,41 @@ def create_run(name: str) -> Run:
     return run
 
 
-def find_run(name: str | None = None) -> Run:
-    """Return the run called ``name``, else the one made last.
+def find_run(run: str | Path | None = None) -> Run:
+    """Return a run by its name below the folder of runs, by its path, or the one made last.
 
     Raises:
         NotFoundError: when there is none, with the ones that exist.
     """
-    root = runs_root()
-    found = {path.parent.name: path for path in root.glob("*/run.yaml")}
+    path = Path(run) if run is not None else None
+    if path is not None and Run(path).record_file.is_file():
+        return Run(path)
+    if path is not None and (isinstance(run, Path) or len(path.parts) > 1):
+        raise NotFoundError(f"no run in {path}: expected a folder that tgn split made")
+    name = None if run is None else str(run)
+    marker = Run(runs_root()).record_file.name
+    return Run(find_named(runs_root(), marker, name, "run", "tgn split DATA").parent)
+
+
+def find_named(folder: Path, marker: str, name: str | None, what: str, remedy: str) -> Path:
+    """Return ``folder/<name>/<marker>``; without a name the one that was written last.
+
+    Args:
+        folder: of what is looked for, a folder each.
+        marker: the file that every such folder has.
+        name: of the folder, or None.
+        what: is looked for, for messages.
+        remedy: the command that makes one.
+
+    Raises:
+        NotFoundError: if there is none of that name, with the names that exist.
+    """
+    found = {path.parent.name: path for path in folder.glob(f"*/{marker}")}
     if not found:
-        raise NotFoundError(f"no run in {root}; make one with: tgn split DATA")
+        raise NotFoundError(f"no {what} in {folder}; make one with: {remedy}")
     if name is None:
-        name = max(found, key=lambda key: found[key].stat().st_mtime_ns)
+        return max(found.values(), key=lambda path: path.stat().st_mtime_ns)
     if name not in found:
-        raise NotFoundError(f"no run {name!r} in {root}; there are: {', '.join(sorted(found))}")
-    return Run(root / name)
+        known = ", ".join(sorted(found))
+        raise NotFoundError(f"no {what} {name!r} in {folder}; there are: {known}")
+    return found[name]

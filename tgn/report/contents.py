@@ -39,7 +39,7 @@ def collect_contents(run: Run) -> dict[str, Any]:
         "filter": _filter(run.generated),
         "scores": scores,
         "compare": compare,
-        "compare_picture": picture(run.path / "compare.png"),
+        "compare_picture": picture(run.comparison_file.with_suffix(".png")),
         "class_accuracy": _class_accuracies(compare),
         "confusions": _confusions(run, compare),
     }

@@ -38,6 +38,10 @@ class Settings(BaseModel):
         except ValidationError as error:
             raise UserError(_explain(error, cls)) from None
 
+    def with_changes(self, changes: Mapping[str, Any]) -> Self:
+        """Return the settings with some replaced, validated again."""
+        return type(self).model_validate({**self.model_dump(), **changes})
+
     @classmethod
     def with_new_names(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return recorded settings (of a file written by an older version) under today's names.

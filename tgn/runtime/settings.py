@@ -9,10 +9,18 @@ from tgn.runtime.config import Settings
 Precision = Literal["auto", "bf16", "float32"]
 
 
-class ComputeSettings(Settings):
+DeviceName = Literal["auto", "cpu", "cuda"]
+
+
+class DeviceSettings(Settings):
+    """Device of a verb."""
+
+    device: DeviceName = Field("auto", description="auto takes a GPU if any")
+
+
+class ComputeSettings(DeviceSettings):
     """Device and precision of a verb."""
 
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if any")
     precision: Precision = Field("auto", description="auto: bf16 where it is fast")
 
 

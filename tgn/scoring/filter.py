@@ -182,7 +182,7 @@ def _filter(
     outcome = FilterOutcome(rows, reasons, networks.skipped)
     if not outcome.kept:
         raise UserError(
-            f"no image of {sets.folder} passes every test; loosen one: tgn filter --help"
+            f"no image of {sets.folder} passes every test; loosen one: tgn filter --help-settings"
         )
     write_outcome(sets, outcome, results, settings)
     return outcome

@@ -80,7 +80,8 @@ def test_a_teacher_a_student_and_its_publication(coco, in_tmp, run_cli):
     assert read_json(in_tmp / "student-on-labels.json")["images"] == 6
     done = run_cli("detect", "train", *coco, *quick, "--distill", "ld", "--teacher", "who")
     assert done.code == 2
-    assert "no detector 'who'; there are: gfl-resnet18-ld+kd, large" in done.stderr
+    assert "no detector 'who' in " in done.stderr
+    assert "there are: gfl-resnet18-ld+kd, large" in done.stderr
     done = run_cli("detect", "train", *coco, *quick, "--distill", "lsh")
     assert done.code == 2
     assert "not for gfl" in done.stderr
