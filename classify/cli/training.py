@@ -156,11 +156,12 @@ def compare_verb(
 
 
 def _show_comparison(result: dict[str, Any]) -> None:
-    from classify.comparison.formatting import format_interval, summary_rows
+    from classify.comparison.formatting import as_cells
 
-    table = Table("recipe", "tail", "head", "balanced", "overall", "macro F1")
-    for title, row in summary_rows(result):
-        table.add_row(title, *(format_interval(entry) for entry in row.values()))
+    header, rows = as_cells(result)
+    table = Table(*header)
+    for row in rows:
+        table.add_row(*row)
     out.print(table)
 
 

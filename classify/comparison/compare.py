@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from classify.comparison.costs import Cost, read_cost
 from classify.comparison.formatting import as_csv, as_markdown, draw_comparison, interval
 from classify.comparison.sweep import PlannedTraining, run_sweep
 from classify.probe.settings import ProbeFeatureSettings, ProbeSettings
@@ -18,7 +19,7 @@ from tgn.data.runs import Run
 from tgn.runtime.files import sha256_of, write_json, write_text
 from tgn.runtime.progress import Progress
 
-COMPARED_METRICS = ("tail", "head", "balanced", "overall", "macro_f1")
+COMPARED_METRICS = ("balanced", "head", "tail", "many", "medium", "few", "overall", "macro_f1")
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def compare(
         "gains": _gains(results),
         "against_first": _against_first(results),
         "per_class": {name: _per_class(rows) for name, rows in results.items()},
+        "costs": _costs(plan.recipes, [read_cost(one.job.directory) for one in trainings]),
     }
     write_json(run.comparison_file, table)
     write_text(run.comparison_file.with_suffix(".csv"), as_csv(table))
@@ -119,7 +121,28 @@ def _planned_probe(
 
 
 def _summaries(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    return {metric: interval([row[metric] for row in rows]) for metric in COMPARED_METRICS}
+    return {metric: interval([row[metric] for row in rows]) for metric in _known(rows)}
+
+
+def _known(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the metrics that these data have: a group may be without classes."""
+    return [metric for metric in COMPARED_METRICS if all(row[metric] is not None for row in rows)]
+
+
+def _costs(recipes: tuple[str, ...], costs: list[Cost | None]) -> dict[str, Any]:
+    """Return seconds (mean) and memory (largest) of a training of each recipe, None if unknown."""
+    seeds = len(costs) // len(recipes)
+    groups = [costs[k * seeds : (k + 1) * seeds] for k in range(len(recipes))]
+    return {name: _cost(group) for name, group in zip(recipes, groups, strict=True)}
+
+
+def _cost(costs: list[Cost | None]) -> dict[str, Any] | None:
+    known = [cost for cost in costs if cost is not None]
+    if len(known) < len(costs):
+        return None
+    peaks = [cost.peak_mib for cost in known if cost.peak_mib is not None]
+    seconds = float(np.mean([cost.seconds for cost in known]))
+    return {"seconds": seconds, "peak_mib": max(peaks, default=None)}
 
 
 def _per_class(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -151,4 +174,4 @@ def _against_first(results: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
 
 def _differences(rows: list[dict[str, Any]], others: list[dict[str, Any]]) -> dict[str, Any]:
     pairs = list(zip(rows, others, strict=True))
-    return {m: interval([a[m] - b[m] for a, b in pairs]) for m in COMPARED_METRICS}
+    return {m: interval([a[m] - b[m] for a, b in pairs]) for m in _known([*rows, *others])}

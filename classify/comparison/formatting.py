@@ -49,13 +49,35 @@ def difference_rows(table: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]
         yield f"{name} minus {first}", row
 
 
-def as_markdown(table: dict[str, Any]) -> str:
-    """Return the table as Markdown, in percent."""
+def as_cells(table: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of the recipes and gains: percent, time and memory of a training."""
     metrics = list(next(iter(table["recipes"].values())))
-    rows = [*summary_rows(table), *difference_rows(table)]
-    header = ("recipe", *(metric.replace("_", " ") for metric in metrics))
-    cells = [(name, *(format_interval(row[metric]) for metric in metrics)) for name, row in rows]
-    return markdown_table(header, cells) + "\n"
+    header = ["recipe", *(metric.replace("_", " ") for metric in metrics), "time", "memory"]
+    costs = table.get("costs", {})
+    return header, [
+        [name, *(format_interval(row[metric]) for metric in metrics), *_format_cost(costs, name)]
+        for name, row in summary_rows(table)
+    ]
+
+
+def as_markdown(table: dict[str, Any]) -> str:
+    """Return the table as Markdown, the differences to the first recipe below it."""
+    header, cells = as_cells(table)
+    metrics = list(next(iter(table["recipes"].values())))
+    differences = [
+        [name, *(format_interval(row[metric]) for metric in metrics), "", ""]
+        for name, row in difference_rows(table)
+    ]
+    return markdown_table(header, [*cells, *differences]) + "\n"
+
+
+def _format_cost(costs: dict[str, Any], name: str) -> tuple[str, str]:
+    cost = costs.get(name)
+    if cost is None:
+        return "", ""
+    seconds, peak = cost["seconds"], cost["peak_mib"]
+    time = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
+    return time, "" if peak is None else f"{peak / 1024:.1f} GiB"
 
 
 def as_csv(table: dict[str, Any]) -> str:

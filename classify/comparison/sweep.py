@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from classify.comparison.costs import recorded_cost
 from classify.probe.settings import ProbeSettings
 from classify.probe.train import ProbeJob, train_probe
 from classify.training.job import TrainingJob
@@ -73,12 +74,13 @@ def train_once(run: Run, training: PlannedTraining, progress: Progress) -> dict[
         return read_json(metrics)
     metrics.unlink(missing_ok=True)
     write_json(record, training.made_with)
-    if training.probe is not None:
-        ratio = training.settings.generated_ratio
-        probe_job = ProbeJob(directory, training.job.augmented, ratio)
-        return train_probe(run, probe_job, training.probe, progress)
-    job = replace(training.job, resume=same)
-    return train_classifier(run, job, training.settings, progress)
+    with recorded_cost(directory, goes_on=same):
+        if training.probe is not None:
+            ratio = training.settings.generated_ratio
+            probe_job = ProbeJob(directory, training.job.augmented, ratio)
+            return train_probe(run, probe_job, training.probe, progress)
+        job = replace(training.job, resume=same)
+        return train_classifier(run, job, training.settings, progress)
 
 
 def _recorded(record: Path) -> dict[str, Any] | None:

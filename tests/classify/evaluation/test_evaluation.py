@@ -100,8 +100,10 @@ def test_tables_say_the_same():
     rows = {"a|b": {"tail": entry, "macro_f1": entry}}
     table = {"first_seed": 7, "recipes": rows, "gains": {}}
     lines = as_markdown(table).splitlines()
-    assert lines[0] == "| recipe | tail | macro f1 |"
+    assert lines[0] == "| recipe | tail | macro f1 | time | memory |"
     assert "60.0 ±" in lines[2]
+    table["costs"] = {"a|b": {"seconds": 150.0, "peak_mib": 1536}}
+    assert as_markdown(table).splitlines()[2].endswith("| 2.5 min | 1.5 GiB |")
     found = list(csv.DictReader(io.StringIO(as_csv(table))))
     tail = [(row["seed"], row["value"]) for row in found if row["measure"] == "tail"]
     assert tail == [("7", "0.5"), ("8", "0.7"), ("mean", "0.6")]
