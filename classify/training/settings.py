@@ -17,12 +17,12 @@ from classify.methods.settings import (
     SecondStageSettings,
     T2ftsSettings,
 )
+from classify.training.mixing_settings import CmoSettings, Mixing
 from tgn.models.settings import BackboneSettings
 from tgn.runtime.settings import ComputeSettings, LoopSettings
 
 MethodName = Literal["plain", "logit-kd", "feature-mse", "kmdn", "t2fts", "cross-modality", "lsh"]
 Sampling = Literal["random", "square-root", "class-balanced", "progressive"]
-Mixing = Literal["none", "mixup", "cutmix", "remix"]
 
 
 class TrainSettings(BackboneSettings, ComputeSettings, LoopSettings):
@@ -49,8 +49,9 @@ class TrainSettings(BackboneSettings, ComputeSettings, LoopSettings):
     reweighting: Reweighting = Field(
         "none", description="of classes by their effective number of images"
     )
-    mixing: Mixing = Field("none", description="of pairs of images: none, mixup, cutmix, remix")
+    mixing: Mixing = Field("none", description="of pairs of images: none, mixup, cutmix, remix, cmo")
     mixing_alpha: float = Field(1.0, gt=0, description="of the Beta distribution of the ratio")
+    cmo: CmoSettings = Field(CmoSettings(), description="of mixing=cmo")
     second_stage: SecondStageName = Field("none", description="none, crt, lws, tau-norm, ncm")
     generated_share: float = Field(
         0.5, ge=0, le=1, description="class-balanced: of a class's places, if it has generated ones"
