@@ -17,14 +17,13 @@ from classify.methods.settings import (
     SecondStageSettings,
     T2ftsSettings,
 )
+from classify.training.mixing_settings import CmoSettings, Mixing
 from classify.training.optimisation_settings import OptimisationSettings
 from tgn.runtime.settings import ComputeSettings
 
 MethodName = Literal["plain", "logit-kd", "feature-mse", "kmdn", "t2fts", "cross-modality", "lsh"]
 Sampling = Literal["random", "square-root", "class-balanced", "progressive"]
 AugmentationName = Literal["overhead", "randaugment", "trivial", "none"]
-Mixing = Literal["none", "mixup", "cutmix", "remix"]
-
 
 SMOOTHED = ("ce", "balanced-softmax", "logit-adjustment")
 SMALLEST_SIDE = 16
@@ -70,8 +69,11 @@ class TrainSettings(OptimisationSettings, ComputeSettings):
     test_symmetries: int = Field(
         1, ge=1, le=8, description="views of an image whose mean logits are the classifier's"
     )
-    mixing: Mixing = Field("none", description="of pairs of images: none, mixup, cutmix, remix")
+    mixing: Mixing = Field(
+        "none", description="of pairs of images: none, mixup, cutmix, remix, cmo"
+    )
     mixing_alpha: float = Field(1.0, gt=0, description="of the Beta distribution of the ratio")
+    cmo: CmoSettings = Field(CmoSettings(), description="of mixing=cmo")
     second_stage: SecondStageName = Field("none", description="none, crt, lws, tau-norm, ncm")
     generated_share: float = Field(
         0.5, ge=0, le=1, description="class-balanced: of a class's places, if it has generated ones"

@@ -93,8 +93,17 @@ class ClassifierTrainer:
                 progress,
                 settings.generated_until,
                 class_weights,
+                self._foreground_power(step),
             )
         )
+
+    def _foreground_power(self, step: int) -> float | None:
+        """Return by which power of the counts foregrounds are sampled; None: the step has none."""
+        if self.settings.mixing != "cmo":
+            return None
+        cmo, rng = self.settings.cmo, generator(self.settings.seed, "classify cmo", step)
+        uniform = float(torch.rand(1, generator=rng))
+        return cmo.power if cmo.is_on(self._progress(step), uniform) else None
 
     def _progress(self, step: int) -> float:
         return step / self.settings.steps
@@ -104,17 +113,9 @@ class ClassifierTrainer:
         return self.settings.lr * warmup_cosine(progress, self.settings.warmup_fraction)
 
     def _batch(self, sampled: SampledBatch, step: int, progress: float) -> Batch:
-        """Augment and mix this process's part of a sampled batch."""
-        size = len(sampled.labels)
-        mine, blend = self.device.mine(torch.arange(size)), None
-        if self.settings.mixing != "none":
-            blend = draw_blend(
-                self.settings.mixing,
-                sampled.labels,
-                self.source.counts,
-                self.settings.mixing_alpha,
-                generator(self.settings.seed, "classify mix", step),
-            )
+        """Augment and mix this process's part of a sampled batch, without the foregrounds."""
+        size, blend = len(sampled.labels), self._blend(sampled, step)
+        mine = self.device.mine(torch.arange(size // 2 if sampled.has_foregrounds else size))
         transform = BatchTransform(mine, self.augmenter.draw(size, step), blend)
         images = self._transformed(sampled.images_u8, transform)
         paired = None
@@ -129,6 +130,18 @@ class ClassifierTrainer:
         generated_weight = self.settings.generated_weight
         weight = torch.where(sampled.is_generated[mine], generated_weight, 1.0).to(put)
         return Batch(images, own, partners, share, weight, sampled.prior, progress, paired)
+
+    def _blend(self, sampled: SampledBatch, step: int) -> Blend | None:
+        mixing = self.settings.mixing
+        if mixing == "none" or (mixing == "cmo" and not sampled.has_foregrounds):
+            return None
+        return draw_blend(
+            mixing,
+            sampled.labels,
+            self.source.counts,
+            self.settings.mixing_alpha,
+            generator(self.settings.seed, "classify mix", step),
+        )
 
     def _transformed(self, images_u8: Tensor, transform: BatchTransform) -> Tensor:
         """Augment and mix images [B, bands, H, W]; those of two sensors by the same transform."""
