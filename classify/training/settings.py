@@ -69,9 +69,7 @@ class TrainSettings(OptimisationSettings, ComputeSettings):
     test_symmetries: int = Field(
         1, ge=1, le=8, description="views of an image whose mean logits are the classifier's"
     )
-    mixing: Mixing = Field(
-        "none", description="of pairs of images: none, mixup, cutmix, remix, cmo"
-    )
+    mixing: Mixing = Field("none", description="none, mixup, cutmix, remix, cmo: pairs of images")
     mixing_alpha: float = Field(1.0, gt=0, description="of the Beta distribution of the ratio")
     cmo: CmoSettings = Field(CmoSettings(), description="of mixing=cmo")
     second_stage: SecondStageName = Field("none", description="none, crt, lws, tau-norm, ncm")
