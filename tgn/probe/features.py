@@ -56,9 +56,18 @@ def _frozen(given: str, settings: FeatureSettings, folders: tuple[str, ...]) -> 
     backbone = BackboneSettings(
         arch=arch, weights=file or PACKAGED, size=settings.size, bands=settings.bands
     )
+    return frozen_network(backbone, folders)
+
+
+def frozen_network(backbone: BackboneSettings, folders: tuple[str, ...]) -> FrozenNetwork:
+    """Build a network with its weights, frozen.
+
+    Raises:
+        UserError: see :func:`tgn.models.backbones.build_backbone`.
+    """
     torch.manual_seed(0)  # of the last layer, which is not used but saved and hashed
     net = freeze(build_backbone(backbone, folders))
-    return FrozenNetwork(arch, net, freeze(folded(net)), sha256_of_weights(net))
+    return FrozenNetwork(backbone.arch, net, freeze(folded(net)), sha256_of_weights(net))
 
 
 def training_views(
