@@ -29,8 +29,8 @@ def test_alternating_updates_tail_first_and_the_rate_restarts_for_each_student()
     assert students[60:] == [["head_net"]] * 40
     rates = [student_updates(chosen, step)[0].lr for step in range(100)]
     assert rates[20:60] == rates[60:]
-    assert max(rates[20:60]) == pytest.approx(chosen.lr)
-    assert rates[59] < 0.01 * chosen.lr
+    assert max(rates[20:60]) == pytest.approx(chosen.rates.lr)
+    assert rates[59] < 0.01 * chosen.rates.lr
 
 
 def test_mutual_updates_have_both_students_at_every_step():
@@ -64,8 +64,9 @@ def test_a_teacher_is_untouched_to_the_last_bit(fake_run, monkeypatch):
     before = {k: v.clone() for k, v in trainer.nets["head_net"].state_dict().items()}
     student = {k: v.clone() for k, v in trainer.nets["tail_net"].state_dict().items()}
     update = StudentUpdate("tail_net", True, 0.1)
-    terms = trainer._update(update, trainer._batch(update, 5))
-    assert set(terms) == {"tail_net_ce", "tail_net_mse"}
+    batch = trainer._batch(update, 5)
+    terms = trainer._update(update, to_pm1(batch.images_u8), batch.labels)
+    assert set(terms) == {"tail_net_ce", "tail_net_distance"}
     after = trainer.nets["head_net"].state_dict()
     assert all(torch.equal(before[k], after[k]) for k in before)
     assert not trainer.nets["head_net"].training
