@@ -11,8 +11,6 @@ import torch
 
 from classify.evaluation.calibration import draw_reliability
 from classify.evaluation.evaluate import accuracy_report, draw_confusion, evaluate_logits
-from classify.probe.features import FrozenNetwork, frozen_networks, symmetric_views, training_views
-from classify.probe.fit import FittedProbe, fit_probe
 from classify.probe.settings import ProbeSettings
 from classify.training.job import rows_within_ratio
 from classify.training.layout import (
@@ -30,6 +28,8 @@ from tgn.metrics.classification import confusion_of
 from tgn.models.backbones import TappedNet, save_classifier
 from tgn.models.classifier_layers import NormalisedLinear
 from tgn.models.feature_cache import FeatureCache
+from tgn.probe.features import FrozenNetwork, frozen_networks, symmetric_views, training_views
+from tgn.probe.fit import FittedProbe, fit_probe
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import DataError
 from tgn.runtime.files import write_json, write_text

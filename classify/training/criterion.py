@@ -19,12 +19,20 @@ class LabelCriterion:
             or in the last fifth of the training (deferred re-weighting, Cao et al. 2019).
         settings: hyperparameters of the losses.
         counts: training images of each class, [C].
+        label_smoothing: share of a label that is spread evenly over the classes, in [0, 1); of
+            cross-entropy and the logit-adjusted losses.
     """
 
     def __init__(
-        self, name: LossName, reweighting: Reweighting, settings: LossSettings, counts: Tensor
+        self,
+        name: LossName,
+        reweighting: Reweighting,
+        settings: LossSettings,
+        counts: Tensor,
+        label_smoothing: float = 0.0,
     ) -> None:
         self.name, self.reweighting, self.settings = name, reweighting, settings
+        self.label_smoothing = label_smoothing
         self.weights = effective_weights(counts, settings.effective_number_beta)
         self.margins = ldam_margins(counts, settings.ldam_margin)
 
@@ -51,5 +59,8 @@ class LabelCriterion:
         if self.name in ("balanced-softmax", "logit-adjustment"):
             adjusts = self.name == "logit-adjustment"
             tau = settings.logit_adjustment_tau if adjusts else 1.0
-            return logit_adjusted(logits, labels, batch.prior.to(logits.device), tau)
-        return F.cross_entropy(logits, labels, reduction="none")
+            prior = batch.prior.to(logits.device)
+            return logit_adjusted(logits, labels, prior, tau, self.label_smoothing)
+        return F.cross_entropy(
+            logits, labels, reduction="none", label_smoothing=self.label_smoothing
+        )

@@ -1,4 +1,4 @@
-"""Mixing of pairs of images and their labels: mixup, CutMix and Remix."""
+"""Mixing of pairs of images and their labels: mixup, CutMix, Remix and CMO."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from classify.training.settings import Mixing
+from classify.training.mixing_settings import Mixing
 
 REMIX_RATIO, REMIX_SHARE = 3.0, 0.5  # kappa and tau of the Remix paper
 
@@ -14,7 +14,7 @@ REMIX_RATIO, REMIX_SHARE = 3.0, 0.5  # kappa and tau of the Remix paper
 class Blend(NamedTuple):
     """How the images of one batch are mixed; the same for both sensors of paired images."""
 
-    partner: Tensor  # row of the image mixed in, [B]
+    partner: Tensor  # row of the image mixed in, [B]; with CMO behind the B rows
     share: Tensor  # weight of an image's own label, [B] in [0, 1]
     own_pixels: float  # share of an image's own pixels, in [0, 1]
     box: tuple[float, float, float, float] | None  # CutMix: top, bottom, left, right in [0, 1]
@@ -29,22 +29,28 @@ def draw_blend(
     Beta(alpha, alpha). CutMix (Yun et al. 2019, arXiv 1905.04899): a box of area 1 - lam comes from
     the partner. Remix (Chou et al. 2020, arXiv 2007.03943, eq. 6): mixup, but where one image's
     class is 3 times as frequent and its pixels do not make up at least half, the rarer class gets
-    the whole label.
+    the whole label. CMO (context-rich minority oversampling, Park et al. 2022, arXiv 2112.00412,
+    algorithm 1): CutMix, but the box comes from an image of another sampling, which favours rare
+    classes; these foregrounds are the second half of the rows.
 
     Args:
         kind: not "none".
-        labels: [B].
+        labels: [B]; with CMO [2 B], of the backgrounds and behind them of the foregrounds.
         counts: training images of each class, [C].
         alpha: > 0.
         rng: CPU generator.
     """
-    size = len(labels)
-    partner = torch.randperm(size, generator=rng)
+    if kind == "cmo":
+        size = len(labels) // 2
+        partner = torch.arange(size) + size
+    else:
+        size = len(labels)
+        partner = torch.randperm(size, generator=rng)
     seed = int(torch.randint(2**31, (1,), generator=rng))
     numpy_rng = np.random.default_rng(seed)
     lam = float(numpy_rng.beta(alpha, alpha))
     box = None
-    if kind == "cutmix":
+    if kind in ("cutmix", "cmo"):
         box = _box(1 - lam, *numpy_rng.random(2))
         lam = 1 - (box[1] - box[0]) * (box[3] - box[2])
     share = torch.full((size,), lam)

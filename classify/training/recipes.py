@@ -45,6 +45,8 @@ BASES = {
     "balanced-mixup": _recipe(sampling="class-balanced", mixing="mixup"),
     "cutmix": _recipe(mixing="cutmix"),
     "remix-drw": _recipe(mixing="remix", reweighting="deferred"),
+    "cmo": _recipe(mixing="cmo"),
+    "balanced-softmax+cmo": _recipe(loss="balanced-softmax", mixing="cmo"),
     "crt": _recipe(second_stage="crt"),
     "lws": _recipe(second_stage="lws"),
     "tau-norm": _recipe(second_stage="tau-norm"),

@@ -20,16 +20,18 @@ class BatchRequest(NamedTuple):
     progress: float = 0.0  # share of the training that is done, in [0, 1)
     generated_until: float = 1.0  # progress from which class-balanced batches are real only
     class_weights: Tensor | None = None  # [C], in place of what sampling says
+    foreground_power: float | None = None  # r of CMO: B foregrounds are wanted, too
 
 
 class SampledBatch(NamedTuple):
-    """The images of a step before augmentation."""
+    """The images of a step before augmentation: B of them, or 2 B with the foregrounds of CMO."""
 
     images_u8: Tensor  # [B, bands, H, W]
     labels: Tensor  # [B]
     is_generated: Tensor  # [B], bool
     prior: Tensor  # probability of each class, [C], sum 1
     paired_u8: Tensor | None  # the same scenes from the other sensor
+    has_foregrounds: bool = False  # whether the second half of the rows are foregrounds
 
 
 class ClassRows:
@@ -120,20 +122,46 @@ class MixtureSampler:
         Class-balanced batches are of real images only after ``generated_until``, so that the
         training ends on real images.
         """
-        size, weights = request.size, request.class_weights
+        weights, power = request.class_weights, request.foreground_power
         rng = generator(request.seed, "classify batch", request.step)
         prior = self.prior(request.progress) if weights is None else weights.double()
-        labels = torch.multinomial(prior, size, replacement=True, generator=rng)
-        uniform = torch.rand(2, size, generator=rng)
+        labels, uniform = _draw(prior, request.size, rng)
+        if power is not None:
+            rng = generator(request.seed, "classify foregrounds", request.step)
+            foregrounds = _draw(self.foreground_prior(power), request.size, rng)
+            labels = torch.cat((labels, foregrounds[0]))
+            uniform = torch.cat((uniform, foregrounds[1]), dim=1)
         real_only = self._is_balanced and request.progress >= request.generated_until
         is_generated = uniform[0] < (0 * self.share if real_only else self.share)[labels]
-        rows = self.real_rows.pick(labels[~is_generated], uniform[1][~is_generated])
+        images, paired = self._images(labels, is_generated, uniform[1])
+        return SampledBatch(images, labels, is_generated, prior, paired, power is not None)
+
+    def foreground_prior(self, power: float) -> Tensor:
+        """Return the probability of each class among the foregrounds of CMO: [C].
+
+        An image of a class with n images has the weight n^-r: r = 1 makes classes equally likely,
+        a larger r makes rare ones more likely. Source: Park et al. 2022 (arXiv 2112.00412), eq. 1,
+        as released: its weights are of images, not of classes.
+        """
+        weight = (self.counts > 0) * self.counts.clamp(min=1).double() ** (1 - power)
+        return weight / weight.sum()
+
+    def _images(
+        self, labels: Tensor, is_generated: Tensor, uniform: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Pick an image of each class in labels [B] by random numbers [B]; also of both sensors."""
+        rows = self.real_rows.pick(labels[~is_generated], uniform[~is_generated])
         images = torch.empty(
-            size, self.real.bands, self.real.size, self.real.size, dtype=torch.uint8
+            len(labels), self.real.bands, self.real.size, self.real.size, dtype=torch.uint8
         )
         images[~is_generated] = self.real.batch(rows)
         if self.generated is not None and is_generated.any():
-            picked = self.generated_rows.pick(labels[is_generated], uniform[1][is_generated])
+            picked = self.generated_rows.pick(labels[is_generated], uniform[is_generated])
             images[is_generated] = self.generated.batch(picked)
-        paired = self.paired.batch(rows) if self.paired is not None else None
-        return SampledBatch(images, labels, is_generated, prior, paired)
+        return images, None if self.paired is None else self.paired.batch(rows)
+
+
+def _draw(prior: Tensor, size: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw classes [B] by their probabilities [C], and two random numbers each, [2, B]."""
+    labels = torch.multinomial(prior, size, replacement=True, generator=rng)
+    return labels, torch.rand(2, size, generator=rng)

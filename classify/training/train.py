@@ -1,7 +1,7 @@
 """A training job from images to files: its phases in turn, teachers first, then the student."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,7 @@ def train_classifier(
         UserError: if a teacher is missing or does not fit.
     """
     images = images_of(job, run, settings)
+    settings = settings.resolved(len(images.main) + len(images.mixed_in or ()))
     held_out = {part: sensor_images(run, settings, part) for part in HELD_OUT}
     device = Device(settings)
     context = TrainingContext(run.split(), job, settings, device, progress, images, held_out)
@@ -97,6 +98,7 @@ def _is_done(context: TrainingContext, phase: Phase) -> bool:
 
 def _settings_of(context: TrainingContext, phase: Phase) -> TrainSettings:
     settings = context.settings
+    assert settings.lr is not None
     changes: dict[str, Any] = {"lr": settings.lr * phase.lr}
     if phase.steps:
         changes["steps"] = max(round(settings.steps * phase.steps), 1)
@@ -155,7 +157,11 @@ def _trainer(
     inputs = MethodInputs(
         student=student,
         criterion=LabelCriterion(
-            settings.loss, settings.reweighting, settings.loss_options, sampler.counts
+            settings.loss,
+            settings.reweighting,
+            settings.loss_options,
+            sampler.counts,
+            settings.label_smoothing,
         ),
         teachers=_teachers(context, phase, teacher_images),
         counts=sampler.counts,
@@ -221,6 +227,13 @@ def _sensor(context: TrainingContext, phase: Phase, part: Part) -> ImageSet:
 
 def _student(context: TrainingContext, phase: Phase) -> TappedNet:
     """Return the network that the phase begins with."""
+    student = _new_student(context, phase)
+    views = context.settings.test_symmetries
+    student.facts = replace(student.facts, test_symmetries=views)
+    return student
+
+
+def _new_student(context: TrainingContext, phase: Phase) -> TappedNet:
     if phase.start is not None:
         started = load_classifier(context.job.directory / phase.start / CHECKPOINT)
         return started.requires_grad_(True)

@@ -39,8 +39,15 @@ class Settings(BaseModel):
             raise UserError(_explain(error, cls)) from None
 
     def with_changes(self, changes: Mapping[str, Any]) -> Self:
-        """Return the settings with some replaced, validated again."""
-        return type(self).model_validate({**self.model_dump(), **changes})
+        """Return the settings with some replaced, validated again; defaults stay defaults.
+
+        Raises:
+            UserError: if they do not fit together.
+        """
+        try:
+            return type(self).model_validate({**self.model_dump(exclude_unset=True), **changes})
+        except ValidationError as error:
+            raise UserError(_explain(error, type(self))) from None
 
     @classmethod
     def with_new_names(cls, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,6 +122,8 @@ def _explain(error: ValidationError, cls: type[Settings]) -> str:
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             parts.append(_explain_unknown(key, problem["loc"], cls))
+        elif not key:  # of settings together; their input is all of them
+            parts.append(problem["msg"].removeprefix("Value error, "))
         else:
             parts.append(f"setting {key}: got {problem['input']!r}: {problem['msg']}")
     return "; ".join(parts)

@@ -35,7 +35,7 @@ from tgn.models.inference import predictions
 from tgn.runtime.devices import Device
 
 CLASSES, SIZE, SEEDS, STEPS, NOISE = 4, 16, (0, 1, 2), 40, 90.0
-BASE = {"batch_size": 32, "size": SIZE, "device": "cpu", "precision": "float32"}
+BASE = {"arch": "tiny", "batch_size": 32, "size": SIZE, "device": "cpu", "precision": "float32"}
 GROUPS = ("head", "middle", "tail", "tail")
 METHODS = {
     "logit-kd": lambda inputs: LogitKd(inputs, LogitKdSettings(weight=0.9)),
