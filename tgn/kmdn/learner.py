@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tgn.kmdn.settings import DistillSettings
 from tgn.models.backbones import TappedNet
-from tgn.models.optimizers import make_optimizer, set_rate, two_rate_groups
+from tgn.models.optimizers import make_optimizer, rate_groups, set_rate
 from tgn.models.rates import HEAD_LR_FACTOR
 from tgn.runtime.devices import Device
 
@@ -23,14 +23,10 @@ class Learner:
 
     def __init__(self, net: TappedNet, settings: DistillSettings, device: Device) -> None:
         self.net, self.settings, self.device = net, settings, device
-        head = list(net.classifier.parameters())
-        names = {id(parameter) for parameter in head}
-        groups = two_rate_groups(
-            [p for p in net.parameters() if id(p) not in names],
-            head,
-            HEAD_LR_FACTOR if settings.is_pretrained else 1.0,
-            settings.rates.weight_decay,
-        )
+        head = {id(parameter) for parameter in net.classifier.parameters()}
+        factor = HEAD_LR_FACTOR if settings.is_pretrained else 1.0
+        scaled = ((p, factor if id(p) in head else 1.0) for p in net.parameters())
+        groups = rate_groups(scaled, settings.rates.weight_decay)
         self.optimizer = make_optimizer(settings.optimizer_used, groups, settings.rates.lr)
 
     def update(self, loss: Tensor, lr: float) -> None:

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field
 
 from tgn.models.rates import DEFAULT_RATES, OptimizerName, Rates, chosen_optimizer
-from tgn.models.settings import FROM_SCRATCH, BackboneSettings, FeatureDistance
+from tgn.models.settings import BackboneSettings, FeatureDistance
 from tgn.runtime.settings import ComputeSettings, LoopSettings
 
 
@@ -46,11 +46,6 @@ class DistillSettings(BackboneSettings, ComputeSettings, LoopSettings):
     )
     bank_grid: int = Field(8, ge=1, description="features are pooled to at most this side")
     bank_views: int = Field(8, ge=1, le=8, description="symmetries of each image in the bank")
-
-    @property
-    def is_pretrained(self) -> bool:
-        """Whether the networks start from trained weights."""
-        return self.initial_weights != FROM_SCRATCH
 
     @property
     def optimizer_used(self) -> OptimizerName:

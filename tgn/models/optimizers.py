@@ -1,4 +1,4 @@
-"""SGD or AdamW over the parameters of a network, its last layer at a rate of its own."""
+"""SGD or AdamW over groups of parameters, each at its share of the rate of a step."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -27,23 +27,18 @@ def make_optimizer(
     return torch.optim.SGD(groups, lr, momentum=MOMENTUM, nesterov=True)
 
 
-def two_rate_groups(
-    body: Iterable[nn.Parameter],
-    head: Iterable[nn.Parameter],
-    head_factor: float,
-    weight_decay: float,
+def rate_groups(
+    scaled: Iterable[tuple[nn.Parameter, float]], weight_decay: float
 ) -> list[dict[str, Any]]:
-    """Return the parameters by rate and decay; vectors (norms, biases) do not decay.
+    """Sort the parameters that need gradients by the factor of their rate and their decay.
 
     Args:
-        body: trained at the rate of the step.
-        head: trained at ``head_factor`` times that rate.
-        head_factor: > 0.
-        weight_decay: of matrices and filters.
+        scaled: parameters, each with the factor of the rate of the step.
+        weight_decay: of matrices and filters; norms, biases and other vectors have none.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for scale, parameters in ((1.0, body), (head_factor, head)):
-        for parameter in parameters:
+    for parameter, scale in scaled:
+        if parameter.requires_grad:
             decay = weight_decay if parameter.ndim > 1 else 0.0
             groups.setdefault((scale, decay), []).append(parameter)
     return [

@@ -37,6 +37,11 @@ class BackboneSettings(Settings):
             return self.weights
         return PACKAGED if self.arch in IMAGENET else FROM_SCRATCH
 
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether the network starts from trained weights."""
+        return self.initial_weights != FROM_SCRATCH
+
     @classmethod
     def with_new_names(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return recorded settings as today's; ``null`` was the default and meant from scratch."""
