@@ -70,6 +70,9 @@ def train_verb(
         return
     result = train_classifier(found, job, settings, TerminalProgress())
     show_result(result)
+    if control := result.get("control"):
+        values = ", ".join(f"{group} {percent(value)}" for group, value in control.items())
+        out.print(f"its control, trained as long without a teacher: {values}", markup=False)
     for phase in phases[:-1]:
         _show_phase(phase, read_json(job.directory / phase / METRICS))
     out.print(f"classifier, metrics and confusion matrix: {job.directory}", markup=False)

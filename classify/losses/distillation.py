@@ -3,6 +3,9 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tgn.models.feature_losses import feature_distance
+from tgn.models.settings import FeatureDistance
+
 
 def soft_target_kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """Return the KL divergence from the teacher's softened classes to the student's, times T².
@@ -37,18 +40,22 @@ class FeatureMatch(nn.Module):
         student_channels: D of the student.
         teacher_channels: D of the teacher; if it differs, a trained 1x1 convolution adapts the
             student's features.
+        kind: of the distance, see :func:`tgn.models.feature_losses.feature_distance`.
     """
 
-    def __init__(self, student_channels: int, teacher_channels: int) -> None:
+    def __init__(
+        self, student_channels: int, teacher_channels: int, kind: FeatureDistance = "normalised"
+    ) -> None:
         super().__init__()
+        self.kind = kind
         same = student_channels == teacher_channels
         self.translate: nn.Module = (
             nn.Identity() if same else nn.Conv2d(student_channels, teacher_channels, 1, bias=False)
         )
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """[B, D_s, h, w] and [B, D_t, h', w'] -> mean squared difference of each image, [B]."""
+        """[B, D_s, h, w] and [B, D_t, h', w'] -> distance of each image, [B]."""
         translated, height, width = self.translate(student).float(), *teacher.shape[2:]
         if translated.shape[2:] != teacher.shape[2:]:
             translated = F.adaptive_avg_pool2d(translated, (height, width))
-        return (translated - teacher.detach().float()).square().mean(dim=(1, 2, 3))
+        return feature_distance(translated, teacher, self.kind)

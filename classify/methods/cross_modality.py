@@ -50,7 +50,8 @@ def phases(settings: CrossModalitySettings, facts: RunFacts) -> tuple[Phase, ...
 
     Method 2: ours-0 learns alone, then in each round i the other sensor's network learns from
     ours-i, and ours-(i+1) from that one, each beginning with its own weights of the round before
-    and at half its learning rate.
+    and at half its learning rate. The control of the result begins with ours-0 too, and trains in
+    as many phases of the same rates from labels alone.
 
     Raises:
         UserError: if no paired folder is named.
@@ -60,6 +61,8 @@ def phases(settings: CrossModalitySettings, facts: RunFacts) -> tuple[Phase, ...
             "--method cross-modality needs the other sensor's images: "
             "--set cross_modality.paired=FOLDER; try: tgn scenes OUT --modality eo,sar"
         )
+
+    controls = _controls(settings)
 
     def student_of(
         teacher: str | Path, name: str, start: str | None, on_paired: bool, lr: float
@@ -72,6 +75,7 @@ def phases(settings: CrossModalitySettings, facts: RunFacts) -> tuple[Phase, ...
             start=start,
             on_paired=on_paired,
             lr=lr,
+            control=controls[-1].name if controls and not name else None,
         )
 
     if settings.iterations == 0:
@@ -84,5 +88,21 @@ def phases(settings: CrossModalitySettings, facts: RunFacts) -> tuple[Phase, ...
         before = f"paired-{i - 1}" if i else None
         chain.append(student_of(f"ours-{i}", f"paired-{i}", before, True, LR_DECAY**i))
         name = "" if i + 1 == settings.iterations else f"ours-{i + 1}"
+        chain += controls[i : i + 1]
         chain.append(student_of(f"paired-{i}", name, f"ours-{i}", False, LR_DECAY ** (i + 1)))
     return tuple(chain)
+
+
+def _controls(settings: CrossModalitySettings) -> tuple[Phase, ...]:
+    """Return what ours-1, ours-2, ... would be without their teachers; nothing for method 1."""
+    if not settings.control:
+        return ()
+    return tuple(
+        Phase(
+            f"control-{i + 1}",
+            plain,
+            start=f"control-{i}" if i else "ours-0",
+            lr=LR_DECAY ** (i + 1),
+        )
+        for i in range(settings.iterations)
+    )

@@ -8,18 +8,20 @@ from torch import Tensor, nn
 from classify.losses.distillation import FeatureMatch
 from classify.methods.base import Batch, Method, MethodOutput, Teacher, add_terms
 from classify.methods.phases import MethodInputs, Phase, RunFacts, given_teacher
-from classify.methods.settings import FeatureMseSettings
+from classify.methods.settings import FeatureMseSettings, T2ftsSettings
 from tgn.runtime.errors import UserError
 
 
 class FeatureMse(Method):
-    """Labels + w MSE(stage-3 features of student and teacher)."""
+    """Labels + w distance(stage-3 features of student and teacher)."""
 
     def __init__(self, inputs: MethodInputs, settings: FeatureMseSettings) -> None:
         super().__init__(inputs.student, inputs.criterion)
         self._teachers, self.weight = inputs.teachers, settings.weight
         teacher = inputs.teachers["teacher"].net
-        match = FeatureMatch(inputs.student.feature_channels, teacher.feature_channels)
+        match = FeatureMatch(
+            inputs.student.feature_channels, teacher.feature_channels, settings.feature_distance
+        )
         self.match = inputs.device.place(match)
 
     def forward(self, batch: Batch) -> MethodOutput:
@@ -27,8 +29,8 @@ class FeatureMse(Method):
         output = self.student(batch.images_pm1)
         logits = output.logits.float()
         target = self._teachers["teacher"](batch.images_pm1).features
-        mse = self.match(output.features, target).mean()
-        return add_terms(self.criterion(logits, batch), logits, mse=(self.weight, mse))
+        distance = self.match(output.features, target).mean()
+        return add_terms(self.criterion(logits, batch), logits, distance=(self.weight, distance))
 
 
 class GroupedTeachers:
@@ -68,25 +70,34 @@ class GroupedTeachers:
 
 
 class GroupedFeatureMse(Method):
-    """Labels + w MSE to the features of the teacher of the image's class.
+    """Labels + w distance to the features of the teacher of the image's class.
 
     Args:
         inputs: with a teacher for each name in ``group_of``, all of one architecture.
         group_of: name of the teacher of each class.
-        weight: w >= 0.
+        settings: w, and the kind of distance.
 
     Raises:
         UserError: if the teachers differ in their feature channels.
     """
 
-    def __init__(self, inputs: MethodInputs, group_of: tuple[str, ...], weight: float) -> None:
+    def __init__(
+        self,
+        inputs: MethodInputs,
+        group_of: tuple[str, ...],
+        settings: FeatureMseSettings | T2ftsSettings,
+    ) -> None:
         super().__init__(inputs.student, inputs.criterion)
-        self.weight = weight
+        self.weight = settings.weight
         self._grouped = GroupedTeachers(inputs.teachers, group_of)
         channels = {name: t.net.feature_channels for name, t in inputs.teachers.items()}
         if len(set(channels.values())) > 1:
             raise UserError(f"teachers must have equal feature channels, got {channels}")
-        match = FeatureMatch(inputs.student.feature_channels, next(iter(channels.values())))
+        match = FeatureMatch(
+            inputs.student.feature_channels,
+            next(iter(channels.values())),
+            settings.feature_distance,
+        )
         self.match: nn.Module = inputs.device.place(match)
 
     def forward(self, batch: Batch) -> MethodOutput:
@@ -96,7 +107,7 @@ class GroupedFeatureMse(Method):
         target = self._grouped.features(batch.images_pm1, batch.labels)
         each = self.match(output.features, target)  # [B]
         self.observe(each.detach(), batch.labels)
-        return add_terms(self.criterion(logits, batch), logits, mse=(self.weight, each.mean()))
+        return add_terms(self.criterion(logits, batch), logits, distance=(self.weight, each.mean()))
 
     def observe(self, differences: Tensor, labels: Tensor) -> None:
         """Take in a step's feature differences [B] of classes [B]; for sampling that adapts."""
@@ -123,6 +134,4 @@ def kmdn_phases(settings: FeatureMseSettings, facts: RunFacts) -> tuple[Phase, .
         raise UserError(f"--method kmdn found no {missing[0]}; make it with: tgn distill")
     classes = len(facts.counts)
     group_of = ("head",) * facts.num_head + ("tail",) * (classes - facts.num_head)
-    return (
-        Phase("", lambda inputs: GroupedFeatureMse(inputs, group_of, settings.weight), teachers),
-    )
+    return (Phase("", lambda inputs: GroupedFeatureMse(inputs, group_of, settings), teachers),)

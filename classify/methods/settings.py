@@ -1,15 +1,17 @@
 """Settings of every method of distillation and of the second stage; imports nothing heavy."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from classify.losses.settings import HyperplaneBias, MimicLoss
+from tgn.models.settings import FeatureDistance
 from tgn.runtime.config import Settings
 
 SecondStageName = Literal["none", "crt", "lws", "tau-norm", "ncm"]
 CalibrationForm = Literal["released", "inside-log"]
+BEFORE_THE_CHOICE: Mapping[str, Any] = {"feature_distance": "mse"}  # of old records
 
 
 class LogitKdSettings(Settings):
@@ -22,7 +24,15 @@ class LogitKdSettings(Settings):
 class FeatureMseSettings(Settings):
     """Settings of ``--method feature-mse`` and ``--method kmdn``."""
 
-    weight: float = Field(0.2, ge=0, description="of the mean squared feature difference")
+    weight: float = Field(1.0, ge=0, description="of the distance of the features")
+    feature_distance: FeatureDistance = Field(
+        "normalised", description="normalised: of maps of unit root mean square; mse: as published"
+    )
+
+    @classmethod
+    def with_new_names(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return recorded settings as today's; older ones meant ``mse``."""
+        return {**BEFORE_THE_CHOICE, **super().with_new_names(values)}
 
 
 class T2ftsSettings(Settings):
@@ -42,7 +52,10 @@ class T2ftsSettings(Settings):
     middle_fraction: float = Field(
         0.25, gt=0, lt=1, description="of the classes, taught by the middle teacher"
     )
-    weight: float = Field(1.0, ge=0, description="of each feature difference")
+    weight: float = Field(1.0, ge=0, description="of each distance of features")
+    feature_distance: FeatureDistance = Field(
+        "normalised", description="normalised: of maps of unit root mean square; mse: as published"
+    )
     calibration_alpha: float = Field(75.0, gt=0, description="of the self-calibrated sampling")
     calibration_form: CalibrationForm = Field(
         "released",
@@ -52,6 +65,11 @@ class T2ftsSettings(Settings):
         0.9, ge=0, lt=1, description="of the moving average of a class's L over batches"
     )
 
+    @classmethod
+    def with_new_names(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return recorded settings as today's; older ones meant ``mse``."""
+        return {**BEFORE_THE_CHOICE, **super().with_new_names(values)}
+
 
 class CrossModalitySettings(Settings):
     """Settings of ``--method cross-modality``."""
@@ -60,6 +78,9 @@ class CrossModalitySettings(Settings):
     bands: int = Field(1, ge=1, le=64, description="of the other sensor")
     size: int | None = Field(None, ge=16, description="side its images are read at; none: as ours")
     iterations: int = Field(0, ge=0, description="0: method 1; more: rounds of method 2")
+    control: bool = Field(
+        True, description="method 2: also train ours as long without a teacher, for comparison"
+    )
     weight: float = Field(0.2, ge=0, le=1, description="of the teacher of our sensor's network")
     paired_weight: float = Field(
         0.8, ge=0, le=1, description="of the teacher of the other sensor's network"
@@ -68,6 +89,11 @@ class CrossModalitySettings(Settings):
     reduction: Literal["batchmean", "mean"] = Field(
         "batchmean", description="KL summed over classes, or as released its mean over them"
     )
+
+    @classmethod
+    def with_new_names(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return recorded settings as today's; older ones had no control."""
+        return {"control": False, **super().with_new_names(values)}
 
 
 class LshSettings(Settings):

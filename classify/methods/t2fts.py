@@ -54,14 +54,14 @@ def calibrated_weights(losses: Tensor, alpha: float, form: CalibrationForm) -> T
 class DistilledTeacher(Method):
     """A teacher that learns from earlier teachers: labels + the sum of feature differences."""
 
-    def __init__(self, inputs: MethodInputs, weight: float) -> None:
+    def __init__(self, inputs: MethodInputs, settings: T2ftsSettings) -> None:
         super().__init__(inputs.student, inputs.criterion)
-        self._teachers, self.weight = inputs.teachers, weight
+        self._teachers, self.weight = inputs.teachers, settings.weight
         own = inputs.student.feature_channels
         self.matches = inputs.device.place(
             torch.nn.ModuleDict(
                 {
-                    name: FeatureMatch(own, t.net.feature_channels)
+                    name: FeatureMatch(own, t.net.feature_channels, settings.feature_distance)
                     for name, t in self._teachers.items()
                 }
             )
@@ -74,8 +74,8 @@ class DistilledTeacher(Method):
         terms: dict[str, tuple[float, Tensor]] = {}
         for name, teacher in self._teachers.items():
             target = teacher(batch.images_pm1).features
-            mse = self.matches[name](output.features, target).mean()
-            terms[f"mse_{name}"] = (self.weight, mse)
+            distance = self.matches[name](output.features, target).mean()
+            terms[f"distance_{name}"] = (self.weight, distance)
         return add_terms(self.criterion(logits, batch), logits, **terms)
 
 
@@ -87,7 +87,7 @@ class T2ftsStudent(GroupedFeatureMse):
     def __init__(
         self, inputs: MethodInputs, group_of: tuple[str, ...], settings: T2ftsSettings
     ) -> None:
-        super().__init__(inputs, group_of, settings.weight)
+        super().__init__(inputs, group_of, settings)
         self.settings = settings
         where = inputs.device.torch_device
         losses = torch.zeros(len(group_of), dtype=torch.float64, device=where)
@@ -122,7 +122,7 @@ def phases(settings: T2ftsSettings, facts: RunFacts) -> tuple[Phase, ...]:
     teachers = tuple(
         Phase(
             f"teacher-{name}",
-            lambda inputs: DistilledTeacher(inputs, settings.weight),
+            lambda inputs: DistilledTeacher(inputs, settings),
             teachers={before: f"teacher-{before}" for before in GROUPS[:place]},
             classes=tuple(k for k, group in enumerate(groups) if group == name),
         )

@@ -1,31 +1,15 @@
 """Settings of what is trained, by which optimiser and at which rates; imports nothing heavy."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tgn.models.settings import FROM_SCRATCH, BackboneSettings
+from tgn.models.rates import DEFAULT_RATES, HEAD_LR_FACTOR, OptimizerName, chosen_optimizer
+from tgn.models.settings import BackboneSettings
 from tgn.runtime.settings import LoopSettings
 
-OptimizerName = Literal["auto", "sgd", "adamw"]
 Start = Literal["random", "probe"]
-HEAD_LR_FACTOR = 10.0  # of a random last layer on pretrained weights
-
-
-class Rates(NamedTuple):
-    """Learning rate and weight decay where the settings say none."""
-
-    lr: float
-    weight_decay: float
-
-
-DEFAULT_RATES: Mapping[tuple[str, bool], Rates] = {  # optimiser, pretrained
-    ("sgd", False): Rates(0.05, 5e-4),
-    ("sgd", True): Rates(0.01, 5e-4),
-    ("adamw", False): Rates(1e-3, 0.05),
-    ("adamw", True): Rates(1e-3, 0.05),
-}
 # What settings meant that were recorded before there was a choice.
 BEFORE_THE_CHOICE: Mapping[str, Any] = {
     "arch": "tiny",
@@ -83,20 +67,13 @@ class OptimisationSettings(BackboneSettings, LoopSettings):
         0.98, ge=0, lt=1, description="of the averaged weights, which are the result"
     )
 
-    @property
-    def is_pretrained(self) -> bool:
-        """Whether the network starts from trained weights."""
-        return self.initial_weights != FROM_SCRATCH
-
     def resolved(self, num_images: int | None = None) -> Self:
         """Return the settings with values in place of ``auto`` and ``None``.
 
         Args:
             num_images: of the training, of which an epoch is made; None leaves epochs as they are.
         """
-        optimizer = self.optimizer
-        if optimizer == "auto":
-            optimizer = "adamw" if self.is_pretrained else "sgd"
+        optimizer = chosen_optimizer(self.optimizer, self.is_pretrained)
         rates = DEFAULT_RATES[optimizer, self.is_pretrained]
         new_head = self.is_pretrained and self.start == "random"
         changes: dict[str, Any] = {

@@ -1,30 +1,19 @@
 """The optimiser of a training: which parameters it moves, at which rates, with which decay."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
 
 from classify.methods.base import Method
 from classify.training.optimisation_settings import OptimisationSettings
+from tgn.models.optimizers import make_optimizer, rate_groups
 from tgn.runtime.errors import UserError
-
-MOMENTUM = 0.9
-SCALE = "lr_scale"  # of a group: factor of the rate of the step
-
-
-class _Part(NamedTuple):
-    """What parameters of one group share."""
-
-    scale: float
-    decays: bool
 
 
 def build_optimizer(method: Method, settings: OptimisationSettings) -> torch.optim.Optimizer:
     """Return SGD with Nesterov momentum, or AdamW, over the parameters that need gradients.
-
-    AdamW: Loshchilov and Hutter 2019 (arXiv 1711.05101).
 
     Args:
         method: whose parameters are trained.
@@ -32,9 +21,7 @@ def build_optimizer(method: Method, settings: OptimisationSettings) -> torch.opt
     """
     assert settings.lr is not None
     groups = parameter_groups(method, settings)
-    if settings.optimizer == "adamw":
-        return torch.optim.AdamW(groups, settings.lr, fused=True)
-    return torch.optim.SGD(groups, settings.lr, momentum=MOMENTUM, nesterov=True)
+    return make_optimizer(settings.optimizer, groups, settings.lr)
 
 
 def parameter_groups(method: Method, settings: OptimisationSettings) -> list[dict[str, Any]]:
@@ -53,24 +40,8 @@ def parameter_groups(method: Method, settings: OptimisationSettings) -> list[dic
     Raises:
         UserError: if timm does not say which layers the network has.
     """
-    parts: dict[_Part, list[nn.Parameter]] = {}
-    for parameter, scale in _scaled(method, settings):
-        if parameter.requires_grad:
-            parts.setdefault(_Part(scale, parameter.ndim > 1), []).append(parameter)
-    return [
-        {
-            "params": parameters,
-            SCALE: part.scale,
-            "weight_decay": settings.weight_decay if part.decays else 0.0,
-        }
-        for part, parameters in parts.items()
-    ]
-
-
-def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Give every group its share of the rate of a step."""
-    for group in optimizer.param_groups:
-        group["lr"] = lr * group[SCALE]
+    assert settings.weight_decay is not None
+    return rate_groups(_scaled(method, settings), settings.weight_decay)
 
 
 def layers_of(net: Any, coarse: bool) -> dict[str, int]:

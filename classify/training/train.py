@@ -131,6 +131,9 @@ def _train_phase(context: TrainingContext, phase: Phase) -> None:
         if phase.classes:
             own = group_accuracy(torch.tensor(result["confusion"]), classes)
             result["own_classes"] = {"classes": list(classes), "accuracy": own}
+        if phase.control:
+            control = read_json(context.job.directory / phase.control / METRICS)
+            result["control"] = {group: control[group] for group in ("balanced", "head", "tail")}
         _write(context.job.directory / phase.name, net, result, settings)
     context.device.wait()
 

@@ -10,7 +10,7 @@ from classify.methods.base import Batch, Method
 from classify.training.augmenting import Augmenter, DrawnChanges, at_side
 from classify.training.frozen_parts import FrozenParts
 from classify.training.mixing import Blend, draw_blend, mix_images
-from classify.training.optimiser import build_optimizer, set_rate
+from classify.training.optimiser import build_optimizer
 from classify.training.sampling import BatchRequest, SampledBatch
 from classify.training.settings import TrainSettings
 from tgn.data.batches import Prefetcher
@@ -19,6 +19,7 @@ from tgn.metrics.classification import balanced_accuracy_error, confusion_matrix
 from tgn.models.backbones import TappedNet
 from tgn.models.inference import predictions
 from tgn.models.moving_average import averaged
+from tgn.models.optimizers import set_rate
 from tgn.runtime.devices import Device
 from tgn.runtime.lr_schedule import warmup_cosine
 from tgn.runtime.seeds import generator

@@ -1,24 +1,46 @@
 """Mutual distillation: the schedule, that teachers stay as they are, and the stage's files."""
 
+import json
+
 import pytest
 import torch
 
 from tgn.data.augmentation import dihedral
 from tgn.data.image_set import select_classes
 from tgn.data.images import to_pm1
+from tgn.kmdn import distill as stage
 from tgn.kmdn.distill import distill
 from tgn.kmdn.schedule import StudentUpdate, student_updates, warmup_steps
 from tgn.kmdn.settings import DistillSettings
+from tgn.kmdn.trainer import KmdnTrainer
 from tgn.models.backbones import load_classifier
 from tgn.models.feature_bank import read_bank
+from tgn.runtime.checkpoints import load_state, save_state
+from tgn.runtime.errors import UserError
 from tgn.runtime.files import read_json
 from tgn.runtime.progress import Silent
+from tgn.runtime.training_loop import STATE
 
 SMALL = {"batch_size": 8, "size": 16, "device": "cpu", "precision": "float32", "bank_views": 2}
 
 
 def settings(**changes: object) -> DistillSettings:
     return DistillSettings.model_validate({**SMALL, "steps": 8, **changes})
+
+
+def trainer_of(run, monkeypatch, chosen=None) -> KmdnTrainer:
+    """Return the trainer that the stage builds."""
+    kept = {}
+
+    def keep(trainer, *_args, **_kwargs):
+        kept["trainer"] = trainer
+        raise InterruptedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "run_steps", keep)
+        with pytest.raises(InterruptedError):
+            distill(run, chosen or settings(), Silent())
+    return kept["trainer"]
 
 
 def test_alternating_updates_tail_first_and_the_rate_restarts_for_each_student():
@@ -29,8 +51,8 @@ def test_alternating_updates_tail_first_and_the_rate_restarts_for_each_student()
     assert students[60:] == [["head_net"]] * 40
     rates = [student_updates(chosen, step)[0].lr for step in range(100)]
     assert rates[20:60] == rates[60:]
-    assert max(rates[20:60]) == pytest.approx(chosen.lr)
-    assert rates[59] < 0.01 * chosen.lr
+    assert max(rates[20:60]) == pytest.approx(chosen.rates.lr)
+    assert rates[59] < 0.01 * chosen.rates.lr
 
 
 def test_mutual_updates_have_both_students_at_every_step():
@@ -49,23 +71,13 @@ def test_rounds_repeat_the_alternation():
 
 
 def test_a_teacher_is_untouched_to_the_last_bit(fake_run, monkeypatch):
-    from tgn.kmdn import distill as stage
-
-    kept = {}
-
-    def keep(trainer, *_args, **_kwargs):
-        kept["trainer"] = trainer
-        raise InterruptedError
-
-    monkeypatch.setattr(stage, "run_steps", keep)
-    with pytest.raises(InterruptedError):
-        distill(fake_run, settings(), Silent())
-    trainer = kept["trainer"]
+    trainer = trainer_of(fake_run, monkeypatch)
     before = {k: v.clone() for k, v in trainer.nets["head_net"].state_dict().items()}
     student = {k: v.clone() for k, v in trainer.nets["tail_net"].state_dict().items()}
     update = StudentUpdate("tail_net", True, 0.1)
-    terms = trainer._update(update, trainer._batch(update, 5))
-    assert set(terms) == {"tail_net_ce", "tail_net_mse"}
+    batch = trainer._batch(update, 5)
+    terms = trainer._update(update, to_pm1(batch.images_u8), batch.labels)
+    assert set(terms) == {"tail_net_ce", "tail_net_distance"}
     after = trainer.nets["head_net"].state_dict()
     assert all(torch.equal(before[k], after[k]) for k in before)
     assert not trainer.nets["head_net"].training
@@ -93,14 +105,136 @@ def test_resume_equals_one_run(fake_run, in_tmp):
         distill(fake_run, settings(steps=steps), Silent(), resume)
         return load_classifier(fake_run.path / "kmdn" / "tail.safetensors").net.conv1.weight.clone()
 
-    from tgn.runtime.checkpoints import load_state
-    from tgn.runtime.training_loop import STATE
-
     whole = weights(8, resume=False)
     state = load_state(fake_run.path / "kmdn" / STATE)
     assert state["step"] == 8
     assert torch.equal(weights(8, resume=True), whole)
     assert torch.equal(weights(8, resume=False), whole)
+
+
+@pytest.mark.parametrize("schedule", ["alternating", "mutual"])
+def test_a_control_changes_nothing_and_is_the_run_without_a_teacher(
+    fake_run, monkeypatch, schedule
+):
+    kept: dict[str, KmdnTrainer] = {}
+
+    def nets(name: str, **changes: object) -> dict[str, torch.Tensor]:
+        class Kept(KmdnTrainer):
+            def __init__(self, *args: object) -> None:
+                super().__init__(*args)
+                kept[name] = self
+
+        monkeypatch.setattr(stage, "KmdnTrainer", Kept)
+        distill(fake_run, settings(schedule=schedule, **changes), Silent(), resume=False)
+        return flat(kept[name].nets)
+
+    with_control, without = nets("with"), nets("without", control=False)
+    assert same(with_control, without)
+    alone = nets("alone", feature_weight=0)
+    control = flat(kept["with"].control_nets)
+    assert same(control, alone)
+    assert not same(control, with_control)
+    assert kept["without"].control_nets == {}
+    assert not kept["alone"].controls  # nothing is trained twice
+
+
+def flat(nets) -> dict[str, torch.Tensor]:
+    return {f"{a}.{b}": value for a, net in nets.items() for b, value in net.state_dict().items()}
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    assert a.keys() == b.keys()
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def saved_controls(run) -> dict[str, torch.Tensor]:
+    saved = load_state(run.path / "kmdn" / STATE)["trainer"]["controls"]
+    return {f"{a}.{b}": value for a, one in saved.items() for b, value in one["net"].items()}
+
+
+def test_a_control_stands_beside_before_and_after(fake_run):
+    result = distill(fake_run, settings(), Silent())
+    moments = ["before", "after", "control"]
+    assert result.columns == [(group, when) for group in ("tail", "head") for when in moments]
+    assert all(len(row) == 6 for row in result.rows().values())
+    assert (
+        "without a teacher" in read_json(fake_run.path / "kmdn" / "accuracy.json")["control_means"]
+    )
+    alone = distill(fake_run, settings(feature_weight=0), Silent(), resume=False).accuracy
+    assert all(net["control"] == net["after"] for net in alone.values())
+    plain = distill(fake_run, settings(control=False), Silent(), resume=False)
+    assert {len(row) for row in plain.rows().values()} == {4}
+    assert "control_means" not in read_json(fake_run.path / "kmdn" / "accuracy.json")
+
+
+@pytest.mark.parametrize("stop", [2, 5])  # before the controls begin, and in their middle
+def test_resume_with_controls_equals_one_run(fake_run, monkeypatch, stop):
+    whole = distill(fake_run, settings(), Silent()).accuracy
+    tail = load_classifier(fake_run.path / "kmdn" / "tail.safetensors").state_dict()
+    control = saved_controls(fake_run)
+    real, stopped = KmdnTrainer.train_step, []
+
+    def stops(self, step):
+        if step == stop and not stopped:
+            stopped.append(step)
+            raise KeyboardInterrupt
+        return real(self, step)
+
+    monkeypatch.setattr(KmdnTrainer, "train_step", stops)
+    with pytest.raises(KeyboardInterrupt):
+        distill(fake_run, settings(), Silent(), resume=False)
+    assert distill(fake_run, settings(), Silent()).accuracy == whole
+    assert same(tail, load_classifier(fake_run.path / "kmdn" / "tail.safetensors").state_dict())
+    assert same(control, saved_controls(fake_run))
+
+
+def test_a_teacher_is_asked_about_its_own_classes_only(fake_run, monkeypatch):
+    trainer = trainer_of(fake_run, monkeypatch)
+    asked: list[torch.Tensor] = []
+    real = trainer._features
+    monkeypatch.setattr(trainer, "_features", lambda net, x: asked.append(x) or real(net, x))
+    images, labels = torch.rand(6, 3, 16, 16), torch.tensor([0, 3, 1, 2, 3, 0])
+    is_head = labels < trainer.num_head
+    for student, own in (("tail_net", is_head), ("head_net", ~is_head)):
+        trainer._update(StudentUpdate(student, True, 0.1), images, labels)
+        assert torch.equal(asked.pop(), images[own])
+    terms = trainer._update(StudentUpdate("tail_net", True, 0.1), images[1:2], labels[1:2])
+    assert terms["tail_net_distance"] == 0
+    assert not asked
+
+
+def test_a_state_from_before_the_normalised_distance_is_refused(fake_run):
+    distill(fake_run, settings(), Silent())
+    file = fake_run.path / "kmdn" / STATE
+    state = load_state(file)
+    recorded = json.loads(state["settings"])
+    for new in ("feature_distance", "control", "optimizer"):
+        del recorded[new]
+    save_state(file, {**state, "settings": json.dumps(recorded | {"feature_weight": 0.2})})
+    with pytest.raises(UserError, match="feature_distance.*--no-resume"):
+        distill(fake_run, settings(), Silent())
+
+
+def test_pretrained_nets_get_adamw_and_a_faster_last_layer(fake_run, monkeypatch):
+    chosen = settings(arch="tf_efficientnet_lite0", size=32, steps=4)
+    assert (chosen.resolved().optimizer, chosen.resolved().lr) == ("adamw", 1e-3)
+    assert (settings().resolved().optimizer, settings().resolved().lr) == ("sgd", 0.05)
+    assert settings(optimizer="adamw", lr=0.3).resolved().lr == 0.3
+    trainer = trainer_of(fake_run, monkeypatch, chosen)
+    groups = trainer.learners["tail_net"].optimizer.param_groups
+    last = {id(p) for p in trainer.nets["tail_net"].classifier.parameters()}
+    assert all(
+        (group["lr_scale"] == 10) == (id(p) in last) for group in groups for p in group["params"]
+    )
+
+
+def test_pretrained_nets_teach_one_another(fake_run):
+    result = distill(fake_run, settings(arch="tf_efficientnet_lite0", size=32, steps=4), Silent())
+    lines = (fake_run.path / "kmdn" / "metrics.jsonl").read_text().splitlines()
+    distance = json.loads(lines[-1])["head_net_distance"]
+    assert 0 < distance < 2
+    assert all(0 <= value <= 1 for row in result.rows().values() for value in row)
+    assert load_classifier(fake_run.path / "kmdn" / "tail.safetensors").facts.size == 32
 
 
 def test_a_few_steps_learn_the_shapes(fake_run):

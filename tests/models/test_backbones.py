@@ -10,7 +10,7 @@ from tgn.data.batches import BatchSampler
 from tgn.metrics.classification import balanced_accuracy_error, macro_f1, recalls, summary
 from tgn.models.backbones import build_backbone, load_classifier, save_classifier
 from tgn.models.feature_bank import FeatureBank, read_bank, write_bank
-from tgn.models.feature_losses import feature_mse
+from tgn.models.feature_losses import feature_distance
 from tgn.models.moving_average import averaged
 from tgn.models.settings import BackboneSettings
 from tgn.runtime.checkpoints import load_weights, save_weights
@@ -197,16 +197,49 @@ def test_bank_round_trip(tmp_path):
         read.rows_of(9)
 
 
-def test_feature_mse():
-    student = torch.ones(2, 3, 1, 1, dtype=torch.float64, requires_grad=True)
-    teacher = torch.full_like(student, 3.0).requires_grad_(True)
-    loss = feature_mse(student, teacher)
-    assert loss.item() == 4.0
-    loss.backward()
+def one_by_one(*values: float) -> torch.Tensor:
+    """Return a map [1, D, 1, 1]."""
+    return torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1)
+
+
+def test_feature_distance_by_hand():
+    student, teacher = torch.ones(2, 3, 1, 1), torch.full((2, 3, 1, 1), 3.0)
+    assert feature_distance(student, teacher, "mse").tolist() == [4.0, 4.0]
+    assert feature_distance(student, teacher, "normalised").tolist() == pytest.approx([0.0, 0.0])
+    for other, expected in (
+        (one_by_one(4.0, -3.0), 2.0),  # orthogonal
+        (one_by_one(-3.0, -4.0), 4.0),  # opposite
+        (one_by_one(0.0, 2.0), 2 - 2 * 0.8),  # cos = 4 / 5
+        (one_by_one(0.0, 0.0), 1.0),  # of a map of zeros there is no direction
+    ):
+        found = feature_distance(one_by_one(3.0, 4.0), other, "normalised")
+        assert found.item() == pytest.approx(expected)
+        assert feature_distance(other, one_by_one(3.0, 4.0), "normalised").item() == found.item()
+
+
+def test_normalised_distance_knows_no_scale():
+    student, teacher = torch.randn(2, 5, 7, 3, 3)
+    found = feature_distance(student, teacher, "normalised")
+    for a, b in ((1000.0, 1000.0), (1e-3, 1.0), (1.0, 50.0)):
+        torch.testing.assert_close(feature_distance(a * student, b * teacher, "normalised"), found)
+    assert ((found > 0) & (found < 4)).all()
+    roots = [x.square().mean((1, 2, 3), keepdim=True).sqrt() for x in (student, teacher)]
+    by_rms = (student / roots[0] - teacher / roots[1]).square().mean((1, 2, 3))
+    torch.testing.assert_close(found, by_rms)
+    halves = feature_distance(student.half(), 100 * teacher.half(), "normalised")
+    torch.testing.assert_close(halves, found, rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["normalised", "mse"])
+def test_gradients_of_feature_distance(kind):
+    student, teacher = torch.randn(2, 2, 3, 2, 1, dtype=torch.float64)
+    student.requires_grad_(True)
+    assert gradcheck(lambda x: feature_distance(x, teacher, kind), (student,))
+    teacher.requires_grad_(True)
+    feature_distance(student, teacher, kind).sum().backward()
     assert teacher.grad is None
-    assert gradcheck(lambda x: feature_mse(x, torch.zeros_like(x)), (student,))
     with pytest.raises(ValueError, match="student features"):
-        feature_mse(student, student[:1])
+        feature_distance(student, student[:1], kind)
 
 
 def test_equal_weights_give_equal_files(tmp_path):

@@ -28,11 +28,13 @@ def distill_verb(common: CommonOptions, run: RunOption = None) -> None:
     if common.dry_run:
         show_plan(settings, f"KMDN on {sum(found.split().counts)} images, run {found.name!r}")
     result = distill(found, settings, TerminalProgress(), common.resume)
-    table = Table("network", "tail before", "tail after", "head before", "head after")
+    table = Table("network", *(" ".join(column) for column in result.columns))
     for name, row in result.rows().items():
         table.add_row(name, *(f"{value:.3f}" for value in row))
     out.print(table)
     out.print("accuracy on the held-out test part; next: tgn train")
+    if any(when == "control" for _, when in result.columns):
+        out.print("after less control is what the exchange brought; control had no teacher")
 
 
 def _train_settings(options: Mapping[str, Any]) -> type[Settings]:

@@ -23,19 +23,28 @@ from tgn.runtime.seeds import seed_of
 from tgn.runtime.training_loop import Job, run_steps
 
 BEFORE_MEANS = "after the warm-up, in which each net learned its own classes without a teacher"
+CONTROL_MEANS = "from there on as many steps on the same batches, without a teacher"
 
 
 @dataclass(frozen=True)
 class DistillResult:
-    """Class-mean accuracy on the test part, in [0, 1]: net -> before/after -> head/tail."""
+    """Class-mean accuracy on the test part, in [0, 1]: net -> before/after/control -> head/tail.
+
+    ``control`` is absent with ``control=false``.
+    """
 
     accuracy: dict[str, dict[str, dict[str, Any]]]
 
+    @property
+    def columns(self) -> list[tuple[str, str]]:
+        """The group and the moment of each number in a row."""
+        moments = next(iter(self.accuracy.values()))
+        return [(group, when) for group in ("tail", "head") for when in moments]
+
     def rows(self) -> dict[str, list[float]]:
-        """Return the accuracies of each net: tail before, tail after, head before, head after."""
-        order = [(when, group) for group in ("tail", "head") for when in ("before", "after")]
+        """Return the accuracies of each net, in the order of `columns`."""
         return {
-            name: [values[when][group] for when, group in order]
+            name: [values[when][group] for group, when in self.columns]
             for name, values in self.accuracy.items()
         }
 
@@ -54,6 +63,7 @@ def distill(
     Raises:
         UserError: for settings or images that cannot work.
     """
+    settings = settings.resolved()
     device, split = Device(settings), run.split()
     job = Job(run.kmdn, device, progress, resume)
     images = split.image_set("train", run.path, settings.size, settings.bands)
@@ -70,11 +80,10 @@ def distill(
     run_steps(trainer, settings, job, title="distill", after_step=after_step)
     if device.is_main:
         _write(job, nets, images, split, settings)
-        after = _accuracy(nets, test, split, device)
-        recorded = read_json(before)
-        accuracy = {str(name): {"before": recorded[name], "after": after[name]} for name in NETS}
-        facts: dict[str, Any] = {"before_means": BEFORE_MEANS, "part": "test", **accuracy}
-        write_json(job.directory / "accuracy.json", facts)
+        moments = {"before": read_json(before), "after": _accuracy(nets, test, split, device)}
+        if controls := trainer.control_nets:
+            moments["control"] = _accuracy(controls, test, split, device)
+        write_json(job.directory / "accuracy.json", _facts(moments))
     device.wait()
     recorded = read_json(job.directory / "accuracy.json")
     return DistillResult({name: recorded[name] for name in NETS})
@@ -94,6 +103,14 @@ def _accuracy(nets: Nets, test: ImageSet, split: Split, device: Device) -> dict[
         name: summary(confusion_matrix(predictions(net, test, device)), split.num_head)
         for name, net in nets.items()
     }
+
+
+def _facts(moments: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the content of ``accuracy.json``: before, after and control of each net."""
+    facts: dict[str, Any] = {"before_means": BEFORE_MEANS, "part": "test"}
+    if "control" in moments:
+        facts["control_means"] = CONTROL_MEANS
+    return facts | {str(net): {when: m[net] for when, m in moments.items()} for net in NETS}
 
 
 def _write(job: Job, nets: Nets, images: ImageSet, split: Split, settings: DistillSettings) -> None:

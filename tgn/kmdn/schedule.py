@@ -40,13 +40,13 @@ def student_updates(settings: DistillSettings, step: int) -> list[StudentUpdate]
     """
     warm = warmup_steps(settings)
     if step < warm:
-        rate = settings.lr * warmup_cosine_steps(step, warm)
+        rate = settings.rates.lr * warmup_cosine_steps(step, warm)
         return [StudentUpdate(name, False, rate) for name in NETS]
     done, length = step - warm, settings.steps - warm
     if settings.schedule == "mutual":
-        rate = settings.lr * warmup_cosine_steps(done, length)
+        rate = settings.rates.lr * warmup_cosine_steps(done, length)
         return [StudentUpdate(name, True, rate) for name in NETS]
     phase = math.ceil(length / (2 * settings.rounds))
     student: NetName = "tail_net" if (done // phase) % 2 == 0 else "head_net"
-    rate = settings.lr * warmup_cosine_steps(done % phase, phase)
+    rate = settings.rates.lr * warmup_cosine_steps(done % phase, phase)
     return [StudentUpdate(student, True, rate)]

@@ -1,11 +1,12 @@
 """Settings of KMDN; imports nothing heavy."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
-from tgn.models.settings import BackboneSettings
+from tgn.models.rates import DEFAULT_RATES, OptimizerName, Rates, chosen_optimizer
+from tgn.models.settings import BackboneSettings, FeatureDistance
 from tgn.runtime.settings import ComputeSettings, LoopSettings
 
 
@@ -23,8 +24,43 @@ class DistillSettings(BackboneSettings, ComputeSettings, LoopSettings):
         0.3, gt=0, lt=1, description="share of the steps without a teacher"
     )
     rounds: int = Field(1, ge=1, description="alternating: number of times each net is student")
-    feature_weight: float = Field(0.2, ge=0, description="weight of MSE to the teacher's features")
-    lr: float = Field(0.05, gt=0, description="highest learning rate of each student (SGD)")
-    weight_decay: float = Field(5e-4, ge=0, description="of both nets")
+    feature_weight: float = Field(
+        1.0, ge=0, description="weight of the distance to the teacher's features"
+    )
+    feature_distance: FeatureDistance = Field(
+        "normalised", description="normalised: of maps of unit root mean square; mse: as published"
+    )
+    control: bool = Field(
+        True, description="also train both nets as long without a teacher: half as much time again"
+    )
+    optimizer: OptimizerName = Field(
+        "auto", description="auto: adamw from pretrained weights, sgd from scratch"
+    )
+    lr: float | None = Field(
+        None,
+        gt=0,
+        description="highest of each student; none: adamw 0.001, sgd 0.05, pretrained sgd 0.01",
+    )
+    weight_decay: float | None = Field(
+        None, ge=0, description="none: adamw 0.05, sgd 0.0005; norms and biases have no decay"
+    )
     bank_grid: int = Field(8, ge=1, description="features are pooled to at most this side")
     bank_views: int = Field(8, ge=1, le=8, description="symmetries of each image in the bank")
+
+    @property
+    def optimizer_used(self) -> OptimizerName:
+        """``sgd`` or ``adamw``."""
+        return chosen_optimizer(self.optimizer, self.is_pretrained)
+
+    @property
+    def rates(self) -> Rates:
+        """Learning rate and weight decay, those of the optimiser where none is set."""
+        default = DEFAULT_RATES[self.optimizer_used, self.is_pretrained]
+        return Rates(
+            default.lr if self.lr is None else self.lr,
+            default.weight_decay if self.weight_decay is None else self.weight_decay,
+        )
+
+    def resolved(self) -> Self:
+        """Return the settings with values in place of ``auto`` and ``None``."""
+        return self.model_copy(update={"optimizer": self.optimizer_used, **self.rates._asdict()})

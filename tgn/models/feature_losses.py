@@ -6,27 +6,43 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tgn.models.settings import FeatureDistance
+
 TINY = 1e-24  # of a product of squared lengths
 
 
-def feature_mse(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean squared difference of two feature maps, over every element.
+def feature_distance(student: Tensor, teacher: Tensor, kind: FeatureDistance) -> Tensor:
+    """Return how far a student's feature map is from its teacher's, image by image.
+
+    ``normalised`` divides each image's map by its own root mean square before the difference is
+    squared: mean (s / rms(s) - t / rms(t))^2 = 2 - 2 cos(s, t). Neither the scale of the networks'
+    features nor the number of their elements changes it, and a student cannot lower it by smaller
+    features. ``mse`` is the mean of (s - t)^2, which grows with the square of the scale.
 
     Args:
         student: [B, D, h, w].
         teacher: [B, D, h, w]; no gradient flows into it.
+        kind: of the distance.
 
     Returns:
-        A scalar.
+        [B] in float32 (float64 if given it); ``normalised`` in [0, 4], 2 for orthogonal maps.
 
     Raises:
         ValueError: if the shapes differ.
 
-    Source: T2FTS (Zhao et al. 2022) and KMDN (TGN, 2024), MSE on stage-3 features.
+    Source: the MSE on stage-3 features is that of T2FTS (Zhao et al. 2022) and KMDN (TGN, 2024).
     """
     if student.shape != teacher.shape:
         raise ValueError(f"student features {[*student.shape]} != teacher's {[*teacher.shape]}")
-    return F.mse_loss(student, teacher.detach())
+    maps = [_at_least_float32(features).flatten(1) for features in (student, teacher.detach())]
+    if kind == "normalised":
+        own, target = (F.normalize(flat) for flat in maps)
+        return (own - target).square().sum(1)
+    return (maps[0] - maps[1]).square().mean(1)
+
+
+def _at_least_float32(features: Tensor) -> Tensor:
+    return features if features.dtype == torch.float64 else features.float()
 
 
 def perceptual_distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:

@@ -1,7 +1,7 @@
 """Settings of a classifier network; imports nothing heavy."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -9,6 +9,8 @@ from tgn.models.pretrained import IMAGENET
 from tgn.runtime.config import Settings
 
 AUTO, FROM_SCRATCH, PACKAGED, HUB = "auto", "none", "imagenet", "pretrained"  # else a file
+
+FeatureDistance = Literal["normalised", "mse"]
 
 
 class BackboneSettings(Settings):
@@ -34,6 +36,11 @@ class BackboneSettings(Settings):
         if self.weights != AUTO:
             return self.weights
         return PACKAGED if self.arch in IMAGENET else FROM_SCRATCH
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether the network starts from trained weights."""
+        return self.initial_weights != FROM_SCRATCH
 
     @classmethod
     def with_new_names(cls, values: Mapping[str, Any]) -> dict[str, Any]:

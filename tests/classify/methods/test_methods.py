@@ -70,6 +70,10 @@ def test_features_of_other_widths_are_translated():
     assert values.shape == (3,)
     same = torch.randn(3, 8, 4, 4)
     assert FeatureMatch(8, 8)(same, same).eq(0).all()
+    assert FeatureMatch(8, 8)(same, 7 * same).abs().max() < 1e-6
+    torch.testing.assert_close(
+        FeatureMatch(8, 8, "mse")(same, 3 * same), (2 * same).square().mean((1, 2, 3))
+    )
     assert not list(FeatureMatch(8, 8).parameters())
 
 
@@ -279,12 +283,48 @@ def test_each_phase_is_taught_by_the_student_before_it(fake_run, paired, monkeyp
         net = load_classifier(folder / name / CHECKPOINT)
         return net.classifier.weight.sum().item()
 
-    order = ["ours-0", "paired-0", "ours-1", "paired-1", ""]
+    order = [name for name, teachers in taught if teachers or name == "ours-0"]
+    assert order == ["ours-0", "paired-0", "ours-1", "paired-1", ""]
+    controls = [name for name, teachers in taught if not teachers]
+    assert controls == ["ours-0", "control-1", "control-2"]
+    taught = [(name, teachers) for name, teachers in taught if name in order]
     assert [name for name, _ in taught] == order
     for before, (_, teachers) in zip(order, taught[1:], strict=False):
         assert teachers == {"teacher": pytest.approx(total(before))}
     assert load_classifier(folder / "paired-1" / CHECKPOINT).facts.bands == 1
     assert load_classifier(folder / CHECKPOINT).facts.bands == 3
+
+
+def test_method_two_has_a_control_that_changes_nothing(fake_run, paired):
+    def weights(name, folder="", **options):
+        options = {"paired": str(paired), "iterations": 1, **options}
+        result = train(fake_run, name, method="cross-modality", cross_modality=options)
+        file = fake_run.path / "classify" / name / folder / CHECKPOINT
+        return result, load_classifier(file).state_dict()
+
+    def same(a, b):
+        return all(torch.equal(a[name], b[name]) for name in a)
+
+    result, with_control = weights("with")
+    plain, without = weights("without", control=False)
+    assert same(with_control, without)
+    assert "control" not in plain
+    control = fake_run.path / "classify" / "with" / "control-1"
+    metrics = read_json(control / "metrics.json")
+    assert result["control"] == {group: metrics[group] for group in ("balanced", "head", "tail")}
+    _, untaught = weights("untaught", control=False, weight=0)
+    assert same(load_classifier(control / CHECKPOINT).state_dict(), untaught)
+    assert not same(with_control, untaught)
+
+
+def test_records_of_older_versions_meant_mse_and_no_control():
+    old = {"feature_mse": {"weight": 0.2}, "t2fts": {"memory": 0.5}, "cross_modality": {}}
+    read = TrainSettings.model_validate(TrainSettings.with_new_names(old))
+    assert (read.feature_mse.feature_distance, read.feature_mse.weight) == ("mse", 0.2)
+    assert (read.t2fts.feature_distance, read.t2fts.ema_decay) == ("mse", 0.5)
+    assert not read.cross_modality.control
+    new = TrainSettings()
+    assert TrainSettings.model_validate(new.with_new_names(new.model_dump(mode="json"))) == new
 
 
 def test_an_unpaired_image_is_an_error(fake_run, paired):

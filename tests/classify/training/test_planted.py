@@ -39,9 +39,9 @@ BASE = {"arch": "tiny", "batch_size": 32, "size": SIZE, "device": "cpu", "precis
 GROUPS = ("head", "middle", "tail", "tail")
 METHODS = {
     "logit-kd": lambda inputs: LogitKd(inputs, LogitKdSettings(weight=0.9)),
-    "feature-mse": lambda inputs: FeatureMse(inputs, FeatureMseSettings(weight=100)),
-    "kmdn": lambda inputs: GroupedFeatureMse(inputs, GROUPS, 100.0),
-    "t2fts": lambda inputs: T2ftsStudent(inputs, GROUPS, T2ftsSettings(weight=100)),
+    "feature-mse": lambda inputs: FeatureMse(inputs, FeatureMseSettings(weight=5)),
+    "kmdn": lambda inputs: GroupedFeatureMse(inputs, GROUPS, FeatureMseSettings(weight=5)),
+    "t2fts": lambda inputs: T2ftsStudent(inputs, GROUPS, T2ftsSettings(weight=5)),
     "lsh": lambda inputs: LshMimicking(inputs, LshSettings(num_hashes=256, weight=20)),
     "cross-modality": lambda inputs: CrossModality(inputs, 0.9, CrossModalitySettings()),
 }
