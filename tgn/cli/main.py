@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from tgn import __version__
-from tgn.cli import data, demo, generation, pages, scoring
+from tgn.cli import assess, data, demo, generation, pages, scoring
 from tgn.runtime.console import out, run_app
 
 app = typer.Typer(
@@ -16,7 +16,7 @@ app = typer.Typer(
     help="Generate new images of the rare classes of a long-tailed image set. In order: split, "
     "distill, train, generate, score; then: classify train --augmented. Try: tgn demo",
 )
-for part in (data, generation, scoring, pages, demo):
+for part in (data, assess, generation, scoring, pages, demo):
     app.add_typer(part.app)
 
 

@@ -98,3 +98,13 @@ class RunLayout:
     def report_file(self) -> Path:
         """The page of ``tgn report``."""
         return self.path / "report.html"
+
+    @property
+    def assessment_file(self) -> Path:
+        """All that ``tgn assess`` found, as JSON."""
+        return self.path / "assess.json"
+
+    @property
+    def assessment_page(self) -> Path:
+        """The page of ``tgn assess``."""
+        return self.path / "assess.html"

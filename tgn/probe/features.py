@@ -12,7 +12,7 @@ from tgn.models.extractors import Extractor
 from tgn.models.feature_cache import FeatureCache
 from tgn.models.feature_networks import FeatureNetwork
 from tgn.models.settings import PACKAGED, BackboneSettings
-from tgn.probe.settings import FeatureSettings
+from tgn.probe.settings import FeatureSettings, SymmetrySettings
 from tgn.probe.views import CropViews, SymmetryViews, folded
 from tgn.runtime.checkpoints import sha256_of_weights
 
@@ -39,7 +39,7 @@ class FrozenNetwork(NamedTuple):
         return cache.features(extractor, images)
 
 
-def frozen_networks(settings: FeatureSettings, folders: Sequence[str]) -> list[FrozenNetwork]:
+def frozen_networks(settings: SymmetrySettings, folders: Sequence[str]) -> list[FrozenNetwork]:
     """Build the networks that the settings name, ``ARCH`` or ``ARCH:FILE``.
 
     Raises:
@@ -51,7 +51,7 @@ def frozen_networks(settings: FeatureSettings, folders: Sequence[str]) -> list[F
     ]
 
 
-def _frozen(given: str, settings: FeatureSettings, folders: tuple[str, ...]) -> FrozenNetwork:
+def _frozen(given: str, settings: SymmetrySettings, folders: tuple[str, ...]) -> FrozenNetwork:
     arch, _, file = given.partition(":")
     backbone = BackboneSettings(
         arch=arch, weights=file or PACKAGED, size=settings.size, bands=settings.bands
@@ -94,7 +94,7 @@ def training_views(
 def symmetric_views(
     networks: Sequence[FrozenNetwork],
     images: ImageSet,
-    settings: FeatureSettings,
+    settings: SymmetrySettings,
     cache: FeatureCache,
 ) -> list[Tensor]:
     """Return the features of symmetries of each network: [N, S, D] each."""

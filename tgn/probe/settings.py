@@ -9,8 +9,8 @@ from tgn.runtime.config import Settings
 HeadName = Literal["ridge", "prototypes", "softmax"]
 
 
-class ViewSettings(Settings):
-    """Settings of the networks of a probe and of the views that they see of an image."""
+class NetworkSettings(Settings):
+    """Settings of the networks of a probe and of what they see of every image."""
 
     networks: str = Field(
         "tf_efficientnet_lite0",
@@ -18,8 +18,6 @@ class ViewSettings(Settings):
     )
     size: int = Field(128, ge=16, description="side in pixels that the networks see")
     symmetries: int = Field(8, ge=1, le=8, description="of every image, in training and test")
-    crops: int = Field(6, ge=0, description="random crops of every training image")
-    smallest_crop: float = Field(0.5, gt=0, le=1, description="side of a crop; the largest is 1")
 
     @field_validator("networks")
     @classmethod
@@ -29,8 +27,20 @@ class ViewSettings(Settings):
         return value
 
 
-class FeatureSettings(ViewSettings):
-    """All that the features of an image depend on."""
+class ViewSettings(NetworkSettings):
+    """Settings of all views of an image."""
+
+    crops: int = Field(6, ge=0, description="random crops of every training image")
+    smallest_crop: float = Field(0.5, gt=0, le=1, description="side of a crop; the largest is 1")
+
+
+class SymmetrySettings(NetworkSettings):
+    """All that the features of an image's symmetries depend on."""
 
     bands: int = Field(3, ge=1, le=64, description="3: RGB, 1: grey; others from .npy files")
+
+
+class FeatureSettings(ViewSettings, SymmetrySettings):
+    """All that the features of an image depend on."""
+
     seed: int = Field(0, description="of the random crops")

@@ -1,0 +1,126 @@
+"""The verb assess on made-up runs: what is planted is found, and shown escaped."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import pytest
+from tests_support import in_process
+
+from tgn.assess.assess import assess_run
+from tgn.cli.main import main
+from tgn.data.splits.make_split import split_run
+from tgn.data.splits.settings import SplitSettings
+from tgn.runtime.errors import DataError
+from tgn.runtime.progress import Silent
+
+COUNTS = {"square": 24, "disc": 16, "bar": 8, "cross": 6}
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    return in_process(main, monkeypatch, capsys)
+
+
+def set_words(settings):
+    values = settings.model_dump(include={"networks", "size", "repeats"})
+    return [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
+
+
+def split(data, name="fake"):
+    return split_run(data, name, SplitSettings(val_fraction=0.0), Silent())[0]
+
+
+def test_the_verb_writes_a_page_and_a_json_and_says_what_would_help(command, fake_run, settings):
+    done = command("assess", "--run", "fake", "--device", "cpu", *set_words(settings))
+    assert done.code == 0, done.stderr
+    result = json.loads((fake_run.path / "assess.json").read_text())
+    assert " ".join(result["advice"]["sentence"].split()) in " ".join(done.stdout.split())
+    assert result["images"] == {"train": 46, "test": 12}
+    assert [one["train"] for one in result["classes"]] == [24, 12, 6, 4]
+    assert result["imbalance"] == 6
+    assert set(result["learning_curve"]["more_images"]) == {"2", "4", "8"}
+    page = (fake_run.path / "assess.html").read_text()
+    HTMLParser().feed(page)
+    assert not re.search(r"<script|https?://", page)
+    assert "{{" not in page
+
+
+def test_a_dry_run_writes_nothing(command, fake_run, settings):
+    before = sorted(fake_run.path.rglob("*"))
+    done = command("assess", "--run", "fake", "--dry-run", *set_words(settings))
+    assert done.code == 0
+    assert "worthwhile" in done.stdout
+    assert sorted(fake_run.path.rglob("*")) == before
+
+
+def test_a_folder_is_split_first_and_a_second_time_refused(command, in_tmp, fake_folder, settings):
+    data = fake_folder(COUNTS)
+    words = (str(data), "--run", "new", "--device", "cpu", *set_words(settings))
+    done = command("assess", *words)
+    assert done.code == 0, done.stderr
+    assert "into run 'new'" in done.stdout
+    assert (in_tmp / "runs" / "new" / "assess.json").is_file()
+    again = command("assess", *words)
+    assert again.code == 2
+    assert "tgn assess --run new" in again.stderr.replace("\n", " ")
+
+
+def test_the_same_seed_gives_the_same_result(fake_run, settings):
+    first = assess_run(fake_run, settings, Silent())
+    again = assess_run(fake_run, settings, Silent())
+    del first["seconds"], again["seconds"]
+    assert first == again
+
+
+def test_a_probe_finds_the_features_of_assess_in_the_cache(fake_run, settings, monkeypatch):
+    from classify.probe.settings import ProbeSettings
+    from classify.probe.train import ProbeJob, train_probe
+
+    assess_run(fake_run, settings, Silent())
+    monkeypatch.setattr("tgn.models.extractors.Extractor.features", None)  # nothing is computed
+    probe = ProbeSettings(networks=settings.networks, size=32, crops=0, device="cpu")
+    assert train_probe(fake_run, ProbeJob(fake_run.classifiers / "a"), probe, Silent())["n"] == 12
+
+
+def test_planted_copies_are_found_within_and_across_the_parts(in_tmp, fake_folder, settings):
+    data = fake_folder(COUNTS)
+    shutil.copy(data / "train/square/001.png", data / "train/square/copy.png")
+    shutil.copy(data / "train/disc/001.png", data / "train/bar/other.png")
+    turned(data / "train/disc/002.png", data / "test/disc/turned.png")
+    result = assess_run(split(data), settings, Silent())
+    exact = result["exact_duplicates"]
+    assert [sorted((p["first"], p["second"])) for p in exact["listed"]] == [
+        ["train/square/001.png", "train/square/copy.png"],
+        ["train/bar/other.png", "train/disc/001.png"],
+    ]
+    assert exact["with_two_labels"] == 1
+    near = result["near_duplicates"]
+    assert near["listed"][0]["first"] == "train/disc/002.png"
+    assert near["listed"][0]["second"] == "test/disc/turned.png"
+    assert near["across_train_and_test"] >= 1
+    assert "copies of training images" in result["advice"]["sentence"]
+
+
+def turned(source, target):
+    from PIL import Image
+
+    with Image.open(source) as image:
+        image.transpose(Image.Transpose.ROTATE_90).save(target)
+
+
+def test_names_from_outside_are_escaped_on_the_page(in_tmp, fake_folder, settings):
+    data = fake_folder({"a<b>&": 12, "disc": 8, "bar": 6})
+    run = split(data)
+    assess_run(run, settings, Silent())
+    page = run.assessment_page.read_text()
+    assert "a<b>" not in page
+    assert "a&lt;b&gt;&amp;" in page
+
+
+def test_a_run_too_small_is_refused_before_work(in_tmp, fake_folder, settings, monkeypatch):
+    run = split(fake_folder({"square": 3, "disc": 2, "bar": 1}))
+    monkeypatch.setattr("tgn.assess.assess.read_images", None)
+    with pytest.raises(DataError, match="at least 2 and 4"):
+        assess_run(run, settings, Silent())

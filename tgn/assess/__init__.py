@@ -1,0 +1,1 @@
+"""The stage ``assess``: what a data set lacks, before anything is trained."""

@@ -1,0 +1,82 @@
+"""Many quick fits of one classifier to different parts of the training images."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tgn.probe.linear import LinearHead, balanced_weights
+from tgn.probe.ridge import fit_ridge
+from tgn.runtime.seeds import generator
+
+DIMENSIONS = 384  # principal components kept: what is beyond them hardly changes a score
+NO_FOLD = -1
+
+
+class Refitter(NamedTuple):
+    """Class-weighted ridge regression on principal components, its penalty chosen once.
+
+    Attributes:
+        features: of all training images, in float64, [N, D'].
+        labels: [N].
+        classes: C.
+        penalty: lambda, the best for the whole set with each image left out in closed form.
+        basis: from features [D] to components, [D, D'].
+    """
+
+    features: Tensor
+    labels: Tensor
+    classes: int
+    penalty: float
+    basis: Tensor
+
+    @classmethod
+    def of(cls, features: Tensor, labels: Tensor, classes: int) -> "Refitter":
+        """Return the refitter of a set of features [N, D] with labels [N]."""
+        basis = principal_basis(features, DIMENSIONS)
+        reduced = features.double() @ basis
+        weights = balanced_weights(labels, classes)
+        fit = fit_ridge(reduced, labels, weights, torch.arange(len(labels)), classes)
+        return cls(reduced, labels, classes, fit.penalty, basis)
+
+    def head(self, rows: Tensor) -> LinearHead:
+        """Return the fit to some images, rows [n]; every class that has any weighs the same."""
+        labels = self.labels[rows]
+        inputs = F.pad(self.features[rows], (0, 1), value=1.0)
+        weighted = inputs * balanced_weights(labels, self.classes).double()[:, None]
+        second = weighted.T @ inputs
+        second.diagonal().add_(self.penalty * len(rows))
+        moment = weighted.T @ F.one_hot(labels, self.classes).double()
+        solution = torch.cholesky_solve(moment, torch.linalg.cholesky(second))
+        return LinearHead(solution[:-1].T, solution[-1])
+
+    def are_right(self, rows: Tensor) -> Tensor:
+        """Return whether each training image is told by a fit to some of them, bool [N]."""
+        return self.head(rows).scores(self.features).argmax(1) == self.labels
+
+
+def principal_basis(features: Tensor, dimensions: int) -> Tensor:
+    """Return the directions of the largest second moments, float64 [D, min(dimensions, N, D)]."""
+    table = features.double()
+    images, side = table.shape
+    kept = min(dimensions, images, side)
+    if images < side:  # the smaller of the two products has the same eigenvalues
+        values, vectors = torch.linalg.eigh(table @ table.T)
+        values, vectors = values[-kept:].clamp(min=1e-12), vectors[:, -kept:]
+        return (table.T @ vectors) / values.sqrt()
+    return torch.linalg.eigh(table.T @ table).eigenvectors[:, -kept:]
+
+
+def class_folds(labels: Tensor, folds: int, seed: int) -> Tensor:
+    """Return the fold of each image, [N]: every class is dealt out over the folds at random.
+
+    The only image of a class is in no fold (-1), as no fit without it could know the class.
+    """
+    found = torch.full_like(labels, NO_FOLD)
+    for label in labels.unique().tolist():
+        rows = (labels == label).nonzero().flatten()
+        if len(rows) > 1:
+            order = torch.randperm(len(rows), generator=generator(seed, "folds", label))
+            found[rows[order]] = (torch.arange(len(rows)) + label) % folds
+    return found

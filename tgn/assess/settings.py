@@ -1,0 +1,18 @@
+"""Settings of ``tgn assess``; imports nothing heavy."""
+
+from pydantic import Field
+
+from tgn.probe.settings import SymmetrySettings
+from tgn.runtime.settings import DeviceSettings
+
+
+class AssessSettings(DeviceSettings, SymmetrySettings):
+    """Settings of ``tgn assess``; it computes in float32."""
+
+    neighbours: int = Field(10, ge=1, description="nearest images that are asked for a label")
+    repeats: int = Field(5, ge=2, description="random choices of images a point of the curve")
+    worthwhile: float = Field(
+        0.03, gt=0, lt=1, description="gain of rare classes by 4 times their images: collect"
+    )
+    relabel: float = Field(0.03, gt=0, lt=1, description="share of doubtful labels: relabel first")
+    seed: int = Field(0, description="of random choices and intervals")

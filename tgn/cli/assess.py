@@ -1,0 +1,84 @@
+"""The verb that judges a data set before anything is trained: assess."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from tgn.assess.settings import AssessSettings
+from tgn.data.runs import find_run, runs_root
+from tgn.data.splits.settings import SplitSettings
+from tgn.runtime.command_options import CommonOptions, RunOption, settings_command, show_plan
+from tgn.runtime.console import TerminalProgress, out
+from tgn.runtime.errors import UserError
+
+if TYPE_CHECKING:  # --help must not wait for what needs torch
+    from tgn.data.runs import Run
+
+app = typer.Typer()
+
+
+@settings_command(app, "assess", AssessSettings)
+def assess_verb(
+    common: CommonOptions,
+    data: Annotated[
+        Path | None,
+        typer.Argument(help="Folder or .zip, split as tgn split does; default: the run's images."),
+    ] = None,
+    run: RunOption = None,
+) -> None:
+    """Say what would help, before anything is trained: collect, relabel, balance, or stop.
+
+    Duplicates, doubtful labels, outliers, the accuracy of quick classifiers, and what more images
+    of the rare classes would be worth: one page and one JSON. With DATA a run is made first.
+    """
+    from tgn.assess.assess import assess_run, check_counts
+
+    settings = common.settings(AssessSettings)
+    if data is not None and common.dry_run:
+        show_plan(settings, f"split of {data} into run {run or data.stem!r}, and its assessment")
+    found = find_run(run) if data is None else _split(data, run)
+    check_counts(found.split())
+    if common.dry_run:
+        show_plan(settings, f"{found.assessment_page} and {found.assessment_file}")
+    _show(assess_run(found, settings, TerminalProgress()))
+    out.print(f"page: {found.assessment_page}; numbers: {found.assessment_file}", markup=False)
+
+
+def _split(data: Path, name: str | None) -> "Run":
+    """Make a run of a data folder or zip with the default split, and say so."""
+    from tgn.data.splits.make_split import split_run
+
+    name = name or data.stem
+    if (runs_root() / name / "run.yaml").is_file():
+        raise UserError(
+            f"run {name!r} exists already; assess it with: tgn assess --run {name}, or name a new "
+            "one: --run NAME"
+        )
+    made, _ = split_run(data, name, SplitSettings(), TerminalProgress())
+    out.print(f"split {data} into run {name!r} in {made.path} (as tgn split does)", markup=False)
+    return made
+
+
+def _show(result: dict[str, Any]) -> None:
+    """Show the accuracy of the best recipe, the worth of more images, and the advice."""
+    table = Table("what", "found")
+    best = result["accuracy"][result["best_recipe"]]["left_out"]
+    for group in ("balanced", "head", "tail"):
+        entry = best[group]
+        if entry["accuracy"] is not None:
+            span = f"{100 * entry['low']:.1f} to {100 * entry['high']:.1f}"
+            text = f"{100 * entry['accuracy']:.1f}% ({span})"
+            table.add_row(f"accuracy, {group}, {result['best_recipe']}", text)
+    for one in result["learning_curve"]["more_images"].values():
+        text = f"{100 * one['gain']:+.1f} ({100 * one['low']:+.1f} to {100 * one['high']:+.1f})"
+        table.add_row(f"rare classes with {one['factor']} times their images, points", text)
+    for what in ("exact_duplicates", "near_duplicates"):
+        entry = result[what]
+        across = f"{entry['pairs']} pairs, {entry['across_train_and_test']} across train and test"
+        table.add_row(what.replace("_", " "), across)
+    for what in ("doubtful_labels", "outliers"):
+        table.add_row(what.replace("_", " "), f"{result[what]['images']} images")
+    out.print(table)
+    out.print(result["advice"]["sentence"], markup=False)
