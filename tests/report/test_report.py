@@ -16,7 +16,7 @@ from tgn.data.split import ClassEntry, read_split, write_split
 from tgn.models.backbones import build_backbone, save_classifier
 from tgn.models.settings import BackboneSettings
 from tgn.report.page import number, percent, write_report
-from tgn.runtime.files import write_json, write_text
+from tgn.runtime.files import read_json, write_json, write_text
 from tgn.runtime.progress import Silent
 from tgn.scoring.filter import filter_run
 from tgn.scoring.score import score_run
@@ -139,6 +139,20 @@ def test_what_is_missing_names_its_command(fake_run):
     page = write_report(fake_run).read_text(encoding="utf-8")
     for command in ("classify compare", "tgn score", "tgn generate", "tgn train", "tgn distill"):
         assert command in page
+
+
+def test_a_control_of_the_distillation_has_columns_of_its_own(fake_run):
+    fill(fake_run)
+    file = fake_run.path / "kmdn" / "accuracy.json"
+    assert "tail control" not in write_report(fake_run).read_text(encoding="utf-8")
+    accuracy = read_json(file)
+    for net in ("tail_net", "head_net"):
+        accuracy[net]["control"] = {"head": 0.8, "tail": 0.123}
+    write_json(file, {**accuracy, "control_means": "no teacher"})
+    page = write_report(fake_run).read_text(encoding="utf-8")
+    assert "tail control" in page
+    assert page.count("12.3") == 2
+    assert "control: no teacher" in page
 
 
 def test_a_lost_image_does_not_stop_the_page(fake_run):

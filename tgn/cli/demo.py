@@ -15,7 +15,7 @@ RUN = "demo"
 
 # Sizes that fit a laptop: 12 to 25 minutes on two cores without a GPU.
 SETTINGS = {
-    "distill": ["steps=500"],
+    "distill": ["steps=500", "control=false"],
     "train": ["steps=800"],
     "classify": ["steps=330"],
 }
