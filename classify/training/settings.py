@@ -52,7 +52,7 @@ class TrainSettings(BackboneSettings, ComputeSettings, LoopSettings):
     mixing: Mixing = Field("none", description="of pairs of images: none, mixup, cutmix, remix, cmo")
     mixing_alpha: float = Field(1.0, gt=0, description="of the Beta distribution of the ratio")
     cmo: CmoSettings = Field(CmoSettings(), description="of mixing=cmo")
-    second_stage: SecondStageName = Field("none", description="none, crt, lws, tau-norm, ncm")
+    second_stage: SecondStageName = Field("none", description="none, crt, lws, maxnorm, tau-norm, ncm")
     generated_share: float = Field(
         0.5, ge=0, le=1, description="class-balanced: of a class's places, if it has generated ones"
     )
@@ -83,6 +83,11 @@ class TrainSettings(BackboneSettings, ComputeSettings, LoopSettings):
     def _fits_together(self) -> "TrainSettings":
         if self.loss == "ldam" and self.second_stage != "none":
             raise ValueError("loss=ldam has a cosine classifier; second stages need a linear one")
+        if self.second_stage_options.label_smoothing and self.second_stage not in ("crt", "lws"):
+            raise ValueError(
+                f"second_stage_options.label_smoothing got second_stage={self.second_stage}; it "
+                "needs crt or lws"
+            )
         if self.loss == "ldam" and self.method == "lsh":
             raise ValueError("loss=ldam has a cosine classifier; method lsh needs a linear one")
         return self

@@ -91,15 +91,17 @@ def planned_phases(run: Run, job: TrainingJob, settings: TrainSettings) -> tuple
 
 def _is_done(context: TrainingContext, phase: Phase) -> bool:
     directory = context.job.directory / phase.name
-    same = recorded_settings(directory / SETTINGS) == _settings_of(context, phase)
+    same = recorded_settings(directory / SETTINGS) == phase_settings(context.settings, phase)
     return same and (directory / METRICS).is_file()
 
 
-def _settings_of(context: TrainingContext, phase: Phase) -> TrainSettings:
-    settings = context.settings
+def phase_settings(settings: TrainSettings, phase: Phase) -> TrainSettings:
+    """Return the settings of a phase: those of the job, with what the phase changes."""
     changes: dict[str, Any] = {"lr": settings.lr * phase.lr}
     if phase.steps:
         changes["steps"] = max(round(settings.steps * phase.steps), 1)
+    if phase.weight_decay is not None:
+        changes["weight_decay"] = phase.weight_decay
     if phase.balanced:
         changes["sampling"] = "class-balanced"
     return settings.model_copy(update=changes)
@@ -107,7 +109,7 @@ def _settings_of(context: TrainingContext, phase: Phase) -> TrainSettings:
 
 def _train_phase(context: TrainingContext, phase: Phase) -> None:
     """Train, test and write the classifier of one phase."""
-    settings, classes = _settings_of(context, phase), _classes(context, phase)
+    settings, classes = phase_settings(context.settings, phase), _classes(context, phase)
     images = _images(context, phase)
     validation = _validation(context, phase)
     trainer = _trainer(context, phase, settings, images, validation)

@@ -10,7 +10,7 @@ from tgn.runtime.checkpoints import load_state
     "changes",
     [
         ["--set", "mixing=mixup", "--set", "loss=balanced-softmax"],
-        pytest.param(["--set", "method=t2fts", "--set", "steps=3"], marks=pytest.mark.slow),
+        ["--set", "method=t2fts", "--set", "steps=2"],
     ],
 )
 def test_a_classifier_learns_alike(fake_run, changes):

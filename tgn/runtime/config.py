@@ -39,8 +39,12 @@ class Settings(BaseModel):
             raise UserError(_explain(error, cls)) from None
 
     def with_changes(self, changes: Mapping[str, Any]) -> Self:
-        """Return the settings with some replaced, validated again."""
-        return type(self).model_validate({**self.model_dump(), **changes})
+        """Return the settings with some replaced, validated again; of a group only those named."""
+        values = self.model_dump()
+        for name, change in changes.items():
+            within = isinstance(change, Mapping) and isinstance(values.get(name), Mapping)
+            values[name] = {**values[name], **change} if within else change
+        return type(self).model_validate(values)
 
     @classmethod
     def with_new_names(cls, values: Mapping[str, Any]) -> dict[str, Any]:
