@@ -95,12 +95,18 @@ def evaluate_multi_label(net: TappedNet, data: MultiLabelSet, device: Device) ->
 
 
 def _check(settings: TrainSettings) -> None:
-    required = {"loss": "ce", "reweighting": "none", "mixing": "none", "second_stage": "none"}
+    required = {
+        "balance": None,
+        "loss": "ce",
+        "reweighting": "none",
+        "mixing": "none",
+        "second_stage": "none",
+    }
     if other := [name for name, value in required.items() if getattr(settings, name) != value]:
         name = other[0]
         raise UserError(
             f"setting {name} got {getattr(settings, name)!r}, which needs a single label an image; "
-            f"leave it at {required[name]}"
+            f"leave it at {required[name] or 'none'}"
         )
     if settings.method not in ("plain", "lsh"):
         raise UserError(f"--method got {settings.method!r}; for several labels: plain, lsh")

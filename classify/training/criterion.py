@@ -6,6 +6,7 @@ from torch.nn import functional as F
 from classify.losses.long_tail import effective_weights, focal, ldam, ldam_margins, logit_adjusted
 from classify.losses.settings import LossName, LossSettings, Reweighting
 from classify.methods.base import Batch
+from classify.training.settings import TrainSettings
 
 DEFERRED_UNTIL = 0.8  # Cao et al. 2019: of 200 epochs the last 40
 
@@ -19,12 +20,20 @@ class LabelCriterion:
             or in the last fifth of the training (deferred re-weighting, Cao et al. 2019).
         settings: hyperparameters of the losses.
         counts: training images of each class, [C].
+        prior: probability of each class for the losses that read it, [C], sum 1; None: that of the
+            step.
     """
 
     def __init__(
-        self, name: LossName, reweighting: Reweighting, settings: LossSettings, counts: Tensor
+        self,
+        name: LossName,
+        reweighting: Reweighting,
+        settings: LossSettings,
+        counts: Tensor,
+        prior: Tensor | None = None,
     ) -> None:
         self.name, self.reweighting, self.settings = name, reweighting, settings
+        self.prior = prior
         self.weights = effective_weights(counts, settings.effective_number_beta)
         self.margins = ldam_margins(counts, settings.ldam_margin)
 
@@ -51,5 +60,25 @@ class LabelCriterion:
         if self.name in ("balanced-softmax", "logit-adjustment"):
             adjusts = self.name == "logit-adjustment"
             tau = settings.logit_adjustment_tau if adjusts else 1.0
-            return logit_adjusted(logits, labels, batch.prior.to(logits.device), tau)
+            prior = batch.prior if self.prior is None else self.prior
+            return logit_adjusted(logits, labels, prior.to(logits.device), tau)
         return F.cross_entropy(logits, labels, reduction="none")
+
+
+def label_criterion(settings: TrainSettings, counts: Tensor, real_counts: Tensor) -> LabelCriterion:
+    """Return the loss of the labels that the settings ask for.
+
+    ``balance`` b is logit adjustment of strength b (Menon et al. 2021, arXiv 2007.07314, eq. 10,
+    tau = b) by the class frequencies of the real images: 0 is cross-entropy, where a class counts
+    by its images; under 1 the network learns what it would if all classes were equally frequent.
+
+    Args:
+        settings: of the training.
+        counts: training images of each class, with the generated ones that count, [C].
+        real_counts: without them, [C].
+    """
+    if settings.balance is None:
+        return LabelCriterion(settings.loss, settings.reweighting, settings.loss_options, counts)
+    options = settings.loss_options.with_changes({"logit_adjustment_tau": settings.balance})
+    prior = real_counts / real_counts.sum()
+    return LabelCriterion("logit-adjustment", "none", options, counts, prior)

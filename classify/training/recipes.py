@@ -34,6 +34,7 @@ BASES = {
     "probe-softmax": Recipe(probe={"head": "softmax"}),
     "balanced": _recipe(sampling="class-balanced"),
     "balanced-softmax": _recipe(loss="balanced-softmax"),
+    "balance-0.5": _recipe(balance=0.5),
     "square-root": _recipe(sampling="square-root"),
     "progressive": _recipe(sampling="progressive"),
     "cb-ce": _recipe(reweighting="effective-number"),

@@ -11,7 +11,7 @@ from classify.evaluation.calibration import draw_reliability
 from classify.evaluation.evaluate import draw_confusion, evaluate
 from classify.methods.base import Teacher
 from classify.methods.phases import MethodInputs, Phase, RunFacts
-from classify.training.criterion import LabelCriterion
+from classify.training.criterion import label_criterion
 from classify.training.job import JobImages, TrainingJob, images_of, sensor_images
 from classify.training.layout import (
     CHECKPOINT,
@@ -153,9 +153,7 @@ def _trainer(
     teacher_images = images.main if images.paired is None else images.paired
     inputs = MethodInputs(
         student=student,
-        criterion=LabelCriterion(
-            settings.loss, settings.reweighting, settings.loss_options, sampler.counts
-        ),
+        criterion=label_criterion(settings, sampler.counts, sampler.real_rows.counts),
         teachers=_teachers(context, phase, teacher_images),
         counts=sampler.counts,
         images=images.main,

@@ -79,6 +79,7 @@ def test_a_teacher_that_knows_more_helps(planted, without, name):
     teachers = dict.fromkeys(GROUPS if grouped else ("teacher",), teacher)
     paired = clear if name == "cross-modality" else None
     scores = [
-        balanced_accuracy(train(METHODS[name], noisy, paired, teachers, seed, STEPS), test) for seed in SEEDS
+        balanced_accuracy(train(METHODS[name], noisy, paired, teachers, seed, STEPS), test)
+        for seed in SEEDS
     ]
     assert np.mean(scores) > np.mean(without) + 0.03, (scores, without)
