@@ -15,7 +15,7 @@ from tgn.models.inference import predictions
 from tgn.runtime.devices import Device
 
 CLASSES, SIZE, WIDTHS = 4, 16, (8, 16, 32, 64)
-BASE = {"batch_size": 16, "size": SIZE, "device": "cpu", "precision": "float32"}
+BASE = {"arch": "tiny", "batch_size": 16, "size": SIZE, "device": "cpu", "precision": "float32"}
 HALF = (0.5, 0.5, 0.5)
 
 

@@ -14,6 +14,7 @@ import pytest
 from tgn.runtime.errors import UserError
 from tgn.runtime.locks import exclusive_writer
 
+TINY = ("--set", "arch=tiny")
 COUNTED, ONE_IMAGE = ("d_real", "clip_hits"), 0.07  # shares of a batch of 16
 COMMON = ["--device", "cpu", "--set", "precision=float32", "--set", "log_every=1"]
 

@@ -15,11 +15,12 @@ import pytest
 from tgn.runtime.files import sha256_of
 
 KILLS = int(os.environ.get("TGN_KILLS", "20"))
+TINY = ("--set", "arch=tiny")
 COMMON = ["--device", "cpu", "--set", "precision=float32", "--set", "log_every=1"]
 STEPS = ["--set", "save_every=3", "--set", "batch_size=16"]
 VERBS = {
     "classify train": (
-        ["classify", "train", "--name", "x", *COMMON, *STEPS, "--set", "size=16",
+        ["classify", "train", "--name", "x", *COMMON, *STEPS, *TINY, "--set", "size=16",
          "--set", "steps=60", "--set", "method=t2fts"],
         "classify/x/**/classifier.safetensors",
     ),

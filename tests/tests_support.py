@@ -13,6 +13,8 @@ from tgn.data.manifest import ManifestRow, ManifestWriter
 from tgn.data.runs import Run
 from tgn.runtime.files import sha256_of, write_bytes
 
+TINY = ("--set", "arch=tiny")  # of a training; the default network is a large one
+
 
 class Done(NamedTuple):
     """How a command ended."""

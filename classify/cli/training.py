@@ -17,11 +17,12 @@ from classify.cli.classifiers import (
     teacher_file,
 )
 from classify.comparison.settings import CompareSettings
-from classify.probe.settings import HeadName, ProbeSettings, probe_name
+from classify.probe.settings import ProbeSettings, probe_name
 from classify.training.layout import METRICS
 from classify.training.recipes import BASES, check_recipes, with_ratios
 from classify.training.settings import MethodName, TrainSettings, recipe_name
 from tgn.data.runs import find_run, runs_root
+from tgn.probe.settings import HeadName
 from tgn.runtime.command_options import CommonOptions, RunOption, settings_command, show_plan
 from tgn.runtime.console import TerminalProgress, out
 from tgn.runtime.errors import UserError

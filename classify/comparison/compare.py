@@ -63,7 +63,8 @@ def compare(
         "part": "test",
         "seeds": plan.seeds,
         "first_seed": settings.seed,
-        "steps": settings.steps,
+        "steps": settings.steps if settings.epochs is None else None,
+        "epochs": settings.epochs,
         "interval": "95%, Student's t over seeds",
         "generated_sha256": generated,
         "recipes": {name: _summaries(rows) for name, rows in results.items()},
@@ -86,7 +87,7 @@ def _planned(
     directory = run.comparison / f"{name}-seed{settings.seed}"
     if changes.probe is not None:
         return _planned_probe(plan, directory, changes, generated, settings)
-    made_with = {"settings": settings.model_dump(mode="json"), "generated": ""}
+    made_with = {"settings": settings.resolved().model_dump(mode="json"), "generated": ""}
     if changes.generated:
         made_with["generated"] = generated
     if plan.teacher is not None and settings.method != "plain":

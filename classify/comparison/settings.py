@@ -14,4 +14,4 @@ class CompareSettings(TrainSettings):
     @property
     def training(self) -> TrainSettings:
         """The settings of the trainings alone."""
-        return TrainSettings.model_validate(self.model_dump(exclude={"probe"}))
+        return TrainSettings.model_validate(self.model_dump(exclude={"probe"}, exclude_unset=True))

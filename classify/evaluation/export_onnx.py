@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tgn.models.backbones import TappedNet
+from tgn.models.inference import class_logits
 from tgn.runtime.errors import TgnError, UserError
 from tgn.runtime.files import atomic_path
 
@@ -18,7 +19,7 @@ CHECKED_IMAGES = 3  # another batch size than the one that was traced
 
 
 class OnnxClassifier(nn.Module):
-    """The exported graph: from pixels in [0, 1] to logits and probabilities."""
+    """The exported graph: from pixels in [0, 1] to logits and probabilities, all views in it."""
 
     def __init__(self, net: TappedNet) -> None:
         super().__init__()
@@ -26,7 +27,7 @@ class OnnxClassifier(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """[B, bands, S, S] -> [B, C], [B, C]."""
-        logits = self.net(images * 2 - 1).logits
+        logits = class_logits(self.net, images * 2 - 1)
         return logits, logits.softmax(1)
 
 

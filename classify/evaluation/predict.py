@@ -9,6 +9,7 @@ import torch
 from tgn.data.image_set import ImageSet
 from tgn.data.images import SUFFIXES, to_pm1
 from tgn.models.backbones import TappedNet
+from tgn.models.inference import class_logits
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import NotFoundError
 
@@ -60,7 +61,7 @@ def predict(
         images = ImageSet(paths, [0] * len(paths), net.facts.size, net.facts.bands, cache_bytes=0)
         images_u8 = images.batch(torch.arange(len(paths)))
         with device.autocast():
-            logits = net(to_pm1(device.put(images_u8))).logits
+            logits = class_logits(net, to_pm1(device.put(images_u8)))
         values, places = logits.float().softmax(1).cpu().topk(min(top, len(folders)))
         for file, row, classes in zip(paths, values.tolist(), places.tolist(), strict=True):
             pairs = zip((folders[k] for k in classes), row, strict=True)

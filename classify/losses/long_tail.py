@@ -56,7 +56,9 @@ def ldam(logits: Tensor, labels: Tensor, margins: Tensor, scale: float) -> Tenso
     return F.cross_entropy(logits - shift, labels, reduction="none")
 
 
-def logit_adjusted(logits: Tensor, labels: Tensor, prior: Tensor, tau: float = 1.0) -> Tensor:
+def logit_adjusted(
+    logits: Tensor, labels: Tensor, prior: Tensor, tau: float = 1.0, label_smoothing: float = 0.0
+) -> Tensor:
     """Return the cross-entropy of logits shifted by tau times the log prior of each class.
 
     With tau = 1 this is balanced softmax. Sources: Menon et al. 2021 (arXiv 2007.07314), eq. 10;
@@ -67,6 +69,8 @@ def logit_adjusted(logits: Tensor, labels: Tensor, prior: Tensor, tau: float = 1
         labels: [B] class indices.
         prior: [C], probability of each class in sampling, sum 1.
         tau: >= 0; 0 is cross-entropy.
+        label_smoothing: share of a label that is spread evenly over all classes, in [0, 1)
+            (Szegedy et al. 2016, arXiv 1512.00567, section 7).
 
     Returns:
         [B], in nats; equal to cross-entropy for a uniform prior.
@@ -77,7 +81,9 @@ def logit_adjusted(logits: Tensor, labels: Tensor, prior: Tensor, tau: float = 1
     if prior.shape != logits.shape[1:]:
         raise ValueError(f"prior {[*prior.shape]} != classes {[*logits.shape[1:]]}")
     shift = tau * prior.to(logits.dtype).clamp(min=torch.finfo(logits.dtype).tiny).log()
-    return F.cross_entropy(logits + shift, labels, reduction="none")
+    return F.cross_entropy(
+        logits + shift, labels, reduction="none", label_smoothing=label_smoothing
+    )
 
 
 def effective_weights(counts: Tensor, beta: float) -> Tensor:

@@ -1,6 +1,6 @@
 """Training of a multi-label classifier."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +67,12 @@ def train_multi_label(
     """
     _check(settings)
     data = read_labels(job.table, settings.size, settings.bands)
+    settings = settings.resolved(len(data.train.labels))
     device = Device(settings)
     torch.manual_seed(seed_of(settings.seed, "classifier init", ""))
-    student = device.place(build_backbone(settings, data.classes))
+    net = build_backbone(settings, data.classes)
+    net.facts = replace(net.facts, test_symmetries=settings.test_symmetries)
+    student = device.place(net)
     trainer = ClassifierTrainer(
         _method(student, job, data, settings, device),
         MultiLabelSampler(data.train),
@@ -98,9 +101,11 @@ def _check(settings: TrainSettings) -> None:
     required = {
         "balance": None,
         "loss": "ce",
+        "label_smoothing": 0.0,
         "reweighting": "none",
         "mixing": "none",
         "second_stage": "none",
+        "start": "random",
     }
     if other := [name for name, value in required.items() if getattr(settings, name) != value]:
         name = other[0]

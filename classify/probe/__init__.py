@@ -1,1 +1,1 @@
-"""Linear probes: classifiers in closed form on the features of frozen, pretrained networks."""
+"""The command ``classify probe``: its settings and its job; the formulas are in tgn.probe."""

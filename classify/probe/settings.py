@@ -1,44 +1,23 @@
 """Settings of ``classify probe``; imports nothing heavy."""
 
-from typing import Literal
+from pydantic import Field
 
-from pydantic import Field, field_validator
-
-from tgn.runtime.config import Settings
+from tgn.probe.settings import FeatureSettings, HeadName, ViewSettings
 from tgn.runtime.settings import DeviceSettings
 
-HeadName = Literal["ridge", "prototypes", "softmax"]
 
-
-class ProbeFeatureSettings(Settings):
+class ProbeFeatureSettings(ViewSettings):
     """Settings of the features of a probe: those of all probes of a comparison."""
 
-    networks: str = Field(
-        "tf_efficientnet_lite0",
-        description="frozen networks: ARCH with packaged weights, or ARCH:FILE; several by commas",
-    )
-    size: int = Field(128, ge=16, description="side in pixels that the networks see")
-    symmetries: int = Field(8, ge=1, le=8, description="of every image, in training and test")
-    crops: int = Field(6, ge=0, description="random crops of every training image")
-    smallest_crop: float = Field(0.5, gt=0, le=1, description="side of a crop; the largest is 1")
     with_validation: bool = Field(
         False, description="also fit the validation part, which a probe does not need"
     )
 
-    @field_validator("networks")
-    @classmethod
-    def _names(cls, value: str) -> str:
-        if not all(part.strip() for part in value.split(",")):
-            raise ValueError("expected ARCH or ARCH:FILE, several separated by commas")
-        return value
 
-
-class ProbeSettings(DeviceSettings, ProbeFeatureSettings):
+class ProbeSettings(DeviceSettings, ProbeFeatureSettings, FeatureSettings):
     """Settings of a linear probe; it computes in float32."""
 
     head: HeadName = Field("ridge", description="ridge, prototypes or softmax")
-    bands: int = Field(3, ge=1, le=64, description="3: RGB, 1: grey; others from .npy files")
-    seed: int = Field(0, description="of the random crops")
 
 
 def probe_name(settings: ProbeSettings, augmented: bool) -> str:

@@ -1,9 +1,8 @@
 """A probe from a run's images to files: features, fit, test, checkpoint."""
 
-import copy
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,6 @@ import torch
 
 from classify.evaluation.calibration import draw_reliability
 from classify.evaluation.evaluate import accuracy_report, draw_confusion, evaluate_logits
-from classify.probe.features import FrozenNetwork, frozen_networks, symmetric_views, training_views
-from classify.probe.fit import FittedProbe, fit_probe
 from classify.probe.settings import ProbeSettings
 from classify.training.job import rows_within_ratio
 from classify.training.layout import (
@@ -27,9 +24,11 @@ from tgn.data.manifest import active_rows, image_set
 from tgn.data.runs import Run
 from tgn.data.split import Split
 from tgn.metrics.classification import confusion_of
-from tgn.models.backbones import TappedNet, save_classifier
-from tgn.models.classifier_layers import NormalisedLinear
+from tgn.models.backbones import save_classifier
 from tgn.models.feature_cache import FeatureCache
+from tgn.probe.classifier import as_classifier
+from tgn.probe.features import FrozenNetwork, frozen_networks, symmetric_views, training_views
+from tgn.probe.fit import FittedProbe, fit_probe
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import DataError
 from tgn.runtime.files import write_json, write_text
@@ -66,7 +65,7 @@ def train_probe(
     Hyperparameters are chosen on the training images alone, so that no validation part is needed.
     A test image's scores are means over its symmetries. Features are cached on disk by the content
     of images and weights. With one network ``classifier.safetensors`` is written, which
-    :func:`tgn.models.backbones.load_classifier` reads; it sees one view of an image.
+    :func:`tgn.models.backbones.load_classifier` reads; it sees the same symmetries.
 
     Raises:
         DataError: if a class has no training image, or there are no generated images where some
@@ -150,27 +149,12 @@ def _write(
 ) -> None:
     """Write the files of a classifier; ``metrics.json`` last, as the sign of the end."""
     if len(networks) == 1:
-        save_classifier(directory / CHECKPOINT, as_classifier(networks[0], fitted))
+        save_classifier(
+            directory / CHECKPOINT, as_classifier(networks[0], fitted, settings.symmetries)
+        )
     else:
         (directory / CHECKPOINT).unlink(missing_ok=True)  # of an earlier probe of this name
     write_text(directory / SETTINGS, settings.explained() + "\n")
     draw_confusion(result, directory / CONFUSION_PICTURE)
     draw_reliability(result, directory / RELIABILITY_PICTURE)
     write_json(directory / METRICS, result)
-
-
-def as_classifier(network: FrozenNetwork, fitted: FittedProbe) -> TappedNet:
-    """Return the network with the probe as its last layer: images_pm1 of one view to logits.
-
-    Args:
-        network: the frozen network.
-        fitted: a probe on its features alone.
-    """
-    classifier = copy.deepcopy(network.net)
-    layer = NormalisedLinear(network.parts, len(classifier.facts.folders))
-    (mean,) = fitted.normalisation.means
-    head = fitted.head
-    layer.load_state_dict({"mean": mean, "weight": head.weight, "bias": head.bias})
-    classifier.replace_classifier(layer)
-    classifier.facts = replace(classifier.facts, probe_parts=network.parts)
-    return classifier.eval()

@@ -20,8 +20,10 @@ class LabelCriterion:
             or in the last fifth of the training (deferred re-weighting, Cao et al. 2019).
         settings: hyperparameters of the losses.
         counts: training images of each class, [C].
-        prior: probability of each class for the losses that read it, [C], sum 1; None: that of the
-            step.
+        label_smoothing: share of a label that is spread evenly over the classes, in [0, 1); of
+            cross-entropy and the logit-adjusted losses.
+        prior: probability of each class for the logit-adjusted losses, [C], sum 1; None: that of
+            the step.
     """
 
     def __init__(
@@ -30,10 +32,11 @@ class LabelCriterion:
         reweighting: Reweighting,
         settings: LossSettings,
         counts: Tensor,
+        label_smoothing: float = 0.0,
         prior: Tensor | None = None,
     ) -> None:
         self.name, self.reweighting, self.settings = name, reweighting, settings
-        self.prior = prior
+        self.label_smoothing, self.prior = label_smoothing, prior
         self.weights = effective_weights(counts, settings.effective_number_beta)
         self.margins = ldam_margins(counts, settings.ldam_margin)
 
@@ -61,8 +64,12 @@ class LabelCriterion:
             adjusts = self.name == "logit-adjustment"
             tau = settings.logit_adjustment_tau if adjusts else 1.0
             prior = batch.prior if self.prior is None else self.prior
-            return logit_adjusted(logits, labels, prior.to(logits.device), tau)
-        return F.cross_entropy(logits, labels, reduction="none")
+            return logit_adjusted(
+                logits, labels, prior.to(logits.device), tau, self.label_smoothing
+            )
+        return F.cross_entropy(
+            logits, labels, reduction="none", label_smoothing=self.label_smoothing
+        )
 
 
 def label_criterion(settings: TrainSettings, counts: Tensor, real_counts: Tensor) -> LabelCriterion:
@@ -77,8 +84,11 @@ def label_criterion(settings: TrainSettings, counts: Tensor, real_counts: Tensor
         counts: training images of each class, with the generated ones that count, [C].
         real_counts: without them, [C].
     """
-    if settings.balance is None:
-        return LabelCriterion(settings.loss, settings.reweighting, settings.loss_options, counts)
-    options = settings.loss_options.with_changes({"logit_adjustment_tau": settings.balance})
-    prior = real_counts / real_counts.sum()
-    return LabelCriterion("logit-adjustment", "none", options, counts, prior)
+    name, options, prior = settings.loss, settings.loss_options, None
+    if settings.balance is not None:
+        name = "logit-adjustment"
+        options = options.with_changes({"logit_adjustment_tau": settings.balance})
+        prior = real_counts / real_counts.sum()
+    return LabelCriterion(
+        name, settings.reweighting, options, counts, settings.label_smoothing, prior
+    )

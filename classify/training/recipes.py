@@ -53,7 +53,7 @@ BASES = {
     "lws": _recipe(second_stage="lws"),
     # 5e-3 is what Alshammari et al. 2022 (arXiv 2203.14197) chose on CIFAR100-LT: ten times the
     # usual, so that frequent classes do not get larger weights than rare ones.
-    "weight-balancing": _recipe(weight_decay=5e-3, second_stage="maxnorm"),
+    "weight-balancing": _recipe(optimizer="sgd", weight_decay=5e-3, second_stage="maxnorm"),
     "tau-norm": _recipe(second_stage="tau-norm"),
     "ncm": _recipe(second_stage="ncm"),
     "kmdn": _recipe(method="kmdn", sampling="class-balanced"),

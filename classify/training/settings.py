@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from classify.losses.settings import LossName, LossSettings, Reweighting
 from classify.methods.settings import (
@@ -18,20 +18,23 @@ from classify.methods.settings import (
     T2ftsSettings,
 )
 from classify.training.mixing_settings import CmoSettings, Mixing
-from tgn.models.settings import BackboneSettings
-from tgn.runtime.settings import ComputeSettings, LoopSettings
+from classify.training.optimisation_settings import OptimisationSettings
+from tgn.runtime.settings import ComputeSettings
 
 MethodName = Literal["plain", "logit-kd", "feature-mse", "kmdn", "t2fts", "cross-modality", "lsh"]
 Sampling = Literal["random", "square-root", "class-balanced", "progressive"]
+AugmentationName = Literal["overhead", "randaugment", "trivial", "none"]
+
+SMOOTHED = ("ce", "balanced-softmax", "logit-adjustment")
+SMALLEST_SIDE = 16
 
 
-class TrainSettings(BackboneSettings, ComputeSettings, LoopSettings):
+class TrainSettings(OptimisationSettings, ComputeSettings):
     """Settings of ``classify train`` and ``classify compare``."""
 
     renamed: ClassVar[Mapping[str, str]] = {
-        **BackboneSettings.renamed,
+        **OptimisationSettings.renamed,
         **ComputeSettings.renamed,
-        **LoopSettings.renamed,
         "finish": "second_stage",
         "second": "second_stage_options",
         "losses": "loss_options",
@@ -39,8 +42,10 @@ class TrainSettings(BackboneSettings, ComputeSettings, LoopSettings):
         "ratio": "generated_ratio",
     }
 
-    steps: int = Field(600, ge=1, description="optimisation steps")
-    batch_size: int = Field(64, ge=2, description="images a step, over all processes")
+    arch: str = Field(
+        "tf_efficientnet_lite0", description="any timm network with stages, or 'tiny'"
+    )
+    size: int = Field(128, ge=16, description="side in pixels at which images are shown")
     save_every: int = Field(1000, ge=1, description="steps between checkpoints")
     balance: float | None = Field(
         None,
@@ -52,12 +57,25 @@ class TrainSettings(BackboneSettings, ComputeSettings, LoopSettings):
         "random", description="random, square-root, class-balanced, progressive"
     )
     loss: LossName = Field("ce", description="ce, focal, ldam, balanced-softmax, logit-adjustment")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="ce, balanced-softmax, logit-adjustment: spread evenly"
+    )
     reweighting: Reweighting = Field(
         "none", description="of classes by their effective number of images"
     )
-    mixing: Mixing = Field(
-        "none", description="of pairs of images: none, mixup, cutmix, remix, cmo"
+    augmentation: AugmentationName = Field(
+        "overhead", description="overhead, randaugment, trivial (TrivialAugment), none"
     )
+    smallest_crop: float | None = Field(
+        None, gt=0, le=1, description="random rotated crops of at least that share of the side"
+    )
+    mixed_sizes: tuple[int, ...] = Field(
+        (), description="sides of the images, drawn anew for each step: e.g. 96,128,160"
+    )
+    test_symmetries: int = Field(
+        1, ge=1, le=8, description="views of an image whose mean logits are the classifier's"
+    )
+    mixing: Mixing = Field("none", description="none, mixup, cutmix, remix, cmo: pairs of images")
     mixing_alpha: float = Field(1.0, gt=0, description="of the Beta distribution of the ratio")
     cmo: CmoSettings = Field(CmoSettings(), description="of mixing=cmo")
     second_stage: SecondStageName = Field(
@@ -73,8 +91,6 @@ class TrainSettings(BackboneSettings, ComputeSettings, LoopSettings):
     generated_ratio: float | None = Field(
         None, gt=0, description="generated images used: 1 fills a class up to the largest one"
     )
-    lr: float = Field(0.05, gt=0, description="highest learning rate (SGD, cosine)")
-    weight_decay: float = Field(5e-4, ge=0, description="of all weights")
     num_validations: int = Field(8, ge=1, description="validations during the training")
     method: MethodName = Field("plain", description="plain, or a method of distillation")
     loss_options: LossSettings = Field(LossSettings(), description="hyperparameters of the losses")
@@ -88,6 +104,44 @@ class TrainSettings(BackboneSettings, ComputeSettings, LoopSettings):
         CrossModalitySettings(), description="of that method"
     )
     lsh: LshSettings = Field(LshSettings(), description="of that method")
+
+    @field_validator("mixed_sizes", mode="before")
+    @classmethod
+    def _sides(cls, value: Any) -> Any:
+        """Take ``96,128`` and a single number for a list."""
+        if isinstance(value, int):
+            return (value,)
+        return value.split(",") if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _images_fit_together(self) -> "TrainSettings":
+        if self.smallest_crop is not None and self.augmentation == "none":
+            raise ValueError("smallest_crop got augmentation=none; take another or leave it out")
+        if self.augmentation in ("randaugment", "trivial") and self.bands not in (1, 3):
+            raise ValueError(
+                f"augmentation={self.augmentation} needs 1 or 3 bands, not {self.bands}"
+            )
+        if self.mixed_sizes and self.method == "cross-modality":
+            raise ValueError(
+                "mixed_sizes got method cross-modality, whose sensors have a size each"
+            )
+        if self.mixed_sizes and min(self.mixed_sizes) < SMALLEST_SIDE:
+            raise ValueError(
+                f"mixed_sizes got {min(self.mixed_sizes)}, expected >= {SMALLEST_SIDE}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _loss_fits(self) -> "TrainSettings":
+        if self.label_smoothing and self.loss in ("focal", "ldam"):
+            raise ValueError(
+                f"label_smoothing got loss={self.loss}; it goes with {', '.join(SMOOTHED)}"
+            )
+        if self.start == "probe" and self.loss == "ldam":
+            raise ValueError("start=probe got loss=ldam, which has a cosine classifier of its own")
+        if self.start == "probe" and self.second_stage != "none":
+            raise ValueError("start=probe got a second stage, which needs a plain linear layer")
+        return self
 
     @model_validator(mode="after")
     def _fits_together(self) -> "TrainSettings":

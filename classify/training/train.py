@@ -1,7 +1,7 @@
 """A training job from images to files: its phases in turn, teachers first, then the student."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ from tgn.data.runs import Run
 from tgn.data.split import Part, Split
 from tgn.metrics.classification import group_accuracy
 from tgn.models.backbones import TappedNet, build_backbone, load_classifier, save_classifier
+from tgn.models.feature_cache import FeatureCache
+from tgn.probe.classifier import probed_network
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import read_json, write_json, write_text
@@ -52,6 +54,7 @@ class TrainingContext:
     progress: Progress
     images: JobImages  # the training images
     held_out: dict[Part, tuple[ImageSet, ImageSet | None]]  # of our sensor, and of the other
+    features: Path  # folder of cached features, for start=probe
 
 
 def train_classifier(
@@ -69,9 +72,11 @@ def train_classifier(
         UserError: if a teacher is missing or does not fit.
     """
     images = images_of(job, run, settings)
+    settings = settings.resolved(len(images.main) + len(images.mixed_in or ()))
     held_out = {part: sensor_images(run, settings, part) for part in HELD_OUT}
     device = Device(settings)
-    context = TrainingContext(run.split(), job, settings, device, progress, images, held_out)
+    split, features = run.split(), run.feature_cache
+    context = TrainingContext(split, job, settings, device, progress, images, held_out, features)
     for phase in planned_phases(run, job, settings):
         if not (phase.name and job.resume and _is_done(context, phase)):
             _train_phase(context, phase)
@@ -97,6 +102,7 @@ def _is_done(context: TrainingContext, phase: Phase) -> bool:
 
 def phase_settings(settings: TrainSettings, phase: Phase) -> TrainSettings:
     """Return the settings of a phase: those of the job, with what the phase changes."""
+    assert settings.lr is not None
     changes: dict[str, Any] = {"lr": settings.lr * phase.lr}
     if phase.steps:
         changes["steps"] = max(round(settings.steps * phase.steps), 1)
@@ -141,7 +147,7 @@ def _trainer(
     """Build student, teachers and method of a phase."""
     device = context.device
     torch.manual_seed(seed_of(settings.seed, "classifier init", phase.name))
-    student = device.place(_student(context, phase))
+    student = device.place(_student(context, phase, images))
     sampler = MixtureSampler(
         images.main,
         images.mixed_in,
@@ -216,8 +222,15 @@ def _sensor(context: TrainingContext, phase: Phase, part: Part) -> ImageSet:
     return paired if phase.on_paired and paired is not None else own
 
 
-def _student(context: TrainingContext, phase: Phase) -> TappedNet:
+def _student(context: TrainingContext, phase: Phase, images: JobImages) -> TappedNet:
     """Return the network that the phase begins with."""
+    student = _new_student(context, phase, images)
+    views = context.settings.test_symmetries
+    student.facts = replace(student.facts, test_symmetries=views)
+    return student
+
+
+def _new_student(context: TrainingContext, phase: Phase, images: JobImages) -> TappedNet:
     if phase.start is not None:
         started = load_classifier(context.job.directory / phase.start / CHECKPOINT)
         return started.requires_grad_(True)
@@ -227,6 +240,10 @@ def _student(context: TrainingContext, phase: Phase) -> TappedNet:
         changes = {"bands": pairing.bands, "size": pairing.size or settings.size}
         settings = settings.model_copy(update=changes)
     folders = tuple(entry.folder for entry in context.split.classes)
+    if settings.start == "probe":
+        sets = [part for part in (images.main, images.mixed_in) if part is not None]
+        cache = FeatureCache(context.features, context.device, context.progress)
+        return probed_network(settings, folders, sets, cache).requires_grad_(True)
     cosine_scale = settings.loss_options.ldam_scale if settings.loss == "ldam" else 0.0
     return build_backbone(settings, folders, cosine_scale)
 

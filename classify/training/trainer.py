@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from classify.methods.base import Batch, Method
+from classify.training.augmenting import Augmenter, DrawnChanges, at_side
+from classify.training.frozen_parts import FrozenParts
 from classify.training.mixing import Blend, draw_blend, mix_images
+from classify.training.optimiser import build_optimizer, set_rate
 from classify.training.sampling import BatchRequest, SampledBatch
 from classify.training.settings import TrainSettings
-from tgn.data.augmentation import Augmentation, augment, draw_augmentation
 from tgn.data.batches import Prefetcher
 from tgn.data.image_set import ImageSet
-from tgn.data.images import to_pm1
 from tgn.metrics.classification import balanced_accuracy_error, confusion_matrix, group_accuracy
 from tgn.models.backbones import TappedNet
 from tgn.models.inference import predictions
@@ -21,9 +22,6 @@ from tgn.models.moving_average import averaged
 from tgn.runtime.devices import Device
 from tgn.runtime.lr_schedule import warmup_cosine
 from tgn.runtime.seeds import generator
-
-MOMENTUM = 0.9
-AVERAGE_DECAY = 0.98
 
 
 class BatchSource(Protocol):
@@ -39,7 +37,7 @@ class BatchTransform(NamedTuple):
     """How this process augments and mixes its part of a batch."""
 
     rows: Tensor  # of this process
-    augmentation: Augmentation  # of the whole batch
+    changes: DrawnChanges  # of the whole batch
     blend: Blend | None  # of the whole batch
 
 
@@ -57,18 +55,15 @@ class ClassifierTrainer:
         self, method: Method, source: BatchSource, settings: TrainSettings, device: Device
     ) -> None:
         self.method, self.source = method, source
-        self.settings, self.device = settings, device
+        self.settings = settings = settings.resolved()
+        self.device, self.augmenter = device, Augmenter(settings, device)
+        student = method.student
+        self.frozen = FrozenParts(student, settings.freeze_stages, settings.freeze_norm)
         self.prefetched = Prefetcher(self._sample, settings.steps, in_thread=device.is_gpu)
-        self.average = averaged(method.student, AVERAGE_DECAY)
+        self.average = averaged(student, settings.ema_decay)
         self.best: dict[str, Any] = {"score": -1.0, "step": 0, "weights": {}}
         self.trained = [p for p in method.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.SGD(
-            self.trained,
-            settings.lr,
-            momentum=MOMENTUM,
-            nesterov=True,
-            weight_decay=settings.weight_decay,
-        )
+        self.optimizer = build_optimizer(method, settings)
 
     def train_step(self, step: int) -> Mapping[str, Tensor]:
         """Do one step and return the terms of its loss."""
@@ -76,9 +71,9 @@ class ClassifierTrainer:
         sampled = self.prefetched(step) if weights is None else self._sample(step, weights)
         progress = self._progress(step)
         batch = self._batch(sampled, step, progress)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.lr * warmup_cosine(progress)
+        set_rate(self.optimizer, self._rate(progress))
         self.method.train()
+        self.frozen.hold()
         with self.device.autocast():
             output = self.method(batch)
         self.optimizer.zero_grad(set_to_none=True)
@@ -114,12 +109,15 @@ class ClassifierTrainer:
     def _progress(self, step: int) -> float:
         return step / self.settings.steps
 
+    def _rate(self, progress: float) -> float:
+        assert self.settings.lr is not None
+        return self.settings.lr * warmup_cosine(progress, self.settings.warmup_fraction)
+
     def _batch(self, sampled: SampledBatch, step: int, progress: float) -> Batch:
         """Augment and mix this process's part of a sampled batch, without the foregrounds."""
         size, blend = len(sampled.labels), self._blend(sampled, step)
         mine = self.device.mine(torch.arange(size // 2 if sampled.has_foregrounds else size))
-        rng = generator(self.settings.seed, "classify augment", step)
-        transform = BatchTransform(mine, draw_augmentation(size, rng), blend)
+        transform = BatchTransform(mine, self.augmenter.draw(size, step), blend)
         images = self._transformed(sampled.images_u8, transform)
         paired = None
         if sampled.paired_u8 is not None:
@@ -148,15 +146,12 @@ class ClassifierTrainer:
 
     def _transformed(self, images_u8: Tensor, transform: BatchTransform) -> Tensor:
         """Augment and mix images [B, bands, H, W]; those of two sensors by the same transform."""
-
-        def augmented(rows: Tensor) -> Tensor:
-            images = to_pm1(self.device.put(images_u8[rows]))
-            return augment(images, transform.augmentation.rows(rows))
-
-        rows, blend = transform.rows, transform.blend
-        if blend is None:
-            return augmented(rows)
-        return mix_images(augmented(rows), augmented(blend.partner[rows]), blend)
+        rows, changes, blend = transform
+        images = self.augmenter.changed(images_u8, rows, changes)
+        if blend is not None:
+            partners = self.augmenter.changed(images_u8, blend.partner[rows], changes)
+            images = mix_images(images, partners, blend)
+        return at_side(images, changes.side)
 
     def validate(self, done: int, validation: ImageSet, classes: Sequence[int]) -> dict[str, float]:
         """Measure the averaged weights, and keep them unless earlier ones were clearly better.
@@ -173,7 +168,7 @@ class ClassifierTrainer:
         Returns:
             That accuracy in [0, 1], as ``val_balanced``.
         """
-        confusion = confusion_matrix(predictions(self.average.module, validation, self.device))
+        confusion = confusion_matrix(predictions(self._averaged, validation, self.device))
         score = group_accuracy(confusion, classes) or 0.0
         if score >= self.best["score"] - balanced_accuracy_error(confusion):
             weights = {k: v.clone() for k, v in self.average.module.state_dict().items()}
@@ -181,9 +176,13 @@ class ClassifierTrainer:
             self.best = {"score": best, "step": done, "weights": weights}
         return {"val_balanced": score}
 
+    @property
+    def _averaged(self) -> TappedNet:
+        return cast(TappedNet, self.average.module)
+
     def result(self) -> TappedNet:
         """Return the network to use: the best validated average, or the last without validation."""
-        net = cast(TappedNet, self.average.module)
+        net = self._averaged
         if self.best["weights"]:
             net.load_state_dict(self.best["weights"])
         return self.method.finalize(net)

@@ -19,9 +19,10 @@ from torch.nn import functional as F
 from classify.losses.settings import LossSettings
 from classify.methods.base import Method
 from classify.training.criterion import LabelCriterion
+from classify.training.optimiser import build_optimizer
 from classify.training.sampling import BatchRequest, MixtureSampler
 from classify.training.settings import TrainSettings
-from classify.training.trainer import MOMENTUM, ClassifierTrainer
+from classify.training.trainer import ClassifierTrainer
 from tgn.data.augmentation import augment, draw_augmentation
 from tgn.data.image_set import ImageSet
 from tgn.data.images import to_pm1
@@ -46,7 +47,7 @@ def bare_loop(
 ) -> Callable[[int], None]:
     """Return one step of the plainest training that does the same work."""
     net = device.place(build_backbone(settings, tuple(map(str, range(CLASSES)))))
-    optimizer = torch.optim.SGD(net.parameters(), settings.lr, momentum=MOMENTUM, nesterov=True)
+    optimizer = build_optimizer(Method(net, lambda logits, batch: logits.sum()), settings)
 
     def step(number: int) -> None:
         sampled = sampler.batch(BatchRequest(settings.batch_size, settings.seed, number))
@@ -82,7 +83,7 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=7)
     given = parser.parse_args()
     torch.manual_seed(0)
-    settings = TrainSettings(arch=given.arch, size=given.size, batch_size=given.batch)
+    settings = TrainSettings(arch=given.arch, size=given.size, batch_size=given.batch).resolved()
     device = Device(settings)
     sampler = MixtureSampler(InMemory(given.size), None, "class-balanced", 0.0, CLASSES)
     student = device.place(build_backbone(settings, tuple(map(str, range(CLASSES)))))

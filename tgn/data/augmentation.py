@@ -1,5 +1,6 @@
 """Ordinary augmentation of overhead images, on the batch and on its device."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ MAX_SHIFT = 0.125  # of the side
 MAX_SCALE = 0.15
 MAX_BRIGHTNESS = 0.2  # added to pixels in [-1, 1]
 MAX_CONTRAST = 0.2
+CROP_NUMBERS = 5
 
 
 def dihedral(images: Tensor, code: int) -> Tensor:
@@ -65,9 +67,46 @@ def augment(images_pm1: Tensor, augmentation: Augmentation) -> Tensor:
     """
     codes, numbers = (each.to(images_pm1.device) for each in augmentation)
     moved = _shift_and_zoom(random_dihedral(images_pm1, codes), numbers[:, :3])
+    return relight(moved, augmentation)
+
+
+def relight(images_pm1: Tensor, augmentation: Augmentation) -> Tensor:
+    """Change contrast and brightness of each image [B, C, S, S]; the result is in [-1, 1]."""
+    numbers = augmentation.numbers.to(images_pm1.device)
     contrast = 1 + MAX_CONTRAST * numbers[:, 3].view(-1, 1, 1, 1)
     brightness = MAX_BRIGHTNESS * numbers[:, 4].view(-1, 1, 1, 1)
-    return (moved * contrast + brightness).clamp(-1, 1)
+    return (images_pm1 * contrast + brightness).clamp(-1, 1)
+
+
+def draw_crops(count: int, draw: torch.Generator) -> Tensor:
+    """Decide where ``count`` images are cropped: numbers [count, 5] in [0, 1)."""
+    return torch.rand(count, CROP_NUMBERS, generator=draw)
+
+
+def rotated_crops(images_pm1: Tensor, numbers: Tensor, smallest: float) -> Tensor:
+    """Cut a rotated, perhaps mirrored square out of each image and enlarge it, bicubic.
+
+    Its centre is such that the unrotated square lies within the image; beyond the border the image
+    is reflected.
+
+    Args:
+        images_pm1: [B, C, S, S].
+        numbers: [B, 5] in [0, 1): side between ``smallest`` and 1, angle, right, down, mirrored.
+        smallest: share of the side.
+    """
+    numbers = numbers.to(images_pm1.device)
+    side = smallest + (1 - smallest) * numbers[:, 0]
+    angle = 2 * math.pi * numbers[:, 1]
+    mirror = (numbers[:, 4] < 0.5).to(images_pm1) * 2 - 1
+    theta = torch.zeros(len(images_pm1), 2, 3, device=images_pm1.device)
+    theta[:, 0, 0], theta[:, 0, 1] = side * angle.cos() * mirror, -side * angle.sin()
+    theta[:, 1, 0], theta[:, 1, 1] = side * angle.sin() * mirror, side * angle.cos()
+    theta[:, :, 2] = (2 * numbers[:, 2:4] - 1) * (1 - side)[:, None]
+    grid = F.affine_grid(theta, list(images_pm1.shape), align_corners=False)
+    cut = F.grid_sample(
+        images_pm1, grid, mode="bicubic", padding_mode="reflection", align_corners=False
+    )
+    return cut.clamp(-1, 1)
 
 
 def _shift_and_zoom(images: Tensor, numbers: Tensor) -> Tensor:

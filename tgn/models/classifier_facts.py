@@ -24,6 +24,7 @@ class ClassifierFacts:
     std: tuple[float, ...]
     cosine_scale: float = 0.0  # > 0: logits are this times the cosine of embedding and weight
     probe_parts: tuple[int, ...] = ()  # of a probe: how many features each part of its input has
+    test_symmetries: int = 1  # views of an image whose mean logits are the classifier's
     started_from: str = ""  # the weights it began with, in words; "" for random ones
 
     __pydantic_config__ = ConfigDict(extra="forbid")

@@ -17,17 +17,18 @@ from tgn.data.images import to_pm1
 from tgn.models.backbones import TappedNet
 from tgn.models.clip import ClipGuide
 from tgn.models.foreign_weights import bare_names, batch_counters
+from tgn.models.inference import class_logits
 from tgn.runtime.checkpoints import load_strictly, load_weights
 from tgn.runtime.errors import UserError
 
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
 
 
-def resized(images_pm1: Tensor, size: int) -> Tensor:
-    """Return [B, bands, H, W] resized to ``size`` x ``size``, bilinear and antialiased."""
+def resized(images_pm1: Tensor, size: int, mode: str = "bilinear") -> Tensor:
+    """Return [B, bands, H, W] resized to ``size`` x ``size``, antialiased; mode also bicubic."""
     if images_pm1.shape[-2:] == (size, size):
         return images_pm1
-    return F.interpolate(images_pm1, (size, size), mode="bilinear", antialias=True)
+    return F.interpolate(images_pm1, (size, size), mode=mode, antialias=True)
 
 
 class FeatureNetwork(nn.Module):
@@ -61,7 +62,10 @@ class ClassLogits(FeatureNetwork):
     """Logits of a classifier of this toolkit."""
 
     def __init__(self, net: TappedNet) -> None:
-        super().__init__(f"bilinear, antialiased, to {net.facts.size} px", net.facts.bands)
+        rule = f"bicubic, antialiased, to {net.facts.size} px"
+        if net.facts.test_symmetries > 1:
+            rule += f"; mean of {net.facts.test_symmetries} symmetries"
+        super().__init__(rule, net.facts.bands)
         self.net = net
 
     @property
@@ -76,7 +80,9 @@ class ClassLogits(FeatureNetwork):
 
     def forward(self, images_u8: Tensor) -> Tensor:
         """Return logits [B, C] of uint8 images [B, bands, H, W]."""
-        return self.net(resized(to_pm1(images_u8), self.net.facts.size)).logits
+        size = self.net.facts.size
+        images_pm1 = resized(to_pm1(images_u8), size, "bicubic").clamp(-1, 1)  # as files are read
+        return class_logits(self.net, images_pm1)
 
 
 class PretrainedFeatures(FeatureNetwork):

@@ -1,24 +1,39 @@
-"""A classifier applied to a whole image set."""
+"""What a classifier says of images: the mean over its views of each, wherever it is used."""
 
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
+from tgn.data.augmentation import dihedral
 from tgn.data.image_set import ImageSet
 from tgn.data.images import to_pm1
+from tgn.models.backbones import TappedNet
 from tgn.runtime.devices import Device
+
+
+def class_logits(net: TappedNet, images_pm1: Tensor) -> Tensor:
+    """Return the logits [B, C] of images_pm1 [B, bands, S, S], means over the views of each.
+
+    The views are the first ``facts.test_symmetries`` symmetries of the square. The softmax of mean
+    logits is the geometric mean of the views' probabilities, scaled to sum to 1.
+    """
+    views = net.facts.test_symmetries
+    if views == 1:
+        return net(images_pm1).logits
+    logits = [net(dihedral(images_pm1, code)).logits.float() for code in range(views)]
+    return torch.stack(logits).mean(0)
 
 
 @torch.inference_mode()
 def predictions(
-    net: torch.nn.Module, images: ImageSet, device: Device
+    net: TappedNet, images: ImageSet, device: Device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield a :class:`TappedNet`'s logits [B, C], float32 on the CPU, with labels [B]."""
+    """Yield the logits [B, C] of a whole image set, float32 on the CPU, with labels [B]."""
     was_training = net.training
     net.eval()
     for images_u8, labels in images.batches(256):
         with device.autocast():
-            logits = net(to_pm1(device.put(images_u8))).logits
+            logits = class_logits(net, to_pm1(device.put(images_u8)))
         yield logits.float().cpu(), labels
     net.train(was_training)

@@ -39,12 +39,22 @@ class Settings(BaseModel):
             raise UserError(_explain(error, cls)) from None
 
     def with_changes(self, changes: Mapping[str, Any]) -> Self:
-        """Return the settings with some replaced, validated again; of a group only those named."""
-        values = self.model_dump()
+        """Return the settings with some replaced, validated again; defaults stay defaults.
+
+        Args:
+            changes: setting -> value; of a group, only the settings in it that change.
+
+        Raises:
+            UserError: if they do not fit together.
+        """
+        values = self.model_dump(exclude_unset=True)
         for name, change in changes.items():
             within = isinstance(change, Mapping) and isinstance(values.get(name), Mapping)
             values[name] = {**values[name], **change} if within else change
-        return type(self).model_validate(values)
+        try:
+            return type(self).model_validate(values)
+        except ValidationError as error:
+            raise UserError(_explain(error, type(self))) from None
 
     @classmethod
     def with_new_names(cls, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,6 +129,8 @@ def _explain(error: ValidationError, cls: type[Settings]) -> str:
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             parts.append(_explain_unknown(key, problem["loc"], cls))
+        elif not key:  # of settings together; their input is all of them
+            parts.append(problem["msg"].removeprefix("Value error, "))
         else:
             parts.append(f"setting {key}: got {problem['input']!r}: {problem['msg']}")
     return "; ".join(parts)

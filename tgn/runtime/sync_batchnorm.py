@@ -1,5 +1,7 @@
 """Batch normalisation over the images of all processes, as if one process had them all."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
@@ -39,15 +41,39 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         self.running_var.lerp_(variance, share)
 
 
+class SharedBatchNormAct2d(SharedBatchNorm2d):
+    """timm's ``BatchNormAct2d``, which holds the activation behind it, over all processes."""
+
+    drop: nn.Module
+    act: nn.Module
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, H, W]."""
+        return self.act(self.drop(super().forward(x)))
+
+
 def share_batch_statistics(net: nn.Module) -> nn.Module:
-    """Replace every plain ``BatchNorm2d`` by one that sees the images of all processes."""
+    """Replace every batch normalisation of images by one that sees those of all processes."""
     if next(net.parameters(), torch.empty(0)).is_cuda:
-        return nn.SyncBatchNorm.convert_sync_batchnorm(net)
+        from timm.layers.norm_act import convert_sync_batchnorm  # torch's drops activations
+
+        return convert_sync_batchnorm(net)
     for name, child in net.named_children():
-        if type(child) is nn.BatchNorm2d:
-            shared = SharedBatchNorm2d(child.num_features, child.eps, child.momentum)
-            shared.load_state_dict(child.state_dict())
-            setattr(net, name, shared.to(child.weight.device).train(child.training))
+        if isinstance(child, nn.BatchNorm2d) and not isinstance(child, SharedBatchNorm2d):
+            setattr(net, name, _shared(child))
         else:
             share_batch_statistics(child)
     return net
+
+
+def _shared(norm: Any) -> SharedBatchNorm2d:
+    shared: Any
+    if hasattr(norm, "act"):
+        shared = SharedBatchNormAct2d(norm.num_features, norm.eps, norm.momentum)
+        shared.drop, shared.act = norm.drop, norm.act
+    else:
+        shared = SharedBatchNorm2d(norm.num_features, norm.eps, norm.momentum)
+    shared.load_state_dict(norm.state_dict())
+    shared.weight.requires_grad_(norm.weight.requires_grad)
+    shared.bias.requires_grad_(norm.bias.requires_grad)
+    return shared.to(norm.weight.device).train(norm.training)

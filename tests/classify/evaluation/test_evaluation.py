@@ -6,7 +6,7 @@ import json
 
 import pytest
 import torch
-from tests_support import Command, in_process
+from tests_support import TINY, Command, in_process
 
 from classify.cli import main as cli
 from classify.comparison.compare import ComparisonPlan, compare
@@ -21,7 +21,7 @@ from classify.training.settings import TrainSettings
 from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.progress import Silent
 
-SMALL = ["--set", "steps=2", "--set", "size=16", "--device", "cpu"]
+SMALL = [*TINY, "--set", "steps=2", "--set", "size=16", "--device", "cpu"]
 
 
 def test_calibration_error_by_hand():
@@ -109,7 +109,9 @@ def test_tables_say_the_same():
 
 @pytest.mark.slow
 def test_trainings_side_by_side_say_what_they_say_in_turn(fake_run):
-    settings = TrainSettings(steps=2, batch_size=16, size=16, device="cpu", precision="float32")
+    settings = TrainSettings(
+        arch="tiny", steps=2, batch_size=16, size=16, device="cpu", precision="float32"
+    )
     tables = []
     torch.set_num_threads(1)  # as each job has: another number rounds differently
     for jobs in (2, 1):
@@ -121,7 +123,9 @@ def test_trainings_side_by_side_say_what_they_say_in_turn(fake_run):
 
 
 def test_every_recipe_is_compared_with_the_first(fake_run):
-    settings = TrainSettings(steps=2, batch_size=16, size=16, device="cpu", precision="float32")
+    settings = TrainSettings(
+        arch="tiny", steps=2, batch_size=16, size=16, device="cpu", precision="float32"
+    )
     plan = ComparisonPlan(("ce", "balanced"), 2, fake_run.path / "generated")
     table = compare(fake_run, plan, settings, Silent())
     ce, balanced = (table["recipes"][name]["tail"]["values"] for name in plan.recipes)

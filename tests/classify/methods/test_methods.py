@@ -27,7 +27,14 @@ CHECKPOINT = "classifier.safetensors"
 
 
 def settings(**changes: object) -> TrainSettings:
-    base = {"steps": 3, "batch_size": 16, "size": 16, "device": "cpu", "precision": "float32"}
+    base = {
+        "arch": "tiny",
+        "steps": 3,
+        "batch_size": 16,
+        "size": 16,
+        "device": "cpu",
+        "precision": "float32",
+    }
     return TrainSettings.model_validate({**base, **changes})
 
 

@@ -5,7 +5,7 @@ import csv
 import pytest
 import torch
 from conftest import draw_shape
-from tests_support import Command, in_process
+from tests_support import TINY, Command, in_process
 from torchmetrics.functional.classification import (
     multilabel_average_precision,
     multilabel_f1_score,
@@ -18,7 +18,7 @@ from classify.multilabel.data import read_labels
 from classify.multilabel.metrics import average_precision_of_class, multi_label_summary
 from tgn.runtime.errors import DataError
 
-SMALL = ["--set", "steps=3", "--set", "size=16", "--set", "batch_size=8", "--device", "cpu"]
+SMALL = [*TINY, "--set", "steps=3", "--set", "size=16", "--set", "batch_size=8", "--device", "cpu"]
 
 
 @pytest.fixture
@@ -119,7 +119,17 @@ def test_a_student_mimics_its_teacher(table, run_cli):
 
 
 def test_it_learns(table, run_cli):
-    longer = ["--set", "steps=60", "--set", "size=32", "--set", "batch_size=20", "--device", "cpu"]
+    longer = [
+        *TINY,
+        "--set",
+        "steps=60",
+        "--set",
+        "size=32",
+        "--set",
+        "batch_size=20",
+        "--device",
+        "cpu",
+    ]
     done = run_cli("multilabel", str(table), "--name", "x", *longer)
     assert done.code == 0, done.stderr
     assert float(done.stdout.splitlines()[3].split()[1]) > 75

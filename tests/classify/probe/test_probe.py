@@ -9,10 +9,10 @@ from tests_support import in_process
 from classify.cli.main import main
 from classify.probe.settings import ProbeSettings
 from classify.probe.train import ProbeJob, train_probe
-from classify.probe.views import CropViews, SymmetryViews, features, folded
 from tgn.data.augmentation import dihedral
 from tgn.models.backbones import build_backbone, freeze, load_classifier, save_classifier
 from tgn.models.settings import BackboneSettings
+from tgn.probe.views import CropViews, SymmetryViews, features, folded
 from tgn.runtime.progress import Silent
 
 FOLDERS = ("square", "disc", "bar", "cross")

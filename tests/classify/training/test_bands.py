@@ -32,7 +32,7 @@ def spectral_run(in_tmp):
 
 def test_a_classifier_learns_from_the_fifth_band(spectral_run):
     settings = TrainSettings(
-        steps=25, batch_size=16, size=16, bands=5, device="cpu", precision="float32"
+        arch="tiny", steps=25, batch_size=16, size=16, bands=5, device="cpu", precision="float32"
     )
     result = train_classifier(
         spectral_run, TrainingJob(spectral_run.path / "c"), settings, Silent()
@@ -43,7 +43,7 @@ def test_a_classifier_learns_from_the_fifth_band(spectral_run):
 
 
 def test_another_number_of_bands_is_an_error(spectral_run):
-    settings = TrainSettings(steps=1, size=16, device="cpu")
+    settings = TrainSettings(arch="tiny", steps=1, size=16, device="cpu")
     with pytest.raises(DataError, match="has 5 bands, 3 are asked for; use --set bands="):
         train_classifier(spectral_run, TrainingJob(spectral_run.path / "c"), settings, Silent())
 

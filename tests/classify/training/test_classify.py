@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from tests_support import Command, in_process, write_generated
+from tests_support import TINY, Command, in_process, write_generated
 
 from classify.cli import main as cli
 from classify.cli.classifiers import OF_THE_RUN
@@ -39,7 +39,14 @@ from tgn.runtime.training_loop import STATE
 
 
 def settings(**changes: object) -> TrainSettings:
-    base = {"steps": 4, "batch_size": 16, "size": 16, "device": "cpu", "precision": "float32"}
+    base = {
+        "arch": "tiny",
+        "steps": 4,
+        "batch_size": 16,
+        "size": 16,
+        "device": "cpu",
+        "precision": "float32",
+    }
     return TrainSettings.model_validate({**base, **changes})
 
 
@@ -304,7 +311,7 @@ def run_cli(monkeypatch, capsys) -> Command:
 
 
 def test_the_command_trains_evaluates_and_predicts(augmented, run_cli):
-    small = ["--set", "steps=2", "--set", "size=16", "--device", "cpu"]
+    small = [*TINY, "--set", "steps=2", "--set", "size=16", "--device", "cpu"]
     done = run_cli("train", "--augmented", *small)
     assert (done.code, "macro f1" in done.stdout) == (0, True), done.stderr
     assert (augmented.path / "classify" / "ce+generated" / "metrics.json").is_file()

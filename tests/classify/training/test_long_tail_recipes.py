@@ -33,8 +33,8 @@ COUNTS = torch.tensor([24, 12, 6, 4])
 
 
 def settings(**changes: object) -> TrainSettings:
-    base = {"steps": 4, "batch_size": 16, "size": 16, "device": "cpu", "precision": "float32"}
-    return TrainSettings.model_validate({**base, **changes})
+    base = {"steps": 4, "arch": "tiny", "batch_size": 16, "size": 16, "device": "cpu"}
+    return TrainSettings.model_validate({**base, "precision": "float32", **changes})
 
 
 def batch(labels: torch.Tensor, prior: torch.Tensor) -> Batch:
@@ -228,6 +228,7 @@ def run_cli(monkeypatch, capsys) -> Command:
 
 def test_the_commands_take_them(fake_run, run_cli):
     small = ["--set", "steps=2", "--set", "size=16", "--device", "cpu", "--set", "batch_size=8"]
+    small += ["--set", "arch=tiny"]
     done = run_cli("train", "--set", "balance=0.5", "--set", "mixing=cmo", *small)
     assert (done.code, "macro f1" in done.stdout) == (0, True), done.stderr
     assert (fake_run.path / "classify" / "balance-0.5+cmo" / "metrics.json").is_file()

@@ -35,7 +35,8 @@ def train(net, phase, settings, images):
 
 
 def result(name, images, seed):
-    settings = TrainSettings(**BASE, steps=STEPS, seed=seed).with_changes(recipe(name).settings)
+    settings = TrainSettings(**BASE, steps=STEPS, seed=seed)
+    settings = settings.with_changes(recipe(name).settings).resolved()
     net = tiny_net(seed)
     for phase in phases_of(settings, FACTS):
         net = train(net.requires_grad_(True), phase, settings, images)

@@ -25,7 +25,14 @@ LIGHT = (
     "classify.training.recipes",
 )
 HEAVY = ("torch", "torchvision", "timm", "numpy", "scipy", "matplotlib")
-SMALL = {"steps": 2, "batch_size": 16, "size": 16, "device": "cpu", "precision": "float32"}
+SMALL = {
+    "arch": "tiny",
+    "steps": 2,
+    "batch_size": 16,
+    "size": 16,
+    "device": "cpu",
+    "precision": "float32",
+}
 OLD_NAMES = {
     "finish": "second_stage",
     "second.steps": "second_stage_options",

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from classify.probe.linear import LinearHead
+from tgn.probe.linear import LinearHead
 
 CHUNK_ROWS = 8192
 # Of the mean second moment: rows have unit length.

@@ -6,14 +6,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from classify.probe.settings import ProbeSettings
-from classify.probe.views import CropViews, SymmetryViews, folded
 from tgn.data.image_set import ImageSet
 from tgn.models.backbones import TappedNet, build_backbone, freeze
 from tgn.models.extractors import Extractor
 from tgn.models.feature_cache import FeatureCache
 from tgn.models.feature_networks import FeatureNetwork
 from tgn.models.settings import PACKAGED, BackboneSettings
+from tgn.probe.settings import FeatureSettings
+from tgn.probe.views import CropViews, SymmetryViews, folded
 from tgn.runtime.checkpoints import sha256_of_weights
 
 
@@ -39,7 +39,7 @@ class FrozenNetwork(NamedTuple):
         return cache.features(extractor, images)
 
 
-def frozen_networks(settings: ProbeSettings, folders: Sequence[str]) -> list[FrozenNetwork]:
+def frozen_networks(settings: FeatureSettings, folders: Sequence[str]) -> list[FrozenNetwork]:
     """Build the networks that the settings name, ``ARCH`` or ``ARCH:FILE``.
 
     Raises:
@@ -51,20 +51,29 @@ def frozen_networks(settings: ProbeSettings, folders: Sequence[str]) -> list[Fro
     ]
 
 
-def _frozen(given: str, settings: ProbeSettings, folders: tuple[str, ...]) -> FrozenNetwork:
+def _frozen(given: str, settings: FeatureSettings, folders: tuple[str, ...]) -> FrozenNetwork:
     arch, _, file = given.partition(":")
     backbone = BackboneSettings(
         arch=arch, weights=file or PACKAGED, size=settings.size, bands=settings.bands
     )
+    return frozen_network(backbone, folders)
+
+
+def frozen_network(backbone: BackboneSettings, folders: tuple[str, ...]) -> FrozenNetwork:
+    """Build a network with its weights, frozen.
+
+    Raises:
+        UserError: see :func:`tgn.models.backbones.build_backbone`.
+    """
     torch.manual_seed(0)  # of the last layer, which is not used but saved and hashed
     net = freeze(build_backbone(backbone, folders))
-    return FrozenNetwork(arch, net, freeze(folded(net)), sha256_of_weights(net))
+    return FrozenNetwork(backbone.arch, net, freeze(folded(net)), sha256_of_weights(net))
 
 
 def training_views(
     networks: Sequence[FrozenNetwork],
     images: ImageSet,
-    settings: ProbeSettings,
+    settings: FeatureSettings,
     cache: FeatureCache,
 ) -> list[Tensor]:
     """Return the features of symmetries, then crops, of each network: [N, V, D] each."""
@@ -85,7 +94,7 @@ def training_views(
 def symmetric_views(
     networks: Sequence[FrozenNetwork],
     images: ImageSet,
-    settings: ProbeSettings,
+    settings: FeatureSettings,
     cache: FeatureCache,
 ) -> list[Tensor]:
     """Return the features of symmetries of each network: [N, S, D] each."""

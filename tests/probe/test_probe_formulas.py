@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from classify.probe.fit import fit_probe
-from classify.probe.linear import (
+from tgn.models.classifier_layers import normalised_parts
+from tgn.probe.fit import fit_probe
+from tgn.probe.linear import (
     LinearHead,
     balanced_weights,
     best_scale,
     prototypes,
     softmax_regression,
 )
-from classify.probe.ridge import fit_ridge
-from tgn.models.classifier_layers import normalised_parts
+from tgn.probe.ridge import fit_ridge
 
 CLASSES, DIMENSION = 3, 6
 

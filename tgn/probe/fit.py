@@ -6,16 +6,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from classify.probe.linear import (
+from tgn.models.classifier_layers import normalised_parts
+from tgn.probe.linear import (
     LinearHead,
     balanced_weights,
     best_scale,
     prototypes,
     softmax_regression,
 )
-from classify.probe.ridge import fit_ridge
-from classify.probe.settings import HeadName
-from tgn.models.classifier_layers import normalised_parts
+from tgn.probe.ridge import fit_ridge
+from tgn.probe.settings import HeadName
 from tgn.runtime.seeds import generator
 
 FOLDS = 5

@@ -2,15 +2,13 @@
 
 import copy
 import hashlib
-import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from tgn.data.augmentation import dihedral
+from tgn.data.augmentation import dihedral, draw_crops, rotated_crops
 from tgn.data.images import to_pm1
 from tgn.models.backbones import TappedNet
 from tgn.models.feature_networks import FeatureNetwork
@@ -19,7 +17,6 @@ from tgn.runtime.seeds import generator
 READ = "bicubic on reading; embedding and two stages"
 BATCH_VIEWS = 32  # fastest on CPUs: larger ones leave the caches
 TOLERANCE = 1e-3  # of the length of features: rounding stays far below it
-NUMBERS = 5  # that place a crop: side, angle, right, down, mirrored
 
 
 class SymmetryViews(FeatureNetwork):
@@ -63,7 +60,7 @@ class CropViews(FeatureNetwork):
         """Return features [B, n, D] of uint8 images [B, bands, H, W]."""
         numbers = crop_numbers(images_u8, self.crops, self.seed)
         images_pm1 = to_pm1(images_u8)
-        views = (crop(images_pm1, part, self.smallest) for part in numbers.unbind(1))
+        views = (rotated_crops(images_pm1, part, self.smallest) for part in numbers.unbind(1))
         return torch.stack([features(self.net, view) for view in views], dim=1)
 
 
@@ -72,34 +69,8 @@ def crop_numbers(images_u8: Tensor, crops: int, seed: int) -> Tensor:
     drawn = []
     for image in images_u8.cpu():
         digest = hashlib.sha256(image.contiguous().numpy()).hexdigest()
-        drawn.append(torch.rand(crops, NUMBERS, generator=generator(seed, "crops", digest)))
+        drawn.append(draw_crops(crops, generator(seed, "crops", digest)))
     return torch.stack(drawn)
-
-
-def crop(images: Tensor, numbers: Tensor, smallest: float) -> Tensor:
-    """Cut a rotated, perhaps mirrored square out of each image and enlarge it, bicubic.
-
-    Its centre is such that the unrotated square lies within the image; beyond the border the image
-    is reflected.
-
-    Args:
-        images: [B, bands, S, S].
-        numbers: [B, 5] in [0, 1): side between ``smallest`` and 1, angle, right, down, mirrored.
-        smallest: share of the side.
-    """
-    numbers = numbers.to(images.device)
-    side = smallest + (1 - smallest) * numbers[:, 0]
-    angle = 2 * math.pi * numbers[:, 1]
-    mirror = (numbers[:, 4] < 0.5).to(images) * 2 - 1
-    theta = torch.zeros(len(images), 2, 3, device=images.device)
-    theta[:, 0, 0], theta[:, 0, 1] = side * angle.cos() * mirror, -side * angle.sin()
-    theta[:, 1, 0], theta[:, 1, 1] = side * angle.sin() * mirror, side * angle.cos()
-    theta[:, :, 2] = (2 * numbers[:, 2:4] - 1) * (1 - side)[:, None]
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    cut = F.grid_sample(
-        images, grid, mode="bicubic", padding_mode="reflection", align_corners=False
-    )
-    return cut.clamp(-1, 1)
 
 
 def features(net: TappedNet, images_pm1: Tensor) -> Tensor:

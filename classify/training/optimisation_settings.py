@@ -1,0 +1,137 @@
+"""Settings of what is trained, by which optimiser and at which rates; imports nothing heavy."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, Self
+
+from pydantic import Field, model_validator
+
+from tgn.models.settings import FROM_SCRATCH, BackboneSettings
+from tgn.runtime.settings import LoopSettings
+
+OptimizerName = Literal["auto", "sgd", "adamw"]
+Start = Literal["random", "probe"]
+HEAD_LR_FACTOR = 10.0  # of a random last layer on pretrained weights
+
+
+class Rates(NamedTuple):
+    """Learning rate and weight decay where the settings say none."""
+
+    lr: float
+    weight_decay: float
+
+
+DEFAULT_RATES: Mapping[tuple[str, bool], Rates] = {  # optimiser, pretrained
+    ("sgd", False): Rates(0.05, 5e-4),
+    ("sgd", True): Rates(0.01, 5e-4),
+    ("adamw", False): Rates(1e-3, 0.05),
+    ("adamw", True): Rates(1e-3, 0.05),
+}
+# What settings meant that were recorded before there was a choice.
+BEFORE_THE_CHOICE: Mapping[str, Any] = {
+    "arch": "tiny",
+    "size": 32,
+    "optimizer": "sgd",
+    "lr": 0.05,
+    "weight_decay": 5e-4,
+    "head_lr_factor": 1.0,
+}
+
+
+class OptimisationSettings(BackboneSettings, LoopSettings):
+    """Length, optimiser, rates, and the parts that stay as they are.
+
+    ``None`` and ``auto`` are replaced by :meth:`resolved` before a training, and recorded so.
+    """
+
+    steps: int = Field(600, ge=1, description="optimisation steps")
+    epochs: float | None = Field(
+        None,
+        gt=0,
+        description="in place of steps: times that as many images are shown as there are",
+    )
+    batch_size: int = Field(64, ge=2, description="images a step, over all processes")
+    start: Start = Field(
+        "random", description="of the last layer on pretrained weights: random, or the ridge probe"
+    )
+    optimizer: OptimizerName = Field(
+        "auto", description="auto: adamw from pretrained weights, sgd from scratch"
+    )
+    lr: float | None = Field(
+        None,
+        gt=0,
+        description="highest learning rate; none: adamw 0.001, sgd 0.05, pretrained sgd 0.01",
+    )
+    weight_decay: float | None = Field(
+        None, ge=0, description="none: adamw 0.05, sgd 0.0005; norms and biases have no decay"
+    )
+    head_lr_factor: float | None = Field(
+        None, gt=0, description="of the last layer's rate; none: 10 if new on pretrained weights"
+    )
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="factor of the rate from each layer to the one below it"
+    )
+    freeze_stages: int = Field(
+        0, ge=0, description="first stages that keep their weights and statistics"
+    )
+    freeze_norm: bool = Field(
+        False, description="batch norms keep their statistics: for small batches"
+    )
+    warmup_fraction: float = Field(
+        0.05, ge=0, lt=1, description="share of the steps in which the rate rises"
+    )
+    ema_decay: float = Field(
+        0.98, ge=0, lt=1, description="of the averaged weights, which are the result"
+    )
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether the network starts from trained weights."""
+        return self.initial_weights != FROM_SCRATCH
+
+    def resolved(self, num_images: int | None = None) -> Self:
+        """Return the settings with values in place of ``auto`` and ``None``.
+
+        Args:
+            num_images: of the training, of which an epoch is made; None leaves epochs as they are.
+        """
+        optimizer = self.optimizer
+        if optimizer == "auto":
+            optimizer = "adamw" if self.is_pretrained else "sgd"
+        rates = DEFAULT_RATES[optimizer, self.is_pretrained]
+        new_head = self.is_pretrained and self.start == "random"
+        changes: dict[str, Any] = {
+            "optimizer": optimizer,
+            "lr": rates.lr if self.lr is None else self.lr,
+            "weight_decay": rates.weight_decay if self.weight_decay is None else self.weight_decay,
+            "head_lr_factor": self.head_lr_factor or (HEAD_LR_FACTOR if new_head else 1.0),
+        }
+        if self.epochs is not None and num_images is not None:
+            changes["steps"] = max(round(self.epochs * num_images / self.batch_size), 1)
+            changes["epochs"] = None
+        return self.model_copy(update=changes)
+
+    @model_validator(mode="after")
+    def _has_an_effect(self) -> Self:
+        if self.epochs is not None and "steps" in self.model_fields_set:
+            raise ValueError("got both epochs and steps; give one of them")
+        if self.start == "probe" and not self.is_pretrained:
+            raise ValueError(
+                "start=probe needs pretrained weights; the network starts from scratch"
+            )
+        frozen = {"freeze_stages": self.freeze_stages > 0, "freeze_norm": self.freeze_norm}
+        if not self.is_pretrained and (
+            named := [name for name, is_set in frozen.items() if is_set]
+        ):
+            raise ValueError(
+                f"{named[0]} would keep random weights: the network starts from scratch; "
+                "give weights, or leave it out"
+            )
+        return self
+
+    @classmethod
+    def with_new_names(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return recorded settings as today's; older ones meant SGD on a tiny network."""
+        found = super().with_new_names(values)
+        if "steps" in found and "optimizer" not in found:
+            return {**BEFORE_THE_CHOICE, **found}
+        return found

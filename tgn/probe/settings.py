@@ -1,0 +1,36 @@
+"""Settings of the features of a probe; imports nothing heavy."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from tgn.runtime.config import Settings
+
+HeadName = Literal["ridge", "prototypes", "softmax"]
+
+
+class ViewSettings(Settings):
+    """Settings of the networks of a probe and of the views that they see of an image."""
+
+    networks: str = Field(
+        "tf_efficientnet_lite0",
+        description="frozen networks: ARCH with packaged weights, or ARCH:FILE; several by commas",
+    )
+    size: int = Field(128, ge=16, description="side in pixels that the networks see")
+    symmetries: int = Field(8, ge=1, le=8, description="of every image, in training and test")
+    crops: int = Field(6, ge=0, description="random crops of every training image")
+    smallest_crop: float = Field(0.5, gt=0, le=1, description="side of a crop; the largest is 1")
+
+    @field_validator("networks")
+    @classmethod
+    def _names(cls, value: str) -> str:
+        if not all(part.strip() for part in value.split(",")):
+            raise ValueError("expected ARCH or ARCH:FILE, several separated by commas")
+        return value
+
+
+class FeatureSettings(ViewSettings):
+    """All that the features of an image depend on."""
+
+    bands: int = Field(3, ge=1, le=64, description="3: RGB, 1: grey; others from .npy files")
+    seed: int = Field(0, description="of the random crops")
