@@ -42,6 +42,7 @@ class Phase:
         steps: share of the steps of the settings; 0 for none.
         lr: factor of the learning rate of the settings.
         balanced: class-balanced sampling whatever the settings say.
+        weight_decay: in place of that of the settings, or None.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Phase:
     steps: float = 1.0
     lr: float = 1.0
     balanced: bool = False
+    weight_decay: float | None = None
 
 
 @dataclass(frozen=True)
