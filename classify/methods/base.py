@@ -70,6 +70,9 @@ class Method(nn.Module):
         """Return the probability of each class in the next batch, [C]; None: as sampling says."""
         return None
 
+    def after_step(self) -> None:
+        """Change the weights after the optimiser's step; here nothing is changed."""
+
     def finalize(self, student: TappedNet) -> TappedNet:
         """Return the network to keep, made from the averaged student after the last step."""
         return student

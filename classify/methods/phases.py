@@ -43,6 +43,7 @@ class Phase:
         lr: factor of the learning rate of the settings.
         balanced: class-balanced sampling whatever the settings say.
         control: an earlier phase of equal length without a teacher, reported beside this one.
+        weight_decay: in place of that of the settings, or None.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Phase:
     lr: float = 1.0
     balanced: bool = False
     control: str | None = None
+    weight_decay: float | None = None
 
 
 @dataclass(frozen=True)

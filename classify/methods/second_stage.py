@@ -1,8 +1,11 @@
 """Second stages: the trained backbone is frozen, and only the classifier is adapted.
 
-Source: Kang et al. 2020, Decoupling Representation and Classifier (arXiv 1910.09217), section 4.
+Sources: Kang et al. 2020, Decoupling Representation and Classifier (arXiv 1910.09217), section 4;
+Sun et al. 2025, label over-smoothing (arXiv 2403.00250); Alshammari et al. 2022, weight balancing
+(arXiv 2203.14197).
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -10,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from classify.methods.base import Method
+from classify.methods.base import Batch, Criterion, Method
 from classify.methods.phases import MethodInputs, Phase
 from classify.methods.settings import SecondStageName, SecondStageSettings
 from tgn.data.image_set import ImageSet
@@ -24,11 +27,38 @@ TAUS = tuple(i / 10 for i in range(21))
 BATCH_SIZE = 256
 
 
-class ClassifierOnly(Method):
-    """Trains the classifier on a frozen backbone, batch statistics included."""
+def over_smoothed(criterion: Criterion, smoothing: float) -> Criterion:
+    """Return a loss whose labels are smoothed: the true class keeps ``1 - smoothing``.
 
-    def __init__(self, inputs: MethodInputs) -> None:
-        super().__init__(inputs.student, inputs.criterion)
+    The rest is divided evenly among all C classes, the true one included. Label over-smoothing
+    (LOS, Sun et al. 2025, arXiv 2403.00250, section 4) takes 0.98: the true class is only slightly
+    likelier than 1 / C, so that no class, however often it was seen, gets a large logit.
+
+    Args:
+        criterion: loss of the labels; cross-entropy makes this the usual label smoothing.
+        smoothing: in [0, 1); 0 returns ``criterion``.
+    """
+    if smoothing == 0:
+        return criterion
+
+    def loss(logits: Tensor, batch: Batch) -> Tensor:
+        even = -F.log_softmax(logits, dim=1).mean(1)  # cross-entropy with a uniform label, [B]
+        own = criterion(logits, batch)
+        return (1 - smoothing) * own + smoothing * (batch.weight * even).mean()
+
+    return loss
+
+
+class ClassifierOnly(Method):
+    """Trains the classifier on a frozen backbone, batch statistics included.
+
+    Args:
+        inputs: of the method.
+        label_smoothing: see :func:`over_smoothed`.
+    """
+
+    def __init__(self, inputs: MethodInputs, label_smoothing: float = 0.0) -> None:
+        super().__init__(inputs.student, over_smoothed(inputs.criterion, label_smoothing))
         self.student.requires_grad_(False)
         self.student.classifier.requires_grad_(True)
 
@@ -40,11 +70,44 @@ class ClassifierOnly(Method):
 
 
 class Crt(ClassifierOnly):
-    """Classifier re-training from random weights (cRT, section 4.1)."""
+    """Classifier re-training from random weights (cRT, section 4.1).
 
-    def __init__(self, inputs: MethodInputs) -> None:
+    With ``label_smoothing`` this is LOS. Differs from the paper of LOS: sampling is class-balanced,
+    as in cRT, and the weights begin at 0: random ones give logits that are large beside those that
+    smoothed labels ask for, and take long to be unlearned.
+    """
+
+    def __init__(self, inputs: MethodInputs, label_smoothing: float = 0.0) -> None:
         inputs.student.classifier.reset_parameters()
+        if label_smoothing:
+            for parameter in inputs.student.classifier.parameters():
+                nn.init.zeros_(parameter)
+        super().__init__(inputs, label_smoothing)
+
+
+class MaxNorm(ClassifierOnly):
+    """Weight balancing: the classifier goes on under weight decay, with a limit of its norms.
+
+    After every step, the weights of a class that are longer than the limit are scaled back to it.
+    Source: Alshammari et al. 2022 (arXiv 2203.14197), eq. 4, the limit as released: it lies
+    between the smallest and the largest norm that the classes have after the first stage. Differs
+    from the paper: class-balanced sampling instead of class weights in the loss.
+
+    Args:
+        inputs: of the method.
+        position: of the limit: 0 is the smallest norm, 1 the largest.
+    """
+
+    def __init__(self, inputs: MethodInputs, position: float) -> None:
         super().__init__(inputs)
+        norms = inputs.student.classifier.weight.detach().norm(dim=1)
+        self.limit = torch.lerp(norms.min(), norms.max(), position)
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Scale the weights of each class back into the ball (projected gradient descent)."""
+        weight = self.student.classifier.weight
+        weight.mul_((self.limit / weight.norm(dim=1, keepdim=True).clamp(min=1e-12)).clamp(max=1))
 
 
 class ScaledLinear(nn.Module):
@@ -74,9 +137,9 @@ class ScaledLinear(nn.Module):
 class Lws(ClassifierOnly):
     """Learnable weight scaling (LWS, section 4.3): one factor a class."""
 
-    def __init__(self, inputs: MethodInputs) -> None:
+    def __init__(self, inputs: MethodInputs, label_smoothing: float = 0.0) -> None:
         inputs.student.replace_classifier(ScaledLinear(inputs.student.classifier))
-        super().__init__(inputs)
+        super().__init__(inputs, label_smoothing)
         inputs.student.classifier.linear.requires_grad_(False)
 
     def finalize(self, student: TappedNet) -> TappedNet:
@@ -150,19 +213,21 @@ def with_second_stage(
     if name == "none":
         return phases
     first = (*phases[:-1], replace(phases[-1], name=FIRST_STAGE))
-    build = {
-        "crt": Crt,
-        "lws": Lws,
+    build: dict[str, Callable[[MethodInputs], Method]] = {
+        "crt": partial(Crt, label_smoothing=settings.label_smoothing),
+        "lws": partial(Lws, label_smoothing=settings.label_smoothing),
+        "maxnorm": partial(MaxNorm, position=settings.norm_limit),
         "tau-norm": lambda inputs: TauNorm(inputs, settings.tau),
         "ncm": NearestMean,
-    }[name]
-    trained = name in ("crt", "lws")
+    }
+    trained = name in ("crt", "lws", "maxnorm")
     last = Phase(
         "",
-        build,
+        build[name],
         start=FIRST_STAGE,
         steps=settings.steps_fraction if trained else 0.0,
         lr=settings.lr_factor,
         balanced=trained,
+        weight_decay=settings.weight_decay if name == "maxnorm" else None,
     )
     return (*first, last)

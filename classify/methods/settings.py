@@ -9,7 +9,7 @@ from classify.losses.settings import HyperplaneBias, MimicLoss
 from tgn.models.settings import FeatureDistance
 from tgn.runtime.config import Settings
 
-SecondStageName = Literal["none", "crt", "lws", "tau-norm", "ncm"]
+SecondStageName = Literal["none", "crt", "lws", "maxnorm", "tau-norm", "ncm"]
 CalibrationForm = Literal["released", "inside-log"]
 BEFORE_THE_CHOICE: Mapping[str, Any] = {"feature_distance": "mse"}  # of old records
 
@@ -120,6 +120,17 @@ class SecondStageSettings(Settings):
 
     renamed: ClassVar[Mapping[str, str]] = {"steps": "steps_fraction", "lr": "lr_factor"}
 
-    steps_fraction: float = Field(0.2, gt=0, le=1, description="crt, lws: share of the steps")
-    lr_factor: float = Field(1.0, gt=0, description="crt, lws: factor of the learning rate")
+    steps_fraction: float = Field(
+        0.2, gt=0, le=1, description="crt, lws, maxnorm: share of the steps"
+    )
+    lr_factor: float = Field(
+        1.0, gt=0, description="crt, lws, maxnorm: factor of the learning rate"
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="crt, lws: share of the label that all classes divide"
+    )
+    norm_limit: float = Field(
+        0.1, ge=0, le=1, description="maxnorm: between smallest (0) and largest norm of a class"
+    )
+    weight_decay: float = Field(0.1, ge=0, description="maxnorm: of the classifier's weights")
     tau: float = Field(1.0, ge=0, description="tau-norm: used if no validation part can choose it")

@@ -99,6 +99,7 @@ def evaluate_multi_label(net: TappedNet, data: MultiLabelSet, device: Device) ->
 
 def _check(settings: TrainSettings) -> None:
     required = {
+        "balance": None,
         "loss": "ce",
         "label_smoothing": 0.0,
         "reweighting": "none",
@@ -110,7 +111,7 @@ def _check(settings: TrainSettings) -> None:
         name = other[0]
         raise UserError(
             f"setting {name} got {getattr(settings, name)!r}, which needs a single label an image; "
-            f"leave it at {required[name]}"
+            f"leave it at {required[name] or 'none'}"
         )
     if settings.method not in ("plain", "lsh"):
         raise UserError(f"--method got {settings.method!r}; for several labels: plain, lsh")

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 from classify.losses.long_tail import effective_weights, focal, ldam, ldam_margins, logit_adjusted
 from classify.losses.settings import LossName, LossSettings, Reweighting
 from classify.methods.base import Batch
+from classify.training.settings import TrainSettings
 
 DEFERRED_UNTIL = 0.8  # Cao et al. 2019: of 200 epochs the last 40
 
@@ -21,6 +22,8 @@ class LabelCriterion:
         counts: training images of each class, [C].
         label_smoothing: share of a label that is spread evenly over the classes, in [0, 1); of
             cross-entropy and the logit-adjusted losses.
+        prior: probability of each class for the logit-adjusted losses, [C], sum 1; None: that of
+            the step.
     """
 
     def __init__(
@@ -30,9 +33,10 @@ class LabelCriterion:
         settings: LossSettings,
         counts: Tensor,
         label_smoothing: float = 0.0,
+        prior: Tensor | None = None,
     ) -> None:
         self.name, self.reweighting, self.settings = name, reweighting, settings
-        self.label_smoothing = label_smoothing
+        self.label_smoothing, self.prior = label_smoothing, prior
         self.weights = effective_weights(counts, settings.effective_number_beta)
         self.margins = ldam_margins(counts, settings.ldam_margin)
 
@@ -59,8 +63,32 @@ class LabelCriterion:
         if self.name in ("balanced-softmax", "logit-adjustment"):
             adjusts = self.name == "logit-adjustment"
             tau = settings.logit_adjustment_tau if adjusts else 1.0
-            prior = batch.prior.to(logits.device)
-            return logit_adjusted(logits, labels, prior, tau, self.label_smoothing)
+            prior = batch.prior if self.prior is None else self.prior
+            return logit_adjusted(
+                logits, labels, prior.to(logits.device), tau, self.label_smoothing
+            )
         return F.cross_entropy(
             logits, labels, reduction="none", label_smoothing=self.label_smoothing
         )
+
+
+def label_criterion(settings: TrainSettings, counts: Tensor, real_counts: Tensor) -> LabelCriterion:
+    """Return the loss of the labels that the settings ask for.
+
+    ``balance`` b is logit adjustment of strength b (Menon et al. 2021, arXiv 2007.07314, eq. 10,
+    tau = b) by the class frequencies of the real images: 0 is cross-entropy, where a class counts
+    by its images; under 1 the network learns what it would if all classes were equally frequent.
+
+    Args:
+        settings: of the training.
+        counts: training images of each class, with the generated ones that count, [C].
+        real_counts: without them, [C].
+    """
+    name, options, prior = settings.loss, settings.loss_options, None
+    if settings.balance is not None:
+        name = "logit-adjustment"
+        options = options.with_changes({"logit_adjustment_tau": settings.balance})
+        prior = real_counts / real_counts.sum()
+    return LabelCriterion(
+        name, settings.reweighting, options, counts, settings.label_smoothing, prior
+    )

@@ -22,7 +22,7 @@ class Recipe:
     probe: Mapping[str, Any] | None = None  # changes of a probe's settings: no network is trained
 
 
-def _recipe(**settings: str) -> Recipe:
+def _recipe(**settings: Any) -> Recipe:
     return Recipe(settings)
 
 
@@ -34,6 +34,7 @@ BASES = {
     "probe-softmax": Recipe(probe={"head": "softmax"}),
     "balanced": _recipe(sampling="class-balanced"),
     "balanced-softmax": _recipe(loss="balanced-softmax"),
+    "balance-0.5": _recipe(balance=0.5),
     "square-root": _recipe(sampling="square-root"),
     "progressive": _recipe(sampling="progressive"),
     "cb-ce": _recipe(reweighting="effective-number"),
@@ -48,7 +49,11 @@ BASES = {
     "cmo": _recipe(mixing="cmo"),
     "balanced-softmax+cmo": _recipe(loss="balanced-softmax", mixing="cmo"),
     "crt": _recipe(second_stage="crt"),
+    "los": _recipe(second_stage="crt", second_stage_options={"label_smoothing": 0.98}),
     "lws": _recipe(second_stage="lws"),
+    # 5e-3 is what Alshammari et al. 2022 (arXiv 2203.14197) chose on CIFAR100-LT: ten times the
+    # usual, so that frequent classes do not get larger weights than rare ones.
+    "weight-balancing": _recipe(optimizer="sgd", weight_decay=5e-3, second_stage="maxnorm"),
     "tau-norm": _recipe(second_stage="tau-norm"),
     "ncm": _recipe(second_stage="ncm"),
     "kmdn": _recipe(method="kmdn", sampling="class-balanced"),

@@ -47,6 +47,12 @@ class TrainSettings(OptimisationSettings, ComputeSettings):
     )
     size: int = Field(128, ge=16, description="side in pixels at which images are shown")
     save_every: int = Field(1000, ge=1, description="steps between checkpoints")
+    balance: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="0: images count alike, 1: classes do; none: as sampling and loss say",
+    )
     sampling: Sampling = Field(
         "random", description="random, square-root, class-balanced, progressive"
     )
@@ -72,7 +78,9 @@ class TrainSettings(OptimisationSettings, ComputeSettings):
     mixing: Mixing = Field("none", description="none, mixup, cutmix, remix, cmo: pairs of images")
     mixing_alpha: float = Field(1.0, gt=0, description="of the Beta distribution of the ratio")
     cmo: CmoSettings = Field(CmoSettings(), description="of mixing=cmo")
-    second_stage: SecondStageName = Field("none", description="none, crt, lws, tau-norm, ncm")
+    second_stage: SecondStageName = Field(
+        "none", description="none, crt, lws, maxnorm, tau-norm, ncm"
+    )
     generated_share: float = Field(
         0.5, ge=0, le=1, description="class-balanced: of a class's places, if it has generated ones"
     )
@@ -139,9 +147,29 @@ class TrainSettings(OptimisationSettings, ComputeSettings):
     def _fits_together(self) -> "TrainSettings":
         if self.loss == "ldam" and self.second_stage != "none":
             raise ValueError("loss=ldam has a cosine classifier; second stages need a linear one")
+        if self.balance is not None and (other := self._other_balance()):
+            raise ValueError(
+                f"balance got {other}={getattr(self, other)} too, which balances in its own way; "
+                "leave one of them out"
+            )
+        if self.second_stage_options.label_smoothing and self.second_stage not in ("crt", "lws"):
+            raise ValueError(
+                f"second_stage_options.label_smoothing got second_stage={self.second_stage}; it "
+                "needs crt or lws"
+            )
         if self.loss == "ldam" and self.method == "lsh":
             raise ValueError("loss=ldam has a cosine classifier; method lsh needs a linear one")
         return self
+
+    def _other_balance(self) -> str | None:
+        """Return a setting that says how classes are balanced, if one differs from its default."""
+        names = ("loss", "sampling", "reweighting", "second_stage")
+        changed = [name for name in names if getattr(self, name) != _default(name)]
+        return next(iter(changed), "method" if self.method == "t2fts" else None)
+
+
+def _default(name: str) -> Any:
+    return TrainSettings.model_fields[name].default
 
 
 def recorded_settings(file: Path) -> TrainSettings | None:
@@ -165,9 +193,11 @@ def recipe_name(settings: TrainSettings, augmented: bool) -> str:
         settings.method if settings.method != "plain" else "",
         {"random": "", "class-balanced": "balanced"}.get(settings.sampling, settings.sampling),
         settings.loss if settings.loss != "ce" else "",
+        f"balance-{settings.balance:g}" if settings.balance is not None else "",
         settings.reweighting if settings.reweighting != "none" else "",
         settings.mixing if settings.mixing != "none" else "",
         settings.second_stage if settings.second_stage != "none" else "",
+        "los" if settings.second_stage_options.label_smoothing else "",
     ]
     named = [part for part in parts if part] or ["ce"]
     return "+".join(named + ["generated"] * augmented)

@@ -11,7 +11,7 @@ from classify.evaluation.calibration import draw_reliability
 from classify.evaluation.evaluate import draw_confusion, evaluate
 from classify.methods.base import Teacher
 from classify.methods.phases import MethodInputs, Phase, RunFacts
-from classify.training.criterion import LabelCriterion
+from classify.training.criterion import label_criterion
 from classify.training.job import JobImages, TrainingJob, images_of, sensor_images
 from classify.training.layout import (
     CHECKPOINT,
@@ -96,16 +96,18 @@ def planned_phases(run: Run, job: TrainingJob, settings: TrainSettings) -> tuple
 
 def _is_done(context: TrainingContext, phase: Phase) -> bool:
     directory = context.job.directory / phase.name
-    same = recorded_settings(directory / SETTINGS) == _settings_of(context, phase)
+    same = recorded_settings(directory / SETTINGS) == phase_settings(context.settings, phase)
     return same and (directory / METRICS).is_file()
 
 
-def _settings_of(context: TrainingContext, phase: Phase) -> TrainSettings:
-    settings = context.settings
+def phase_settings(settings: TrainSettings, phase: Phase) -> TrainSettings:
+    """Return the settings of a phase: those of the job, with what the phase changes."""
     assert settings.lr is not None
     changes: dict[str, Any] = {"lr": settings.lr * phase.lr}
     if phase.steps:
         changes["steps"] = max(round(settings.steps * phase.steps), 1)
+    if phase.weight_decay is not None:
+        changes["weight_decay"] = phase.weight_decay
     if phase.balanced:
         changes["sampling"] = "class-balanced"
     return settings.model_copy(update=changes)
@@ -113,7 +115,7 @@ def _settings_of(context: TrainingContext, phase: Phase) -> TrainSettings:
 
 def _train_phase(context: TrainingContext, phase: Phase) -> None:
     """Train, test and write the classifier of one phase."""
-    settings, classes = _settings_of(context, phase), _classes(context, phase)
+    settings, classes = phase_settings(context.settings, phase), _classes(context, phase)
     images = _images(context, phase)
     validation = _validation(context, phase)
     trainer = _trainer(context, phase, settings, images, validation)
@@ -160,13 +162,7 @@ def _trainer(
     teacher_images = images.main if images.paired is None else images.paired
     inputs = MethodInputs(
         student=student,
-        criterion=LabelCriterion(
-            settings.loss,
-            settings.reweighting,
-            settings.loss_options,
-            sampler.counts,
-            settings.label_smoothing,
-        ),
+        criterion=label_criterion(settings, sampler.counts, sampler.real_rows.counts),
         teachers=_teachers(context, phase, teacher_images),
         counts=sampler.counts,
         images=images.main,

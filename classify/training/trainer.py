@@ -81,6 +81,7 @@ class ClassifierTrainer:
         output.loss.backward()
         self.device.average_gradients(self.trained)
         self.optimizer.step()
+        self.method.after_step()
         self.average.update_parameters(self.method.student)
         return {name: term.detach() for name, term in output.terms.items()}
 

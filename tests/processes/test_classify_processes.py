@@ -19,8 +19,8 @@ FINE_TUNED = [  # timm's normalisations hold their activations; every kind of ra
     "changes",
     [
         ["--set", "mixing=mixup", "--set", "loss=balanced-softmax"],
+        ["--set", "method=t2fts", "--set", "steps=2"],
         FINE_TUNED,
-        pytest.param(["--set", "method=t2fts", "--set", "steps=3"], marks=pytest.mark.slow),
     ],
 )
 def test_a_classifier_learns_alike(fake_run, changes):

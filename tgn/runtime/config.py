@@ -41,11 +41,18 @@ class Settings(BaseModel):
     def with_changes(self, changes: Mapping[str, Any]) -> Self:
         """Return the settings with some replaced, validated again; defaults stay defaults.
 
+        Args:
+            changes: setting -> value; of a group, only the settings in it that change.
+
         Raises:
             UserError: if they do not fit together.
         """
+        values = self.model_dump(exclude_unset=True)
+        for name, change in changes.items():
+            within = isinstance(change, Mapping) and isinstance(values.get(name), Mapping)
+            values[name] = {**values[name], **change} if within else change
         try:
-            return type(self).model_validate({**self.model_dump(exclude_unset=True), **changes})
+            return type(self).model_validate(values)
         except ValidationError as error:
             raise UserError(_explain(error, type(self))) from None
 
