@@ -19,8 +19,16 @@ from classify.cli.classifiers import (
 from classify.comparison.settings import CompareSettings
 from classify.probe.settings import ProbeSettings, probe_name
 from classify.training.layout import METRICS
-from classify.training.recipes import BASES, check_recipes, with_ratios
-from classify.training.settings import MethodName, TrainSettings, recipe_name
+from classify.training.recipes import (
+    BASES,
+    DEFAULT_RECIPES,
+    check_recipes,
+    default_recipe,
+    trained_name,
+    with_ratios,
+    with_recipe,
+)
+from classify.training.settings import MethodName, TrainSettings
 from tgn.data.runs import find_run, runs_root
 from tgn.probe.settings import HeadName
 from tgn.runtime.command_options import CommonOptions, RunOption, settings_command, show_plan
@@ -41,6 +49,13 @@ def train_verb(
     method: Annotated[
         str | None, typer.Option(help=f"Any of: {', '.join(get_args(MethodName))}.")
     ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="A named recipe of classify compare; default: lp-ft, if the network is pretrained "
+            "and no setting chooses another."
+        ),
+    ] = None,
     teacher: TeacherOption = None,
     folds: Annotated[
         int | None,
@@ -54,11 +69,14 @@ def train_verb(
     from classify.training.train import planned_phases, train_classifier
 
     settings = common.settings(TrainSettings, method=method)
+    recipe = recipe or default_recipe(settings)
+    settings = with_recipe(settings, recipe) if recipe else settings
     found = find_run(run)
     folder = augmented_folder(found, augmented)
     if folds and folder:
         raise UserError("--folds got --augmented too; folds must not see generated images")
-    name = name or recipe_name(settings, folder is not None) + (f"-{folds}-folds" if folds else "")
+    made = trained_name(settings, recipe, folder is not None)
+    name = name or made + (f"-{folds}-folds" if folds else "")
     directory = found.classifiers / name
     job = TrainingJob(directory, folder, common.resume, teacher=teacher_file(found, teacher))
     phases = [phase.name or name for phase in planned_phases(found, job, settings)]
@@ -121,7 +139,7 @@ def compare_verb(
     recipes: Annotated[
         str,
         typer.Option(help=f"Any of: {', '.join(BASES)}; each also as NAME+generated."),
-    ] = "ce,ce+generated,balanced,balanced+generated",
+    ] = ",".join(DEFAULT_RECIPES),
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each recipe.")] = 3,
     ratio: Annotated[
         str | None,

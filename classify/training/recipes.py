@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from classify.training.settings import TrainSettings, recipe_name
 from tgn.runtime.errors import UserError
 
 TrainingImages = Literal["all", "real-tail", "generated-tail"]
 GENERATED = "+generated"
 RATIO = "@"  # balanced+generated@0.5: with half of the images that fill a class up
-DEFAULT_RECIPES = ("ce", "ce+generated", "balanced", "balanced+generated")
+BEST = "lp-ft"  # of the recipes without generated images (docs/results.md)
+DEFAULT_RECIPES = ("probe", "probe+generated", BEST, BEST + GENERATED)
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,21 @@ def _recipe(**settings: Any) -> Recipe:
 
 
 BALANCED: Mapping[str, Any] = {"sampling": "class-balanced"}
+# Linear probing, then fine-tuning (Kumar et al. 2022, arXiv 2202.10054): the last layer starts as the
+# ridge probe, batch norms stay as they are, rates are small; with balanced softmax and CMO.
+LP_FT: Mapping[str, Any] = {
+    "start": "probe",
+    "loss": "balanced-softmax",
+    "mixing": "cmo",
+    "smallest_crop": 0.5,
+    "freeze_norm": True,
+    "lr": 1e-4,
+    "layer_decay": 0.87,
+    "test_symmetries": 8,
+}
 BASES = {
     "ce": Recipe(),
+    BEST: Recipe(LP_FT),
     "probe": Recipe(probe={"head": "ridge"}),
     "probe-prototypes": Recipe(probe={"head": "prototypes"}),
     "probe-softmax": Recipe(probe={"head": "softmax"}),
@@ -85,6 +100,39 @@ def recipe(name: str) -> Recipe:
         if ratio
         else found
     )
+
+
+def default_recipe(settings: TrainSettings) -> str | None:
+    """Return the recipe of a training whose settings choose none: ``lp-ft`` for pretrained nets."""
+    chooses = recipe_name(settings, False) != "ce" or "start" in settings.model_fields_set
+    return BEST if settings.is_pretrained and not chooses else None
+
+
+def with_recipe(settings: TrainSettings, name: str) -> TrainSettings:
+    """Return the settings of a training by a recipe; what was set explicitly stays.
+
+    Raises:
+        UserError: for an unknown recipe, one that is no training of all real images, or settings
+            that do not go with it.
+    """
+    found = BASES.get(name)
+    if found is None or found.probe is not None:
+        valid = ", ".join(known for known, one in BASES.items() if one.probe is None)
+        raise UserError(f"--recipe got {name!r}; valid: {valid}; for probes: classify probe")
+    given = settings.model_fields_set
+    try:
+        return settings.with_changes({k: v for k, v in found.settings.items() if k not in given})
+    except UserError as error:
+        raise UserError(f"recipe {name}: {error}; choose another with --recipe") from None
+
+
+def trained_name(settings: TrainSettings, recipe: str | None, augmented: bool) -> str:
+    """Name a classifier by its recipe, or by its settings where they depart from the recipe's."""
+    by_settings = recipe_name(settings, augmented)
+    if recipe is None:
+        return by_settings
+    as_recipe = recipe_name(TrainSettings().with_changes(BASES[recipe].settings), augmented)
+    return recipe + GENERATED * augmented if by_settings == as_recipe else by_settings
 
 
 def check_recipes(names: Sequence[str]) -> tuple[str, ...]:

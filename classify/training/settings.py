@@ -191,6 +191,7 @@ def recipe_name(settings: TrainSettings, augmented: bool) -> str:
     """Name the classifier by the settings that tell recipes apart, e.g. ``balanced+generated``."""
     parts = [
         settings.method if settings.method != "plain" else "",
+        "lp-ft" if settings.start == "probe" else "",
         {"random": "", "class-balanced": "balanced"}.get(settings.sampling, settings.sampling),
         settings.loss if settings.loss != "ce" else "",
         f"balance-{settings.balance:g}" if settings.balance is not None else "",
