@@ -14,6 +14,7 @@ Start = Literal["random", "probe"]
 BEFORE_THE_CHOICE: Mapping[str, Any] = {
     "arch": "tiny",
     "size": 32,
+    "batch_size": 64,
     "optimizer": "sgd",
     "lr": 0.05,
     "weight_decay": 5e-4,
@@ -33,7 +34,7 @@ class OptimisationSettings(BackboneSettings, LoopSettings):
         gt=0,
         description="in place of steps: times that as many images are shown as there are",
     )
-    batch_size: int = Field(64, ge=2, description="images a step, over all processes")
+    batch_size: int = Field(32, ge=2, description="images a step, over all processes")
     start: Start = Field(
         "random", description="of the last layer on pretrained weights: random, or the ridge probe"
     )

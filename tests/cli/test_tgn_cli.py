@@ -131,9 +131,9 @@ def test_a_bug_of_ours_is_not_hidden():
 
 def test_the_demo_runs_every_stage_in_order(tmp_path):
     verbs = [command[:2] for command in demo.commands(tmp_path, seed=0)]
-    order = ["scenes", "split", "distill", "train", "generate", "score"]
-    assert verbs[:6] == [["tgn", verb] for verb in order]
-    assert verbs[6:] == [["classify", "compare"], ["tgn", "report"]]
+    order = ["scenes", "split", "assess", "distill", "train", "generate", "score"]
+    assert verbs[:7] == [["tgn", verb] for verb in order]
+    assert verbs[7:] == [["classify", "compare"], ["tgn", "report"]]
     (tmp_path / demo.RUN).mkdir()
     (tmp_path / demo.RUN / "run.yaml").write_text("")
     assert ["tgn", "split"] not in [c[:2] for c in demo.commands(tmp_path, seed=0)]

@@ -13,7 +13,7 @@ from tgn.runtime.console import err
 
 RUN = "demo"
 
-# Sizes that fit a laptop: 12 to 25 minutes on two cores without a GPU.
+# Sizes that fit a laptop: up to 10 minutes on two cores without a GPU.
 SETTINGS = {
     "distill": ["steps=500", "control=false"],
     "train": ["steps=800"],
@@ -25,7 +25,7 @@ app = typer.Typer()
 
 @app.command("demo")
 def demo_verb(seed: SeedOption = None, dry_run: DryRunOption = False) -> None:
-    """Run the whole pipeline on the built-in data: 12 to 25 minutes on two cores."""
+    """Run the whole pipeline on the built-in data: up to 10 minutes on two cores."""
     for command in commands(runs_root(), seed or 0):
         err.print(f"$ {' '.join(command)}", style="bold", markup=False)
         if not dry_run and (code := run_command(command)):
@@ -38,6 +38,7 @@ def commands(runs: Path, seed: int) -> Iterator[list[str]]:
     yield ["tgn", "scenes", str(data), "--seed", str(seed)]
     if not (runs / RUN / "run.yaml").is_file():
         yield ["tgn", "split", str(data), "--run", RUN, "--seed", str(seed)]
+    yield ["tgn", "assess", "--run", RUN]
     yield ["tgn", "distill", "--run", RUN, *_set("distill")]
     yield ["tgn", "train", "--run", RUN, *_set("train")]
     yield ["tgn", "generate", "--class", "all", "--run", RUN]
