@@ -10,12 +10,13 @@ from classify.probe.settings import ProbeSettings
 from classify.probe.train import ProbeJob, train_probe
 from classify.training.criterion import LabelCriterion
 from classify.training.job import TrainingJob
-from classify.training.optimiser import SCALE, parameter_groups
+from classify.training.optimiser import parameter_groups
 from classify.training.sampling import MixtureSampler
 from classify.training.settings import TrainSettings, recorded_settings
 from classify.training.train import train_classifier
 from classify.training.trainer import ClassifierTrainer
 from tgn.models.backbones import TappedNet, build_backbone, load_classifier, save_classifier
+from tgn.models.optimizers import SCALE
 from tgn.models.settings import BackboneSettings
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
