@@ -20,6 +20,7 @@ from machine import machine
 from tgn.data.runs import find_run
 from tgn.runtime.markdown import markdown_row, markdown_table
 
+TINY = ("--set", "arch=tiny", "--set", "size=32")
 LARGEST = 180  # training images of the largest class at size 1; the demo's has 200
 VERBS = {
     "scenes": ["tgn", "scenes", "data"],
@@ -28,7 +29,7 @@ VERBS = {
     "train": ["tgn", "train", "--set", "steps=20", "--set", "clip_steps=20"],
     "generate": ["tgn", "generate", "--class", "all"],
     "score": ["tgn", "score"],
-    "classify train": ["classify", "train", "--augmented", "--set", "steps=60"],
+    "classify train": ["classify", "train", "--augmented", *TINY, "--set", "steps=60"],
 }
 
 

@@ -68,7 +68,9 @@ def one(backend: str, asked: argparse.Namespace) -> tuple[dict[str, str], str]:
     run("tgn", "score", *here, *set_words(*classifier))
     row = {"steps": str(steps), **figures(root / "scores", seconds, images)}
     words = ["--recipes", RECIPES, "--seeds", str(asked.seeds)]
-    words += set_words(f"steps={asked.classifier_steps}", *asked.classifier_set)
+    words += set_words(
+        "arch=tiny", "size=32", f"steps={asked.classifier_steps}", *asked.classifier_set
+    )
     run("classify", "compare", *here, *words)
     return row, comparison_table(asked.run)
 

@@ -70,7 +70,13 @@ def pipeline(given: argparse.Namespace, data: Path, split_list: Path) -> None:
     run("tgn", "generate", "--class", "all", "--noise", given.noise, *here, "--no-resume")
     run("tgn", "score", *here)
     words = ("--recipes", RECIPES, "--seeds", given.seeds)
-    run("classify", "compare", *here, *words, *set_words(size, f"steps={given.classifier_steps}"))
+    run(
+        "classify",
+        "compare",
+        *here,
+        *words,
+        *set_words(size, f"steps={given.classifier_steps}", "arch=tiny"),
+    )
     run("tgn", "report", *here)
     print(comparison_table(name))
 

@@ -9,7 +9,7 @@ FINE_TUNED = [  # timm's normalisations hold their activations; every kind of ra
     word
     for setting in (
         "arch=tf_efficientnet_lite0", "weights=none", "optimizer=adamw", "augmentation=trivial",
-        "smallest_crop=0.5", "mixed_sizes=32,48", "layer_decay=0.8", "size=32", "steps=3",
+        "smallest_crop=0.5", "mixed_sizes=32,48", "layer_decay=0.8", "size=32", "steps=2",
     )
     for word in ("--set", setting)
 ]  # fmt: skip

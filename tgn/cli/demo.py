@@ -17,7 +17,7 @@ RUN = "demo"
 SETTINGS = {
     "distill": ["steps=500"],
     "train": ["steps=800"],
-    "classify": ["steps=330"],
+    "classify": ["arch=tiny", "size=32", "steps=330"],
 }
 
 app = typer.Typer()

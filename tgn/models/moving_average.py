@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
 def averaged(net: nn.Module, decay: float) -> AveragedModel:
@@ -19,11 +18,12 @@ def averaged(net: nn.Module, decay: float) -> AveragedModel:
 
 
 def _update(decay: float) -> Any:
-    @torch.no_grad()
     def update(means: list[Tensor], values: list[Tensor], count: Tensor | int) -> None:
         done = float(count)
-        weight = 1 - min(decay, (1 + done) / (10 + done))
+        if means[0].is_floating_point():  # one call for all of them
+            get_ema_multi_avg_fn(min(decay, (1 + done) / (10 + done)))(means, values, count)
+            return
         for mean, value in zip(means, values, strict=True):
-            mean.lerp_(value, weight) if mean.is_floating_point() else mean.copy_(value)
+            mean.copy_(value)
 
     return update

@@ -7,13 +7,16 @@ import torch
 from tests_support import in_process
 
 from classify.cli.main import main
+from classify.evaluation.evaluate import evaluate
 from classify.probe.settings import ProbeSettings
 from classify.probe.train import ProbeJob, train_probe
 from tgn.data.augmentation import dihedral
 from tgn.models.backbones import build_backbone, freeze, load_classifier, save_classifier
 from tgn.models.settings import BackboneSettings
 from tgn.probe.views import CropViews, SymmetryViews, features, folded
+from tgn.runtime.devices import Device
 from tgn.runtime.progress import Silent
+from tgn.runtime.settings import ComputeSettings
 
 FOLDERS = ("square", "disc", "bar", "cross")
 
@@ -96,6 +99,18 @@ def test_the_checkpoint_scores_one_view_as_the_probe_does(fake_run, settings):
     logits = net(test.batch(torch.arange(len(test))).float() / 127.5 - 1).logits
     hits = (logits.argmax(1) == test.labels).float().mean()
     assert float(hits) == pytest.approx(result["overall"])
+
+
+def test_evaluate_gives_the_figures_of_the_probe(command, fake_run, settings):
+    directory = fake_run.classifiers / "probe"
+    result = train_probe(fake_run, ProbeJob(directory), settings, Silent())
+    net = load_classifier(directory / "classifier.safetensors")
+    assert net.facts.test_symmetries == settings.symmetries == 8
+    test = fake_run.split().image_set("test", fake_run.path, 32)
+    device = Device(ComputeSettings(device="cpu", precision="float32"))
+    found = evaluate(net, test, fake_run.split(), device)
+    assert found["confusion"] == result["confusion"]
+    assert found["ece"] == pytest.approx(result["ece"], abs=1e-4)
 
 
 def test_evaluate_and_predict_take_a_probe(command, fake_run, settings):
