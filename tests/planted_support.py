@@ -19,10 +19,12 @@ BASE = {"arch": "tiny", "batch_size": 16, "size": SIZE, "device": "cpu", "precis
 HALF = (0.5, 0.5, 0.5)
 
 
-def shapes(counts: tuple[int, ...], seed: int, noise: float) -> tuple[Tensor, Tensor]:
+def shapes(
+    counts: tuple[int, ...], seed: int, noise: float, size: int = SIZE
+) -> tuple[Tensor, Tensor]:
     """Return images_u8 [N, 3, S, S], so many of each class, and their classes [N]."""
     labels = torch.arange(CLASSES).repeat_interleave(torch.tensor(counts))
-    drawn = [np.asarray(draw_shape(int(k), 100_000 * seed + i, SIZE)) for i, k in enumerate(labels)]
+    drawn = [np.asarray(draw_shape(int(k), 100_000 * seed + i, size)) for i, k in enumerate(labels)]
     images = torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).float()
     spread = noise * torch.randn(images.shape, generator=torch.Generator().manual_seed(seed))
     return (images + spread).clamp(0, 255).byte(), labels
@@ -30,7 +32,7 @@ def shapes(counts: tuple[int, ...], seed: int, noise: float) -> tuple[Tensor, Te
 
 def image_set(images: Tensor, labels: Tensor) -> ImageSet:
     """Return the images as a set that lies in memory."""
-    found = ImageSet([], [], SIZE)
+    found = ImageSet([], [], images.shape[-1])
     found.labels, found._cache, found._fits = labels, images, True
     found.files = [None] * len(labels)
     return found

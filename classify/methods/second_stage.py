@@ -14,17 +14,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from classify.methods.base import Batch, Criterion, Method
+from classify.methods.class_means import class_directions
 from classify.methods.phases import MethodInputs, Phase
 from classify.methods.settings import SecondStageName, SecondStageSettings
 from tgn.data.image_set import ImageSet
-from tgn.data.images import to_pm1
 from tgn.metrics.classification import confusion_matrix, group_accuracy
 from tgn.models.backbones import TappedNet
 from tgn.models.inference import predictions
 
 FIRST_STAGE = "first-stage"
 TAUS = tuple(i / 10 for i in range(21))
-BATCH_SIZE = 256
 
 
 def over_smoothed(criterion: Criterion, smoothing: float) -> Criterion:
@@ -193,15 +192,10 @@ class NearestMean(Method):
     @torch.no_grad()
     def finalize(self, student: TappedNet) -> TappedNet:
         """Compute the class means of the training images."""
-        student.eval()
-        device, layer = self.inputs.device, student.classifier
-        sums = torch.zeros_like(layer.weight)
-        for images_u8, labels in self.inputs.images.batches(BATCH_SIZE):
-            with device.autocast():
-                embedding = student(to_pm1(device.put(images_u8))).embedding
-            sums.index_add_(0, labels.to(sums.device), F.normalize(embedding.float()))
-        layer.weight.copy_(F.normalize(sums))
-        absent = sums.abs().sum(1) == 0
+        layer, inputs = student.classifier, self.inputs
+        means = class_directions(student, inputs.images, layer.out_features, inputs.device)
+        layer.weight.copy_(means)
+        absent = means.abs().sum(1) == 0
         layer.bias.copy_(torch.where(absent, -1e4, 0.0))
         return student
 

@@ -10,6 +10,7 @@ from tgn.models.settings import BackboneSettings
 from tgn.runtime.settings import LoopSettings
 
 Start = Literal["random", "probe"]
+Tuning = Literal["all", "head", "adapters"]
 # What settings meant that were recorded before there was a choice.
 BEFORE_THE_CHOICE: Mapping[str, Any] = {
     "arch": "tiny",
@@ -55,6 +56,11 @@ class OptimisationSettings(BackboneSettings, LoopSettings):
     layer_decay: float = Field(
         1.0, gt=0, le=1, description="factor of the rate from each layer to the one below it"
     )
+    tuning: Tuning = Field(
+        "all",
+        description="all, head (the last layer alone), adapters (of a vision transformer; and it)",
+    )
+    adapter_size: int = Field(8, ge=1, description="tuning=adapters: width of each bottleneck")
     freeze_stages: int = Field(
         0, ge=0, description="first stages that keep their weights and statistics"
     )
@@ -96,13 +102,29 @@ class OptimisationSettings(BackboneSettings, LoopSettings):
             raise ValueError(
                 "start=probe needs pretrained weights; the network starts from scratch"
             )
-        frozen = {"freeze_stages": self.freeze_stages > 0, "freeze_norm": self.freeze_norm}
+        frozen = {
+            "tuning": self.tuning != "all",
+            "freeze_stages": self.freeze_stages > 0,
+            "freeze_norm": self.freeze_norm,
+        }
         if not self.is_pretrained and (
             named := [name for name, is_set in frozen.items() if is_set]
         ):
             raise ValueError(
                 f"{named[0]} would keep random weights: the network starts from scratch; "
                 "give weights, or leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _tunes_something(self) -> Self:
+        if self.tuning != "adapters" and "adapter_size" in self.model_fields_set:
+            raise ValueError(f"adapter_size got tuning={self.tuning}; it needs tuning=adapters")
+        needless = {"freeze_stages": self.freeze_stages > 0, "freeze_norm": self.freeze_norm}
+        if self.tuning != "all" and (named := [n for n, is_set in needless.items() if is_set]):
+            raise ValueError(
+                f"{named[0]} got tuning={self.tuning}, which freezes all of it already; leave "
+                f"{named[0]} out"
             )
         return self
 

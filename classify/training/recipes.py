@@ -71,6 +71,7 @@ BASES = {
     "weight-balancing": _recipe(optimizer="sgd", weight_decay=5e-3, second_stage="maxnorm"),
     "tau-norm": _recipe(second_stage="tau-norm"),
     "ncm": _recipe(second_stage="ncm"),
+    "adapters": _recipe(tuning="adapters", loss="logit-adjustment"),
     "kmdn": _recipe(method="kmdn", sampling="class-balanced"),
     "t2fts": _recipe(method="t2fts", sampling="class-balanced"),
     "logit-kd": _recipe(method="logit-kd", sampling="class-balanced"),

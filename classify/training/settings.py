@@ -157,9 +157,24 @@ class TrainSettings(OptimisationSettings, ComputeSettings):
                 f"second_stage_options.label_smoothing got second_stage={self.second_stage}; it "
                 "needs crt or lws"
             )
+        if self.tuning == "adapters" and (wants_linear := self._needs_a_linear_layer()):
+            raise ValueError(
+                f"tuning=adapters has a cosine classifier; {wants_linear} needs another: leave it "
+                "out, or take tuning=all"
+            )
         if self.loss == "ldam" and self.method == "lsh":
             raise ValueError("loss=ldam has a cosine classifier; method lsh needs a linear one")
         return self
+
+    def _needs_a_linear_layer(self) -> str | None:
+        """Return a setting that does not go with the cosine classifier of adapters."""
+        found = {
+            "loss=ldam": self.loss == "ldam",  # which has its own scale
+            f"second_stage={self.second_stage}": self.second_stage != "none",
+            "method=lsh": self.method == "lsh",
+            "start=probe": self.start == "probe",
+        }
+        return next((name for name, is_set in found.items() if is_set), None)
 
     def _other_balance(self) -> str | None:
         """Return a setting that says how classes are balanced, if one differs from its default."""
@@ -192,6 +207,7 @@ def recipe_name(settings: TrainSettings, augmented: bool) -> str:
     parts = [
         settings.method if settings.method != "plain" else "",
         "lp-ft" if settings.start == "probe" else "",
+        settings.tuning if settings.tuning != "all" else "",
         {"random": "", "class-balanced": "balanced"}.get(settings.sampling, settings.sampling),
         settings.loss if settings.loss != "ce" else "",
         f"balance-{settings.balance:g}" if settings.balance is not None else "",

@@ -10,6 +10,7 @@ import torch
 from classify.evaluation.calibration import draw_reliability
 from classify.evaluation.evaluate import draw_confusion, evaluate
 from classify.methods.base import Teacher
+from classify.methods.class_means import start_at_class_means
 from classify.methods.phases import MethodInputs, Phase, RunFacts
 from classify.training.criterion import label_criterion
 from classify.training.job import JobImages, TrainingJob, images_of, sensor_images
@@ -38,6 +39,7 @@ from tgn.runtime.progress import Progress
 from tgn.runtime.seeds import seed_of
 from tgn.runtime.training_loop import Job, run_steps
 
+ADAPTED_SCALE = 25.0  # of the cosine classifier beside adapters, as LIFT releases it
 HELD_OUT: tuple[Part, ...] = ("val", "test")
 WITHOUT_VALIDATION = "last step"
 BY_VALIDATION = "last validation within one standard error of the best"
@@ -151,6 +153,8 @@ def _trainer(
     device = context.device
     torch.manual_seed(seed_of(settings.seed, "classifier init", phase.name))
     student = device.place(_student(context, phase, images))
+    if settings.tuning == "adapters" and phase.start is None:
+        start_at_class_means(student, images.main, device)
     sampler = MixtureSampler(
         images.main,
         images.mixed_in,
@@ -247,6 +251,19 @@ def _new_student(context: TrainingContext, phase: Phase, images: JobImages) -> T
         sets = [part for part in (images.main, images.mixed_in) if part is not None]
         cache = FeatureCache(context.features, context.device, context.progress)
         return probed_network(settings, folders, sets, cache).requires_grad_(True)
+    return new_backbone(settings, folders)
+
+
+def new_backbone(settings: TrainSettings, folders: tuple[str, ...]) -> TappedNet:
+    """Return a network that begins with the weights of the settings and has their last layer.
+
+    Raises:
+        UserError: for weights that do not fit, or adapters in a network without blocks.
+    """
+    if settings.tuning == "adapters":
+        student = build_backbone(settings, folders, ADAPTED_SCALE)
+        student.adapt(settings.adapter_size)
+        return student
     cosine_scale = settings.loss_options.ldam_scale if settings.loss == "ldam" else 0.0
     return build_backbone(settings, folders, cosine_scale)
 

@@ -59,7 +59,9 @@ class ClassifierTrainer:
         self.settings = settings = settings.resolved()
         self.device, self.augmenter = device, Augmenter(settings, device)
         student = method.student
-        self.frozen = FrozenParts(student, settings.freeze_stages, settings.freeze_norm)
+        self.frozen = FrozenParts(
+            student, settings.freeze_stages, settings.freeze_norm, settings.tuning
+        )
         self.prefetched = Prefetcher(self._sample, settings.steps, in_thread=device.is_gpu)
         self.average = averaged(student, settings.ema_decay)
         self.best: dict[str, Any] = {"score": -1.0, "step": 0, "weights": {}}

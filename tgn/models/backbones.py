@@ -10,12 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tgn.models.adapters import add_adapters
 from tgn.models.classifier_facts import FORMAT, ClassifierFacts, read_facts
 from tgn.models.classifier_layers import NormalisedLinear, pooled_parts
 from tgn.models.foreign_weights import load_all, load_body
 from tgn.models.initial_weights import read_initial_weights
 from tgn.models.pretrained import IMAGENET, IMAGENET_CLASSES, imagenet_weights
 from tgn.models.settings import FROM_SCRATCH, PACKAGED, BackboneSettings
+from tgn.models.vision_transformers import check_patches, fitted_weights, transformer_options
 from tgn.runtime.checkpoints import load_strictly, load_weights, save_weights
 from tgn.runtime.errors import UserError
 
@@ -64,6 +66,8 @@ class TappedNet(nn.Module):
         self.facts = facts
         self.in_float32 = False  # whatever autocast says; Device decides
         self.net: Any = _create(facts)
+        if facts.adapter_size:
+            add_adapters(self.net, facts.adapter_size, facts.arch)
         if facts.cosine_scale:
             size = self.embedding_size
             self.replace_classifier(CosineLinear(size, len(facts.folders), facts.cosine_scale))
@@ -75,6 +79,15 @@ class TappedNet(nn.Module):
         shape = (1, facts.bands, 1, 1)
         self.register_buffer("mean", torch.tensor(facts.mean).view(shape), persistent=False)
         self.register_buffer("std", torch.tensor(facts.std).view(shape), persistent=False)
+
+    def adapt(self, size: int) -> None:
+        """Put adapters of a width into every block; they change nothing before they are trained.
+
+        Raises:
+            UserError: if the network has no transformer blocks.
+        """
+        add_adapters(self.net, size, self.facts.arch)
+        self.facts = replace(self.facts, adapter_size=size)
 
     @property
     def feature_channels(self) -> int:
@@ -172,7 +185,8 @@ def build_backbone(
     known = read_initial_weights(settings.arch, weights)
     net = TappedNet(replace(facts, **known.facts(settings.bands)))
     head = [f"{net.classifier_name}.{name}" for name in net.classifier.state_dict()]
-    load_body(net.net, known.weights, known.source, head, by_order=settings.arch in IMAGENET)
+    fitted = fitted_weights(net.net, known.weights, known.source)
+    load_body(net.net, fitted, known.source, head, by_order=settings.arch in IMAGENET)
     return net
 
 
@@ -229,7 +243,7 @@ def _create(facts: ClassifierFacts) -> Any:
     import timm  # seconds to import: --help must not wait for it
     from timm.models.resnet import BasicBlock, ResNet
 
-    classes = len(facts.folders)
+    classes, options = len(facts.folders), transformer_options(facts.arch, facts.size)
     if facts.arch == "tiny":
         net: Any = ResNet(
             BasicBlock,  # type: ignore[arg-type]  # timm's annotation lacks the `type[...]`
@@ -244,12 +258,16 @@ def _create(facts: ClassifierFacts) -> Any:
         try:
             if ":" in facts.arch or "/" in facts.arch:  # timm would fetch it from a hub
                 raise RuntimeError("not a name of timm")
-            net = timm.create_model(facts.arch, num_classes=classes, in_chans=facts.bands)
+            net = timm.create_model(
+                facts.arch, num_classes=classes, in_chans=facts.bands, **options
+            )
         except RuntimeError as error:
             close = ", ".join(timm.list_models(f"*{facts.arch[:6]}*")[:8]) or "resnet18, resnet50"
             raise UserError(f"unknown arch {facts.arch!r} ({error}); e.g. {close}") from None
     if not hasattr(net, "forward_intermediates") or not hasattr(net, "feature_info"):
         raise UserError(f"{facts.arch} gives no intermediate features; use e.g. resnet18")
+    if options:
+        check_patches(net, facts.arch, facts.size)
     if facts.small_stem:
         _shrink_stem(net, facts.bands)
     return net

@@ -25,6 +25,7 @@ class ClassifierFacts:
     cosine_scale: float = 0.0  # > 0: logits are this times the cosine of embedding and weight
     probe_parts: tuple[int, ...] = ()  # of a probe: how many features each part of its input has
     test_symmetries: int = 1  # views of an image whose mean logits are the classifier's
+    adapter_size: int = 0  # > 0: a transformer with adapters of that width in its blocks
     started_from: str = ""  # the weights it began with, in words; "" for random ones
 
     __pydantic_config__ = ConfigDict(extra="forbid")

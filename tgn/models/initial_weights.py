@@ -82,6 +82,11 @@ def _from_hub(arch: str) -> InitialWeights:
 def _ours(file: Path, facts: ClassifierFacts, arch: str) -> InitialWeights:
     if facts.arch != arch:
         raise UserError(f"{file} is a {facts.arch}; expected arch={facts.arch}, got {arch}")
+    if facts.adapter_size:
+        raise UserError(
+            f"{file} has adapters, with which no training begins; expected the weights that they "
+            f"were trained on ({facts.started_from})"
+        )
     return InitialWeights(load_weights(file), str(file), facts.mean, facts.std, facts.small_stem)
 
 
