@@ -11,6 +11,7 @@ from tgn.runtime.settings import LoopSettings
 
 Start = Literal["random", "probe"]
 Tuning = Literal["all", "head", "adapters"]
+ADAPTER_SIZE = 8
 # What settings meant that were recorded before there was a choice.
 BEFORE_THE_CHOICE: Mapping[str, Any] = {
     "arch": "tiny",
@@ -60,7 +61,9 @@ class OptimisationSettings(BackboneSettings, LoopSettings):
         "all",
         description="all, head (the last layer alone), adapters (of a vision transformer; and it)",
     )
-    adapter_size: int = Field(8, ge=1, description="tuning=adapters: width of each bottleneck")
+    adapter_size: int = Field(
+        ADAPTER_SIZE, ge=1, description="tuning=adapters: width of each bottleneck"
+    )
     freeze_stages: int = Field(
         0, ge=0, description="first stages that keep their weights and statistics"
     )
@@ -118,7 +121,7 @@ class OptimisationSettings(BackboneSettings, LoopSettings):
 
     @model_validator(mode="after")
     def _tunes_something(self) -> Self:
-        if self.tuning != "adapters" and "adapter_size" in self.model_fields_set:
+        if self.tuning != "adapters" and self.adapter_size != ADAPTER_SIZE:
             raise ValueError(f"adapter_size got tuning={self.tuning}; it needs tuning=adapters")
         needless = {"freeze_stages": self.freeze_stages > 0, "freeze_norm": self.freeze_norm}
         if self.tuning != "all" and (named := [n for n, is_set in needless.items() if is_set]):

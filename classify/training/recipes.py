@@ -29,8 +29,8 @@ def _recipe(**settings: Any) -> Recipe:
 
 
 BALANCED: Mapping[str, Any] = {"sampling": "class-balanced"}
-# Linear probing, then fine-tuning (Kumar et al. 2022, arXiv 2202.10054): the ridge probe becomes the
-# last layer, batch norms stay as they are, rates are small; with balanced softmax and CMO.
+# Linear probing, then fine-tuning (Kumar et al. 2022, arXiv 2202.10054): the ridge probe becomes
+# the last layer, batch norms stay, rates are small; with balanced softmax and CMO.
 LP_FT: Mapping[str, Any] = {
     "start": "probe",
     "loss": "balanced-softmax",
