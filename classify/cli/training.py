@@ -81,7 +81,8 @@ def train_verb(
     job = TrainingJob(directory, folder, common.resume, teacher=teacher_file(found, teacher))
     phases = [phase.name or name for phase in planned_phases(found, job, settings)]
     if common.dry_run:
-        show_plan(settings, f"train {name!r} in {len(phases)} trainings: {', '.join(phases)}")
+        plan = f"train {name!r} in {len(phases)} trainings: {', '.join(phases)}"
+        show_plan(settings.resolved(), plan)
     if folds:
         train_folds(found, job, folds, settings, TerminalProgress())
         out.print(f"{folds} classifiers: {job.directory}; next: tgn score", markup=False)

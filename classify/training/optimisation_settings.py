@@ -136,5 +136,5 @@ class OptimisationSettings(BackboneSettings, LoopSettings):
         """Return recorded settings as today's; older ones meant SGD on a tiny network."""
         found = super().with_new_names(values)
         if "steps" in found and "optimizer" not in found:
-            return {**BEFORE_THE_CHOICE, **found}
+            return {**cls().model_dump(mode="json"), **BEFORE_THE_CHOICE, **found}
         return found

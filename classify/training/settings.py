@@ -51,7 +51,7 @@ class TrainSettings(OptimisationSettings, ComputeSettings):
         None,
         ge=0,
         le=1,
-        description="0: images count alike, 1: classes do; none: as sampling and loss say",
+        description="0: images count alike, 1: classes do; none: by sampling, loss",
     )
     sampling: Sampling = Field(
         "random", description="random, square-root, class-balanced, progressive"

@@ -80,6 +80,8 @@ def test_settings_recorded_before_there_was_a_choice_mean_what_they_meant(tmp_pa
     file.write_text(yaml.safe_dump({key: old[key] for key in old if key not in new}))
     found = recorded_settings(file)
     assert found == TrainSettings(**SMALL).resolved()
+    record = TrainSettings.with_new_names({key: old[key] for key in old if key not in new})
+    assert record == found.model_dump(mode="json")  # as comparisons look for finished trainings
     del old["arch"], old["size"]
     file.write_text(yaml.safe_dump({key: old[key] for key in old if key not in new}))
     assert (recorded_settings(file).arch, recorded_settings(file).size) == ("tiny", 32)
