@@ -19,7 +19,7 @@ from classify.cli.classifiers import (
 from classify.comparison.settings import CompareSettings
 from classify.probe.settings import ProbeSettings, probe_name
 from classify.training.layout import METRICS
-from classify.training.recipes import BASES, check_recipes, with_ratios
+from classify.training.recipes import BASES, DEFAULT_RECIPES, check_recipes, with_ratios
 from classify.training.settings import MethodName, TrainSettings, recipe_name
 from tgn.data.runs import find_run, runs_root
 from tgn.probe.settings import HeadName
@@ -118,7 +118,7 @@ def compare_verb(
     recipes: Annotated[
         str,
         typer.Option(help=f"Any of: {', '.join(BASES)}; each also as NAME+generated."),
-    ] = "ce,ce+generated,balanced,balanced+generated",
+    ] = ",".join(DEFAULT_RECIPES),
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each recipe.")] = 3,
     ratio: Annotated[
         str | None,
