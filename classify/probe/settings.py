@@ -17,7 +17,9 @@ class ProbeFeatureSettings(ViewSettings):
 class ProbeSettings(DeviceSettings, ProbeFeatureSettings, FeatureSettings):
     """Settings of a linear probe; it computes in float32."""
 
-    head: HeadName = Field("ridge", description="ridge, prototypes or softmax")
+    head: HeadName = Field(
+        "ridge", description="ridge, prototypes, softmax; ensemble: ridge and prototypes"
+    )
 
 
 def probe_name(settings: ProbeSettings, augmented: bool) -> str:

@@ -1,37 +1,26 @@
 """A probe from a run's images to files: features, fit, test, checkpoint."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from classify.evaluation.calibration import draw_reliability
-from classify.evaluation.evaluate import accuracy_report, draw_confusion, evaluate_logits
+from classify.evaluation.evaluate import accuracy_report, evaluate_logits
 from classify.probe.settings import ProbeSettings
-from classify.training.job import rows_within_ratio
-from classify.training.layout import (
-    CHECKPOINT,
-    CONFUSION_PICTURE,
-    METRICS,
-    RELIABILITY_PICTURE,
-    SETTINGS,
-)
+from classify.training.generated_images import generated_images
+from classify.training.written import write_trained
 from tgn.data.image_set import ImageSet
-from tgn.data.manifest import active_rows, image_set
 from tgn.data.runs import Run
 from tgn.data.split import Split
 from tgn.metrics.classification import confusion_of
-from tgn.models.backbones import save_classifier
 from tgn.models.feature_cache import FeatureCache
 from tgn.probe.classifier import as_classifier
-from tgn.probe.features import FrozenNetwork, frozen_networks, symmetric_views, training_views
+from tgn.probe.features import frozen_networks, symmetric_views, training_views
 from tgn.probe.fit import FittedProbe, fit_probe
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import DataError
-from tgn.runtime.files import write_json, write_text
 from tgn.runtime.progress import Progress
 from tgn.runtime.settings import ComputeSettings
 
@@ -39,6 +28,7 @@ RULES = {
     "ridge": "penalty: smallest class-balanced squared error, each image left out in closed form",
     "softmax": "penalty: smallest class-balanced cross-entropy of 5 folds of training images",
     "prototypes": "nothing to choose",
+    "ensemble": "penalty of the ridge; the weights of both heads are fixed",
 }
 
 
@@ -75,7 +65,10 @@ def train_probe(
     start = time.monotonic()
     split = run.split()
     device = Device(ComputeSettings(device=settings.device, precision="float32"))
-    real, generated = _real_images(run, settings), _generated_images(run, job, settings)
+    real, generated = _real_images(run, settings), None
+    if job.augmented is not None:
+        train = real.subset(torch.arange(len(split.train)))
+        generated = generated_images(job.augmented, split, train, job.generated_ratio)
     if empty := [entry.folder for entry in split.classes if entry.train == 0]:
         raise DataError(f"{', '.join(empty)}: no training image; a probe needs 1 in every class")
     networks = frozen_networks(settings, [entry.folder for entry in split.classes])
@@ -103,7 +96,9 @@ def train_probe(
         "seconds": round(time.monotonic() - start, 1),
     }
     if device.is_main:
-        _write(job.directory, networks, fitted, result, settings)
+        one = len(networks) == 1
+        net = as_classifier(networks[0], fitted, settings.symmetries) if one else None
+        write_trained(job.directory, net, result, settings)
     device.wait()
     return result
 
@@ -118,43 +113,8 @@ def _real_images(run: Run, settings: ProbeSettings) -> ImageSet:
     return joined.image_set("train", run.path, settings.size, settings.bands)
 
 
-def _generated_images(run: Run, job: ProbeJob, settings: ProbeSettings) -> ImageSet | None:
-    if job.augmented is None:
-        return None
-    split = run.split()
-    active = active_rows(job.augmented, split)
-    generated = image_set(job.augmented, active, split, settings.size, settings.bands)
-    if job.generated_ratio is not None:
-        real = torch.tensor([label for _, label in split.train])
-        rows = rows_within_ratio(job.generated_ratio, generated.labels, real)
-        generated = generated.subset(rows)
-    if len(generated) == 0:
-        raise DataError("no generated images; make them with: tgn generate --class all")
-    return generated
-
-
 def _left_out_report(fitted: FittedProbe, real: ImageSet, split: Split) -> dict[str, Any]:
     """Return the accuracies of the real training images, each by a fit without it."""
     confusion = confusion_of(fitted.left_out[: len(real)], real.labels)
     report = accuracy_report(confusion, split)
     return {key: report[key] for key in ("balanced", "head", "tail", "many", "medium", "few")}
-
-
-def _write(
-    directory: Path,
-    networks: Sequence[FrozenNetwork],
-    fitted: FittedProbe,
-    result: dict[str, Any],
-    settings: ProbeSettings,
-) -> None:
-    """Write the files of a classifier; ``metrics.json`` last, as the sign of the end."""
-    if len(networks) == 1:
-        save_classifier(
-            directory / CHECKPOINT, as_classifier(networks[0], fitted, settings.symmetries)
-        )
-    else:
-        (directory / CHECKPOINT).unlink(missing_ok=True)  # of an earlier probe of this name
-    write_text(directory / SETTINGS, settings.explained() + "\n")
-    draw_confusion(result, directory / CONFUSION_PICTURE)
-    draw_reliability(result, directory / RELIABILITY_PICTURE)
-    write_json(directory / METRICS, result)

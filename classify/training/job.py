@@ -5,16 +5,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
+from classify.training.generated_images import generated_images
 from classify.training.paired_images import paired_set
 from classify.training.recipes import TrainingImages
 from classify.training.settings import TrainSettings
 from tgn.data.image_set import ImageSet, select_classes
-from tgn.data.manifest import active_rows, image_set
 from tgn.data.runs import Run
 from tgn.data.split import Part
-from tgn.runtime.errors import DataError, UserError
+from tgn.runtime.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def images_of(job: TrainingJob, run: Run, settings: TrainSettings) -> JobImages:
             pair.
         UserError: for paired images together with generated ones.
     """
-    split, (size, bands) = run.split(), (settings.size, settings.bands)
+    split = run.split()
     real, paired = sensor_images(run, settings, "train")
     kept = [row for row, (file, _) in enumerate(split.train) if file not in job.left_out]
     rows = torch.tensor(kept, dtype=torch.int64)
@@ -71,13 +70,7 @@ def images_of(job: TrainingJob, run: Run, settings: TrainSettings) -> JobImages:
         return JobImages(select_classes(real, split.tail_classes), None, 0)
     if job.augmented is None:
         return JobImages(real, None, 0)
-    active = active_rows(job.augmented, split)
-    generated = image_set(job.augmented, active, split, size, bands)
-    if settings.generated_ratio is not None:
-        rows = rows_within_ratio(settings.generated_ratio, generated.labels, real.labels)
-        generated = generated.subset(rows)
-    if len(generated) == 0:
-        raise DataError("no generated images; make them with: tgn generate --class all")
+    generated = generated_images(job.augmented, split, real, settings.generated_ratio)
     if job.images == "generated-tail":
         generated = select_classes(generated, split.tail_classes)
         return JobImages(generated, None, len(generated))
@@ -95,25 +88,3 @@ def sensor_images(
         return own, None
     size = pairing.size or settings.size
     return own, paired_set(split, part, run.path, Path(pairing.paired), size, pairing.bands)
-
-
-def rows_within_ratio(ratio: float, generated: Tensor, real: Tensor) -> Tensor:
-    """Return the first generated rows of each class: ``ratio`` times what it lacks to the largest.
-
-    Args:
-        ratio: > 0; 1 fills every class up to the largest real one.
-        generated: labels of the generated images, [N].
-        real: labels of the real ones, [M].
-
-    Returns:
-        Row numbers, ascending.
-    """
-    classes = int(torch.cat((generated, real)).max()) + 1
-    counts = torch.bincount(real, minlength=classes)
-    allowed = (ratio * (counts.max() - counts)).round().long()
-    order = generated.argsort(stable=True)
-    starts = torch.bincount(generated, minlength=classes).cumsum(0).roll(1)
-    starts[0] = 0
-    place = torch.empty_like(order)
-    place[order] = torch.arange(len(order)) - starts[generated[order]]
-    return (place < allowed[generated]).nonzero().flatten()

@@ -47,6 +47,7 @@ BASES = {
     "probe": Recipe(probe={"head": "ridge"}),
     "probe-prototypes": Recipe(probe={"head": "prototypes"}),
     "probe-softmax": Recipe(probe={"head": "softmax"}),
+    "probe-ensemble": Recipe(probe={"head": "ensemble"}),
     "balanced": _recipe(sampling="class-balanced"),
     "balanced-softmax": _recipe(loss="balanced-softmax"),
     "balance-0.5": _recipe(balance=0.5),

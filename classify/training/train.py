@@ -7,8 +7,7 @@ from typing import Any
 
 import torch
 
-from classify.evaluation.calibration import draw_reliability
-from classify.evaluation.evaluate import draw_confusion, evaluate
+from classify.evaluation.evaluate import evaluate
 from classify.methods.base import Teacher
 from classify.methods.class_means import start_at_class_means
 from classify.methods.phases import MethodInputs, Phase, RunFacts
@@ -16,25 +15,24 @@ from classify.training.criterion import label_criterion
 from classify.training.job import JobImages, TrainingJob, images_of, sensor_images
 from classify.training.layout import (
     CHECKPOINT,
-    CONFUSION_PICTURE,
     METRICS,
-    RELIABILITY_PICTURE,
     SETTINGS,
 )
 from classify.training.method_phases import phases_of
 from classify.training.sampling import MixtureSampler
 from classify.training.settings import TrainSettings, recorded_settings
 from classify.training.trainer import ClassifierTrainer
+from classify.training.written import write_trained
 from tgn.data.image_set import ImageSet, select_classes
 from tgn.data.runs import Run
 from tgn.data.split import Part, Split
 from tgn.metrics.classification import group_accuracy
-from tgn.models.backbones import TappedNet, build_backbone, load_classifier, save_classifier
+from tgn.models.backbones import TappedNet, build_backbone, load_classifier
 from tgn.models.feature_cache import FeatureCache
 from tgn.probe.classifier import probed_network
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
-from tgn.runtime.files import read_json, write_json, write_text
+from tgn.runtime.files import read_json
 from tgn.runtime.progress import Progress
 from tgn.runtime.seeds import seed_of
 from tgn.runtime.training_loop import Job, run_steps
@@ -138,7 +136,7 @@ def _train_phase(context: TrainingContext, phase: Phase) -> None:
         if phase.control:
             control = read_json(context.job.directory / phase.control / METRICS)
             result["control"] = {group: control[group] for group in ("balanced", "head", "tail")}
-        _write(context.job.directory / phase.name, net, result, settings)
+        write_trained(context.job.directory / phase.name, net, result, settings)
     context.device.wait()
 
 
@@ -291,14 +289,3 @@ def _teachers(context: TrainingContext, phase: Phase, images: ImageSet) -> dict[
             )
         teachers[name] = Teacher(context.device.place(net))
     return teachers
-
-
-def _write(
-    directory: Path, net: TappedNet, result: dict[str, Any], settings: TrainSettings
-) -> None:
-    """Write the classifier and its metrics; ``metrics.json`` last, as the sign of the end."""
-    save_classifier(directory / CHECKPOINT, net)
-    write_text(directory / SETTINGS, settings.explained() + "\n")
-    draw_confusion(result, directory / CONFUSION_PICTURE)
-    draw_reliability(result, directory / RELIABILITY_PICTURE)
-    write_json(directory / METRICS, result)

@@ -127,7 +127,7 @@ def test_the_scale_makes_scores_the_logits_they_were():
     assert found == pytest.approx(10, rel=0.13)  # the grid's step is 12%
 
 
-@pytest.mark.parametrize("head", ["ridge", "prototypes", "softmax"])
+@pytest.mark.parametrize("head", ["ridge", "prototypes", "softmax", "ensemble"])
 def test_every_head_classifies_separated_classes_also_left_out(head):
     rng = torch.Generator().manual_seed(5)
     labels = torch.tensor([0] * 20 + [1] * 8 + [2] * 4)
@@ -151,3 +151,19 @@ def test_prototypes_left_out_equal_class_means_without_the_image():
         head: LinearHead = prototypes(features[kept], labels[kept], CLASSES)
         expected = fitted.scale * head.scores(features[row])
         torch.testing.assert_close(fitted.left_out[row], expected)
+
+
+def test_an_ensemble_is_the_mean_of_the_log_probabilities_of_its_heads():
+    rng = torch.Generator().manual_seed(0)
+    labels = torch.tensor([0] * 12 + [1] * 6 + [2] * 4)
+    features = torch.randn(22, 2, 8, generator=rng) + labels[:, None, None]
+    found, ridge, prototype = (
+        fit_probe([features], [(8,)], labels, 3, head, 2)
+        for head in ("ensemble", "ridge", "prototypes")
+    )
+    mean = torch.stack([each.scores([features]).log_softmax(1) for each in (ridge, prototype)])
+    expected = (found.scale * mean.mean(0)).log_softmax(1)
+    torch.testing.assert_close(found.scores([features]).log_softmax(1), expected)
+    left_out = torch.stack([ridge.left_out, prototype.left_out]).mean(0)
+    torch.testing.assert_close(found.left_out, found.scale * left_out)
+    assert found.penalty == ridge.penalty

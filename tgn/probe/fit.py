@@ -1,6 +1,6 @@
 """A linear head on the views of images: normalisation, fit, and scores of images left out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -92,10 +92,8 @@ def fit_probe(
     """
     normalisation = Normalisation(tuple(table.mean((0, 1)) for table in tables), tuple(parts))
     features = normalisation.joined(tables)
-    fit = {"ridge": _ridge, "prototypes": _prototypes, "softmax": _softmax}[head]
-    found = fit(features, labels, classes, symmetries)
-    weights = balanced_weights(labels, classes)
-    scale = best_scale(found.left_out, labels, weights)
+    found = FITS[head](features, labels, classes, symmetries)
+    scale = best_scale(found.left_out, labels, balanced_weights(labels, classes))
     left_out = found.left_out * scale
     return FittedProbe(found.head.scaled(scale), normalisation, found.penalty, scale, left_out)
 
@@ -143,6 +141,29 @@ def _softmax(features: Tensor, labels: Tensor, classes: int, symmetries: int) ->
     assert best is not None
     _, penalty, left_out = best
     return _Scores(softmax_regression(whole, labels, weights, classes, penalty), left_out, penalty)
+
+
+def _ensemble(features: Tensor, labels: Tensor, classes: int, symmetries: int) -> _Scores:
+    """Fit ridge and prototypes, and take the mean of their log-probabilities.
+
+    Log-probabilities are scaled scores less a number that is the same for all classes, so their
+    mean has the probabilities of the mean scaled scores, which are linear in the features, too.
+    """
+    weights = balanced_weights(labels, classes)
+    members = [fit(features, labels, classes, symmetries) for fit in (_ridge, _prototypes)]
+    scales = [best_scale(one.left_out, labels, weights) for one in members]
+    heads = [one.head.scaled(scale) for one, scale in zip(members, scales, strict=True)]
+    head = LinearHead(*(torch.stack(part).mean(0) for part in zip(*heads, strict=True)))
+    left_out = [one.left_out * scale for one, scale in zip(members, scales, strict=True)]
+    return _Scores(head, torch.stack(left_out).mean(0), members[0].penalty)
+
+
+FITS: Mapping[HeadName, Callable[[Tensor, Tensor, int, int], _Scores]] = {
+    "ridge": _ridge,
+    "prototypes": _prototypes,
+    "softmax": _softmax,
+    "ensemble": _ensemble,
+}
 
 
 def _cross_entropy(scores: Tensor, labels: Tensor, weights: Tensor) -> float:

@@ -6,7 +6,7 @@ from pydantic import Field, field_validator
 
 from tgn.runtime.config import Settings
 
-HeadName = Literal["ridge", "prototypes", "softmax"]
+HeadName = Literal["ridge", "prototypes", "softmax", "ensemble"]
 
 
 class NetworkSettings(Settings):

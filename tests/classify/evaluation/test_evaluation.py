@@ -15,7 +15,7 @@ from classify.evaluation import export_onnx as export
 from classify.evaluation.calibration import Reliability, draw_reliability
 from classify.evaluation.predict import files_in
 from classify.evaluation.prior_shift import IMBALANCE, balanced_assignment, shifted_accuracies
-from classify.training.job import rows_within_ratio
+from classify.training.generated_images import rows_within_ratio
 from classify.training.recipes import BASES, check_recipes, recipe, with_ratios
 from classify.training.settings import TrainSettings
 from tgn.runtime.errors import NotFoundError, UserError
