@@ -79,9 +79,9 @@ def test_a_curve_is_measured_at_the_counts_that_remain():
     features, labels = draw([40] * 6 + [8] * 4, 2)
     refitter = Refitter.of(features, labels, CLASSES)
     observations, shares = measure_curves(refitter, RARE, 3, 0, Silent())
-    rare = {one.count for one in observations if one.label in RARE}
+    rare = {one.known for one in observations if one.label in RARE}
     assert rare == {2, 4, 6, 7}
-    assert {one.count for one in observations if one.label not in RARE} == {8, 16, 32}
+    assert {one.known for one in observations if one.label not in RARE} == {8, 16, 32}
     assert set(shares) == {0.25, 0.5, 0.75, 1.0}
     assert shares[0.25] < shares[1.0]
 

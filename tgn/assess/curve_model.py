@@ -58,7 +58,7 @@ def fit_curves(
         weights: how often each class counts, [C].
     """
     labels = np.array([one.label for one in observations])
-    counts = np.array([one.count for one in observations], dtype=float)
+    counts = np.array([one.known for one in observations], dtype=float)
     accuracy = np.array([one.accuracy for one in observations])
     images = np.array([one.images for one in observations], dtype=float)
     repeated = np.bincount(labels, minlength=len(weights))

@@ -30,7 +30,7 @@ class Observation(NamedTuple):
     """Accuracy of a class at a number of training images."""
 
     label: int
-    count: int  # training images of the class
+    known: int  # training images of the class
     accuracy: float  # mean over repeats
     images: float  # how many distinct images it is of
 
