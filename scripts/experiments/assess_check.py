@@ -109,7 +109,8 @@ def check(name: str, images: Pool, seed: int, settings: AssessSettings) -> dict[
         if split.can_grow(one.factor):
             after = [accuracy(split.rows(one.factor, draw)) for draw in range(DRAWS)]
             naive = _power_law(curve, one.factor)
-            gains[one.factor] = {**one._asdict(), "true": np.mean(after) - before, "naive": naive}
+            true = float(np.mean(after)) - before
+            gains[one.factor] = {**one._asdict(), "true": true, "naive": naive}
     four = gains[ADVISED_FACTOR]
     evidence = Evidence(0.0, four["gain"], four["low"], four["high"], 0.0)
     said, true = is_worthwhile(evidence, settings), four["true"] >= settings.worthwhile
