@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from tests_support import QUICK
 
 from tgn.data.runs import Run
 from tgn.data.splits.make_split import split_run
 from tgn.data.splits.settings import SplitSettings
+from tgn.kmdn.distill import distill
+from tgn.kmdn.settings import DistillSettings
 from tgn.runtime.progress import Silent
 
 COLOURS = ((200, 60, 60), (60, 170, 80), (70, 90, 210), (220, 190, 60))
@@ -72,3 +75,10 @@ def fake_run(in_tmp: Path, fake_folder: Callable[..., Path]) -> Run:
     """Return a split run of four classes with 24, 12, 6 and 4 training images."""
     data = fake_folder({"square": 24, "disc": 12, "bar": 6, "cross": 4})
     return split_run(data, "fake", SplitSettings(val_fraction=0.0), Silent())[0]
+
+
+@pytest.fixture
+def distilled(fake_run: Run) -> Run:
+    """Return the fake run with its tail net and feature bank, barely trained."""
+    distill(fake_run, DistillSettings(steps=4, batch_size=8, bank_views=2, **QUICK), Silent())
+    return fake_run

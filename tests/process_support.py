@@ -51,8 +51,8 @@ def start_on(processes: int, *command: str, **environment: str) -> list[subproce
 def run_on(processes: int, *command: str, **environment: str) -> None:
     """Run a command as ``processes`` ranks of one job to its end."""
     running = start_on(processes, *command, **environment)
-    said = [one.communicate(timeout=300)[1] for one in running]
-    assert not any(one.returncode for one in running), said
+    errors = [one.communicate(timeout=300)[1] for one in running]
+    assert not any(one.returncode for one in running), errors
 
 
 def curve(file: Path) -> list[dict[str, float]]:

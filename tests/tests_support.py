@@ -1,4 +1,4 @@
-"""What several test rooms need: a command run in this process, and made-up generated images."""
+"""What several test rooms need: commands in this process, interruptions, made-up images."""
 
 import sys
 from collections.abc import Callable
@@ -12,6 +12,9 @@ from tgn.data.images import encode_image
 from tgn.data.manifest import ManifestRow, ManifestWriter
 from tgn.data.runs import Run
 from tgn.runtime.files import sha256_of, write_bytes
+from tgn.runtime.progress import Silent
+
+QUICK = {"device": "cpu", "precision": "float32"}  # settings of verbs that compute
 
 TINY = ("--set", "arch=tiny")  # of a training; the default network is a large one
 
@@ -42,6 +45,22 @@ def in_process(
         return Done(code, *capsys.readouterr())
 
     return run
+
+
+class Stops(Silent):
+    """Interrupts, as Ctrl-C does, after some steps.
+
+    Args:
+        after: count of steps.
+    """
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        self.left -= count
+        if self.left <= 0:
+            raise KeyboardInterrupt
 
 
 def write_generated(run: Run, label: int, count: int) -> Path:

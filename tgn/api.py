@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tgn.backends import trained_backend
+from tgn.data.augmentation import SYMMETRIES
 from tgn.data.images import to_u8
 from tgn.data.runs import Run, find_run
 from tgn.generation.cdtg.checkpoint import GeneratorFacts, load_conditional_generator
 from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
 from tgn.generation.generate import ImageSampler
-from tgn.generation.sampling_plan import image_seed
+from tgn.generation.sampling_plan import draw_images
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
 from tgn.runtime.settings import ComputeSettings
@@ -188,6 +189,9 @@ class Generator:
     ) -> GeneratedImages:
         """Generate images of a class from given features, or from noise alone.
 
+        With ``noise=1`` they are the first that ``tgn generate`` writes with this seed, up to the
+        last bit of a pixel, which depends on how many are computed at once.
+
         Args:
             class_name: a name of :attr:`classes`, or the class index.
             n: how many, > 0; with features: their number.
@@ -202,16 +206,15 @@ class Generator:
         if features is None:
             features = self._no_features(n, noise)
         self._check(features, noise)
-        seeds = tuple(image_seed(seed, str(class_name), index) for index in range(len(features)))
-        draws = [torch.Generator().manual_seed(one) for one in seeds]
-        normal = torch.stack([torch.randn(self.network.noise_dim, generator=d) for d in draws])
-        target = self._device.torch_device
+        name = self.classes[label] if self.classes else ""
+        draws = draw_images(seed, name or str(label), range(len(features)), SYMMETRIES)
+        noises, target = draws.noise(self.network.noise_dim), self._device.torch_device
         labels = torch.full((len(features),), label, device=target)
         ratio = torch.full((len(features),), float(noise), device=target)
         with torch.inference_mode(), self._device.autocast():
-            made = self.network(features.float().to(target), labels, normal.to(target), ratio)
-        name = self.classes[label] if self.classes else ""
-        return GeneratedImages(to_u8(made.images).cpu(), name, ("",) * len(seeds), seeds, noise)
+            made = self.network(features.float().to(target), labels, noises.to(target), ratio)
+        images_u8, seeds = to_u8(made.images).cpu(), tuple(draws.seeds)
+        return GeneratedImages(images_u8, name, ("",) * len(seeds), seeds, noise)
 
     def _label(self, class_name: str | int) -> int:
         if isinstance(class_name, str) and class_name in self.classes:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tgn.data.runs import Run
@@ -34,7 +35,7 @@ class Backend:
         sample_settings: of ``tgn generate``.
         train_function: "module:function" that trains it on a run.
         open_function: "module:function" that loads it from a run.
-        weights: its file within a run.
+        weights: its file in a run; written last, so that its presence marks a trained one.
     """
 
     title: str
@@ -42,7 +43,7 @@ class Backend:
     sample_settings: type[GenerateSettings]
     train_function: str
     open_function: str
-    weights: str
+    weights: Callable[[Run], Path]
 
     def train(self, run: Run, settings: Settings, progress: Progress, resume: bool = True) -> None:
         """Train it on a run that has been distilled.
@@ -77,7 +78,7 @@ _BACKENDS: dict[BackendName, Backend] = {
         sample_settings=CdtgSampleSettings,
         train_function="tgn.generation.cdtg.train:train_cdtg",
         open_function="tgn.generation.cdtg.sampler:open_cdtg_sampler",
-        weights="cdtg/generator.safetensors",
+        weights=lambda run: run.cdtg_generator,
     ),
     "diffusion": Backend(
         title="diffusion",
@@ -85,7 +86,7 @@ _BACKENDS: dict[BackendName, Backend] = {
         sample_settings=DiffusionSampleSettings,
         train_function="tgn.generation.diffusion.train:train_diffusion",
         open_function="tgn.generation.diffusion.sampler:open_diffusion_sampler",
-        weights="diffusion/denoiser.safetensors",
+        weights=lambda run: run.denoiser,
     ),
     "stable-diffusion": Backend(
         title="a pretrained model",
@@ -93,7 +94,7 @@ _BACKENDS: dict[BackendName, Backend] = {
         sample_settings=PretrainedSampleSettings,
         train_function="tgn.generation.diffusion.pretrained.train:train_pretrained",
         open_function="tgn.generation.diffusion.pretrained.sampler:open_pretrained_sampler",
-        weights="stable-diffusion/recipe.json",
+        weights=lambda run: run.pretrained_record,
     ),
 }
 
@@ -135,7 +136,7 @@ def trained_backend(run: Run, name: str | None = None) -> Backend:
     """
     if name is not None:
         return backend(name)
-    files = {name: run.path / _BACKENDS[name].weights for name in BACKENDS}
+    files = {name: _BACKENDS[name].weights(run) for name in BACKENDS}
     trained = {name: file for name, file in files.items() if file.is_file()}
     return _BACKENDS[
         max(trained, key=lambda name: trained[name].stat().st_mtime_ns, default="cdtg")

@@ -49,7 +49,7 @@ def train_verb(
     teacher_file = detector_file(teacher) if teacher else None
     # A student's classes have the order of its teacher's.
     known = read_spec(teacher_file).classes if teacher_file else None
-    rotated = settings.detector == "rotated-retinanet"
+    rotated = settings.is_rotated
     data = read_dataset(labels, images, known, rotated, all_problems=common.dry_run)
     parts = _parts(data, test, rotated, settings)
     directory = detector_folder(name or _default_name(settings))
@@ -84,8 +84,7 @@ def _parts(
 
 
 def _default_name(settings: DetectSettings) -> str:
-    plain = f"{settings.detector}-{settings.backbone}"
-    return f"{plain}-{settings.distill}" if settings.needs_teacher else plain
+    return "-".join((settings.detector, settings.backbone, *settings.distillation.values()))
 
 
 def _warn_of_shared_images(train: "DetectionDataset", test: "DetectionDataset") -> None:

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from classify.cli.classifiers import NameOption, classifier_folder, percent, show_result
-from classify.training.layout import CHECKPOINT
+from classify.training.layout import CHECKPOINT, CONFUSION_PICTURE, RELIABILITY_PICTURE
 from tgn.data.runs import find_run
 from tgn.runtime.command_options import DeviceOption, RunOption
 from tgn.runtime.console import out
@@ -49,8 +49,8 @@ def evaluate_verb(
     if assume_balanced_test:
         result["assuming_balanced_test"] = evaluate_balanced_assignment(net, images, split, place)
     write_json(directory / "evaluation.json", result)
-    draw_confusion(result, directory / "confusion.png")
-    draw_reliability(result, directory / "reliability.png")
+    draw_confusion(result, directory / CONFUSION_PICTURE)
+    draw_reliability(result, directory / RELIABILITY_PICTURE)
     _show_evaluation(result)
 
 

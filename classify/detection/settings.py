@@ -146,9 +146,15 @@ class DetectSettings(ComputeSettings, LoopSettings):
     )
 
     @property
-    def needs_teacher(self) -> bool:
-        """Return whether the student learns from a teacher."""
-        return self.distill != "none" or self.imitation.region != "none"
+    def is_rotated(self) -> bool:
+        """Return whether the detector finds rotated boxes."""
+        return self.detector == "rotated-retinanet"
+
+    @property
+    def distillation(self) -> dict[str, str]:
+        """Return the settings by which the student learns from a teacher; empty without one."""
+        chosen = {"distill": self.distill, "imitation.region": self.imitation.region}
+        return {name: value for name, value in chosen.items() if value != "none"}
 
     @property
     def compares_features(self) -> bool:

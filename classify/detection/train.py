@@ -136,14 +136,15 @@ def _build_task(
     device: Device,
 ) -> DetectionTask:
     """Return the losses of a student alone, or with a teacher."""
-    if not settings.needs_teacher:
+    if not settings.distillation:
         if teacher is not None:
             raise UserError(
                 "a teacher was given, but distill=none; choose how to distill: --distill"
             )
         return DetectionTask(net)
     if teacher is None:
-        raise UserError(f"distill={settings.distill} needs a teacher: --teacher NAME or FILE")
+        name, value = next(iter(settings.distillation.items()))
+        raise UserError(f"{name}={value} needs a teacher: --teacher NAME or FILE")
     teacher_net = _load_teacher(teacher, spec, settings)
     set_precision(device.move(teacher_net.requires_grad_(False)), device.autocast)
     pair = DistillationPair(net, teacher_net, settings.seed, device.autocast, device.average)

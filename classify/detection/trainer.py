@@ -15,6 +15,7 @@ from classify.detection.settings import DetectSettings
 from tgn.data.batches import Prefetcher
 from tgn.runtime.devices import Device
 from tgn.runtime.lr_schedule import warmup_cosine
+from tgn.runtime.optimisation import optimise
 from tgn.runtime.seeds import generator
 
 MOMENTUM = 0.9  # of SGD
@@ -47,8 +48,8 @@ class DetectorTrainer:
     ) -> None:
         self.task, self.data, self.settings, self.device = task, data, settings, device
         self.batches = Prefetcher(self._load_batch, settings.steps, in_thread=device.is_gpu)
-        self.trained = [p for p in task.parameters() if p.requires_grad]
-        self.optimizer = _optimizer(self.trained, settings)
+        trained = [p for p in task.parameters() if p.requires_grad]
+        self.optimizer = _optimizer(trained, settings)
 
     def train_step(self, step: int) -> Mapping[str, Tensor]:
         """Do one optimisation step and return its losses, scalars."""
@@ -58,14 +59,10 @@ class DetectorTrainer:
         targets = [make_targets(net, one.boxes, one.labels) for one in batch]
         targets = [{key: value.to(target) for key, value in one.items()} for one in targets]
         progress = step / self.settings.steps
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.lr * warmup_cosine(progress)
         losses = self.task.train()(images, targets, progress)
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(losses.values())).sum().backward()
-        self.device.average_gradients(self.trained)
-        nn.utils.clip_grad_norm_(self.trained, self.settings.max_grad_norm)
-        self.optimizer.step()
+        loss = torch.stack(list(losses.values())).sum()
+        lr = self.settings.lr * warmup_cosine(progress)
+        optimise(loss, self.optimizer, self.device, lr, self.settings.max_grad_norm)
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _load_batch(self, step: int) -> list[DetectionSample]:
@@ -74,12 +71,11 @@ class DetectorTrainer:
         size = self.settings.batch_size
         rows = torch.randint(len(self.data.images), (size,), generator=rng)
         flips = torch.rand(size, 2, generator=rng) < 0.5
-        mine = self.device.mine(torch.arange(size)).tolist()
         return [
             flip_sample(
                 load_sample(self.data.images[int(rows[k])]), bool(flips[k, 0]), bool(flips[k, 1])
             )
-            for k in mine
+            for k in self.device.own_rows(size).tolist()
         ]
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,17 +1,16 @@
 """Images with their boxes drawn: annotations in white, detections in the colour of their class."""
 
 import colorsys
-import io
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageDraw
+from PIL import ImageDraw
 from torch import Tensor
 
 from classify.detection.average_precision import Detections
 from classify.detection.boxes.rotated import to_corners
 from classify.detection.dataset import DetectionImage, decode_image
-from tgn.runtime.files import write_bytes
+from tgn.runtime.files import atomic_path
 
 WHITE = (255, 255, 255)
 
@@ -53,7 +52,10 @@ def draw_boxes(
             colour = class_colour(label, len(classes))
             pen.polygon(polygon, outline=colour, width=2)
             pen.text(polygon[0], f"{classes[label]} {score:.2f}", fill=colour)
-    return _write(picture, folder / f"{image.path.stem}.png")
+    path = folder / f"{image.path.stem}.png"
+    with atomic_path(path) as temporary:
+        picture.save(temporary, "PNG")
+    return path
 
 
 def box_polygons(boxes: Tensor) -> list[list[tuple[float, float]]]:
@@ -71,10 +73,3 @@ def class_colour(label: int, num_classes: int) -> tuple[int, int, int]:
     """Return a bright RGB colour, 0 to 255, that differs between classes."""
     red, green, blue = colorsys.hsv_to_rgb(label / max(num_classes, 1), 0.9, 1.0)
     return round(255 * red), round(255 * green), round(255 * blue)
-
-
-def _write(picture: Image.Image, path: Path) -> Path:
-    stream = io.BytesIO()
-    picture.save(stream, "PNG")
-    write_bytes(path, stream.getvalue())
-    return path

@@ -64,6 +64,26 @@ def lsh_per_image(student: Tensor, teacher: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(student, target, reduction="none").mean(1)
 
 
+def with_length_of(student: Tensor, teacher: Tensor) -> Tensor:
+    """Return embeddings [B, D] scaled to the length of the teacher's, in float32.
+
+    Where only signs are compared, nothing bounds the student's length, and with it the confidence:
+    it would grow for ever. The teacher's length is the natural bound.
+    """
+    return F.normalize(student.float()) * teacher.float().norm(dim=1, keepdim=True)
+
+
+def linear_warmup(weight: float, progress: float, warmup: float) -> float:
+    """Return a weight that rises linearly from 0 over a share of the steps.
+
+    Args:
+        weight: after the warm-up.
+        progress: share of the steps that is done, in [0, 1).
+        warmup: share of the steps over which it rises, in [0, 1).
+    """
+    return weight * min(progress / warmup, 1.0) if warmup > 0 else weight
+
+
 def masked_mean(values: Tensor, mask: Tensor, device: Device) -> Tensor:
     """Return the mean of values [B] where mask [B] is 1, over the images of all processes.
 

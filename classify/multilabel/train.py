@@ -127,7 +127,7 @@ def _method(
     if settings.method == "plain":
         return Method(student, binary_cross_entropy)
     if job.teacher is None:
-        raise UserError("--method lsh needs --teacher, a multi-label classifier by name or file")
+        raise UserError("--method lsh needs --teacher, the file of a multi-label classifier")
     teacher = load_classifier(job.teacher)
     if (teacher.facts.folders, teacher.facts.size) != (data.classes, settings.size):
         raise UserError(

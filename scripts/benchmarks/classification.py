@@ -9,11 +9,11 @@ no method, no averaged weights, no schedule. Medians over blocks of steps that t
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 
 import torch
 from machine import machine
+from timing import seconds_of_steps
 from torch.nn import functional as F
 
 from classify.losses.settings import LossSettings
@@ -64,16 +64,6 @@ def bare_loop(
     return step
 
 
-def seconds(step: Callable[[int], object], first: int) -> float:
-    """Return how long a block of steps takes."""
-    started = time.perf_counter()
-    for number in range(first, first + BLOCK):
-        step(number)
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
-
-
 def main() -> None:
     """Time both loops in turn and print the ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -90,10 +80,12 @@ def main() -> None:
     criterion = LabelCriterion("ce", "none", LossSettings(), sampler.counts)
     trainer = ClassifierTrainer(Method(student, criterion), sampler, settings, device)
     bare = bare_loop(sampler, settings, device)
-    seconds(trainer.train_step, 0), seconds(bare, 0)
     ratios, rates = [], []
-    for block in range(1, given.blocks + 1):
-        ours, theirs = seconds(trainer.train_step, block * BLOCK), seconds(bare, block * BLOCK)
+    for block in range(given.blocks + 1):
+        steps = range(block * BLOCK, (block + 1) * BLOCK)
+        ours, theirs = (seconds_of_steps(step, steps) for step in (trainer.train_step, bare))
+        if block == 0:  # warms up
+            continue
         ratios.append(theirs / ours)
         rates.append(BLOCK * given.batch / ours)
     print(machine())

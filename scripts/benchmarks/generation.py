@@ -76,14 +76,14 @@ def main() -> None:
         for turn in range(given.turns):
             ours.append(apart(rate, run, Path(name) / f"fast{turn}", fast, False))
             theirs.append(apart(rate, run, Path(name) / f"plain{turn}", plain, True))
-        told = apart(parts, run, fast)
+        shares = apart(parts, run, fast)
     ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
     print(machine())
     print(
         f"preset {given.preset}, {given.images} images to files{', compiled' * given.compile}: "
         f"textbook {statistics.median(theirs):.2f} images/s, ours in blocks of {given.block} "
         f"{statistics.median(ours):.1f} images/s; ratio {statistics.median(ratios):.1f} "
-        f"({min(ratios):.1f} to {max(ratios):.1f}); {told}"
+        f"({min(ratios):.1f} to {max(ratios):.1f}); {shares}"
     )
 
 

@@ -41,10 +41,10 @@ def cost(command: list[str], folder: Path) -> tuple[float, int]:
         [sys.executable, "-m", *command],
         cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
-    said = running.stderr.read() if running.stderr else b""
+    errors = running.stderr.read() if running.stderr else b""
     _, status, used = os.wait4(running.pid, 0)
     if status:
-        raise SystemExit(f"{' '.join(command)} failed: {said.decode()[-500:]}")
+        raise SystemExit(f"{' '.join(command)} failed: {errors.decode()[-500:]}")
     return time.perf_counter() - started, used.ru_maxrss >> 10
 
 

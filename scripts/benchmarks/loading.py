@@ -11,14 +11,13 @@ at every use (what larger sets get; in threads, while the step before is compute
 import argparse
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
 from machine import machine
 from PIL import Image
+from timing import seconds_of_steps
 from torch import Tensor
 
 from classify.losses.settings import LossSettings
@@ -80,16 +79,6 @@ def kmdn(images: ImageSet, given: argparse.Namespace) -> Callable[[int], object]
     return KmdnTrainer(nets, images, CLASSES // 2, settings, device).train_step
 
 
-def seconds(step: Callable[[int], object], first: int) -> float:
-    """Return how long a block of steps takes."""
-    started = time.perf_counter()
-    for number in range(first, first + STEPS):
-        step(number)
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
-
-
 def main() -> None:
     """Time the three ways in turn for both trainings."""
     parser = argparse.ArgumentParser(
@@ -113,20 +102,21 @@ def main() -> None:
         for verb, make in (("classify train", classifier), ("tgn distill", kmdn)):
             steps = {way: make(images, given) for way, images in sets.items()}
             for step in steps.values():
-                seconds(step, 0)
+                seconds_of_steps(step, range(STEPS))
             taken: dict[str, list[float]] = {way: [] for way in steps}
             for turn in range(1, given.turns + 1):
                 for way, step in steps.items():
-                    taken[way].append(seconds(step, turn * STEPS))
+                    block = range(turn * STEPS, (turn + 1) * STEPS)
+                    taken[way].append(seconds_of_steps(step, block))
             rate = STEPS * given.batch / statistics.median(taken["held"])
-            told = [
+            parts = [
                 f"{verb}, {given.arch}, {given.size} px, files of {given.file_side} px: "
                 f"held {rate:.0f} images/s"
             ]
             for way in ("cached", "decoded"):
                 ratios = [h / w for h, w in zip(taken["held"], taken[way], strict=True)]
-                told.append(f"{way} {statistics.median(ratios):.2f} of that")
-            print("; ".join(told))
+                parts.append(f"{way} {statistics.median(ratios):.2f} of that")
+            print("; ".join(parts))
 
 
 if __name__ == "__main__":

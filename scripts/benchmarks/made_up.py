@@ -10,7 +10,7 @@ from PIL import Image
 from tgn.data.runs import Run
 from tgn.data.splits.make_split import split_run
 from tgn.data.splits.settings import SplitSettings
-from tgn.generation.cdtg.checkpoint import WEIGHTS, save_conditional_generator
+from tgn.generation.cdtg.checkpoint import save_conditional_generator
 from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
 from tgn.generation.cdtg.presets import architecture
 from tgn.kmdn.distill import distill
@@ -37,5 +37,5 @@ def made_up_run(folder: Path, preset: str) -> Run:
     generator = ConditionalGenerator(numbers, split.num_classes, bank.features.shape[2])
     generator.fit(bank.features[:, 0].float(), bank.labels)
     folders = [entry.folder for entry in split.classes]
-    save_conditional_generator(run.cdtg / WEIGHTS, generator, folders, bank.weights_sha256)
+    save_conditional_generator(run.cdtg_generator, generator, folders, bank.weights_sha256)
     return run

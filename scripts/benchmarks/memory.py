@@ -35,7 +35,7 @@ from tgn.runtime.training_loop import Job
 CLASS = 3
 
 
-def drawing(folder: Path, images: int) -> None:
+def scenes(folder: Path, images: int) -> None:
     """Draw images with preset tiny."""
     run = made_up_run(folder, "tiny")
     request = GenerationRequest((CLASS,), folder / "out", CdtgSampleSettings(n=images))
@@ -81,18 +81,18 @@ def manifest(folder: Path, lines: int) -> None:
 
 CPU = ComputeSettings(device="cpu")
 CASES: dict[str, tuple[Callable[[Path, int], None], tuple[int, ...]]] = {
-    "drawing, by images": (drawing, (64, 1024, 4096)),
+    "scenes, by images": (scenes, (64, 1024, 4096)),
     "reading a set that is not cached, by images": (set_size, (1_000, 10_000, 40_000)),
     "training, by batch": (batch_size, (32, 64, 128, 256)),
     "a manifest, by lines": (manifest, (1_000, 100_000, 1_000_000)),
 }
 
 
-def peak(case: str, size: int, told: "multiprocessing.Queue[int]") -> None:
-    """Run a case and tell the most memory that the process ever had, in MiB."""
+def peak(case: str, size: int, peaks: "multiprocessing.Queue[int]") -> None:
+    """Run a case and report the most memory that the process ever had, in MiB."""
     with tempfile.TemporaryDirectory() as name:
         CASES[case][0](Path(name), size)
-    told.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+    peaks.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
 
 
 def main() -> None:
@@ -107,11 +107,11 @@ def main() -> None:
     for case in [given.only] if given.only else CASES:
         found = []
         for size in CASES[case][1]:
-            told = spawn.Queue()
-            process = spawn.Process(target=peak, args=(case, size, told))
+            peaks = spawn.Queue()
+            process = spawn.Process(target=peak, args=(case, size, peaks))
             process.start()
             process.join()
-            found.append(f"{size:,}: {told.get()} MiB")
+            found.append(f"{size:,}: {peaks.get()} MiB")
         print(f"{case}: {', '.join(found)}", flush=True)
 
 

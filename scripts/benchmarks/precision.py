@@ -19,6 +19,8 @@ import torch
 from machine import machine
 from torch import Tensor
 
+from tgn.runtime.markdown import markdown_table
+
 CLASSES = 30
 LAYOUTS = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}
 
@@ -84,16 +86,17 @@ def main() -> None:
     variants = list(itertools.starmap(Variant, itertools.product((False, True), LAYOUTS, compiled)))
     print(f"{machine()}; batch {given.batch}, ms: forward; forward and backward\n")
     header = [f"{arch}, {size} px" for arch in given.arch for size in given.size]
-    print(f"| precision, layout | {' | '.join(header)} |\n|{'---|' * (len(header) + 1)}")
     columns = []
     for arch, size in itertools.product(given.arch, given.size):
         images = torch.randn(given.batch, 3, size, size)
         steps = [step for variant in variants for step in passes(arch, images, variant)]
         times = least_times(steps, given.turns)
         columns.append(list(zip(times[::2], times[1::2], strict=True)))
-    for variant, row in zip(variants, zip(*columns, strict=True), strict=True):
-        cells = (f"{forward * 1e3:.0f}; {both * 1e3:.0f}" for forward, both in row)
-        print(f"| {variant} | {' | '.join(cells)} |")
+    rows = [
+        [str(variant), *(f"{forward * 1e3:.0f}; {both * 1e3:.0f}" for forward, both in row)]
+        for variant, row in zip(variants, zip(*columns, strict=True), strict=True)
+    ]
+    print(markdown_table(["precision, layout", *header], rows))
 
 
 if __name__ == "__main__":

@@ -41,18 +41,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=5)
-    asked = parser.parse_args()
+    given = parser.parse_args()
     print(machine())
     for name, reach in (("over 1024 pixels", 1024.0), ("in a heap", 30.0)):
-        first, second = (random_boxes(asked.count, reach, seed) for seed in (0, 1))
+        first, second = (random_boxes(given.count, reach, seed) for seed in (0, 1))
         ours = []
-        for _ in range(asked.repeats + 1):
+        for _ in range(given.repeats + 1):
             started = time.perf_counter()
             table = rotated_iou(first, second)
             ours.append(time.perf_counter() - started)
         taken = statistics.median(ours[1:])
         seconds, expected = shapely_loop(first, second)
-        loop = seconds * asked.count / ROWS
+        loop = seconds * given.count / ROWS
         error = float((table[:ROWS] - expected).abs().max())
         ratio = f"{loop / taken:.0f}x, differ by {error:.1e}"
         print(f"{name}: {taken:.3f} s, loop {loop:.1f} s, {ratio}")

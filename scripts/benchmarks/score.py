@@ -9,14 +9,13 @@ Over 1.0: ours is faster. Peak memory of ours is bounded by the chunk, not by th
 import argparse
 import resource
 import tempfile
-import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
 import torch
 from machine import machine
+from timing import seconds
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
@@ -31,13 +30,6 @@ from tgn.models.extractors import load_extractor
 from tgn.runtime.devices import Device
 from tgn.runtime.progress import Silent
 from tgn.runtime.settings import ComputeSettings
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Return how long one call takes."""
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
 
 
 def theirs_fid(x: torch.Tensor, y: torch.Tensor) -> None:

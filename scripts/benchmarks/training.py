@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import torch
 from apart import apart
 from machine import machine
 from made_up import made_up_run
 from textbook import textbook
+from timing import finish, seconds_of_steps
 
 from tgn.data.runs import Run
+from tgn.generation.cdtg import trainer as cdtg
 from tgn.generation.cdtg.settings import CdtgTrainSettings
 from tgn.generation.cdtg.train import build_cdtg_trainer
 from tgn.generation.cdtg.trainer import CdtgTrainer
@@ -43,18 +44,8 @@ PARTS = {
     "CLIP": (ClipGuide, "forward"),
     "path length": (CdtgTrainer, "_path_length"),
     "R1": (CdtgTrainer, "_r1"),
-    "backward passes, optimisers": (CdtgTrainer, "_update"),
+    "backward passes, optimisers": (cdtg, "optimise"),
 }
-
-
-def seconds(trainer: CdtgTrainer, steps: range) -> float:
-    """Return how long some steps take."""
-    _finish()
-    started = time.perf_counter()
-    for step in steps:
-        trainer.train_step(step)
-    _finish()
-    return time.perf_counter() - started
 
 
 def side(run: Run, given: argparse.Namespace, plain: bool) -> float:
@@ -62,14 +53,14 @@ def side(run: Run, given: argparse.Namespace, plain: bool) -> float:
     steps = given.plain_steps if plain else given.steps
     with textbook() if plain else nullcontext():
         trainer = trainer_of(run, given, "float32" if plain else "auto")
-        seconds(trainer, range(1, 2 if plain else 4))
-        return steps * given.batch / seconds(trainer, range(1, steps + 1))
+        seconds_of_steps(trainer.train_step, range(1, 2 if plain else 4))
+        return steps * given.batch / seconds_of_steps(trainer.train_step, range(1, steps + 1))
 
 
 def taken_apart(run: Run, given: argparse.Namespace) -> str:
     """Return what share of our time each part takes."""
     trainer = trainer_of(run, given, "auto")
-    seconds(trainer, range(1, 4))
+    seconds_of_steps(trainer.train_step, range(1, 4))
     return shares(trainer, range(1, given.steps + 1))
 
 
@@ -80,11 +71,11 @@ def timed(spent: dict[str, float]) -> Iterator[None]:
 
     def wrap(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(*args: Any, **kwargs: Any) -> Any:
-            _finish()
+            finish()
             started = time.perf_counter()
             running.append(0.0)
             result = work(*args, **kwargs)
-            _finish()
+            finish()
             whole = time.perf_counter() - started
             spent[name] += whole - running.pop()
             if running:
@@ -104,7 +95,7 @@ def shares(trainer: CdtgTrainer, steps: range) -> str:
     """Return what share of the time each part takes."""
     spent: dict[str, float] = defaultdict(float)
     with timed(spent):
-        whole = seconds(trainer, steps)
+        whole = seconds_of_steps(trainer.train_step, steps)
     spent["rest"] = whole - sum(spent.values())
     longest_first = sorted(spent.items(), key=lambda item: -item[1])
     return ", ".join(f"{name} {part / whole:.0%}" for name, part in longest_first)
@@ -141,19 +132,14 @@ def main() -> None:
         for _ in range(given.turns):
             ours.append(apart(side, run, given, False))
             theirs.append(apart(side, run, given, True))
-        told = apart(taken_apart, run, given)
+        parts = apart(taken_apart, run, given)
     ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
     print(machine())
     print(
         f"preset {given.preset}, batch {given.batch}: textbook {statistics.median(theirs):.2f} "
         f"images/s, ours {statistics.median(ours):.2f} images/s; ratio "
-        f"{statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})\n{told}"
+        f"{statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})\n{parts}"
     )
-
-
-def _finish() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
 
 
 if __name__ == "__main__":

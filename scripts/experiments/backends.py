@@ -4,8 +4,8 @@
     scripts/experiments/backends.py demo --minutes 15
 
 The run must be split and distilled. A classifier that shares no image with it, if one is given,
-says what share of the drawings it takes for their class; recipes with and without the drawings are
-compared over three seeds. FID, KID, variety and copies are those of tgn score.
+says what share of the generated images it takes for their class; recipes with and without generated
+images are compared over three seeds. FID, KID, variety and copies are those of tgn score.
 """
 
 import argparse
@@ -14,9 +14,9 @@ import shutil
 import time
 from pathlib import Path
 
-from common import comparison_table, run, runs_root, set_words
+from common import comparison_table, run, set_words
 
-from tgn.backends import BACKENDS
+from tgn.data.runs import runs_root
 from tgn.runtime.markdown import markdown_table
 
 PROBE_STEPS = 20
@@ -50,29 +50,29 @@ def figures(folder: Path, seconds: float, images: int) -> dict[str, str]:
     }
 
 
-def one(backend: str, asked: argparse.Namespace) -> tuple[dict[str, str], str]:
-    """Train, draw, score and compare with one backend; return figures and the recipes' table."""
-    here = ["--run", asked.run]
-    root = runs_root() / asked.run
-    settings = asked.cdtg_set if backend == "cdtg" else asked.diffusion_set
-    steps = steps_for(asked.minutes, here, backend, settings)
+def one(backend: str, given: argparse.Namespace) -> tuple[dict[str, str], str]:
+    """Train, generate, score and compare with one backend; return figures and the table."""
+    here = ["--run", given.run]
+    root = runs_root() / given.run
+    settings = given.cdtg_set if backend == "cdtg" else given.diffusion_set
+    steps = steps_for(given.minutes, here, backend, settings)
     words = set_words(*settings, f"steps={steps}")
     run("tgn", "train", *here, "--backend", backend, "--no-resume", *words)
     shutil.rmtree(root / "generated", ignore_errors=True)
     started = time.monotonic()
-    noise = ["--noise", str(asked.noise)]
+    noise = ["--noise", str(given.noise)]
     run("tgn", "generate", "--class", "all", *here, "--backend", backend, *noise)
     seconds = time.monotonic() - started
     images = sum(1 for _ in (root / "generated" / "manifest.jsonl").open())
-    classifier = [f"classifier={asked.classifier}"] if asked.classifier else []
+    classifier = [f"classifier={given.classifier}"] if given.classifier else []
     run("tgn", "score", *here, *set_words(*classifier))
     row = {"steps": str(steps), **figures(root / "scores", seconds, images)}
-    words = ["--recipes", RECIPES, "--seeds", str(asked.seeds)]
+    words = ["--recipes", RECIPES, "--seeds", str(given.seeds)]
     words += set_words(
-        "arch=tiny", "size=32", f"steps={asked.classifier_steps}", *asked.classifier_set
+        "arch=tiny", "size=32", f"steps={given.classifier_steps}", *given.classifier_set
     )
     run("classify", "compare", *here, *words)
-    return row, comparison_table(asked.run)
+    return row, comparison_table(given.run)
 
 
 def main() -> None:
@@ -86,11 +86,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--classifier", help="checkpoint that knows no image of the run")
     parser.add_argument("--classifier-steps", type=int, default=330)
-    parser.add_argument("--only", choices=BACKENDS)
+    parser.add_argument("--only", choices=COMPARED)
     for name in ("cdtg", "diffusion", "classifier"):
         parser.add_argument(f"--{name}-set", action="append", default=[], metavar="KEY=VALUE")
-    asked = parser.parse_args()
-    found = {name: one(name, asked) for name in COMPARED if asked.only in (None, name)}
+    given = parser.parse_args()
+    found = {name: one(name, given) for name in COMPARED if given.only in (None, name)}
     columns = list(next(iter(found.values()))[0])
     rows = [[name, *(row[column] for column in columns)] for name, (row, _) in found.items()]
     print(markdown_table(["backend", *columns], rows))

@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+from tgn.data.runs import runs_root
+
 RECIPES = ",".join(
     name + suffix
     for name in ("ce", "balanced", "balanced-softmax")
@@ -30,11 +32,6 @@ def arguments(description: str | None, name: str) -> argparse.Namespace:
     parser.add_argument("--seeds", default="3")
     parser.add_argument("--run", default=name)
     return parser.parse_args()
-
-
-def runs_root() -> Path:
-    """Return the folder of runs, as the commands see it."""
-    return Path(os.environ.get("TGN_RUNS", "checkpoints"))
 
 
 def shared_data(name: str) -> Path:

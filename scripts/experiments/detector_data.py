@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common import run, runs_root, set_words, shared_data
+from common import run, set_words, shared_data
 
 from classify.detection.dataset import make_dataset, split_dataset
 from tgn.data.annotations.readers import read_annotations
+from tgn.data.runs import runs_root
 
 PARTS, TEST_SHARE = ("train", "test"), 0.2
 AID_STEPS, CHIP_STEPS = {"resnet18": 450, "resnet34": 300}, 200

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from common import run, runs_root, set_words
+from common import run, set_words
 from detector_data import Data, drawn, vhr10
 
 from classify.comparison.formatting import format_interval, interval
+from tgn.data.runs import runs_root
 from tgn.runtime.markdown import markdown_table
 
 COLUMNS = (("voc12", "ap50"), ("voc12", "ap75"), ("coco", "ap"))
@@ -102,31 +103,31 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], help="of teachers and students")
     parser.add_argument("--teacher-set", action="append", default=[])
     parser.add_argument("--student-set", action="append", default=[])
-    asked = parser.parse_args()
-    study = STUDIES[asked.study]
-    data = drawn() if asked.study == "rotated" else vhr10()
+    given = parser.parse_args()
+    study = STUDIES[given.study]
+    data = drawn() if given.study == "rotated" else vhr10()
     rows: list[list[str]] = []
     for kind, (ways, *steps) in study.kinds.items():
-        if asked.only not in (None, kind):
+        if given.only not in (None, kind):
             continue
         shared = (
             f"detector={kind}",
             "optimizer=adamw",
             "fpn_channels=64",
             *study.settings,
-            *asked.set,
+            *given.set,
         )
-        words = settings_of(data, *shared, TEACHER, f"steps={steps[0]}", *asked.teacher_set)
-        teacher = train(f"{asked.study}-{kind}-teacher", words)
+        words = settings_of(data, *shared, TEACHER, f"steps={steps[0]}", *given.teacher_set)
+        teacher = train(f"{given.study}-{kind}-teacher", words)
         rows.append(row(f"{kind}, teacher", [teacher], []))
         plain: list[Path] = []
         for way in ways:
-            words = settings_of(data, *shared, STUDENT, f"steps={steps[1]}", *asked.student_set)
+            words = settings_of(data, *shared, STUDENT, f"steps={steps[1]}", *given.student_set)
             if way != "none":
                 distill, *more = INHERITING.get(way, (way,))
                 words += ["--distill", distill, *set_words(*more), "--teacher", teacher.name]
-            name = f"{asked.study}-{kind}-{way}"
-            folders = [train(f"{name}-{s}", [*words, "--seed", str(s)]) for s in range(asked.seeds)]
+            name = f"{given.study}-{kind}-{way}"
+            folders = [train(f"{name}-{s}", [*words, "--seed", str(s)]) for s in range(given.seeds)]
             rows.append(row(f"{kind}, {way}", folders, plain))
             plain = plain or folders
     print(markdown_table(HEADER, rows))

@@ -9,7 +9,9 @@ The split is splits/vhr10_chips.csv; its hashes are of the chips' pixels.
 import zipfile
 from pathlib import Path
 
-from common import SPLITS, arguments, pipeline, run, runs_root, shared_data
+from common import SPLITS, arguments, pipeline, run, shared_data
+
+from tgn.data.runs import runs_root
 
 
 def chips(name: str) -> Path:

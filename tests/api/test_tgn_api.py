@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from tests_support import QUICK
 
 import tgn
 from tgn.backends import generate
@@ -14,19 +15,16 @@ from tgn.data.image_set import ImageSet
 from tgn.generation.cdtg.settings import CdtgSampleSettings, CdtgTrainSettings
 from tgn.generation.cdtg.train import train_cdtg
 from tgn.generation.generate import GenerationRequest
-from tgn.kmdn.distill import distill
-from tgn.kmdn.settings import DistillSettings
+from tgn.generation.sampling_plan import plan_block
+from tgn.models.feature_bank import read_bank
 from tgn.runtime.progress import Silent
-
-QUICK = {"device": "cpu", "precision": "float32"}
 
 
 @pytest.fixture
-def trained(fake_run):
-    distill(fake_run, DistillSettings(steps=4, batch_size=8, bank_views=2, **QUICK), Silent())
+def trained(distilled):
     few = {"steps": 2, "batch_size": 4, "clip": "none", "clip_weight": 0, "grid_every": 2}
-    train_cdtg(fake_run, CdtgTrainSettings.model_validate({**few, **QUICK}), Silent())
-    return fake_run
+    train_cdtg(distilled, CdtgTrainSettings.model_validate({**few, **QUICK}), Silent())
+    return distilled
 
 
 def test_a_run_is_loaded_by_name_by_path_and_by_default(fake_run):
@@ -86,7 +84,7 @@ def test_wrong_arguments_of_sample_are_named(trained, arguments, message):
 
 
 def test_a_generator_is_loaded_without_its_run(trained):
-    generator = tgn.load_generator(trained.cdtg / "generator.safetensors", device="cpu")
+    generator = tgn.load_generator(trained.cdtg_generator, device="cpu")
     assert generator.classes == ["square", "disc", "bar", "cross"]
     noise = generator.sample("bar", n=3)
     assert noise.shape == (3, 3, generator.size, generator.size)
@@ -95,6 +93,22 @@ def test_a_generator_is_loaded_without_its_run(trained):
     redrawn = generator.sample(2, noise=0.1, features=features)
     assert (len(redrawn), redrawn.class_name) == (2, "bar")
     assert not torch.equal(redrawn[0], redrawn[1])
+
+
+def test_a_generator_alone_draws_the_images_of_its_run(trained):
+    """By name or by index, from the bank's features or from noise alone."""
+    in_run = tgn.load_run("fake").generator(device="cpu")
+    alone = tgn.load_generator(trained.cdtg_generator, device="cpu")
+    bank, label = read_bank(trained.kmdn), trained.split().tail_class("bar")
+    settings = CdtgSampleSettings(block=4, seed=3, **QUICK)
+    plan = plan_block(bank, trained.split(), label, 0, settings)
+    features = bank.features[plan.sources, plan.views].float()
+    for noise, given in ((1.0, None), (0.5, features)):
+        expected = in_run.sample("bar", 4, noise, seed=3)
+        for named in ("bar", label):
+            images = alone.sample(named, 4, noise, given, seed=3)
+            assert images.seeds == expected.seeds
+            assert (images.images.int() - expected.images.int()).abs().max() <= 1
 
 
 @pytest.mark.parametrize(
@@ -108,7 +122,7 @@ def test_a_generator_is_loaded_without_its_run(trained):
     ],
 )
 def test_wrong_arguments_of_a_bare_generator_are_named(trained, arguments, message):
-    generator = tgn.load_generator(trained.cdtg / "generator.safetensors", device="cpu")
+    generator = tgn.load_generator(trained.cdtg_generator, device="cpu")
     with pytest.raises(tgn.TgnError, match=message):
         generator.sample(**arguments)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests_support import QUICK
 
 from tgn.app.live_sampling import sample_live
 from tgn.app.real_images import RealTailImages
@@ -19,26 +20,22 @@ from tgn.generation.cdtg.sampler import open_cdtg_sampler
 from tgn.generation.cdtg.settings import CdtgSampleSettings, CdtgTrainSettings
 from tgn.generation.cdtg.train import train_cdtg
 from tgn.generation.generate import GenerationRequest
-from tgn.kmdn.distill import distill
-from tgn.kmdn.settings import DistillSettings
 from tgn.runtime.errors import UserError
 from tgn.runtime.progress import Silent
 
 BROWSER = shutil.which("chromium")
-QUICK = {"device": "cpu", "precision": "float32"}
 
 
 @pytest.fixture
-def made(fake_run):
+def made(distilled):
     """A run with 14 generated images of 'bar' and 3 of 'cross'."""
-    distill(fake_run, DistillSettings(steps=4, batch_size=8, bank_views=2, **QUICK), Silent())
     few = {"steps": 2, "batch_size": 4, "clip": "none", "grid_every": 9}
-    train_cdtg(fake_run, CdtgTrainSettings.model_validate({**QUICK, **few}), Silent())
-    split, out = fake_run.split(), fake_run.path / "generated"
+    train_cdtg(distilled, CdtgTrainSettings.model_validate({**QUICK, **few}), Silent())
+    split, out = distilled.split(), distilled.path / "generated"
     for name, n in (("bar", 14), ("cross", 3)):
         settings = CdtgSampleSettings(n=n, block=8, **QUICK)
-        generate(fake_run, GenerationRequest((split.tail_class(name),), out, settings), Silent())
-    return fake_run
+        generate(distilled, GenerationRequest((split.tail_class(name),), out, settings), Silent())
+    return distilled
 
 
 @pytest.fixture
@@ -92,7 +89,7 @@ def test_images_dropped_by_hand_no_longer_count(made, real_images):
 
 @pytest.mark.skipif(not BROWSER, reason="needs Debian's chromium")
 def test_in_a_browser(made):
-    """Draw, move the slider, drop an image; nothing is asked of another machine."""
+    """Draw, move the slider, drop an image; nothing is requested of another machine."""
     pytest.importorskip("gradio")
     playwright = pytest.importorskip("playwright.sync_api")
     command = [sys.executable, "-m", "tgn", "app", "--run", made.name, "--device", "cpu"]
@@ -109,8 +106,8 @@ def test_in_a_browser(made):
 
 
 def use_as_a_person_would(tab, url: str, folder: Path) -> None:
-    asked, errors = [], []
-    tab.on("request", lambda request: asked.append(request.url))
+    requested, errors = [], []
+    tab.on("request", lambda request: requested.append(request.url))
     tab.on("pageerror", lambda error: errors.append(str(error)))
     tab.goto(url)
     pictures = tab.locator("#generated img")
@@ -130,5 +127,5 @@ def use_as_a_person_would(tab, url: str, folder: Path) -> None:
     kept = (folder / FILTERED).read_text(encoding="utf-8")
     assert '"bar/000001.png"' not in kept
     assert '"bar/000002.png"' in kept
-    assert [one for one in asked if not one.startswith((url, "data:", "blob:"))] == []
+    assert [one for one in requested if not one.startswith((url, "data:", "blob:"))] == []
     assert errors == []

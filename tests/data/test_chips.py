@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests_support import Stops
 
 from tgn.data.annotations.chips import cut_chips
 from tgn.data.annotations.readers import read_annotations
@@ -111,14 +112,10 @@ def test_interrupted_chips_are_no_data_until_the_same_call_completes_them(images
     boxes = [(1, [30, 20, 20, 20], 1), (2, [30, 20, 20, 20], 2)]
     found = read_annotations(coco(tmp_path, *boxes), images)
 
-    class Stops(Silent):
-        def advance(self, count: int = 1, note: str = "") -> None:
-            raise KeyboardInterrupt
-
     straight, broken = tmp_path / "straight", tmp_path / "broken"
     cut_chips(found, straight, ChipSettings(), Silent())
     with pytest.raises(KeyboardInterrupt):
-        cut_chips(found, broken, ChipSettings(), Stops())
+        cut_chips(found, broken, ChipSettings(), Stops(1))
     with pytest.raises(DataError, match="not finished"):
         find_images(broken)
     cut_chips(found, broken, ChipSettings(), Silent())

@@ -29,8 +29,8 @@ def stored(image: Image.Image, name: str = "PNG") -> io.BytesIO:
     ],
 )
 def test_odd_modes_are_repaired_and_the_repair_is_named(image, repair):
-    read, said = images.read_image(stored(image))
-    assert (read.mode, read.size, said) == ("RGB", (8, 8), repair)
+    read, note = images.read_image(stored(image))
+    assert (read.mode, read.size, note) == ("RGB", (8, 8), repair)
 
 
 def test_16_bit_is_scaled_not_clipped():

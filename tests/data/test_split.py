@@ -128,7 +128,7 @@ def test_names_with_spaces_unicode_and_names_json(tmp_path):
     assert plan(data).names == ["air port", "große brücke"]
 
 
-def test_one_image_empty_and_test_only_classes_are_said(fake_folder):
+def test_one_image_empty_and_test_only_classes_are_reported(fake_folder):
     data = fake_folder({"a": 6, "b": 1})
     (data / "train" / "empty").mkdir()
     picture(data / "test" / "new" / "1.png", 5)

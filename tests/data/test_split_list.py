@@ -230,7 +230,7 @@ def test_the_lists_of_our_tables_are_whole(name):
     assert read_split_list(file).text().encode() == file.read_bytes()
 
 
-def test_no_list_and_no_text_are_said(tmp_path):
+def test_no_list_and_no_text_are_refused(tmp_path):
     with pytest.raises(NotFoundError, match="no split list"):
         read_split_list(tmp_path / "none.csv")
     (tmp_path / "x.csv").write_bytes(b"\xff\xfe\x00")

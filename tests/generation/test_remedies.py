@@ -3,15 +3,13 @@
 import re
 
 import pytest
-from tests_support import Command, in_process, write_generated
+from tests_support import QUICK, Command, in_process, write_generated
 
 from tgn.backends import BackendName, backend
 from tgn.cli import main as cli
 from tgn.generation.cdtg import train as cdtg
 from tgn.generation.diffusion import sampler as diffusion_sampler
 from tgn.generation.diffusion import train as diffusion
-from tgn.kmdn.distill import distill
-from tgn.kmdn.settings import DistillSettings
 from tgn.models import extractors
 from tgn.models.backbones import build_backbone, save_classifier
 from tgn.models.settings import BackboneSettings
@@ -20,7 +18,6 @@ from tgn.runtime.files import read_json_lines
 from tgn.runtime.progress import Silent
 from tgn.scoring import class_predictors
 
-QUICK = {"device": "cpu", "precision": "float32"}
 SMALL = {"steps": 1, "batch_size": 4, "grid_every": 1, "collapse_fraction": 1e6, **QUICK}
 REMEDIES = {"cdtg": cdtg.COLLAPSE_REMEDY, "diffusion": diffusion.COLLAPSE_REMEDY}
 
@@ -28,12 +25,6 @@ REMEDIES = {"cdtg": cdtg.COLLAPSE_REMEDY, "diffusion": diffusion.COLLAPSE_REMEDY
 @pytest.fixture
 def command(monkeypatch, capsys) -> Command:
     return in_process(cli.main, monkeypatch, capsys)
-
-
-@pytest.fixture
-def distilled(fake_run):
-    distill(fake_run, DistillSettings(steps=4, batch_size=8, bank_views=2, **QUICK), Silent())
-    return fake_run
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from tgn.generation.sampling_plan import image_seed, plan_block
+from tgn.data.split import ClassEntry, Split
+from tgn.generation.sampling_plan import draw_images, image_seed, plan_block
+from tgn.generation.settings import GenerateSettings
 from tgn.models.feature_bank import FeatureBank
 from tgn.runtime.errors import NotFoundError
 from tgn.runtime.seeds import seed_of
@@ -19,8 +21,11 @@ def bank():
     return FeatureBank(torch.zeros(5, VIEWS, 2, 1, 1).half(), labels, files, "abc")
 
 
-def plan(bank, block, size, seed=7):
-    return plan_block(bank, 1, "bar", block, size=size, seed=seed)
+def plan(bank, block, size, seed=7, label=1):
+    names = ("square", "bar", "cross", "disc")
+    classes = [ClassEntry(folder=name, name=name, train=3, val=0, test=0) for name in names]
+    split = Split(root="", classes=classes, num_head=1, train=(), val=(), test=())
+    return plan_block(bank, split, label, block, GenerateSettings(block=size, seed=seed))
 
 
 def test_an_image_is_planned_from_seed_folder_and_index_alone(bank):
@@ -46,10 +51,16 @@ def test_the_size_of_blocks_does_not_matter(bank):
     assert torch.equal(whole.noise(5), torch.cat([part.noise(5) for part in parts]))
 
 
+def test_numbers_do_not_depend_on_how_many_views_there_are(bank):
+    found, alone = plan(bank, 1, 4), draw_images(7, "bar", range(4, 8), 8)
+    assert found.seeds == alone.seeds
+    assert torch.equal(found.noise(5), alone.noise(5))
+
+
 def test_another_seed_or_class_gives_other_numbers_and_an_empty_class_is_an_error(bank):
     assert plan(bank, 0, 4, seed=8).seeds != plan(bank, 0, 4).seeds
-    other = plan_block(bank, 2, "cross", 0, size=4, seed=7)
+    other = plan(bank, 0, 4, label=2)
     assert other.seeds != plan(bank, 0, 4).seeds
     assert set(other.sources.tolist()) == {1, 3}
     with pytest.raises(NotFoundError, match="no image of class"):
-        plan_block(bank, 3, "disc", 0, size=4, seed=7)
+        plan(bank, 0, 4, label=3)

@@ -77,9 +77,9 @@ def test_a_killed_process_ends_the_job_and_leaves_a_whole_checkpoint(fake_run):
     wait_for(state.is_file)
     running[1].kill()
     running[1].communicate()
-    _, said = running[0].communicate(timeout=120)
-    assert running[0].returncode == 2, said
-    assert "another of the 2 processes is gone" in said
+    _, errors = running[0].communicate(timeout=120)
+    assert running[0].returncode == 2, errors
+    assert "another of the 2 processes is gone" in errors
     assert load_state(state)["step"] >= 5
 
 

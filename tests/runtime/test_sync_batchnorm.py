@@ -22,7 +22,7 @@ def normalise(rank: int, folder: str) -> None:
         "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=len(SHAPES)
     )
     net = SharedBatchNorm2d(3)
-    torch.save({"said": net(images_of(rank)).detach(), **net.state_dict()}, f"{folder}/{rank}.pt")
+    torch.save({"output": net(images_of(rank)).detach(), **net.state_dict()}, f"{folder}/{rank}.pt")
     distributed.destroy_process_group()
 
 
@@ -35,8 +35,8 @@ def test_statistics_are_those_of_all_pixels(tmp_path):
     plain = nn.BatchNorm1d(3)
     expected = plain(torch.cat(pixels)).split([len(part) for part in pixels])
     for own, wanted in zip(found, expected, strict=True):
-        said = own["said"].permute(0, 2, 3, 1).reshape(-1, 3)
-        torch.testing.assert_close(said, wanted.detach(), atol=1e-5, rtol=1e-4)
+        output = own["output"].permute(0, 2, 3, 1).reshape(-1, 3)
+        torch.testing.assert_close(output, wanted.detach(), atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(own["running_var"], plain.running_var)
         torch.testing.assert_close(own["running_mean"], plain.running_mean)
 

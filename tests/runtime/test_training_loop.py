@@ -62,7 +62,7 @@ def test_resume_equals_one_go_bit_for_bit(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_waits_for_the_end_of_its_step(tmp_path, number):
-    class Told(Toy):
+    class Interrupted(Toy):
         def train_step(self, step):
             if step == 6:
                 os.kill(os.getpid(), number)
@@ -70,21 +70,21 @@ def test_a_signal_waits_for_the_end_of_its_step(tmp_path, number):
 
     whole, before = run(Toy(), tmp_path / "a"), signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt):
-        run(Told(), tmp_path / "b")
+        run(Interrupted(), tmp_path / "b")
     assert signal.getsignal(number) is before
     assert load_state(tmp_path / "b" / STATE)["step"] == 7
     assert torch.equal(run(Toy(), tmp_path / "b"), whole)
 
 
 def test_a_second_signal_ends_at_once_without_a_checkpoint(tmp_path):
-    class Told(Toy):
+    class Interrupted(Toy):
         def train_step(self, step):
             for _ in range(2 * (step == 6)):
                 os.kill(os.getpid(), signal.SIGINT)
             return super().train_step(step)
 
     with pytest.raises(SystemExit):
-        run(Told(), tmp_path)
+        run(Interrupted(), tmp_path)
     assert load_state(tmp_path / STATE)["step"] == 4
 
 

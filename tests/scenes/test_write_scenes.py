@@ -32,11 +32,11 @@ def test_profile_counts():
 
 
 def test_folder_holds_what_was_promised(tmp_path):
-    told = []
-    counts = write_scenes(tmp_path / "out", TINY, told.append)
+    counted = []
+    counts = write_scenes(tmp_path / "out", TINY, counted.append)
 
     found = files_of(tmp_path / "out")
-    assert told == list(range(1, counts.total + 1))
+    assert counted == list(range(1, counts.total + 1))
     assert len(found) == counts.total
     for class_name in CLASS_NAMES:
         folder = tmp_path / "out" / "train" / class_name

@@ -87,7 +87,7 @@ def _counted(title: str, total: int) -> Iterator[Callable[[int], None]]:
 @settings_command(app, "chips", ChipSettings)
 def chips_verb(
     common: CommonOptions,
-    annotations: Annotated[
+    annotation_path: Annotated[
         Path, typer.Argument(metavar="ANN", help="COCO .json, or a folder of label files.")
     ],
     images: Annotated[Path, typer.Argument(help="Folder of the annotated images.")],
@@ -98,12 +98,12 @@ def chips_verb(
     from tgn.data.annotations.readers import read_annotations
 
     settings = common.settings(ChipSettings)
-    detections = read_annotations(annotations, images)
-    for problem in detections.problems:
+    annotations = read_annotations(annotation_path, images)
+    for problem in annotations.problems:
         err.print(f"left out: {problem}", markup=False)
     if common.dry_run:
-        show_plan(settings, f"{len(detections.objects)} objects into {out_dir}")
-    counts = cut_chips(detections, out_dir, settings, TerminalProgress())
+        show_plan(settings, f"{len(annotations.objects)} objects into {out_dir}")
+    counts = cut_chips(annotations, out_dir, settings, TerminalProgress())
     out.print(f"wrote {sum(counts.values())} chips to {out_dir}; next: tgn split {out_dir}")
 
 

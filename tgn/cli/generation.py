@@ -62,7 +62,7 @@ def train_verb(
     if common.dry_run:
         show_plan(settings, f"train {chosen.title} in run {found.name!r}")
     chosen.train(found, settings, TerminalProgress(), common.resume)
-    folder = (found.path / chosen.weights).parent
+    folder = chosen.weights(found).parent
     out.print(f"generator and grids are in {folder}; next: tgn generate --class all")
 
 

@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+# Files in the folder of a classifier.
+CHECKPOINT = "classifier.safetensors"
+METRICS = "metrics.json"  # written last: its presence marks a finished training
+
 
 @dataclass(frozen=True)
 class RunLayout:
@@ -55,14 +59,29 @@ class RunLayout:
         return self.path / "cdtg"
 
     @property
+    def cdtg_generator(self) -> Path:
+        """Weights of the generator of ``tgn train`` or ``tgn import``."""
+        return self.cdtg / "generator.safetensors"
+
+    @property
     def diffusion(self) -> Path:
         """Denoiser of ``tgn train --backend diffusion``."""
         return self.path / "diffusion"
 
     @property
+    def denoiser(self) -> Path:
+        """Weights of the denoiser of ``tgn train --backend diffusion``."""
+        return self.diffusion / "denoiser.safetensors"
+
+    @property
     def pretrained(self) -> Path:
         """Adapted model of ``tgn train --backend stable-diffusion``."""
         return self.path / "stable-diffusion"
+
+    @property
+    def pretrained_record(self) -> Path:
+        """Which model ``tgn train --backend stable-diffusion`` adapted, and how."""
+        return self.pretrained / "recipe.json"
 
     @property
     def generated(self) -> Path:

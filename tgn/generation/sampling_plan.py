@@ -6,13 +6,15 @@ asks for. Its source is row i of the class in the feature bank, counted round. S
 same whichever process generates it, in whatever order, and however many are wanted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from tgn.data.split import Split
+from tgn.generation.settings import GenerateSettings
 from tgn.models.feature_bank import FeatureBank
 from tgn.runtime.seeds import seed_of
 
@@ -20,25 +22,18 @@ Option = TypeVar("Option")
 
 
 @dataclass(frozen=True)
-class SamplingPlan:
-    """What the K images of one block are generated from.
+class ImageDraws:
+    """The random numbers of K images.
 
     Attributes:
         seeds: of each image.
-        sources: row of each source image in the feature bank, [K].
         views: augmented view of each source, the code of a symmetry, [K].
-        generators: random generator of each image, on the CPU, from which the view is drawn.
+        generators: random generator of each image, on the CPU, from which the view was drawn.
     """
 
     seeds: list[int]
-    sources: Tensor
     views: Tensor
     generators: list[torch.Generator]
-
-    @property
-    def origins(self) -> list[tuple[int, int]]:
-        """(bank row, seed) of each image."""
-        return list(zip(self.sources.tolist(), self.seeds, strict=True))
 
     def noise(self, *shape: int) -> Tensor:
         """Return the next standard normal numbers of each image, [K, *shape]."""
@@ -51,33 +46,61 @@ class SamplingPlan:
         ]
 
 
+@dataclass(frozen=True)
+class SamplingPlan(ImageDraws):
+    """What the K images of one block are generated from.
+
+    Attributes:
+        sources: row of each source image in the feature bank, [K].
+    """
+
+    sources: Tensor
+
+    @property
+    def origins(self) -> list[tuple[int, int]]:
+        """(bank row, seed) of each image."""
+        return list(zip(self.sources.tolist(), self.seeds, strict=True))
+
+
 def image_seed(seed: int, folder: str, index: int) -> int:
     """Return the seed of image ``index`` of the class with that folder name."""
     return seed_of(seed, "image", folder, index)
 
 
+def draw_images(seed: int, folder: str, indices: Iterable[int], views: int) -> ImageDraws:
+    """Return the random numbers of images of a class.
+
+    Args:
+        seed: of the whole generation.
+        folder: folder name of the class.
+        indices: numbers of the images within the class.
+        views: how many augmented views a source has; numbers drawn later do not depend on it.
+    """
+    seeds = [image_seed(seed, folder, index) for index in indices]
+    generators = [torch.Generator().manual_seed(own) for own in seeds]
+    drawn = torch.tensor([int(torch.randint(views, (), generator=own)) for own in generators])
+    return ImageDraws(seeds, drawn, generators)
+
+
 def plan_block(
-    bank: FeatureBank, label: int, folder: str, block: int, *, size: int, seed: int
+    bank: FeatureBank, split: Split, label: int, block: int, settings: GenerateSettings
 ) -> SamplingPlan:
-    """Return the plan of images ``size * block`` to ``size * (block + 1) - 1`` of a class.
+    """Return the plan of images K b to K b + K - 1 of a class, K being ``settings.block``.
 
     A block is always planned whole, so that no byte of an image depends on how many are wanted.
 
     Args:
         bank: holds the source images of the class.
+        split: gives the folder name of the class.
         label: class index.
-        folder: folder name of the class.
-        block: number of the block, from 0.
-        size: K, images a block.
-        seed: of the whole generation.
+        block: b, from 0.
+        settings: K and the seed of the whole generation.
 
     Raises:
         NotFoundError: if the bank has no image of the class.
     """
     rows = bank.rows_of(label)
-    indices = range(block * size, (block + 1) * size)
-    seeds = [image_seed(seed, folder, index) for index in indices]
-    generators = [torch.Generator().manual_seed(own) for own in seeds]
-    views = torch.tensor([int(torch.randint(bank.views, (), generator=own)) for own in generators])
+    indices = range(block * settings.block, (block + 1) * settings.block)
+    draws = draw_images(settings.seed, split.classes[label].folder, indices, bank.views)
     sources = torch.stack([rows[index % len(rows)] for index in indices])
-    return SamplingPlan(seeds, sources, views, generators)
+    return SamplingPlan(draws.seeds, draws.views, draws.generators, sources)

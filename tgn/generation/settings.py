@@ -1,7 +1,7 @@
 """Settings that every backend of generation shares; imports nothing heavy."""
 
 import json
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field
 
@@ -10,9 +10,13 @@ from tgn.runtime.settings import ComputeSettings, LoopSettings
 OutputFormat = Literal["png", "jpeg", "webdataset"]
 
 
-class TrainingMonitorSettings(LoopSettings):
-    """Length of a generator's training, and how often its samples are checked."""
+class GeneratorTrainSettings(ComputeSettings, LoopSettings):
+    """Settings of training a generator from scratch that all backends share."""
 
+    steps: int = Field(3000, ge=1, description="optimisation steps")
+    batch_size: int = Field(64, ge=4, description="images a step, over all processes")
+    classes: Literal["all", "tail"] = Field("all", description="train on head classes too, or not")
+    ema_images: float = Field(10_000, gt=0, description="half-life of the averaged weights, images")
     grid_every: int = Field(500, ge=1, description="steps between sample grids and collapse checks")
     collapse_fraction: float = Field(
         0.3, ge=0, description="warn when samples vary less than this share of real images"
@@ -33,6 +37,11 @@ class GenerateSettings(ComputeSettings):
         64, ge=1, description="images computed at once; changes the last bit of pixels"
     )
     seed: int = Field(0, description="another seed generates other images")
+
+    @classmethod
+    def of(cls, settings: "GenerateSettings") -> Self:
+        """Return settings as those of this backend, validated only where they are another's."""
+        return settings if isinstance(settings, cls) else cls(**settings.model_dump())
 
     @property
     def how(self) -> str:

@@ -13,18 +13,13 @@ from uint8 images [B, 3, H, W] on the CPU to features [B, D]. Folders are read a
 ``size`` pixels; without ``size`` both sets are read at the side of the first generated image.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import NamedTuple
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from tgn.data.image_folders import FLAT, folder_images, folder_rows, image_side
 from tgn.metrics.clip_mmd import clip_mmd
+from tgn.metrics.feature_sets import FeatureFunction, FeatureSets, ImageData
 from tgn.metrics.frechet import frechet_distance
 from tgn.metrics.kernel import KernelDistance, kernel_distance
 from tgn.metrics.memorisation import Memorisation, memorisation
@@ -32,11 +27,8 @@ from tgn.metrics.pair_diversity import feature_pair_distances
 from tgn.metrics.precision_and_recall import NEIGHBOURS, neighbour_balls
 from tgn.metrics.statistics import FeatureStatistics
 from tgn.metrics.vendi_score import vendi_score
-from tgn.models.extractors import BATCH_SIZE, CHOICES, Extractor, Images, load_extractor
-from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
-from tgn.runtime.progress import Silent
-from tgn.runtime.settings import ComputeSettings
+from tgn.runtime.settings import DeviceName
 
 __all__ = [
     "KernelDistance",
@@ -51,18 +43,6 @@ __all__ = [
     "precision_recall",
     "vendi",
 ]
-
-
-class ArrayLike(Protocol):
-    """Anything that numpy turns into an array, e.g. what a generator of this toolkit returns."""
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]: ...
-
-
-Array = NDArray[np.generic]
-ImageData = Tensor | Array | ArrayLike | str | Path
-FeatureFunction = Callable[[Tensor], Tensor | Array]
-DeviceName = Literal["auto", "cpu", "cuda"]
 
 
 class PrecisionRecall(NamedTuple):
@@ -101,7 +81,7 @@ def extract_features(
     Raises:
         UserError: for another shape, a missing extractor, an empty folder or an unreadable file.
     """
-    return _Sets(extractor, size, device).features(images)
+    return FeatureSets(extractor, size, device).features(images)
 
 
 def kid(
@@ -130,7 +110,7 @@ def kid(
 
     Source: Bińkowski et al. 2018, "Demystifying MMD GANs", section 4.
     """
-    sets = _Sets(extractor, size, device)
+    sets = FeatureSets(extractor, size, device)
     return kernel_distance(*sets.pair(generated, real), seed)
 
 
@@ -161,7 +141,7 @@ def fid(
 
     Source: Heusel et al. 2017, "GANs trained by a two time-scale update rule", eq. 6.
     """
-    ours, theirs = _Sets(extractor, size, device).pair(generated, real)
+    ours, theirs = FeatureSets(extractor, size, device).pair(generated, real)
     return frechet_distance(FeatureStatistics.of(ours), FeatureStatistics.of(theirs))
 
 
@@ -188,7 +168,7 @@ def precision_recall(
 
     Source: Kynkäänniemi et al. 2019 (arXiv 1904.06991); Naeem et al. 2020 (arXiv 2002.09797).
     """
-    balls = neighbour_balls(*_Sets(extractor, size, device).pair(generated, real), k)
+    balls = neighbour_balls(*FeatureSets(extractor, size, device).pair(generated, real), k)
     return PrecisionRecall(balls.precision, balls.recall, balls.density, balls.coverage)
 
 
@@ -214,7 +194,7 @@ def vendi(
 
     Source: Friedman and Dieng 2023, "The Vendi Score" (arXiv 2210.02410).
     """
-    return vendi_score(_Sets(extractor, size, device).features(images))
+    return vendi_score(FeatureSets(extractor, size, device).features(images))
 
 
 def cmmd(
@@ -246,7 +226,7 @@ def cmmd(
             f"CMMD got extractor {str(extractor)!r}, expected a CLIP: clip/ARCH:FILE, e.g. "
             "clip/ViT-B-32:/path/to/file"
         )
-    return clip_mmd(*_Sets(extractor, size, device).pair(generated, real))
+    return clip_mmd(*FeatureSets(extractor, size, device).pair(generated, real))
 
 
 def diversity(
@@ -270,7 +250,7 @@ def diversity(
     Raises:
         ValueError: for a wrong shape, missing extractor, non-finite features or one image.
     """
-    features = _Sets(extractor, size, device).features(images)
+    features = FeatureSets(extractor, size, device).features(images)
     return feature_pair_distances(features, seed).mean
 
 
@@ -299,122 +279,4 @@ def copies(
     Raises:
         ValueError: for wrong shapes, missing extractor, non-finite features or too few images.
     """
-    return memorisation(*_Sets(extractor, size, device).pair(generated, real), percentile)
-
-
-@dataclass(frozen=True)
-class _TensorImages:
-    """Images in memory, read in batches."""
-
-    images_u8: Tensor  # [N, bands, H, W]
-
-    def __len__(self) -> int:
-        return len(self.images_u8)
-
-    def batch(self, index: Tensor) -> Tensor:
-        return self.images_u8[index]
-
-
-class _Sets:
-    """Turns sets of any form into features, with one extractor."""
-
-    def __init__(
-        self,
-        extractor: str | Path | FeatureFunction | None,
-        size: int | None,
-        device: DeviceName,
-    ) -> None:
-        self._given, self._size, self._device = extractor, size, device
-        self._loaded: Extractor | None = None
-
-    def pair(self, generated: ImageData, real: ImageData) -> tuple[Tensor, Tensor]:
-        """Return the features of both; folders are read at the side of the first."""
-        if self._size is None:
-            self._size = _side(generated)
-        return self.features(generated), self.features(real)
-
-    def features(self, data: ImageData) -> Tensor:
-        if isinstance(data, str | Path):
-            return self._extract(self._folder(Path(data)))
-        table = _tensor(data)
-        if table.ndim == 2:
-            return table if table.dtype == torch.float64 else table.float()
-        if table.ndim != 4 or table.dtype != torch.uint8:
-            raise UserError(
-                f"got {table.dtype} {[*table.shape]}; expected features [N, D], or uint8 images "
-                "[N, 3, H, W] or [N, 1, H, W]"
-            )
-        return self._extract(_TensorImages(_with_bands(table, self._bands)))
-
-    @property
-    def _bands(self) -> int:
-        extractor = self._extractor()
-        return extractor.network.bands if isinstance(extractor, Extractor) else 3
-
-    def _extractor(self) -> Extractor | FeatureFunction:
-        if self._given is None:
-            raise UserError(
-                f"images need an extractor; give extractor=... with {CHOICES}, or a callable from "
-                "uint8 images [B, 3, H, W] to features [B, D]"
-            )
-        if not isinstance(self._given, str | Path):
-            return self._given
-        if self._loaded is None:
-            self._loaded = load_extractor(self._given)
-        return self._loaded
-
-    def _folder(self, folder: Path) -> Images:
-        bands, rows = self._bands, folder_rows(folder)
-        size = self._size or image_side(folder / rows[0].file)
-        return folder_images(folder, rows, [FLAT], size, bands)
-
-    def _extract(self, images: Images) -> Tensor:
-        if len(images) == 0:
-            raise UserError("got 0 images, expected one or more")
-        extractor = self._extractor()
-        if isinstance(extractor, Extractor):
-            device = Device(ComputeSettings(device=self._device, precision="float32"))
-            return extractor.features(images, device, Silent())
-        return _apply(extractor, images)
-
-
-def _with_bands(images_u8: Tensor, bands: int) -> Tensor:
-    """Return images [N, bands, H, W]; grey ones are repeated over three bands."""
-    if images_u8.shape[1] not in (bands, 1 if bands == 3 else bands):
-        raise UserError(
-            f"got images {[*images_u8.shape]}, expected [N, {bands}, H, W] for this extractor"
-        )
-    return images_u8.expand(-1, bands, -1, -1)
-
-
-@torch.no_grad()
-def _apply(extract: FeatureFunction, images: Images) -> Tensor:
-    """Return a callable's features of all images, batch by batch."""
-    parts = []
-    for rows in torch.arange(len(images)).split(BATCH_SIZE):
-        part = _tensor(extract(images.batch(rows)))
-        if part.ndim != 2 or len(part) != len(rows):
-            raise UserError(
-                f"the extractor returned {[*part.shape]} for {len(rows)} images, expected "
-                f"[{len(rows)}, D]"
-            )
-        parts.append(part)
-    table = torch.cat(parts)
-    return table if table.dtype == torch.float64 else table.float()
-
-
-def _tensor(data: Tensor | Array | ArrayLike) -> Tensor:
-    if isinstance(data, Tensor):
-        return data.detach().cpu()
-    if hasattr(data, "__array__"):
-        return torch.from_numpy(np.require(np.asarray(data), requirements=["C", "W"]))
-    raise UserError(f"got {type(data).__name__}, expected a tensor, an array or a folder")
-
-
-def _side(data: ImageData) -> int | None:
-    """Return the side of the first image in pixels; None for features."""
-    if isinstance(data, str | Path):
-        folder = Path(data)
-        return image_side(folder / folder_rows(folder)[0].file)
-    table = _tensor(data)
-    return max(table.shape[2:]) if table.ndim == 4 else None
+    return memorisation(*FeatureSets(extractor, size, device).pair(generated, real), percentile)

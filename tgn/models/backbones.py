@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from tgn.models.adapters import add_adapters
 from tgn.models.classifier_facts import FORMAT, ClassifierFacts, read_facts
 from tgn.models.classifier_layers import NormalisedLinear, pooled_parts
-from tgn.models.foreign_weights import load_all, load_body
+from tgn.models.foreign_weights import load_all, load_backbone
 from tgn.models.initial_weights import read_initial_weights
 from tgn.models.pretrained import IMAGENET, IMAGENET_CLASSES, imagenet_weights
 from tgn.models.settings import FROM_SCRATCH, PACKAGED, BackboneSettings
@@ -186,7 +186,7 @@ def build_backbone(
     net = TappedNet(replace(facts, **known.facts(settings.bands)))
     head = [f"{net.classifier_name}.{name}" for name in net.classifier.state_dict()]
     fitted = fitted_weights(net.net, known.weights, known.source)
-    load_body(net.net, fitted, known.source, head, by_order=settings.arch in IMAGENET)
+    load_backbone(net.net, fitted, known.source, head, by_order=settings.arch in IMAGENET)
     return net
 
 

@@ -16,7 +16,7 @@ AVERAGED = "n_averaged"  # a counter of torch's AveragedModel
 COUNTER = "num_batches_tracked"  # which files older than torch 0.4.1 lack, and only training reads
 
 
-def load_body(
+def load_backbone(
     net: nn.Module,
     weights: Mapping[str, Tensor],
     source: str,
@@ -40,12 +40,12 @@ def load_body(
         UserError: for any other missing, unknown or misshapen entry.
     """
     own = net.state_dict()
-    body = without_head(bare_names(weights, own, source), own, head)
-    if by_order and not body.keys() & own.keys():
-        body = in_order(body, {k: v for k, v in own.items() if k not in head}, source)
-    body = {k: v.float() if v.is_floating_point() else v for k, v in body.items()}
+    given = without_head(bare_names(weights, own, source), own, head)
+    if by_order and not given.keys() & own.keys():
+        given = in_order(given, {k: v for k, v in own.items() if k not in head}, source)
+    given = {k: v.float() if v.is_floating_point() else v for k, v in given.items()}
     load_strictly(
-        net, batch_counters(own) | with_bands(body, own) | {k: own[k] for k in head}, source
+        net, batch_counters(own) | with_bands(given, own) | {k: own[k] for k in head}, source
     )
 
 

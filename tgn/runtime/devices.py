@@ -107,6 +107,10 @@ class Device:
             )
         return rows.chunk(self.processes)[self.rank]
 
+    def own_rows(self, size: int) -> Tensor:
+        """Return which rows of a global batch are this process's; see :meth:`mine`."""
+        return self.mine(torch.arange(size))
+
     def total(self, values: Tensor) -> Tensor:
         """Return the sum of the processes' values; alone, the values."""
         if self.processes == 1:

@@ -1,1 +1,1 @@
-"""Knows how to write the built-in data: procedurally drawn aerial images of twelve classes."""
+"""The built-in data: procedurally drawn aerial images of twelve classes."""

@@ -18,7 +18,7 @@ def _steps(side: int, cells: int) -> tuple[NDArray[np.intp], Field]:
     return cell, way * way * (3.0 - 2.0 * way)
 
 
-def smooth_noise(rng: Generator, side: int, cells: int, cells_across: int = 0) -> Field:
+def smooth_noise(rng: Generator, side: int, cells: int) -> Field:
     """Return value noise: random numbers on a coarse grid, smoothly interpolated.
 
     Plain element-wise arithmetic, so that the bytes do not depend on a matrix library.
@@ -26,17 +26,14 @@ def smooth_noise(rng: Generator, side: int, cells: int, cells_across: int = 0) -
     Args:
         rng: source of the grid's values.
         side: side of the field in samples.
-        cells: grid cells from top to bottom.
-        cells_across: grid cells from left to right; 0 takes `cells`.
+        cells: grid cells along each side.
 
     Returns:
         [side, side] in [0, 1].
     """
-    cells_across = cells_across or cells
-    grid = rng.random((cells + 1, cells_across + 1), dtype=np.float32)
-    row, way_down = _steps(side, cells)
-    column, way_across = _steps(side, cells_across)
-    above, below = grid[row], grid[row + 1]
-    tall = above + (below - above) * way_down[:, None]
-    left, right = tall[:, column], tall[:, column + 1]
-    return left + (right - left) * way_across[None, :]
+    grid = rng.random((cells + 1, cells + 1), dtype=np.float32)
+    cell, way = _steps(side, cells)
+    above, below = grid[cell], grid[cell + 1]
+    tall = above + (below - above) * way[:, None]
+    left, right = tall[:, cell], tall[:, cell + 1]
+    return left + (right - left) * way[None, :]

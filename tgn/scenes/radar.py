@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from tgn.scenes.canvas import Canvas, Paint
 from tgn.scenes.shapes import Field
 
-LAYOVER, SLOPE = (
-    1.1,
-    0.55,
-)  # columns towards the radar, and of shadow's end, for one column of height
+LAYOVER = 1.1  # columns towards the radar by which an echo shifts, for one column of height
+SLOPE = 0.55  # columns of height by which the line of sight falls, for one column
 WALL = 5.0  # echo of a wall that faces the radar, for one column of height
 FLOOR_DB, RANGE_DB = -26.0, 34.0  # what is black, and how far above it is white
 

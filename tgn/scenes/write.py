@@ -27,12 +27,15 @@ class SceneCounts:
 
     @property
     def total(self) -> int:
-        """Return images of both parts together."""
+        """Number of images in both parts."""
         return sum(self.train.values()) + sum(self.test.values())
 
 
 def count_scenes(settings: ScenesSettings) -> SceneCounts:
-    """Return the number of chips of each class: n_k = largest * imbalance^(-k / (C - 1)).
+    """Return the number of chips of each class.
+
+    With ``profile=longtail`` class k of C has largest * imbalance^(-k / (C - 1)) for training, else
+    each has ``largest``; for testing all have equally many.
 
     Raises:
         UserError: if the profile leaves a class without images.
@@ -55,12 +58,11 @@ def chip_generator(settings: ScenesSettings, part: str, class_name: str, index: 
 def write_scenes(
     out: Path, settings: ScenesSettings, progress: Callable[[int], None] | None = None
 ) -> SceneCounts:
-    """Write OUT/train/<class>/NNNNN.png, OUT/test/<class>/NNNNN.png and OUT/scenes.json.
+    """Write ``train/<class>/NNNNN.png``, ``test/<class>/NNNNN.png`` and ``scenes.json``.
 
-    With two sensors OUT/eo/train/... and OUT/sar/train/...; equal names are the same scene.
-
-    An interrupted call is continued by the same call: existing chips are kept, and the bytes of
-    each chip depend on its own key only.
+    With two sensors each has a folder, ``eo`` and ``sar``, in which equal names are the same scene.
+    The same call continues an interrupted one: existing chips are kept, and the bytes of a chip
+    depend on its own key only.
 
     Args:
         out: a folder that is new, empty, or was begun with the same settings.

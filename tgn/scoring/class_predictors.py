@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tgn.data.image_set import ImageSet
 from tgn.data.prompts import prompts_of
+from tgn.data.run_layout import CHECKPOINT, METRICS
 from tgn.data.runs import Run
 from tgn.data.splits.folds import FOLDS, read_folds
 from tgn.models.backbones import load_classifier
@@ -21,7 +22,6 @@ from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.files import read_json, sha256_of
 from tgn.runtime.progress import Progress
 
-CHECKPOINT, METRICS = "classifier.safetensors", "metrics.json"
 SEEN = "trained on the source images: agreement is biased upwards"
 NOT_SEEN = "folds: each image is classified by a net that was not trained on its source"
 UNKNOWN = "not trained by this run: whether it was trained on the source images is unknown"

@@ -1,17 +1,16 @@
 """What can be set about scoring and filtering; imports nothing heavy."""
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 
-from tgn.runtime.config import Settings
+from tgn.runtime.settings import DeviceSettings
 
 FILTER_GRID = "filter.png"
 KEPT = "kept"
 
 
-class ScoreSettings(Settings):
+class ScoreSettings(DeviceSettings):
     """Settings of ``tgn score``."""
 
     extractor: str = Field(
@@ -39,10 +38,9 @@ class ScoreSettings(Settings):
     )
     seed: int = Field(0, description="of random subsets, pairs and resamples")
     keep_features: bool = Field(True, description="cache features in scores/features of the run")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if any")
 
 
-class FilterSettings(Settings):
+class FilterSettings(DeviceSettings):
     """Settings of ``tgn filter``; 0 switches a test off."""
 
     min_probability: float = Field(
@@ -67,4 +65,3 @@ class FilterSettings(Settings):
     extractor: str = Field("tail", description="of features for distances; as of tgn score")
     classifier: Path | None = Field(None, description="as of tgn score; default: the run's own")
     clip: str | None = Field(None, description="arch:tag or arch:/file, else not tested with CLIP")
-    device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="auto takes a GPU if any")

@@ -71,8 +71,3 @@ class ActivationRecorder:
         if module.training:  # evaluation would fill the memory
             self.inputs.append(inputs)
             self.outputs.append(output)
-
-
-def linear_warmup(weight: float, progress: float, warmup_fraction: float) -> float:
-    """Return a weight that rises linearly from 0 over a share of the steps."""
-    return weight * min(progress / warmup_fraction, 1.0) if warmup_fraction > 0 else weight

@@ -40,12 +40,11 @@ def imitation_loss(
     Raises:
         RuntimeError: if the pyramids' widths differ.
     """
-    chosen = torch.stack(
-        [
-            _locations(own.of_image(k), taught.of_image(k), one, student, settings)
-            for k, one in enumerate(targets)
-        ]
-    )  # fmt: skip [B, locations of all levels]
+    masks = [
+        _locations(own.of_image(k), taught.of_image(k), one, student, settings)
+        for k, one in enumerate(targets)
+    ]
+    chosen = torch.stack(masks)  # [B, locations of all levels]
     sizes = [x.shape[2] * x.shape[3] for x in own.maps]
     total = chosen.new_zeros(len(chosen), dtype=torch.float32)
     for a, b, mask in zip(own.maps, taught.maps, chosen.split(sizes, dim=1), strict=True):

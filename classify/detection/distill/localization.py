@@ -51,7 +51,7 @@ ROTATED = DistillationWeights(5.0, 5.0, 10.0, 0.0, 20.0)  # published with the G
 def resolve_weights(settings: DetectSettings) -> DistillationWeights:
     """Return the values that are set, and the detector's defaults for the others."""
     chosen = settings.localization
-    if settings.detector == "rotated-retinanet":
+    if settings.is_rotated:
         defaults = ROTATED
     else:
         defaults = PUBLISHED if chosen.normalise == "published" else UPRIGHT
@@ -76,7 +76,7 @@ class DenseDistillation(DetectionTask):
         self.settings = settings
         self.has_ld = "ld" in settings.distill
         self.has_kd = "kd" in settings.distill
-        self.is_rotated = settings.detector == "rotated-retinanet"
+        self.is_rotated = settings.is_rotated
         self.weights = resolve_weights(settings)
 
     def forward(self, images: list[Tensor], targets: Targets, progress: float) -> dict[str, Tensor]:

@@ -23,10 +23,15 @@ from classify.detection.distill.base import (
     DetectionTask,
     DistillationPair,
     Targets,
-    linear_warmup,
 )
 from classify.detection.settings import DistillName, MimicSettings
-from classify.losses.hashing import Hyperplanes, l2_per_image, lsh_per_image
+from classify.losses.hashing import (
+    Hyperplanes,
+    l2_per_image,
+    linear_warmup,
+    lsh_per_image,
+    with_length_of,
+)
 from tgn.runtime.seeds import generator
 
 MIN_IMAGES = 1e-6  # divisor where no image of any process has a location: 0 / MIN_IMAGES = 0
@@ -104,7 +109,7 @@ class FeatureMimicking(DetectionTask):
 
     def _lsh(self, own: Tensor, taught: Tensor) -> Tensor:
         if self.kind == "lsh":
-            own = F.normalize(own.float()) * taught.float().norm(dim=1, keepdim=True)
+            own = with_length_of(own, taught)
         return lsh_per_image(self.hashes(own), self.hashes(taught))
 
 

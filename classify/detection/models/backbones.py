@@ -12,7 +12,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP
 
 from classify.detection.settings import BackboneName
 from tgn.models.classifier_facts import read_facts
-from tgn.models.foreign_weights import load_body
+from tgn.models.foreign_weights import load_backbone
 from tgn.runtime.checkpoints import load_weights
 from tgn.runtime.errors import UserError
 
@@ -101,7 +101,7 @@ def _load(spec: _Layers, name: str, weights: str | None) -> nn.Module:
     for head in HEADS:  # of the image classifier, not part of a detector
         if hasattr(net, head):
             setattr(net, head, nn.Identity())
-    load_body(net, _read_weights(Path(weights)), f"{weights} as {name}")
+    load_backbone(net, _read_weights(Path(weights)), f"{weights} as {name}")
     return net
 
 

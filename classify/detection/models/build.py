@@ -27,7 +27,7 @@ from classify.detection.models.dense_losses import (
     GeneralizedFocalCriterion,
     RotatedCriterion,
 )
-from classify.detection.settings import BackboneName, DetectorName, RotatedLoss
+from classify.detection.settings import DENSE, BackboneName, DetectorName, RotatedLoss
 
 KEYS_IN_FILES = {"fpn_channels": "width", "tile_size": "patch", "tile_overlap": "overlap"}
 
@@ -81,15 +81,15 @@ def build_detector(spec: DetectorSpec, backbone_weights: str | None = None) -> n
     Raises:
         UserError: for weights that are not available or do not fit.
     """
-    is_dense = spec.detector != "faster-rcnn"
+    is_one_stage = spec.detector != "faster-rcnn"
     pyramid = build_pyramid(
-        spec.backbone, spec.fpn_channels, is_dense, backbone_weights, spec.frozen_norm
+        spec.backbone, spec.fpn_channels, is_one_stage, backbone_weights, spec.frozen_norm
     )
-    if spec.detector in ("gfl", "rotated-retinanet"):
+    if spec.detector in DENSE:
         return _dense_detector(spec, pyramid)
     scaling = {"min_size": spec.size, "max_size": spec.size, "image_mean": MEAN, "image_std": STD}
     count = len(spec.classes)
-    if is_dense:
+    if is_one_stage:
         net = RetinaNet(pyramid, count, detections_per_img=MAX_PER_IMAGE, **scaling)
         anchors = net.anchor_generator.num_anchors_per_location()[0]
         net.head = RetinaNetHead(spec.fpn_channels, anchors, count, norm_layer=_group_norm)

@@ -7,6 +7,8 @@ from PIL import Image, ImageDraw
 from tests_support import Command, in_process
 
 from classify.cli import main as cli
+from classify.cli.detect_training import _default_name
+from classify.detection.settings import DetectSettings
 from tgn.cli import main as tgn_cli
 from tgn.runtime.files import read_json
 
@@ -111,6 +113,19 @@ def test_plans_and_errors(coco, run_cli):
     done = run_cli("detect", "train", "nowhere.json", "images")
     assert done.code == 2
     assert "no labels in nowhere.json" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, "gfl-resnet18"),
+        ({"distill": "ld"}, "gfl-resnet18-ld"),
+        ({"imitation": {"region": "gibox"}}, "gfl-resnet18-gibox"),
+        ({"distill": "ld", "imitation": {"region": "gt"}}, "gfl-resnet18-ld-gt"),
+    ],
+)
+def test_the_default_name_says_how_a_student_is_taught(changes, name):
+    assert _default_name(DetectSettings(detector="gfl", **changes)) == name
 
 
 def test_a_dry_run_finds_the_errors_of_the_training(coco, in_tmp, run_cli):

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from tests_support import Stops
 from torch import nn
 
 from classify.detection.average_precision import Detections
@@ -30,18 +31,6 @@ DETECTORS = ["retinanet", "faster-rcnn", "gfl", "rotated-retinanet"]
 
 def train(*words, **more):
     return train_detector(prepare_training(*words, **more))
-
-
-class Stops(Silent):
-    """Interrupts a training after some steps."""
-
-    def __init__(self, after: int) -> None:
-        self.left = after
-
-    def advance(self, count: int = 1, note: str = "") -> None:
-        self.left -= count
-        if self.left == 0:
-            raise KeyboardInterrupt
 
 
 def drawn_images(folder, count: int, rotated: bool = False) -> DetectionDataset:
@@ -200,8 +189,10 @@ def test_teachers_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(UserError, match="distill=none"):
         train((data, data), tmp_path / "x", plain, Silent(), teacher=file)
     student = DetectSettings(detector="gfl", distill="ld", steps=1, **QUICK)
-    with pytest.raises(UserError, match="needs a teacher"):
-        train((data, data), tmp_path / "x", student, Silent())
+    imitating = DetectSettings(detector="gfl", imitation={"region": "gt"}, steps=1, **QUICK)
+    for settings, cause in ((student, "distill=ld"), (imitating, "imitation.region=gt")):
+        with pytest.raises(UserError, match=f"{cause} needs a teacher"):
+            train((data, data), tmp_path / "x", settings, Silent())
     with pytest.raises(UserError, match="retinanet"):
         train((data, data), tmp_path / "x", student, Silent(), teacher=file)
 
@@ -220,7 +211,7 @@ def test_distillations_that_do_not_fit_a_detector_are_refused(wrong):
 
 
 class Corner(nn.Module):
-    """Finds one thing in the left upper corner of whatever it is load_sample."""
+    """Finds one object in the left upper corner of every image."""
 
     def forward(self, images):
         one = {"boxes": torch.tensor([[1.0, 2.0, 9.0, 8.0]]), "labels": torch.tensor([0])}
@@ -246,11 +237,8 @@ def test_a_tile_has_no_slivers_and_no_object_is_lost(tmp_path):
     labels, no = torch.arange(3), torch.zeros(3, dtype=torch.bool)
     image = DetectionImage(tmp_path / "x.png", boxes, labels, no, no)
     left, right = cut_into_tiles(DetectionDataset(("a", "b", "c"), (image,)), 100, 0.0).images
-    assert left.labels.tolist() == [
-        0,
-        2,
-    ]  # not the sliver of the first, 1 pixel wide
-    assert right.labels.tolist() == [1]
+    assert left.labels.tolist() == [0, 2]
+    assert right.labels.tolist() == [1]  # not the sliver of the first, 1 pixel wide
     torch.testing.assert_close(left.boxes, torch.tensor([[40.0, 40, 100, 90], [0, 0, 100, 99]]))
     rotated = DetectionImage(
         tmp_path / "x.png", torch.tensor([[101.0, 50, 80, 20, 0.1]]), *(labels[:1],) * 3

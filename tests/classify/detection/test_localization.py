@@ -78,7 +78,7 @@ def test_softened_kl_is_a_kth_of_the_textbooks_and_blind_to_a_shift():
         softened_kl(student + 3, teacher, 5.0), softened_kl(student, teacher, 5.0)
     )
     moved, still = (softened_binary_kl(x, teacher, 5.0).sum() for x in (student + 3, student))
-    assert moved > 2 * still  # scores of their own: a shift common to all is own
+    assert moved > 2 * still  # each class has its own probability: a shift moves all of them
 
 
 def test_angles_half_a_turn_apart_are_one():

@@ -18,8 +18,10 @@ from tgn.runtime.progress import Silent
 
 LIGHT = (
     "classify",
+    "classify.comparison.settings",
     "classify.losses.settings",
     "classify.methods.settings",
+    "classify.probe.settings",
     "classify.training.settings",
     "classify.training.layout",
     "classify.training.recipes",

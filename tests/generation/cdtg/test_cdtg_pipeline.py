@@ -4,25 +4,23 @@ import json
 
 import pytest
 import torch
+from generation_support import assert_order_does_not_matter, generate_tail
+from tests_support import QUICK
 
-from tgn.backends import generate
 from tgn.data.manifest import active_rows, image_set, read_manifest
 from tgn.data.prompts import prompts_of
 from tgn.generation.cdtg import train as training
-from tgn.generation.cdtg.checkpoint import WEIGHTS, load_conditional_generator
+from tgn.generation.cdtg.checkpoint import load_conditional_generator
 from tgn.generation.cdtg.sampler import CdtgSampler, open_cdtg_sampler
 from tgn.generation.cdtg.settings import CdtgSampleSettings, CdtgTrainSettings
-from tgn.generation.generate import GenerationRequest
 from tgn.generation.training_monitor import TrainingMonitor
-from tgn.kmdn.distill import distill
-from tgn.kmdn.settings import DistillSettings
 from tgn.models.clip import load_clip, tiny_clip
 from tgn.runtime.checkpoints import load_weights, read_metadata, save_weights
+from tgn.runtime.devices import Device
 from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.files import read_json_lines, sha256_of
 from tgn.runtime.progress import Silent
 
-QUICK = {"device": "cpu", "precision": "float32"}
 TERMS = ("g_adversarial", "g_class", "g_clip", "g_diversity", "g_source")
 
 
@@ -32,24 +30,9 @@ def settings(**changes: object) -> CdtgTrainSettings:
 
 
 @pytest.fixture
-def distilled(fake_run):
-    distill(
-        fake_run,
-        DistillSettings(steps=4, batch_size=8, bank_views=2, **QUICK),
-        Silent(),
-    )
-    return fake_run
-
-
-@pytest.fixture
-def trainer(distilled, monkeypatch):
-    """The trainer that ``train`` would run."""
-    kept = {}
-    monkeypatch.setattr(
-        training, "run_steps", lambda trainer, *_args, **_kwargs: kept.update(it=trainer)
-    )
-    training.train_cdtg(distilled, settings(), Silent())
-    return kept["it"]
+def trainer(distilled):
+    job = training.Job(distilled.cdtg, Device(settings()), Silent())
+    return training.build_cdtg_trainer(distilled, settings(), job)
 
 
 @pytest.mark.parametrize("name", TERMS)
@@ -125,10 +108,9 @@ def test_mode_collapse_is_warned_of(trainer, distilled):
 
     job = training.Job(distilled.path / "cdtg", trainer.device, Listener())
     chosen = settings(collapse_fraction=1e6)
-    monitor = TrainingMonitor(
-        distilled.split(), trainer.images, trainer.networks.frozen_tail_net, chosen, job, "raise x"
-    )
-    logged = monitor.after(3, trainer.sample)
+    monitor = TrainingMonitor(trainer, distilled.split(), chosen, job, "raise x")
+    assert monitor.after(2) is None
+    logged = monitor.after(3)
     assert logged is not None
     assert {"variety_min", "variety_mean"} <= logged.keys()
     assert len(lines) == len(distilled.split().tail_classes)
@@ -187,22 +169,12 @@ def trained(distilled):
 
 def generated(run, out, n, classes=None, resume=True, **changes):
     chosen = CdtgSampleSettings.model_validate({**QUICK, "n": n, "block": 4, **changes})
-    classes = tuple(run.split().tail_classes) if classes is None else classes
-    return generate(run, GenerationRequest(classes, out, chosen), Silent(), resume)
+    return generate_tail(run, out, chosen, classes, resume)
 
 
 def test_generation_is_exact_in_number_and_bytes_whatever_the_order(trained, tmp_path):
-    tail = tuple(trained.split().tail_classes)
-    generated(trained, tmp_path / "a", 6)
-    generated(trained, tmp_path / "b", 3, tail[1:])
-    generated(trained, tmp_path / "b", 6, tail[::-1])
-    rows = {name: list(read_manifest(tmp_path / name)) for name in "ab"}
-    assert rows["a"] == rows["b"]
-    assert len(rows["a"]) == 6 * len(tail)
-    for row in rows["a"]:
-        assert sha256_of(tmp_path / "a" / row.file) == row.sha256
-        assert sha256_of(tmp_path / "b" / row.file) == row.sha256
-    assert len({row.seed for row in rows["a"]}) == len(rows["a"])
+    rows = assert_order_does_not_matter(generated, trained, tmp_path, 6)
+    assert len({row.seed for row in rows}) == len(rows)
 
 
 def test_an_interrupted_generation_is_continued_without_touching_what_is_there(
@@ -262,12 +234,12 @@ def test_at_r_zero_noise_matters_less_than_at_r_one(trained):
 
 
 def test_a_saved_architecture_is_enough_to_generate(trained):
-    facts = read_metadata(trained.cdtg / WEIGHTS)
+    facts = read_metadata(trained.cdtg_generator)
     assert json.loads(facts["architecture"])["size"] == 32
 
 
 def test_a_generator_is_loaded_from_its_file_alone(trained, tmp_path):
-    split, path = trained.split(), trained.cdtg / WEIGHTS
+    split, path = trained.split(), trained.cdtg_generator
     network, facts = load_conditional_generator(path)
     assert facts.classes == tuple(entry.folder for entry in split.classes)
     assert facts.fusion_is_trained

@@ -10,13 +10,13 @@ CHANNELS = {4: 12, 8: 10, 16: 8}
 @pytest.fixture
 def discriminator():
     torch.manual_seed(0)
-    return Discriminator(32, 3, CHANNELS, feature_channels=6)
+    return Discriminator(32, 3, CHANNELS)
 
 
 def batch(size=4):
     random = torch.Generator().manual_seed(1)
     images = torch.randn(size, 3, 32, 32, generator=random)
-    return images, torch.arange(size) % 3, torch.randn(size, 6, generator=random)
+    return images, torch.arange(size) % 3
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6, 8])
@@ -48,30 +48,28 @@ def test_equal_images_score_lower_deviation(discriminator):
     )
 
 
-def test_logit_is_linear_plus_projections(discriminator):
-    images, labels, features = batch()
-    base = discriminator(images, labels, features)
+def test_logit_is_linear_plus_projection(discriminator):
+    images, labels = batch()
+    base = discriminator(images, labels)
     with torch.no_grad():
         hidden = discriminator._hidden(images)
         shift = torch.randn(12)
         discriminator.label_embedding.weight[1] += shift
-    change = discriminator(images, labels, features) - base
+    change = discriminator(images, labels) - base
     expected = torch.where(labels == 1, hidden @ shift / 12**0.5, torch.zeros(4))
     torch.testing.assert_close(change, expected, atol=1e-5, rtol=1e-4)
 
 
-def test_class_and_feature_matter_and_feature_scale_does_not(discriminator):
-    images, labels, features = batch()
-    base = discriminator(images, labels, features)
-    assert (discriminator(images, (labels + 1) % 3, features) - base).abs().min() > 1e-5
-    assert (discriminator(images, labels, -features) - base).abs().min() > 1e-5
-    torch.testing.assert_close(discriminator(images, labels, 5 * features), base)
+def test_the_class_matters(discriminator):
+    images, labels = batch()
+    base = discriminator(images, labels)
+    assert (discriminator(images, (labels + 1) % 3) - base).abs().min() > 1e-5
 
 
 def test_r1_reaches_every_parameter_that_shapes_the_slope(discriminator):
-    images, labels, features = batch()
+    images, labels = batch()
     images.requires_grad_()
-    logits = discriminator(images, labels, features)
+    logits = discriminator(images, labels)
     (slope,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     slope.square().sum(dim=(1, 2, 3)).mean().backward()
     weights = [(n, p) for n, p in discriminator.named_parameters() if n.endswith("weight")]
@@ -79,12 +77,12 @@ def test_r1_reaches_every_parameter_that_shapes_the_slope(discriminator):
 
 
 def test_r1_works_in_bfloat16_channels_last(discriminator):
-    images, labels, features = batch()
-    full = discriminator(images, labels, features)
+    images, labels = batch()
+    full = discriminator(images, labels)
     discriminator.to(memory_format=torch.channels_last)
     images = images.to(memory_format=torch.channels_last).requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
-        logits = discriminator(images, labels, features)
+        logits = discriminator(images, labels)
         (slope,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     assert logits.dtype == torch.float32
     assert (logits - full).abs().max() < 0.1 * full.abs().max() + 0.05
@@ -101,13 +99,13 @@ def test_gradcheck_to_second_order():
 
 
 def test_a_few_steps_separate_two_kinds_of_images(discriminator):
-    images, labels, features = batch(8)
+    images, labels = batch(8)
     images[4:] = images[4:].cumsum(-1).tanh()
     sign = torch.tensor([1.0] * 4 + [-1.0] * 4)
     optimizer = torch.optim.Adam(discriminator.parameters(), lr=2e-3, betas=(0.0, 0.99))
     losses = []
     for _ in range(25):
-        loss = torch.nn.functional.softplus(-sign * discriminator(images, labels, features)).mean()
+        loss = torch.nn.functional.softplus(-sign * discriminator(images, labels)).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -117,10 +115,10 @@ def test_a_few_steps_separate_two_kinds_of_images(discriminator):
 
 def test_presets_fit_together():
     arch = architecture("tiny")
-    images, labels, features = batch(2)
-    assert build_discriminator(arch, 3, feature_channels=6)(images, labels, features).shape == (2,)
+    images, labels = batch(2)
+    assert build_discriminator(arch, 3)(images, labels).shape == (2,)
     z, grid = build_fusion(arch, 6)(
-        features[:, :, None, None],
+        torch.randn(2, 6, 1, 1),
         torch.zeros(2, arch.style_dim),
         torch.zeros(2, arch.grid_channels, arch.grid_size, arch.grid_size),
         torch.zeros(2),
@@ -130,10 +128,6 @@ def test_presets_fit_together():
 
 
 def test_wrong_input_is_refused(discriminator):
-    images, labels, features = batch()
+    images, labels = batch()
     with pytest.raises(ValueError, match="images must be"):
-        discriminator(images[:, :, :16, :16], labels, features)
-    with pytest.raises(ValueError, match="features must be"):
-        discriminator(images, labels)
-    with pytest.raises(ValueError, match="features=None"):
-        Discriminator(32, 3, CHANNELS)(images, labels, features)
+        discriminator(images[:, :, :16, :16], labels)

@@ -36,7 +36,6 @@ def with_noise(generator, batch=4):
 
 def test_shapes(generator):
     z, labels, grid = latents()
-    assert generator.num_styles == 6
     assert generator.noise_dim == 16 + 2 * 64 + 2 * 256
     assert generator(z, labels, with_noise(generator), grid).shape == (4, 3, 32, 32)
 
@@ -85,15 +84,6 @@ def test_z_scale_matters_only_against_the_label(plain):
     z, labels, _ = latents()
     torch.nn.init.zeros_(plain.label_embedding.weight)
     torch.testing.assert_close(plain.mapping(2 * z, labels), plain.mapping(z, labels))
-
-
-def test_one_style_a_layer(plain):
-    z, labels, _ = latents()
-    w = plain.mapping(z, labels)
-    repeated = w[:, None].repeat(1, plain.num_styles, 1)
-    torch.testing.assert_close(plain.synthesis(repeated), plain.synthesis(w))
-    repeated[:, -1] = 0
-    assert not torch.allclose(plain.synthesis(repeated), plain.synthesis(w))
 
 
 def test_path_length_penalty_reaches_every_used_parameter(generator):

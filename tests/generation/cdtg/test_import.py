@@ -4,6 +4,7 @@ import os
 
 import pytest
 import torch
+from tests_support import QUICK
 
 from tgn.backends import generate
 from tgn.data.images import to_u8
@@ -13,20 +14,10 @@ from tgn.generation.cdtg.published_weights import _published_names
 from tgn.generation.cdtg.sampler import open_cdtg_sampler
 from tgn.generation.cdtg.settings import CdtgSampleSettings
 from tgn.generation.generate import GenerationRequest
-from tgn.kmdn.distill import distill
-from tgn.kmdn.settings import DistillSettings
 from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.progress import Silent
 
-QUICK = {"device": "cpu", "precision": "float32"}
 CHANNELS = {4: 8, 8: 8, 16: 8}
-
-
-@pytest.fixture
-def distilled(fake_run):
-    small = DistillSettings(steps=4, batch_size=8, bank_views=2, **QUICK)
-    distill(fake_run, small, Silent())
-    return fake_run
 
 
 def generator(classes: int) -> StyleGenerator:

@@ -4,8 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from generation_support import assert_order_does_not_matter, generate_tail
+from tests_support import QUICK, Stops
 
-from tgn.backends import generate, trained_backend
+from tgn.backends import trained_backend
 from tgn.data.manifest import read_manifest
 from tgn.generation.diffusion.denoiser import (
     Conditioning,
@@ -26,16 +28,15 @@ from tgn.generation.diffusion.settings import DiffusionSampleSettings, Diffusion
 from tgn.generation.diffusion.train import train_diffusion
 from tgn.generation.diffusion.trainer import _noise_levels, transfer_loss
 from tgn.generation.feature_noise import VARIATIONS
-from tgn.generation.generate import GenerationRequest
 from tgn.kmdn.distill import distill
 from tgn.kmdn.settings import DistillSettings
+from tgn.models.backbones import load_classifier
+from tgn.models.feature_bank import tail_net_file
 from tgn.models.tail_features import FrozenTailNet
 from tgn.runtime.checkpoints import save_weights
 from tgn.runtime.errors import NotFoundError, UserError
-from tgn.runtime.files import sha256_of
 from tgn.runtime.progress import Silent
 
-QUICK = {"device": "cpu", "precision": "float32"}
 FACTS = DenoiserFacts(size=32, bands=3, width=16, num_classes=4, feature_channels=6, grid_size=2)
 
 
@@ -138,11 +139,11 @@ def test_the_image_follows_from_the_velocity():
 def test_a_network_of_velocities_returns_the_image(monkeypatch):
     net, given = denoiser(prediction_type="velocity"), source(2, 0.5)
     noisy, times = torch.randn(2, 3, 32, 32), torch.tensor([100, 800])
-    said = torch.randn(2, 48, 8, 8)
-    monkeypatch.setattr(net.unet, "forward", lambda *_, **__: SimpleNamespace(sample=said))
+    output = torch.randn(2, 48, 8, 8)
+    monkeypatch.setattr(net.unet, "forward", lambda *_, **__: SimpleNamespace(sample=output))
     found = net(noisy, times, given, torch.tensor([0, 1]))
     signal = ddim().alphas_cumprod[times].view(-1, 1, 1, 1)
-    expected = image_from_velocity(noisy, torch.nn.functional.pixel_shuffle(said, 4), signal)
+    expected = image_from_velocity(noisy, torch.nn.functional.pixel_shuffle(output, 4), signal)
     torch.testing.assert_close(found, expected)
 
 
@@ -221,11 +222,8 @@ def test_guidance_changes_images():
     assert not torch.equal(plain, guided)
 
 
-def test_guidance_lowers_the_loss_of_the_tail_net(fake_run):
-    distill(fake_run, DistillSettings(steps=4, batch_size=8, bank_views=2, **QUICK), Silent())
-    from tgn.models.backbones import load_classifier
-
-    frozen_tail_net = FrozenTailNet(load_classifier(fake_run.path / "kmdn" / "tail.safetensors"))
+def test_guidance_lowers_the_loss_of_the_tail_net(distilled):
+    frozen_tail_net = FrozenTailNet(load_classifier(tail_net_file(distilled.kmdn)))
     loss_of, labels = tail_net_loss(frozen_tail_net), torch.tensor([0, 1, 2, 3])
     images = 0.1 * torch.randn(4, 3, 32, 32)
     with torch.inference_mode():
@@ -253,35 +251,18 @@ def test_a_denoiser_is_read_as_it_was_written(tmp_path):
         load_denoiser(tmp_path / "old.safetensors")
 
 
-@pytest.fixture
-def distilled(fake_run):
-    distill(fake_run, DistillSettings(steps=4, batch_size=8, bank_views=2, **QUICK), Silent())
-    return fake_run
-
-
 def settings(**changes) -> DiffusionTrainSettings:
     small = {"width": 16, "batch_size": 8, "steps": 4, "log_every": 1, "grid_every": 100}
     return DiffusionTrainSettings.model_validate({**QUICK, **small, **changes})
 
 
-class Stops(Silent):
-    """Interrupts after two steps."""
-
-    left = 2
-
-    def advance(self, count: int = 1, note: str = "") -> None:
-        self.left -= count
-        if self.left == 0:
-            raise KeyboardInterrupt
-
-
 def test_training_goes_on_where_it_stopped(distilled):
-    file = distilled.path / "diffusion" / "denoiser.safetensors"
+    file = distilled.denoiser
     train_diffusion(distilled, settings(), Silent())
     straight = file.read_bytes()
     assert list((distilled.path / "diffusion" / "grids").glob("*.png"))
     with pytest.raises(KeyboardInterrupt):
-        train_diffusion(distilled, settings(), Stops(), resume=False)
+        train_diffusion(distilled, settings(), Stops(2), resume=False)
     train_diffusion(distilled, settings(), Silent())
     assert file.read_bytes() == straight
 
@@ -296,20 +277,11 @@ def generated(run, out, n, classes=None, **changes):
     chosen = DiffusionSampleSettings.model_validate(
         {**QUICK, "n": n, "block": 4, "sampling_steps": 2, **changes}
     )
-    classes = tuple(run.split().tail_classes) if classes is None else classes
-    return generate(run, GenerationRequest(classes, out, chosen), Silent())
+    return generate_tail(run, out, chosen, classes)
 
 
 def test_generation_is_exact_in_number_and_bytes_whatever_the_order(trained, tmp_path):
-    tail = tuple(trained.split().tail_classes)
-    generated(trained, tmp_path / "a", 6)
-    generated(trained, tmp_path / "b", 3, tail[1:])
-    generated(trained, tmp_path / "b", 6, tail[::-1])
-    rows = {name: list(read_manifest(tmp_path / name)) for name in "ab"}
-    assert rows["a"] == rows["b"]
-    assert len(rows["a"]) == 6 * len(tail)
-    for row in rows["a"]:
-        assert sha256_of(tmp_path / "b" / row.file) == row.sha256
+    assert_order_does_not_matter(generated, trained, tmp_path, 6)
     with pytest.raises(UserError, match="other weights"):
         generated(trained, tmp_path / "a", 6, noise=0.9)
     with pytest.raises(UserError, match="or settings"):

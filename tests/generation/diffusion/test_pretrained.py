@@ -5,11 +5,12 @@ import json
 import pytest
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from generation_support import assert_order_does_not_matter, generate_tail
+from tests_support import QUICK, Stops
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from tgn.backends import generate, trained_backend
+from tgn.backends import trained_backend
 from tgn.data.images import read_image
-from tgn.data.manifest import read_manifest
 from tgn.data.prompts import read_prompts
 from tgn.generation.diffusion.pretrained.model import LORA, adapted_pipeline, read_record
 from tgn.generation.diffusion.pretrained.sampler import open_pretrained_sampler
@@ -18,14 +19,10 @@ from tgn.generation.diffusion.pretrained.settings import (
     PretrainedTrainSettings,
 )
 from tgn.generation.diffusion.pretrained.train import train_pretrained
-from tgn.generation.generate import GenerationRequest
 from tgn.kmdn.distill import distill
 from tgn.kmdn.settings import DistillSettings
 from tgn.runtime.errors import NotFoundError, UserError
-from tgn.runtime.files import sha256_of
 from tgn.runtime.progress import Silent
-
-QUICK = {"device": "cpu", "precision": "float32"}
 
 
 def tiny_tokenizer(folder) -> CLIPTokenizer:
@@ -70,36 +67,24 @@ def model(tmp_path_factory) -> str:
     return str(folder / "model")
 
 
-@pytest.fixture
-def distilled(fake_run):
-    distill(fake_run, DistillSettings(steps=4, batch_size=8, bank_views=2, **QUICK), Silent())
-    return fake_run
-
-
 def settings(model: str, **changes) -> PretrainedTrainSettings:
     small = {"model": model, "steps": 3, "batch_size": 2, "rank": 2, "log_every": 1}
     return PretrainedTrainSettings.model_validate({**QUICK, **small, **changes})
 
 
-def generated(run, out, n, **changes):
+def generated(run, out, n, classes=None, **changes):
     small = {"n": n, "block": 2, "sampling_steps": 4}
     chosen = PretrainedSampleSettings.model_validate({**QUICK, **small, **changes})
-    return generate(run, GenerationRequest(tuple(run.split().tail_classes), out, chosen), Silent())
+    return generate_tail(run, out, chosen, classes)
 
 
 def test_a_pretrained_model_generates_from_real_images(distilled, model, tmp_path):
     train_pretrained(distilled, settings(model), Silent())
     assert trained_backend(distilled).title == "a pretrained model"
-    record = read_record(distilled.pretrained)
+    record = read_record(distilled)
     assert (record.size, record.rank) == (32, 0)  # the model's own size
     assert list((distilled.pretrained / "grids").glob("*.png"))
-    generated(distilled, tmp_path / "a", 3)
-    generated(distilled, tmp_path / "b", 1)
-    generated(distilled, tmp_path / "b", 3)
-    rows = {name: list(read_manifest(tmp_path / name)) for name in "ab"}
-    assert rows["a"] == rows["b"]
-    for row in rows["a"]:
-        assert sha256_of(tmp_path / "b" / row.file) == row.sha256
+    for row in assert_order_does_not_matter(generated, distilled, tmp_path, 3):
         assert read_image(tmp_path / "b" / row.file)[0].size == (32, 32)
 
 
@@ -121,29 +106,48 @@ def test_strength_is_the_distance_of_an_image_from_its_source(distilled, model):
     assert "licence" in sampler.notes(chosen)[0]
 
 
+def test_precision_is_that_of_the_settings(distilled, model):
+    train_pretrained(distilled, settings(model), Silent())
+    label, images = distilled.split().tail_classes[0], {}
+    for precision in ("float32", "bf16"):
+        chosen = PretrainedSampleSettings(
+            block=2, sampling_steps=4, device="cpu", precision=precision
+        )
+        sampler = open_pretrained_sampler(distilled, chosen)
+        images[precision] = sampler.sample_block(label, 0, chosen)[0].float()
+    away = (images["float32"] - images["bf16"]).abs()
+    assert 0 < away.mean() < 5
+
+
+def test_another_feature_bank_says_which_command_to_run(distilled, model):
+    train_pretrained(distilled, settings(model), Silent())
+    other = DistillSettings(steps=4, batch_size=8, bank_views=2, seed=1, **QUICK)
+    distill(distilled, other, Silent(), resume=False)
+    again = f"run tgn train --backend stable-diffusion --model {model}$"
+    with pytest.raises(UserError, match=again):
+        open_pretrained_sampler(distilled, PretrainedSampleSettings(**QUICK))
+
+
+def test_settings_of_sample_grids_are_refused():
+    with pytest.raises(UserError, match="unknown setting 'grid_every'"):
+        PretrainedTrainSettings.resolve(None, ["grid_every=5"])
+
+
 def test_lora_learns_and_resumes(distilled, model, tmp_path):
-    class Stops(Silent):
-        left = 2
-
-        def advance(self, count: int = 1, note: str = "") -> None:
-            self.left -= count
-            if self.left == 0:
-                raise KeyboardInterrupt
-
     file, tuned = distilled.pretrained / LORA, settings(model, tuning="lora")
     train_pretrained(distilled, tuned, Silent())
     straight = file.read_bytes()
     with pytest.raises(KeyboardInterrupt):
-        train_pretrained(distilled, tuned, Stops(), resume=False)
+        train_pretrained(distilled, tuned, Stops(2), resume=False)
     train_pretrained(distilled, tuned, Silent())
     assert file.read_bytes() == straight
-    directory = distilled.pretrained
-    lora = adapted_pipeline(directory, read_record(directory)).unet
+    lora = adapted_pipeline(distilled, read_record(distilled)).unet
     parts = {name: p for name, p in lora.named_parameters() if "lora_B" in name}
     assert any(p.abs().sum() > 0 for p in parts.values())  # they begin at zero
     generated(distilled, tmp_path / "tuned", 1)
     file.write_bytes(straight[:-1] + bytes([straight[-1] ^ 1]))
-    with pytest.raises(UserError, match="not what tgn train wrote"):
+    again = "run tgn train --backend stable-diffusion --model .* --set tuning=lora --set rank=2"
+    with pytest.raises(UserError, match=again):
         generated(distilled, tmp_path / "x", 1)
 
 

@@ -10,7 +10,7 @@ from tgn.generation.cdtg.presets import Architecture
 from tgn.runtime.checkpoints import load_strictly, load_weights, read_metadata, save_weights
 from tgn.runtime.errors import NotFoundError, UserError
 
-WEIGHTS, FORMAT = "generator.safetensors", "tgn-cdtg-1"
+FORMAT = "tgn-cdtg-1"
 UNTRAINED = "untrained"  # the fusion of an imported generator
 
 
@@ -74,8 +74,8 @@ def load_conditional_generator(path: Path) -> tuple[ConditionalGenerator, Genera
     header = read_metadata(path)
     if header.get("format") != FORMAT:
         raise UserError(
-            f"{path} has format {header.get('format')!r}, expected {FORMAT!r}: a {WEIGHTS} that "
-            "tgn train or tgn import wrote"
+            f"{path} has format {header.get('format')!r}, expected {FORMAT!r}: a file "
+            "that tgn train or tgn import wrote"
         )
     architecture = Architecture.model_validate_json(header["architecture"])
     network = ConditionalGenerator(

@@ -1,4 +1,4 @@
-"""The CDTG discriminator: wavelet bands in, projection on class and feature."""
+"""The CDTG discriminator: wavelet bands in, projection on the class."""
 
 import math
 from collections.abc import Mapping
@@ -12,7 +12,6 @@ from tgn.generation.cdtg.layers import (
     EqualizedConv2d,
     EqualizedLinear,
     at_least_float32,
-    pixel_norm,
     scaled_leaky_relu,
 )
 from tgn.generation.cdtg.resampling import Downsample
@@ -70,18 +69,16 @@ class ResidualBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Discriminator of real and generated images, given the class and, optionally, a feature.
+    """Discriminator of real and generated images, given the class.
 
     Sources: SWAGAN (arXiv 2102.06108), residual blocks of StyleGAN2 (arXiv 1912.04958),
-    projection (arXiv 1802.05637): logit = linear(h) + <embed(label), h> + <project(feature), h>,
-    inner products over sqrt(dim h).
+    projection (arXiv 1802.05637): logit = linear(h) + <embed(label), h> / sqrt(dim h).
 
     Args:
         size: image height and width, a power of two >= 16.
         num_classes: C.
         channels: resolution -> width, for 4, 8, ..., size / 2.
         image_channels: 3 for RGB.
-        feature_channels: D of a pooled feature to condition on; 0 for none.
     """
 
     def __init__(
@@ -90,12 +87,10 @@ class Discriminator(nn.Module):
         num_classes: int,
         channels: Mapping[int, int],
         image_channels: int = 3,
-        feature_channels: int = 0,
     ) -> None:
         super().__init__()
         widths = [channels[resolution] for resolution in feature_resolutions(size, channels)][::-1]
         self.image_shape = (image_channels, size, size)
-        self.feature_channels = feature_channels
         self.from_bands = nn.ModuleList(
             ActivatedConv2d(4 * image_channels, width, 1) for width in widths
         )
@@ -109,30 +104,24 @@ class Discriminator(nn.Module):
         self.last_linear = EqualizedLinear(last * 4 * 4, last)
         self.to_logit = EqualizedLinear(last, 1)
         self.label_embedding = nn.Embedding(num_classes, last)
-        self.project_features = (
-            EqualizedLinear(feature_channels, last, bias=None) if feature_channels else None
-        )
 
-    def forward(self, images: Tensor, labels: Tensor, features: Tensor | None = None) -> Tensor:
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Return the logits of a batch.
 
         Args:
             images: images_pm1, [B, image_channels, size, size].
             labels: [B], int64 in [0, C).
-            features: [B, feature_channels], any scale; needed exactly if the net takes them.
 
         Returns:
             Logits, [B], full precision; larger is more real.
 
         Raises:
-            ValueError: for wrong shapes, or features where none belong.
+            ValueError: for images of another shape.
         """
-        self._check(images, features)
+        if images.shape[1:] != self.image_shape:
+            raise ValueError(f"images must be [B, {self.image_shape}], got {[*images.shape]}")
         hidden = self._hidden(images)
-        matched = self.label_embedding(labels)
-        if self.project_features is not None and features is not None:
-            matched = matched + self.project_features(pixel_norm(at_least_float32(features)))
-        agreement = (matched * hidden).sum(dim=1) / math.sqrt(hidden.shape[1])
+        agreement = (self.label_embedding(labels) * hidden).sum(dim=1) / math.sqrt(hidden.shape[1])
         return self.to_logit(hidden).squeeze(1) + agreement
 
     def _hidden(self, images: Tensor) -> Tensor:
@@ -144,15 +133,3 @@ class Discriminator(nn.Module):
             x = block(x) + from_bands(bands)
         x = self.last_conv(minibatch_deviation(x))
         return scaled_leaky_relu(self.last_linear(x.flatten(1)))
-
-    def _check(self, images: Tensor, features: Tensor | None) -> None:
-        if images.shape[1:] != self.image_shape:
-            raise ValueError(f"images must be [B, {self.image_shape}], got {[*images.shape]}")
-        if self.feature_channels == 0:
-            if features is not None:
-                raise ValueError("this discriminator takes no features: pass features=None")
-        elif features is None or features.shape != (images.shape[0], self.feature_channels):
-            got = None if features is None else [*features.shape]
-            raise ValueError(
-                f"features must be [{images.shape[0]}, {self.feature_channels}], got {got}"
-            )

@@ -104,7 +104,7 @@ class SynthesisBlock(nn.Module):
         self,
         x: Tensor,
         bands: Tensor,
-        styles: Sequence[Tensor],
+        w: Tensor,
         noises: Sequence[Tensor | None],
         injected: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
@@ -113,20 +113,20 @@ class SynthesisBlock(nn.Module):
         Args:
             x: [B, C_in, H, W].
             bands: [B, 4 image_channels, H, W].
-            styles: three of [B, D].
+            w: style, [B, D].
             noises: two of [B, 1, 2H, 2W], or None.
             injected: [B, C_out, 2H, 2W], added after the doubling layer, or None.
 
         Returns:
             x [B, C_out, 2H, 2W] and bands [B, 4 image_channels, 2H, 2W].
         """
-        x = self.up(x, styles[0], noises[0])
+        x = self.up(x, w, noises[0])
         if injected is not None:
             x = x + injected.to(x.dtype)
-        x = self.same(x, styles[1], noises[1])
+        x = self.same(x, w, noises[1])
         # Adding in wavelet space without this round trip gives checkerboards.
         bands = haar(upsample(inverse_haar(bands)))
-        return x, bands + self.to_bands(x, styles[2])
+        return x, bands + self.to_bands(x, w)
 
 
 class StyleGenerator(nn.Module):
@@ -189,11 +189,6 @@ class StyleGenerator(nn.Module):
         )
 
     @property
-    def num_styles(self) -> int:
-        """Number of layers with a style of their own: each convolution and the last bands."""
-        return 2 * len(self.blocks) + 2
-
-    @property
     def noise_sizes(self) -> list[int]:
         """Side of each layer's noise map: 4, 8, 8, 16, 16, ..."""
         return [START_RESOLUTION, *(r for r in self.resolutions[1:] for _ in range(2))]
@@ -244,7 +239,7 @@ class StyleGenerator(nn.Module):
         """Return the image of a style.
 
         Args:
-            w: [B, D], or [B, num_styles, D] with a style a layer.
+            w: [B, D].
             noise: maps as from `split_noise`; None injects none.
             grid: [B, grid_channels, g, g]; needed exactly if the generator has a grid.
 
@@ -254,17 +249,17 @@ class StyleGenerator(nn.Module):
         Raises:
             ValueError: for wrong shapes, or a grid where none belongs.
         """
-        styles = self._styles(w)
+        if w.ndim != 2 or w.shape[1] != self.style_dim:
+            raise ValueError(f"w must be [B, {self.style_dim}], got {[*w.shape]}")
         noises = self._noises(noise)
         grids = self._grids(grid, batch=w.shape[0])
         start = self.constant.expand(w.shape[0], -1, -1, -1)
         x = start if grids[0] is None else start + grids[0]
-        x = self.first(x, styles[0], noises[0])
-        bands = self.first_bands(x, styles[1])
+        x = self.first(x, w, noises[0])
+        bands = self.first_bands(x, w)
         for index, (block, injected) in enumerate(zip(self.blocks, grids[1:], strict=True)):
             layer = 2 * index + 1
-            layers = slice(layer, layer + 3)
-            x, bands = block(x, bands, styles[layers], noises[layer : layer + 2], injected)
+            x, bands = block(x, bands, w, noises[layer : layer + 2], injected)
         return inverse_haar(bands)
 
     def forward(
@@ -276,16 +271,6 @@ class StyleGenerator(nn.Module):
     ) -> Tensor:
         """Map latent [B, D], labels [B], noise and grid [B, G, g, g] to images_pm1 [B, 3, S, S]."""
         return self.synthesis(self.mapping(z, labels), noise, grid)
-
-    def _styles(self, w: Tensor) -> Sequence[Tensor]:
-        if w.ndim == 2:
-            return [w] * self.num_styles
-        if w.ndim != 3 or w.shape[1] != self.num_styles:
-            raise ValueError(
-                f"w must be [B, {self.style_dim}] or [B, {self.num_styles}, {self.style_dim}], "
-                f"got {[*w.shape]}"
-            )
-        return w.unbind(dim=1)
 
     def _noises(self, noise: Sequence[Tensor] | None) -> Sequence[Tensor | None]:
         if noise is None:

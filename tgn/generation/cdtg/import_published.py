@@ -8,11 +8,7 @@ from torch import Tensor
 
 from tgn.data.runs import Run
 from tgn.data.split import Split
-from tgn.generation.cdtg.checkpoint import (
-    UNTRAINED,
-    WEIGHTS,
-    save_conditional_generator,
-)
+from tgn.generation.cdtg.checkpoint import UNTRAINED, save_conditional_generator
 from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
 from tgn.generation.cdtg.generator import StyleGenerator
 from tgn.generation.cdtg.published_weights import generator_from_published, published_architecture
@@ -52,7 +48,7 @@ def import_generator(run: Run, file: Path) -> ImportedGenerator:
         UserError: for a file that would run code on load, or has another layout or number of
             classes; if the run has a generator.
     """
-    path = run.cdtg / WEIGHTS
+    path = run.cdtg_generator
     if path.exists():
         raise UserError(f"{path} exists; import into another run: tgn split DATA --run NAME")
     split, bank = run.split(), read_bank(run.kmdn)

@@ -99,16 +99,13 @@ def build_generator(arch: Architecture, num_classes: int) -> StyleGenerator:
     )
 
 
-def build_discriminator(
-    arch: Architecture, num_classes: int, feature_channels: int = 0
-) -> Discriminator:
-    """Build a discriminator; with feature_channels > 0 it is conditioned on a feature too."""
+def build_discriminator(arch: Architecture, num_classes: int) -> Discriminator:
+    """Build a discriminator with random weights."""
     return Discriminator(
         size=arch.size,
         num_classes=num_classes,
         channels=arch.discriminator_channels,
         image_channels=arch.image_channels,
-        feature_channels=feature_channels,
     )
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from tgn.data.images import to_u8
 from tgn.data.runs import Run
 from tgn.data.split import Split
-from tgn.generation.cdtg.checkpoint import WEIGHTS, load_conditional_generator
+from tgn.generation.cdtg.checkpoint import load_conditional_generator
 from tgn.generation.cdtg.conditional_generator import ConditionalGenerator, GeneratorOutput
 from tgn.generation.cdtg.settings import CdtgSampleSettings
 from tgn.generation.sampling_plan import plan_block
@@ -56,8 +56,7 @@ class CdtgSampler:
         self, label: int, block: int, settings: GenerateSettings
     ) -> tuple[Tensor, list[tuple[int, int]]]:
         """Generate one block of a class; see `ImageSampler`."""
-        folder = self.split.classes[label].folder
-        plan = plan_block(self.bank, label, folder, block, size=settings.block, seed=settings.seed)
+        plan = plan_block(self.bank, self.split, label, block, settings)
         noise = plan.noise(self.network.noise_dim)
         features = self.bank.features[plan.sources, plan.views].float()
         target, pixels = self.device.torch_device, self.size**2
@@ -81,7 +80,7 @@ def open_cdtg_sampler(run: Run, settings: CdtgSampleSettings) -> CdtgSampler:
         NotFoundError: if the run was not trained or its bank is gone; says which command to use.
         UserError: if generator and bank come from different tail nets.
     """
-    path = run.cdtg / WEIGHTS
+    path = run.cdtg_generator
     network, facts = load_conditional_generator(path)
     device, split, bank = Device(settings), run.split(), read_bank(run.kmdn)
     if facts.tail_net_sha256 != bank.weights_sha256:

@@ -4,18 +4,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from tgn.generation.settings import GenerateSettings, TrainingMonitorSettings
-from tgn.runtime.settings import ComputeSettings
+from tgn.generation.settings import GenerateSettings, GeneratorTrainSettings
 
 
-class CdtgTrainSettings(ComputeSettings, TrainingMonitorSettings):
+class CdtgTrainSettings(GeneratorTrainSettings):
     """Settings of ``tgn train`` with CDTG."""
 
     preset: Literal["tiny", "base", "paper"] = Field("tiny", description="32–64, 64–128 or 256 px")
     size: int | None = Field(None, description="side in pixels; default: the preset's")
-    steps: int = Field(3000, ge=1, description="optimisation steps")
-    batch_size: int = Field(64, ge=4, description="images a step, over all processes")
-    classes: Literal["all", "tail"] = Field("all", description="train on head classes too, or not")
     clip: str = Field("tiny", description="tiny, none, arch:tag or arch:/file")
     clip_steps: int = Field(250, ge=1, description="training steps of clip=tiny")
     lr: float = Field(0.004, gt=0, description="learning rate of both networks (Adam)")
@@ -33,7 +29,6 @@ class CdtgTrainSettings(ComputeSettings, TrainingMonitorSettings):
     augment: tuple[Literal["colour", "translation", "cutout"], ...] = Field(
         ("colour", "translation", "cutout"), description="differentiable augmentations"
     )
-    ema_images: float = Field(10_000, gt=0, description="half-life of the averaged weights, images")
 
 
 class CdtgSampleSettings(GenerateSettings):

@@ -5,23 +5,23 @@ import torch
 from tgn.data.image_set import ImageSet, select_classes
 from tgn.data.prompts import Prompts, read_prompts
 from tgn.data.runs import Run
-from tgn.generation.cdtg.checkpoint import WEIGHTS, save_conditional_generator
+from tgn.generation.cdtg.checkpoint import save_conditional_generator
 from tgn.generation.cdtg.clip_tiny import trained_tiny_clip
 from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
-from tgn.generation.cdtg.presets import Architecture, architecture, build_discriminator
+from tgn.generation.cdtg.presets import architecture, build_discriminator
 from tgn.generation.cdtg.settings import CdtgTrainSettings
 from tgn.generation.cdtg.trainer import CdtgNetworks, CdtgTrainer
 from tgn.generation.tail_net import load_frozen_tail_net
-from tgn.generation.training_monitor import TrainingMonitor
+from tgn.generation.training_monitor import run_monitored
 from tgn.models.clip import ClipGuide, load_clip
 from tgn.models.feature_bank import tail_net_file
-from tgn.models.tail_features import FrozenTailNet, sample_tail_features, within_class_distance
+from tgn.models.tail_features import sample_tail_features, within_class_distance
 from tgn.runtime.devices import Device
 from tgn.runtime.files import sha256_of
 from tgn.runtime.progress import Progress
 from tgn.runtime.seeds import seed_of
 from tgn.runtime.settings import LoopSettings
-from tgn.runtime.training_loop import Job, run_steps
+from tgn.runtime.training_loop import Job
 
 COLLAPSE_REMEDY = "raise diversity_weight"
 CLIP_REMEDY = (
@@ -44,27 +44,16 @@ def train_cdtg(
         NotFoundError: without a tail net (``tgn distill`` makes it).
         UserError: for settings, CLIP sources or data that cannot work.
     """
-    directory = run.cdtg
-    job = Job(directory, Device(settings), progress, resume)
+    job = Job(run.cdtg, Device(settings), progress, resume)
     split, tail_net_sha256 = run.split(), sha256_of(tail_net_file(run.kmdn))
     trainer = build_cdtg_trainer(run, settings, job)
     facts = {"tail_net_sha256": tail_net_sha256, "precision": job.device.precision}
     run.record("train", settings, backend="cdtg", **facts)
-    frozen_tail_net = trainer.networks.frozen_tail_net
-    monitor = TrainingMonitor(
-        split, trainer.images, frozen_tail_net, settings, job, COLLAPSE_REMEDY
-    )
-    run_steps(
-        trainer,
-        settings,
-        job,
-        title="train",
-        after_step=lambda done: monitor.after(done, trainer.sample),
-    )
+    run_monitored(trainer, split, settings, job, COLLAPSE_REMEDY)
     if job.device.is_main:
         folders = [entry.folder for entry in split.classes]
         network = trainer.averaged_generator
-        save_conditional_generator(directory / WEIGHTS, network, folders, tail_net_sha256)
+        save_conditional_generator(run.cdtg_generator, network, folders, tail_net_sha256)
 
 
 def build_cdtg_trainer(run: Run, settings: CdtgTrainSettings, job: Job) -> CdtgTrainer:
@@ -81,37 +70,19 @@ def build_cdtg_trainer(run: Run, settings: CdtgTrainSettings, job: Job) -> CdtgT
     images = split.image_set("train", run.path, numbers.size, bands)
     clip = _clip(settings, images, read_prompts(run.prompts_file, split), job)
     images = images if settings.classes == "all" else select_classes(images, split.tail_classes)
-    networks = _build(numbers, split.num_classes, frozen_tail_net, clip, settings.seed)
-    return CdtgTrainer(_placed(networks, images, settings, device), images, settings, device)
-
-
-def _build(
-    numbers: Architecture,
-    num_classes: int,
-    frozen_tail_net: FrozenTailNet,
-    clip: ClipGuide | None,
-    seed: int,
-) -> CdtgNetworks:
-    torch.manual_seed(seed_of(seed, "cdtg init"))
+    torch.manual_seed(seed_of(settings.seed, "cdtg init"))
     feature_channels = frozen_tail_net.tail_net.feature_channels
-    generator = ConditionalGenerator(numbers, num_classes, feature_channels)
-    discriminator = build_discriminator(numbers, num_classes)
-    return CdtgNetworks(generator, discriminator, frozen_tail_net, clip, 1.0)
-
-
-def _placed(
-    networks: CdtgNetworks, images: ImageSet, settings: CdtgTrainSettings, device: Device
-) -> CdtgNetworks:
-    """Return the networks on the device, with the statistics of real features and images."""
-    frozen_tail_net = networks.frozen_tail_net
-    networks.generator.fit(*sample_tail_features(frozen_tail_net, images, device, settings.seed))
-    return CdtgNetworks(
-        device.place(networks.generator),
-        device.place(networks.discriminator),
+    generator = ConditionalGenerator(numbers, split.num_classes, feature_channels)
+    discriminator = build_discriminator(numbers, split.num_classes)
+    generator.fit(*sample_tail_features(frozen_tail_net, images, device, settings.seed))
+    networks = CdtgNetworks(
+        device.place(generator),
+        device.place(discriminator),
         frozen_tail_net,
-        networks.clip,
+        clip,
         within_class_distance(frozen_tail_net, images, device, settings.seed),
     )
+    return CdtgTrainer(networks, images, settings, device)
 
 
 def _clip(

@@ -22,6 +22,7 @@ from tgn.models.feature_losses import perceptual_distance
 from tgn.models.moving_average import averaged
 from tgn.models.tail_features import FrozenTailNet, TailNetOutput
 from tgn.runtime.devices import Device
+from tgn.runtime.optimisation import optimise
 from tgn.runtime.seeds import generator
 
 ADAM_BETAS = (0.0, 0.99)
@@ -91,6 +92,11 @@ class CdtgTrainer:
         self.mean_path = torch.zeros((), device=device.torch_device)
 
     @property
+    def frozen_tail_net(self) -> FrozenTailNet:
+        """It gives features, class logits and perceptual distances."""
+        return self.networks.frozen_tail_net
+
+    @property
     def averaged_generator(self) -> ConditionalGenerator:
         """The generator with averaged weights, the one that is used and saved."""
         return cast(ConditionalGenerator, self.average.module)
@@ -112,14 +118,14 @@ class CdtgTrainer:
         noise = torch.randn(count, network.noise_dim, generator=random).to(device.torch_device)
         labels = torch.full((count,), label, device=device.torch_device)
         with device.autocast():
-            features = self.networks.frozen_tail_net(to_pm1(device.put(real_u8))).stages[-1]
+            features = self.frozen_tail_net(to_pm1(device.put(real_u8))).stages[-1]
             return network(features, labels, noise, torch.full_like(noise[:, 0], ratio)).images
 
     def train_step(self, step: int) -> Mapping[str, Tensor]:
         """Do step ``step``: discriminator first, then generator on the same samples."""
         batch = self._batch(step)
         with self.device.autocast(), torch.no_grad():
-            source = self.networks.frozen_tail_net(batch.images)
+            source = self.frozen_tail_net(batch.images)
         with self.device.autocast():
             fake = self._generate(batch, source)
         terms = self._discriminator_step(batch, fake.images.detach(), step)
@@ -134,7 +140,7 @@ class CdtgTrainer:
         codes = torch.randint(SYMMETRIES, (size,), generator=random)
         ratio = torch.rand(size, generator=random).square()  # all of [0, 1], more of it near 0
         noise = torch.randn(2, size, self.networks.generator.noise_dim, generator=random)
-        own = self.device.mine(torch.arange(size))
+        own = self.device.own_rows(size)
         pairs = own[::PAIR_STRIDE]
         return CdtgHostBatch(
             self.images.batch(rows[own]),
@@ -168,7 +174,7 @@ class CdtgTrainer:
             penalty = self._r1(batch, step)
             terms["d_r1"] = penalty.detach()
             loss = loss + 0.5 * self.settings.r1_gamma * self.settings.r1_every * penalty
-        self._update(loss, self.networks.discriminator, self.discriminator_optimizer)
+        optimise(loss, self.discriminator_optimizer, self.device)
         return terms
 
     def _r1(self, batch: CdtgBatch, step: int) -> Tensor:
@@ -182,7 +188,7 @@ class CdtgTrainer:
         size = self.settings.batch_size
         random = generator(self.settings.seed, "augment", kind, step)
         augmentation = sample_diff_augmentation(size, random, self.settings.augment)
-        own = self.device.mine(torch.arange(size))
+        own = self.device.own_rows(size)
         return self.networks.discriminator(diff_augment(images, augmentation[own]), labels)
 
     def _generator_step(
@@ -197,7 +203,7 @@ class CdtgTrainer:
         if self.settings.path_weight and step % self.settings.path_every == 0:
             terms["g_path"] = self._path_length(batch, source, step)
             loss = loss + self.settings.path_weight * self.settings.path_every * terms["g_path"]
-        self._update(loss, self.networks.generator, self.generator_optimizer)
+        optimise(loss, self.generator_optimizer, self.device)
         return {name: term.detach() for name, term in terms.items()}
 
     def generator_terms(
@@ -215,7 +221,7 @@ class CdtgTrainer:
         on = {name for name, weight in self._weights().items() if weight}
         terms: dict[str, Tensor] = {}
         with self.device.autocast():
-            output = self.networks.frozen_tail_net(images)
+            output = self.frozen_tail_net(images)
             if "g_adversarial" in on:
                 logits = self._logits(images[:count], batch.labels, step, "fake")
                 terms["g_adversarial"] = losses.generator_adversarial(logits.float())
@@ -259,17 +265,11 @@ class CdtgTrainer:
         )
         random = generator(self.settings.seed, "path", step)
         noise = torch.randn(size, *output.images.shape[1:], generator=random)
-        noise = noise[self.device.mine(torch.arange(size))][some].to(output.images.device)
+        noise = noise[self.device.own_rows(size)][some].to(output.images.device)
         lengths = losses.path_lengths(output.images, output.styles, noise)
-        mean = self.device.total(lengths.detach().mean()) / self.device.processes
+        mean = self.device.average(lengths.detach().mean())
         self.mean_path = self.mean_path.lerp(mean, PATH_DECAY)
         return (lengths - self.mean_path).square().mean()
-
-    def _update(self, loss: Tensor, net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.device.average_gradients(net.parameters())
-        optimizer.step()
 
     def _stateful(self) -> Iterator[tuple[str, Any]]:
         """Yield what is saved; the names are those of checkpoints, also of older versions."""

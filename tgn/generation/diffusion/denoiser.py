@@ -16,7 +16,7 @@ from tgn.generation.feature_noise import FeatureNoise
 from tgn.runtime.checkpoints import load_strictly, load_weights, read_metadata, save_weights
 from tgn.runtime.errors import NotFoundError, UserError
 
-WEIGHTS, FORMAT = "denoiser.safetensors", "tgn-diffusion-2"
+FORMAT = "tgn-diffusion-2"
 CONTEXT = 64  # channels of a token
 HINTS = 48  # channels of the source's features that are concatenated to the image
 NORM_GROUPS = 8

@@ -9,7 +9,7 @@ from tgn.data.images import to_u8
 from tgn.data.prompts import read_prompts
 from tgn.data.runs import Run
 from tgn.data.split import Split
-from tgn.generation.diffusion.denoiser import WEIGHTS, Conditioning, Denoiser, load_denoiser
+from tgn.generation.diffusion.denoiser import Conditioning, Denoiser, load_denoiser
 from tgn.generation.diffusion.guidance import GuidanceLoss, clip_loss, tail_net_loss
 from tgn.generation.diffusion.reverse_process import ReverseProcess, sample_images
 from tgn.generation.diffusion.settings import DiffusionSampleSettings
@@ -51,13 +51,12 @@ class DiffusionSampler:
         self, label: int, block: int, settings: GenerateSettings
     ) -> tuple[Tensor, list[tuple[int, int]]]:
         """Generate one block of a class; see `ImageSampler`."""
+        chosen, size = DiffusionSampleSettings.of(settings), settings.block
         facts, target = self.denoiser.facts, self.device.torch_device
-        folder, size = self.split.classes[label].folder, settings.block
-        plan = plan_block(self.bank, label, folder, block, size=size, seed=settings.seed)
+        plan = plan_block(self.bank, self.split, label, block, settings)
         noise = plan.noise(facts.bands, facts.size, facts.size).to(target)
         own = plan.noise(facts.feature_channels, facts.grid_size, facts.grid_size).to(target)
         weights = plan.noise(VARIATIONS).to(target)
-        chosen = DiffusionSampleSettings.model_validate(settings.model_dump())
         features = self.bank.features[plan.sources, plan.views].float().to(target)
         labels = torch.full((size,), label, device=target)
         features = self.denoiser.interpolate_features(features, labels, weights, settings.noise)
@@ -80,8 +79,7 @@ def open_diffusion_sampler(run: Run, settings: DiffusionSampleSettings) -> Diffu
         NotFoundError: if the run was not trained or its bank is gone; says which command to use.
         UserError: if denoiser and bank come from different tail nets, or guidance by CLIP has none.
     """
-    path = run.diffusion / WEIGHTS
-    denoiser, tail_net_sha256 = load_denoiser(path)
+    denoiser, tail_net_sha256 = load_denoiser(run.denoiser)
     split, bank, device = run.split(), read_bank(run.kmdn), Device(settings)
     if tail_net_sha256 != bank.weights_sha256:
         raise UserError(
@@ -89,7 +87,7 @@ def open_diffusion_sampler(run: Run, settings: DiffusionSampleSettings) -> Diffu
             "run tgn train --backend diffusion again after tgn distill"
         )
     placed, losses = device.place(denoiser), _guidance_losses(run, settings, device)
-    return DiffusionSampler(placed, bank, split, sha256_of(path), device, losses)
+    return DiffusionSampler(placed, bank, split, sha256_of(run.denoiser), device, losses)
 
 
 def _guidance_losses(

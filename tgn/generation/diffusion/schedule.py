@@ -39,11 +39,12 @@ def min_snr_weight(alpha_bar: Tensor, gamma: float) -> Tensor:
     the source's features still determine the image, and that is learned first.
 
     Args:
-        alpha_bar: the image's share of the noisy image's variance, [B] in (0, 1).
+        alpha_bar: the image's share of the noisy image's variance, in (0, 1), any shape.
         gamma: >= 1.
 
     Returns:
-        clamp(snr, 1, gamma), [B]; for the error of a velocity multiply it by 1 / (snr + 1).
+        clamp(snr, 1, gamma), of that shape; for the error of a velocity multiply it by
+        1 / (snr + 1).
     """
     return (alpha_bar / (1 - alpha_bar)).clamp(1.0, gamma)
 

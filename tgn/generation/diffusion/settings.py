@@ -5,11 +5,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from tgn.generation.settings import GenerateSettings, TrainingMonitorSettings
-from tgn.runtime.settings import ComputeSettings
+from tgn.generation.settings import GenerateSettings, GeneratorTrainSettings
 
 
-class DiffusionTrainSettings(ComputeSettings, TrainingMonitorSettings):
+class DiffusionTrainSettings(GeneratorTrainSettings):
     """Settings of ``tgn train --backend diffusion``."""
 
     renamed: ClassVar[Mapping[str, str]] = {
@@ -22,9 +21,6 @@ class DiffusionTrainSettings(ComputeSettings, TrainingMonitorSettings):
 
     size: Literal[32, 64, 128] = Field(32, description="side in pixels")
     width: int = Field(96, ge=16, multiple_of=16, description="channels at full resolution")
-    steps: int = Field(3000, ge=1, description="optimisation steps")
-    batch_size: int = Field(64, ge=4, description="images a step, over all processes")
-    classes: Literal["all", "tail"] = Field("all", description="train on head classes too, or not")
     prediction_type: Literal["image", "velocity"] = Field(
         "image", description="output of the network: image (learned sooner) or velocity"
     )
@@ -40,7 +36,6 @@ class DiffusionTrainSettings(ComputeSettings, TrainingMonitorSettings):
     transfer_weight: float = Field(
         0.1, ge=0, description="weight of the transfer loss (head to tail), tau"
     )
-    ema_images: float = Field(10_000, gt=0, description="half-life of the averaged weights, images")
 
 
 class DiffusionSampleSettings(GenerateSettings):

@@ -5,18 +5,18 @@ import torch
 from tgn.data.image_set import select_classes
 from tgn.data.images import to_pm1
 from tgn.data.runs import Run
-from tgn.generation.diffusion.denoiser import WEIGHTS, Denoiser, DenoiserFacts, save_denoiser
+from tgn.generation.diffusion.denoiser import Denoiser, DenoiserFacts, save_denoiser
 from tgn.generation.diffusion.settings import DiffusionTrainSettings
 from tgn.generation.diffusion.trainer import DiffusionTrainer
 from tgn.generation.tail_net import load_frozen_tail_net
-from tgn.generation.training_monitor import TrainingMonitor
+from tgn.generation.training_monitor import run_monitored
 from tgn.models.feature_bank import tail_net_file
 from tgn.models.tail_features import sample_tail_features
 from tgn.runtime.devices import Device
 from tgn.runtime.files import sha256_of
 from tgn.runtime.progress import Progress
 from tgn.runtime.seeds import generator, seed_of
-from tgn.runtime.training_loop import Job, run_steps
+from tgn.runtime.training_loop import Job
 
 FITTED_IMAGES = 512  # from which mean and variance are estimated
 LARGEST_GRID = 8  # side of the source's features
@@ -41,24 +41,14 @@ def train_diffusion(
         NotFoundError: without a tail net (``tgn distill`` makes it).
         UserError: for settings or data that cannot work.
     """
-    directory = run.diffusion
-    job = Job(directory, Device(settings), progress, resume)
+    job = Job(run.diffusion, Device(settings), progress, resume)
     tail_net_sha256 = sha256_of(tail_net_file(run.kmdn))
     trainer = build_diffusion_trainer(run, settings, job.device)
     facts = {"tail_net_sha256": tail_net_sha256, "precision": job.device.precision}
     run.record("train", settings, backend="diffusion", **facts)
-    monitor = TrainingMonitor(
-        run.split(), trainer.images, trainer.frozen_tail_net, settings, job, COLLAPSE_REMEDY
-    )
-    run_steps(
-        trainer,
-        settings,
-        job,
-        title="train",
-        after_step=lambda done: monitor.after(done, trainer.sample),
-    )
+    run_monitored(trainer, run.split(), settings, job, COLLAPSE_REMEDY)
     if job.device.is_main:
-        save_denoiser(directory / WEIGHTS, trainer.averaged_denoiser, tail_net_sha256)
+        save_denoiser(run.denoiser, trainer.averaged_denoiser, tail_net_sha256)
 
 
 def build_diffusion_trainer(

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tgn.data.augmentation import SYMMETRIES, random_dihedral
 from tgn.data.batches import BatchSampler, Prefetcher
@@ -20,6 +20,7 @@ from tgn.models.moving_average import averaged
 from tgn.models.tail_features import FrozenTailNet, TailNetOutput
 from tgn.runtime.devices import Device
 from tgn.runtime.lr_schedule import warmup_cosine
+from tgn.runtime.optimisation import optimise
 from tgn.runtime.seeds import generator
 
 TRANSFER_STRIDE = 8  # every eighth image is denoised for another class, too
@@ -64,7 +65,6 @@ class DiffusionTrainer:
         )
         self.schedule = ddim()
         self.snr_weight = min_snr_weight(denoiser.alpha_bar, settings.min_snr_gamma)
-        self.process = ReverseProcess(DiffusionSampleSettings(device="cpu"))
 
     @property
     def averaged_denoiser(self) -> Denoiser:
@@ -96,9 +96,10 @@ class DiffusionTrainer:
         labels = torch.full((count,), label, device=target)
         net = self.averaged_denoiser.eval()
         features = net.interpolate_features(features.float(), labels, weights, ratio)
-        level = torch.full((count,), self.process.settings.conditioning_noise, device=target)
+        process = ReverseProcess(DiffusionSampleSettings())
+        level = torch.full((count,), process.settings.conditioning_noise, device=target)
         conditioning = Conditioning(features, own.to(target), level)
-        return sample_images(net, noise, conditioning, labels, self.process, device.autocast)
+        return sample_images(net, noise, conditioning, labels, process, device.autocast)
 
     def train_step(self, step: int) -> Mapping[str, Tensor]:
         """Do step ``step``."""
@@ -124,14 +125,13 @@ class DiffusionTrainer:
             terms["perceptual"] = self._perceptual(predicted, real, timesteps, level)
             weights["perceptual"] = self.settings.perceptual_weight
         if self.settings.transfer_weight:
-            some = slice(0, len(images), TRANSFER_STRIDE)
-            part = Conditioning(*(x[some] for x in conditioning))
-            with self.device.autocast():
-                other = self.denoiser(noisy[some], timesteps[some], part, transfer_labels[some])
-            alpha_bar = self.denoiser.alpha_bar[timesteps[some]]
-            terms["transfer"] = transfer_loss(predicted[some], other, alpha_bar)
+            given = (noisy, timesteps, conditioning, transfer_labels)
+            terms["transfer"] = self._transfer(predicted, *given)
             weights["transfer"] = self.settings.transfer_weight
-        self._update(torch.stack([weights[name] * terms[name] for name in terms]).sum(), step)
+        loss = torch.stack([weights[name] * terms[name] for name in terms]).sum()
+        lr = self.settings.lr * warmup_cosine(step / self.settings.steps)
+        optimise(loss, self.optimizer, self.device, lr, CLIP_NORM)
+        self.average.update_parameters(self.denoiser)
         return {name: term.detach() for name, term in terms.items()}
 
     def _perceptual(
@@ -149,16 +149,21 @@ class DiffusionTrainer:
         known = 1 - (1 - self.denoiser.alpha_bar[timesteps[some]]) * level[some].square()
         return (known * perceptual_distance(output.stages, real.part(some).stages)).mean()
 
-    def _update(self, loss: Tensor, step: int) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.lr * warmup_cosine(step / self.settings.steps)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        parameters = list(self.denoiser.parameters())
-        self.device.average_gradients(parameters)
-        nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
-        self.optimizer.step()
-        self.average.update_parameters(self.denoiser)
+    def _transfer(
+        self,
+        predicted: Tensor,
+        noisy: Tensor,
+        timesteps: Tensor,
+        conditioning: Conditioning,
+        labels: Tensor,
+    ) -> Tensor:
+        """Return the transfer loss of a part of the batch, denoised for other classes, too."""
+        some = slice(0, len(predicted), TRANSFER_STRIDE)
+        part = Conditioning(*(x[some] for x in conditioning))
+        with self.device.autocast():
+            other = self.denoiser(noisy[some], timesteps[some], part, labels[some])
+        alpha_bar = self.denoiser.alpha_bar[timesteps[some]]
+        return transfer_loss(predicted[some], other, alpha_bar)
 
     def _batch(self, step: int) -> DiffusionBatch:
         """Draw the global batch of a step and return this process's rows of it."""
@@ -177,7 +182,7 @@ class DiffusionTrainer:
                 size, facts.feature_channels, facts.grid_size, facts.grid_size, generator=random
             ),
         )
-        own = self.device.mine(torch.arange(size))
+        own = self.device.own_rows(size)
         return DiffusionBatch(
             self.images.batch(rows[own]), *(values[own] for values in global_batch)
         )

@@ -8,7 +8,7 @@ from tgn.scenes.ground import paint_ground
 from tgn.scenes.objects.clutter import draw_surroundings, random_pose, scatter_trees
 from tgn.scenes.shapes import Shape, box, capsule, disc, intersection, outline, ring, union
 
-GROUNDS = ("grass", "grass", "concrete", "asphalt", "soil", "forest")
+COURT_GROUNDS = ("grass", "grass", "concrete", "asphalt", "soil", "forest")
 
 
 def _draw_fence(canvas: Canvas, rng: Generator, pose: Pose, half_u: float, half_v: float) -> None:
@@ -43,7 +43,7 @@ def paint_tennis(canvas: Canvas, rng: Generator, pose: Pose, court: Paint) -> Sh
 
 def draw_tennis_court(canvas: Canvas, rng: Generator) -> None:
     """Draw one to four tennis courts side by side in one fence."""
-    paint_ground(canvas, rng, GROUNDS)
+    paint_ground(canvas, rng, COURT_GROUNDS)
     draw_surroundings(canvas, rng)
     count = int(rng.choice((1, 1, 1, 2, 2, 3, 4)))
     pitch = rng.uniform(14.5, 18.3)
@@ -97,7 +97,7 @@ def paint_basketball(canvas: Canvas, rng: Generator, pose: Pose, court: Paint) -
 
 def draw_basketball_court(canvas: Canvas, rng: Generator) -> None:
     """Draw one or two basketball courts on a painted ground."""
-    paint_ground(canvas, rng, GROUNDS)
+    paint_ground(canvas, rng, COURT_GROUNDS)
     draw_surroundings(canvas, rng)
     count = int(rng.choice((1, 1, 1, 2)))
     pitch = rng.uniform(16.5, 19.0)

@@ -15,6 +15,7 @@ from tgn.data.images import to_pm1
 from tgn.data.prompts import Prompts
 from tgn.generation.diffusion.pretrained.settings import PretrainedTrainSettings
 from tgn.runtime.devices import Device
+from tgn.runtime.optimisation import optimise
 from tgn.runtime.seeds import generator
 
 
@@ -70,10 +71,7 @@ class LoraTrainer:
         if self.schedule.config.prediction_type == "v_prediction":
             noise = self.schedule.get_velocity(latents, noise, timesteps)
         loss = F.mse_loss(predicted.float(), noise)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.device.average_gradients(self.parameters)
-        self.optimizer.step()
+        optimise(loss, self.optimizer, self.device)
         return {"noise": loss.detach()}
 
     def _latents(self, images: Tensor) -> Tensor:
@@ -101,7 +99,7 @@ class LoraTrainer:
         timesteps = torch.randint(num_timesteps, (size,), generator=random)
         shares = torch.rand(size, generator=random)
         noise = torch.randn(size, unet.in_channels, side, side, generator=random)
-        own = self.device.mine(torch.arange(size))
+        own = self.device.own_rows(size)
         prompts = []
         for row, share in zip(rows[own].tolist(), shares[own].tolist(), strict=True):
             of_class = self.prompts[int(self.images.labels[row])]

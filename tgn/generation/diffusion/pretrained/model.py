@@ -9,11 +9,12 @@ from diffusers import DPMSolverMultistepScheduler, StableDiffusionImg2ImgPipelin
 from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import nn
 
+from tgn.data.run_layout import RunLayout
 from tgn.runtime.checkpoints import load_weights, save_weights
 from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.files import read_json, sha256_of, write_json
 
-RECORD, LORA = "recipe.json", "lora.safetensors"
+LORA = "lora.safetensors"
 LORA_LAYERS = ["to_q", "to_k", "to_v", "to_out.0"]  # projections of attention
 
 
@@ -28,6 +29,12 @@ class PretrainedModelRecord(NamedTuple):
     lora_sha256: str = ""
 
 
+def train_command(model: str = "DIR", rank: int = 0) -> str:
+    """Return the command that takes a model into a run, with LoRA of that rank, for messages."""
+    tuning = f" --set tuning=lora --set rank={rank}" if rank else ""
+    return f"tgn train --backend stable-diffusion --model {model}{tuning}"
+
+
 def load_pipeline(model: str) -> Any:
     """Load a pretrained image-to-image pipeline; weights in safetensors only.
 
@@ -40,7 +47,7 @@ def load_pipeline(model: str) -> Any:
         UserError: if no model is named, or it is not there and cannot be fetched.
     """
     if not model:
-        raise UserError("name a pretrained model: tgn train --backend stable-diffusion --model DIR")
+        raise UserError(f"name a pretrained model: {train_command()}")
     try:
         pipeline = StableDiffusionImg2ImgPipeline.from_pretrained(
             model,
@@ -85,41 +92,42 @@ def add_lora(unet: Any, rank: int) -> list[nn.Parameter]:
     return [parameter for parameter in unet.parameters() if parameter.requires_grad]
 
 
-def save_record(directory: Path, record: PretrainedModelRecord, unet: Any) -> None:
+def save_record(run: RunLayout, record: PretrainedModelRecord, unet: Any) -> None:
     """Write the LoRA, if there is one, and then ``recipe.json``."""
     if record.rank:
         weights = {k: v.contiguous() for k, v in get_peft_model_state_dict(unet).items()}
-        save_weights(directory / LORA, weights)
-        record = record._replace(lora_sha256=sha256_of(directory / LORA))
-    write_json(directory / RECORD, record._asdict())
+        save_weights(run.pretrained / LORA, weights)
+        record = record._replace(lora_sha256=sha256_of(run.pretrained / LORA))
+    write_json(run.pretrained_record, record._asdict())
 
 
-def read_record(directory: Path) -> PretrainedModelRecord:
+def read_record(run: RunLayout) -> PretrainedModelRecord:
     """Read what `save_record` wrote.
 
     Raises:
         NotFoundError: if there is none; says which command makes it.
     """
-    path = directory / RECORD
+    path = run.pretrained_record
     if not path.is_file():
-        command = "tgn train --backend stable-diffusion --model DIR"
-        raise NotFoundError(f"no pretrained model in {path}; make it with: {command}")
+        raise NotFoundError(f"no pretrained model in {path}; make it with: {train_command()}")
     return PretrainedModelRecord(**read_json(path))
 
 
-def adapted_pipeline(directory: Path, record: PretrainedModelRecord) -> Any:
+def adapted_pipeline(run: RunLayout, record: PretrainedModelRecord) -> Any:
     """Load the pipeline of a record with its LoRA.
 
     Raises:
         UserError: if the weights of the model or of the LoRA have changed.
     """
     pipeline = load_pipeline(record.model)
+    again = f"run {train_command(record.model, record.rank)}"
     if digest(pipeline.unet) != record.unet_sha256:
-        raise UserError(f"the model {record.model!r} has changed since tgn train; run it again")
+        raise UserError(f"the model {record.model!r} has changed since tgn train; {again}")
     if record.rank:
-        if sha256_of(directory / LORA) != record.lora_sha256:
-            raise UserError(f"{directory / LORA} is not what tgn train wrote; run it again")
+        lora = run.pretrained / LORA
+        if sha256_of(lora) != record.lora_sha256:
+            raise UserError(f"{lora} is not what tgn train wrote; {again}")
         add_lora(pipeline.unet, record.rank)
-        set_peft_model_state_dict(pipeline.unet, load_weights(directory / LORA))
+        set_peft_model_state_dict(pipeline.unet, load_weights(lora))
         pipeline.unet.eval().requires_grad_(False)
     return pipeline

@@ -12,10 +12,10 @@ from tgn.data.prompts import Prompts, read_prompts
 from tgn.data.runs import Run
 from tgn.data.split import Split
 from tgn.generation.diffusion.pretrained.model import (
-    RECORD,
     PretrainedModelRecord,
     adapted_pipeline,
     read_record,
+    train_command,
 )
 from tgn.generation.diffusion.pretrained.settings import PretrainedSampleSettings
 from tgn.generation.sampling_plan import plan_block
@@ -55,11 +55,12 @@ class PretrainedSampler:
         self, label: int, block: int, settings: GenerateSettings
     ) -> tuple[Tensor, list[tuple[int, int]]]:
         """Generate one block of a class; see `ImageSampler`."""
-        folder = self.split.classes[label].folder
-        plan = plan_block(self.bank, label, folder, block, size=settings.block, seed=settings.seed)
+        plan = plan_block(self.bank, self.split, label, block, settings)
         prompts = plan.choose(self.prompts[label])
         real = random_dihedral(self.images.batch(plan.sources).float() / 255, plan.views)
-        images_01 = image_to_image(self.pipeline, real, prompts, plan.generators, settings)
+        chosen = PretrainedSampleSettings.of(settings)
+        with self.device.autocast():
+            images_01 = image_to_image(self.pipeline, real, prompts, plan.generators, chosen)
         images_u8 = (images_01 * 255).round().clamp(0, 255).to(torch.uint8)
         return images_u8, plan.origins
 
@@ -70,7 +71,7 @@ def image_to_image(
     real_01: Tensor,
     prompts: list[str],
     generators: list[torch.Generator],
-    settings: GenerateSettings,
+    settings: PretrainedSampleSettings,
 ) -> Tensor:
     """Generate images from real ones.
 
@@ -87,14 +88,13 @@ def image_to_image(
     Returns:
         [B, 3, H, W] in [0, 1] on the CPU, float32.
     """
-    chosen = PretrainedSampleSettings.model_validate(settings.model_dump())
-    strength = max(chosen.noise, 1 / chosen.sampling_steps)
+    strength = max(settings.noise, 1 / settings.sampling_steps)
     images = pipeline(
         prompt=prompts,
         image=real_01,
         strength=strength,
-        num_inference_steps=chosen.sampling_steps,
-        guidance_scale=chosen.guidance,
+        num_inference_steps=settings.sampling_steps,
+        guidance_scale=settings.guidance,
         generator=generators,
         output_type="pt",
     ).images
@@ -108,15 +108,15 @@ def open_pretrained_sampler(run: Run, settings: PretrainedSampleSettings) -> Pre
         NotFoundError: if the run has no pretrained model or no bank; says which command to use.
         UserError: if they come from different tail nets, or the model has changed.
     """
-    directory = run.pretrained
-    record, split, bank = read_record(directory), run.split(), read_bank(run.kmdn)
+    record, split, bank = read_record(run), run.split(), read_bank(run.kmdn)
     if record.tail_net_sha256 != bank.weights_sha256:
-        raise UserError("tgn distill has made another feature bank since; run tgn train again")
+        again = train_command(record.model, record.rank)
+        raise UserError(f"tgn distill has made another feature bank since; run {again}")
     device = Device(settings)
-    pipeline = adapted_pipeline(directory, record).to(device.torch_device)
+    pipeline = adapted_pipeline(run, record).to(device.torch_device)
     training_images = split.image_set("train", run.path, record.size, 3)
     row_of = {file: row for row, (file, _) in enumerate(split.train)}
     images = training_images.subset(torch.tensor([row_of[file] for file in bank.files]))
     prompts = read_prompts(run.prompts_file, split)
-    sha256 = sha256_of(directory / RECORD)
+    sha256 = sha256_of(run.pretrained_record)
     return PretrainedSampler(pipeline, record, prompts, images, bank, split, sha256, device)

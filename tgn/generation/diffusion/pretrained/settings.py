@@ -4,11 +4,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from tgn.generation.settings import GenerateSettings, TrainingMonitorSettings
-from tgn.runtime.settings import ComputeSettings
+from tgn.generation.settings import GenerateSettings
+from tgn.runtime.settings import ComputeSettings, LoopSettings
 
 
-class PretrainedTrainSettings(ComputeSettings, TrainingMonitorSettings):
+class PretrainedTrainSettings(ComputeSettings, LoopSettings):
     """Settings of ``tgn train --backend stable-diffusion``."""
 
     model: str = Field("", description="name on the hub, or a folder in the diffusers format")

@@ -46,7 +46,7 @@ def train_pretrained(
         NotFoundError: without a tail net (``tgn distill`` makes it).
         UserError: for a model that is not there, or prompts that cannot be read.
     """
-    directory, device = run.pretrained, Device(settings)
+    device = Device(settings)
     tail_net_sha256 = sha256_of(tail_net_file(run.kmdn))
     split = run.split()
     prompts = read_prompts(run.prompts_file, split)
@@ -61,9 +61,9 @@ def train_pretrained(
         parameters = add_lora(pipeline.unet, settings.rank)
         tail = select_classes(split.image_set("train", run.path, size, 3), split.tail_classes)
         trainer = LoraTrainer(pipeline, parameters, tail, prompts, settings, device)
-        run_steps(trainer, settings, Job(directory, device, progress, resume), title="tune")
+        run_steps(trainer, settings, Job(run.pretrained, device, progress, resume), title="tune")
     if device.is_main:
-        save_record(directory, record, pipeline.unet)
+        save_record(run, record, pipeline.unet)
         _save_sample_grid(run, settings)
     device.wait()
 
@@ -71,7 +71,10 @@ def train_pretrained(
 def _save_sample_grid(run: Run, settings: PretrainedTrainSettings) -> None:
     """Write a grid of real tail images and images generated from them."""
     sampling = PretrainedSampleSettings(
-        block=GRID_IMAGES, device=settings.device, seed=settings.seed
+        block=GRID_IMAGES,
+        device=settings.device,
+        precision=settings.precision,
+        seed=settings.seed,
     )
     sampler, rows = open_pretrained_sampler(run, sampling), []
     for label in sampler.split.tail_classes:
