@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from common import SPLITS, run, runs_root, set_words, shared_data
+from common import SPLITS, run, set_words, shared_data
 from torch import Tensor
 from vhr10 import chips
 
 from tgn.data.image_set import ImageSet
-from tgn.data.runs import Run
+from tgn.data.runs import Run, runs_root
 from tgn.models.feature_cache import FeatureCache
 from tgn.probe.features import frozen_networks, symmetric_views
 from tgn.probe.settings import FeatureSettings

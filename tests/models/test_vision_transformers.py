@@ -4,7 +4,7 @@ import torch
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from timm.models.vision_transformer import VisionTransformer
 
-from tgn.models.foreign_weights import load_body
+from tgn.models.foreign_weights import load_backbone
 from tgn.models.vision_transformers import fitted_weights
 
 WIDTH, SIZE, OUTPUT = 64, 32, 8
@@ -25,7 +25,7 @@ def test_the_image_tower_of_an_openclip_file_is_taken():
         num_classes=3,
     ).eval()
     file = {name: value.detach() for name, value in clip.state_dict().items()}
-    load_body(net, fitted_weights(net, file, "clip"), "clip", ["head.weight", "head.bias"])
+    load_backbone(net, fitted_weights(net, file, "clip"), "clip", ["head.weight", "head.bias"])
     images = torch.randn(2, 3, SIZE, SIZE)
     with torch.no_grad():
         embedding = net.forward_head(net.forward_features(images), pre_logits=True)
