@@ -1,14 +1,11 @@
 """Doubtful labels, outliers and duplicates on features where they were planted."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
 from tgn.assess.doubts import doubtful_labels, outliers
 from tgn.assess.duplicates import exact_duplicates, near_duplicates, near_threshold
 from tgn.assess.features import AssessedImages, ImageTable
-from tgn.data.augmentation import dihedral
 
 CLASSES, DIMENSION = 3, 16
 
@@ -19,9 +16,7 @@ def table(counts, seed=0, part="train"):
     centres = torch.eye(CLASSES, DIMENSION)[labels]
     features = centres + 0.1 * torch.randn(len(labels), DIMENSION, generator=rng)
     files = tuple(f"{part}/{i}.png" for i in range(len(labels)))
-    thumbnails = torch.randn(len(labels), 32, 32, generator=rng)
-    thumbnails = thumbnails / thumbnails.norm(dim=(1, 2), keepdim=True)
-    return ImageTable(files, labels, torch.nn.functional.normalize(features, dim=1), thumbnails)
+    return ImageTable(files, labels, torch.nn.functional.normalize(features, dim=1))
 
 
 def by_nearest_centre(images):
@@ -32,7 +27,7 @@ def test_planted_wrong_labels_are_found_with_the_class_they_show():
     images = table([30, 20, 8])
     labels = images.labels.clone()
     labels[3], labels[55] = 2, 0  # of classes 0 and 2
-    wrong = replace(images, labels=labels)
+    wrong = ImageTable(images.files, labels, images.features)
     found = doubtful_labels(wrong, by_nearest_centre(wrong), 10)
     assert {(one.file, one.label, one.suggested) for one in found} == {
         ("train/3.png", 2, 0),
@@ -61,7 +56,7 @@ def test_a_planted_outlier_is_the_only_one(row):
     images = table([30, 20, 7])
     features = images.features.clone()
     features[row] = torch.nn.functional.normalize(-torch.ones(DIMENSION), dim=0)
-    found = outliers(replace(images, features=features))
+    found = outliers(ImageTable(images.files, images.labels, features))
     assert [one.file for one in found] == [f"train/{row}.png"]
     assert found[0].distance > 2 * found[0].usual
 
@@ -73,11 +68,8 @@ def assessed(train, test, copies):
 def test_near_duplicates_are_pairs_nearer_than_altered_copies():
     train, test = table([10, 10, 10]), table([4, 4, 4], seed=1, part="test")
     features = test.features.clone()
-    features[2:4] = torch.nn.functional.normalize(train.features[7] + 0.003, dim=0)
-    thumbnails = test.thumbnails.clone()  # of 3: another picture of the same texture
-    thumbnails[2] = dihedral(train.thumbnails[7][None, None], 5)[0, 0]
-    test = replace(test, features=features, thumbnails=thumbnails)
-    images = assessed(train, test, [0.02] * 10)
+    features[2] = torch.nn.functional.normalize(train.features[7] + 0.003, dim=0)
+    images = assessed(train, ImageTable(test.files, test.labels, features), [0.02] * 10)
     threshold = near_threshold(images.copy_distances, train.features)
     assert threshold == pytest.approx(0.02)
     digests = {file: file for file in (*train.files, *test.files)}
@@ -95,7 +87,7 @@ def test_equal_files_are_exact_duplicates_and_not_near_ones():
     train, test = table([4, 4, 4]), table([2, 2, 2], seed=1, part="test")
     features = train.features.clone()
     features[[1, 6]] = train.features[0]
-    images = assessed(replace(train, features=features), test, [0.1] * 4)
+    images = assessed(ImageTable(train.files, train.labels, features), test, [0.1] * 4)
     digests = {file: file for file in (*train.files, *test.files)}
     digests["train/1.png"] = digests["train/6.png"] = digests["train/0.png"]
     found = exact_duplicates(images, digests)

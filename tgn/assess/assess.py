@@ -252,8 +252,7 @@ HOW = {
     "test": "test images; nothing was chosen by them and the advice does not use them",
     "intervals": "95%: binomial over images; of predicted gains: resampled classes and images",
     "near_duplicates": "closer than 95% of copies shrunk to 3/4 and enlarged again are to their "
-    "originals, and than half of the median distance to the nearest other image; and pixels that "
-    "correlate by at least 0.9 at 32 x 32 after one of the 8 symmetries",
+    "originals, and than half of the median distance to the nearest other image",
     "doubtful_labels": "another class is confidently more probable by a fit without the image "
     "(confident learning) and is more frequent among its nearest images",
     "outliers": "distance to the nearest image of its class 4 robust deviations above the usual",

@@ -8,12 +8,10 @@ import torch
 from torch import Tensor
 
 from tgn.assess.features import AssessedImages
-from tgn.data.augmentation import SYMMETRIES, dihedral
 from tgn.metrics.pairwise import distance_blocks
 
 COPY_QUANTILE = 0.95
 NEIGHBOUR_SHARE = 0.5
-CORRELATION = 0.9  # of the thumbnails of copies
 
 
 class Pair(NamedTuple):
@@ -71,38 +69,20 @@ def near_threshold(copy_distances: Tensor, features: Tensor) -> float:
 def near_duplicates(
     images: AssessedImages, threshold: float, digests: Mapping[str, str]
 ) -> list[Pair]:
-    """Return pairs of images that are copies of one another but not equal files, nearest first.
+    """Return pairs of images nearer than the threshold whose files differ, nearest first.
 
-    Their features are nearer than the threshold, and so are their pixels: the thumbnails correlate
-    by at least 0.9 after one of the 8 symmetries. Features alone would call any two pictures of
-    one texture, such as forest, copies.
+    Features are means over symmetries: turned and mirrored copies count.
     """
     rows = _rows(images)
-    thumbnails = torch.cat([images.train.thumbnails, images.test.thumbnails])
     features = torch.cat([images.train.features, images.test.features]).double()
     pairs = []
     for first, second, block in distance_blocks(features, features):
         _mask_upper(block, first, second)
-        near = (block < threshold).nonzero()
-        one, two = near[:, 1] + second.start, near[:, 0] + first.start
-        alike = correlations(thumbnails[one], thumbnails[two]) >= CORRELATION
-        for i, j in torch.stack((one, two), dim=1)[alike].tolist():
-            distance = float(block[j - first.start, i - second.start])
-            pair = _pair(rows, i, j, distance)
+        for i, j in (block < threshold).nonzero().tolist():
+            pair = _pair(rows, j + second.start, i + first.start, float(block[i, j]))
             if digests[pair.first] != digests[pair.second]:
                 pairs.append(pair)
     return sorted(pairs, key=lambda pair: (pair.distance, pair.first, pair.second))
-
-
-def correlations(first: Tensor, second: Tensor) -> Tensor:
-    """Return the largest correlation of each pair over the 8 symmetries of the second, [n].
-
-    Args:
-        first: thumbnails of mean 0 and unit length, [n, S, S].
-        second: likewise.
-    """
-    turned = [dihedral(second[:, None], code)[:, 0] for code in range(SYMMETRIES)]
-    return torch.stack([(first * one).sum((1, 2)) for one in turned]).amax(0)
 
 
 def _mask_upper(block: Tensor, rows: slice, columns: slice, itself_only: bool = False) -> None:

@@ -22,8 +22,6 @@ from tgn.runtime.settings import ComputeSettings
 
 COPIES = 48  # images that are altered to see how near a copy lies
 SHRUNK = 0.75  # side of a copy before it is enlarged again
-THUMBNAIL = 32  # side in pixels
-BATCH_SIZE = 256
 
 
 @dataclass(frozen=True)
@@ -34,13 +32,11 @@ class ImageTable:
         files: as the split names them, [N].
         labels: class indices, [N].
         features: unit length, means over symmetries, [N, D].
-        thumbnails: grey, of mean 0 and unit length, [N, 32, 32]; 0 for an image of one grey level.
     """
 
     files: tuple[str, ...]
     labels: Tensor
     features: Tensor
-    thumbnails: Tensor
 
 
 @dataclass(frozen=True)
@@ -97,31 +93,15 @@ def read_images(run: Run, settings: AssessSettings, progress: Progress) -> Asses
     labels = torch.cat([sets[part].labels for part in known])
     rows = [*split.train, *split.val]
     return AssessedImages(
-        ImageTable(
-            tuple(file for file, _ in rows),
-            labels,
-            normalisation.joined(train)[:, 0],
-            torch.cat([thumbnails(sets[part]) for part in known]),
-        ),
+        ImageTable(tuple(file for file, _ in rows), labels, normalisation.joined(train)[:, 0]),
         ImageTable(
             tuple(file for file, _ in split.test),
             sets["test"].labels,
             normalisation.joined(tables["test"])[:, 0],
-            thumbnails(sets["test"]),
         ),
         _copy_distances(networks, sets["train"], normalisation, settings, device),
         tuple(networks),
     )
-
-
-def thumbnails(images: ImageSet) -> Tensor:
-    """Return the thumbnails of a set, [N, 32, 32]: see :class:`ImageTable`."""
-    found = [torch.empty(0, THUMBNAIL, THUMBNAIL)]
-    for images_u8, _ in images.batches(BATCH_SIZE):
-        grey = F.adaptive_avg_pool2d(images_u8.float().mean(1), THUMBNAIL)
-        centred = grey - grey.mean((1, 2), keepdim=True)
-        found.append(centred / centred.norm(dim=(1, 2), keepdim=True).clamp(min=1))
-    return torch.cat(found)
 
 
 @torch.inference_mode()
