@@ -53,36 +53,43 @@ def assess_run(run: Run, settings: AssessSettings, progress: Progress) -> dict[s
     split = run.split()
     check_counts(split)
     images = read_images(run, settings, progress)
-    digests = _digests(run, split)
     fits = score_recipes(images, split.num_classes, settings.seed, progress)
-    refitter = Refitter.of(images.train.features, images.train.labels, split.num_classes)
-    rare = list(split.tail_classes)
-    observations, curve = measure_curves(refitter, rare, settings.repeats, settings.seed, progress)
-    future = extrapolate(observations, _counts(split), rare, settings.seed)
+    future, measured = _curves(images, split, settings, progress)
     result = {
         **_counted(split),
-        **_duplicates(images, digests),
+        **_duplicates(images, _digests(run, split)),
         **_doubts(images, fits, split, settings),
         **_accuracies(images, fits, split),
-        "learning_curve": {
-            "measured": {str(share): value for share, value in curve.items()},
-            **_future(future, split, settings),
-        },
+        "learning_curve": {"measured": measured, **_future(future, split, settings)},
         "how": HOW,
         "networks": [{"name": one.name, "weights_sha256": one.sha256} for one in images.networks],
         "settings": settings.model_dump(mode="json"),
     }
-    evidence = _evidence(result, future)
-    result["advice"] = {
+    result["advice"] = _advice(_evidence(result, future), settings)
+    result["seconds"] = round(time.monotonic() - start, 1)
+    write_page(run, result)
+    write_json(run.assessment_file, result)
+    return result
+
+
+def _curves(
+    images: AssessedImages, split: Split, settings: AssessSettings, progress: Progress
+) -> tuple[Extrapolation, dict[str, float]]:
+    """Return what more images are predicted to bring, and the curve measured: share to accuracy."""
+    refitter = Refitter.of(images.train.features, images.train.labels, split.num_classes)
+    rare, seed = list(split.tail_classes), settings.seed
+    observations, curve = measure_curves(refitter, rare, settings.repeats, seed, progress)
+    future = extrapolate(observations, _counts(split), rare, seed)
+    return future, {str(share): accuracy for share, accuracy in curve.items()}
+
+
+def _advice(evidence: Evidence, settings: AssessSettings) -> dict[str, Any]:
+    return {
         "verdict": verdict(evidence, settings),
         "sentence": sentence(evidence, settings),
         "rule": RULE,
         "evidence": asdict(evidence),
     }
-    result["seconds"] = round(time.monotonic() - start, 1)
-    write_page(run, result)
-    write_json(run.assessment_file, result)
-    return result
 
 
 def check_counts(split: Split) -> None:
