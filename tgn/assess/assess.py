@@ -144,7 +144,7 @@ def _digests(run: Run, split: Split) -> dict[str, str]:
 
 def _duplicates(images: AssessedImages, digests: Mapping[str, str]) -> dict[str, Any]:
     exact = exact_duplicates(images, digests)
-    threshold = near_threshold(images.copy_distances, images.train.features)
+    threshold = near_threshold(images.copy_distances)
     near = near_duplicates(images, threshold, digests)
     return {
         "exact_duplicates": _listed(exact),
@@ -236,12 +236,6 @@ def _evidence(result: Mapping[str, Any], future: Extrapolation) -> Evidence:
         if one["can_gain"] and one["group"] == "tail"
     ]
     able.sort(key=lambda one: -one["gain"])
-    known = {
-        pair["second"]
-        for kind in ("exact_duplicates", "near_duplicates")
-        for pair in result[kind]["listed"]
-        if pair["first_part"] != pair["second_part"]
-    }
     return Evidence(
         doubtful_share=result["doubtful_labels"]["share"],
         gain=gain.gain,
@@ -249,7 +243,8 @@ def _evidence(result: Mapping[str, Any], future: Extrapolation) -> Evidence:
         high=gain.high,
         balance_gain=tails[0] - tails[1],
         can_gain=tuple(one["name"] for one in able[:NAMED_CLASSES]),
-        leaks=len(known),
+        leaks=result["near_duplicates"]["test_images_known"]
+        + result["exact_duplicates"]["test_images_known"],
     )
 
 
@@ -259,7 +254,7 @@ HOW = {
     "test": "test images; nothing was chosen by them and the advice does not use them",
     "intervals": "95%: binomial over images; of predicted gains: resampled classes and images",
     "near_duplicates": "closer than 95% of copies shrunk to 3/4 and enlarged again are to their "
-    "originals, and than half of the median distance to the nearest other image",
+    "originals, and than half of the distance of either to its fifth nearest image",
     "doubtful_labels": "another class is confidently more probable by a fit without the image "
     "(confident learning) and is more frequent among its nearest images",
     "outliers": "distance to the nearest image of its class 4 robust deviations above the usual",
