@@ -85,8 +85,8 @@ def draw_split(name: str, labels: Tensor, seed: int) -> Drawn:
 
 def check(name: str, images: Pool, seed: int, settings: AssessSettings) -> dict[str, Any]:
     """Predict and compare on one split."""
-    split, classes = draw_split(name, images.train_labels, seed), int(images.train_labels.max()) + 1
-    known = split.rows(1, 0)
+    split = draw_split(name, images.train_labels, seed)
+    classes, known = len(split.counts), split.rows(1, 0)
     mean = images.train[known].mean((0, 1))
     train, test = (_features(part, mean, images.parts) for part in (images.train, images.test))
 
@@ -99,10 +99,9 @@ def check(name: str, images: Pool, seed: int, settings: AssessSettings) -> dict[
         right = scores.argmax(1) == images.test_labels
         return float(np.mean([right[images.test_labels == k].double().mean() for k in split.rare]))
 
-    observations, curve = measure_curves(
-        fitted(known), split.rare, settings.repeats, settings.seed, Silent()
-    )
-    future = extrapolate(observations, split.counts, split.rare, settings.seed)
+    repeats, random = settings.repeats, settings.seed
+    observations, curve = measure_curves(fitted(known), split.rare, repeats, random, Silent())
+    future = extrapolate(observations, split.counts, split.rare, random)
     before = accuracy(known)
     gains = {}
     for one in future.gains:

@@ -70,7 +70,7 @@ def test_near_duplicates_are_pairs_nearer_than_altered_copies():
     features = test.features.clone()
     features[2] = torch.nn.functional.normalize(train.features[7] + 0.003, dim=0)
     images = assessed(train, ImageTable(test.files, test.labels, features), [0.02] * 10)
-    threshold = near_threshold(images.copy_distances, train.features)
+    threshold = near_threshold(images.copy_distances)
     assert threshold == pytest.approx(0.02)
     digests = {file: file for file in (*train.files, *test.files)}
     (pair,) = near_duplicates(images, threshold, digests)
@@ -78,9 +78,15 @@ def test_near_duplicates_are_pairs_nearer_than_altered_copies():
     assert (pair.first_part, pair.second_part, pair.same_label) == ("train", "test", True)
 
 
-def test_the_threshold_stays_below_the_usual_distance_of_different_images():
-    train = table([10, 10, 10])
-    assert near_threshold(torch.full((5,), 10.0), train.features) < 0.5
+def test_images_that_all_look_alike_are_no_duplicates():
+    train, test = table([10, 10, 10]), table([4, 4, 4], seed=1, part="test")
+    crowded = train.features.clone()
+    crowded[:10] = torch.nn.functional.normalize(
+        train.features[0] + 0.002 * torch.randn(10, DIMENSION), dim=1
+    )
+    images = assessed(ImageTable(train.files, train.labels, crowded), test, [0.05] * 10)
+    digests = {file: file for file in (*train.files, *test.files)}
+    assert near_duplicates(images, 0.05, digests) == []
 
 
 def test_equal_files_are_exact_duplicates_and_not_near_ones():

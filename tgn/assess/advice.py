@@ -93,4 +93,4 @@ def _first(evidence: Evidence) -> str:
 def _leaks(leaks: int) -> str:
     if not leaks:
         return ""
-    return f" {leaks} test images are copies of training images: test accuracy flatters."
+    return f" {leaks} test images are copies of training images, or nearly: test accuracy flatters."

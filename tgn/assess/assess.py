@@ -53,36 +53,43 @@ def assess_run(run: Run, settings: AssessSettings, progress: Progress) -> dict[s
     split = run.split()
     check_counts(split)
     images = read_images(run, settings, progress)
-    digests = _digests(run, split)
     fits = score_recipes(images, split.num_classes, settings.seed, progress)
-    refitter = Refitter.of(images.train.features, images.train.labels, split.num_classes)
-    rare = list(split.tail_classes)
-    observations, curve = measure_curves(refitter, rare, settings.repeats, settings.seed, progress)
-    future = extrapolate(observations, _counts(split), rare, settings.seed)
+    future, measured = _curves(images, split, settings, progress)
     result = {
         **_counted(split),
-        **_duplicates(images, digests),
+        **_duplicates(images, _digests(run, split)),
         **_doubts(images, fits, split, settings),
         **_accuracies(images, fits, split),
-        "learning_curve": {
-            "measured": {str(share): value for share, value in curve.items()},
-            **_future(future, split, settings),
-        },
+        "learning_curve": {"measured": measured, **_future(future, split, settings)},
         "how": HOW,
         "networks": [{"name": one.name, "weights_sha256": one.sha256} for one in images.networks],
         "settings": settings.model_dump(mode="json"),
     }
-    evidence = _evidence(result, future)
-    result["advice"] = {
+    result["advice"] = _advice(_evidence(result, future), settings)
+    result["seconds"] = round(time.monotonic() - start, 1)
+    write_page(run, result)
+    write_json(run.assessment_file, result)
+    return result
+
+
+def _curves(
+    images: AssessedImages, split: Split, settings: AssessSettings, progress: Progress
+) -> tuple[Extrapolation, dict[str, float]]:
+    """Return what more images are predicted to bring, and the curve measured: share to accuracy."""
+    refitter = Refitter.of(images.train.features, images.train.labels, split.num_classes)
+    rare, seed = list(split.tail_classes), settings.seed
+    observations, curve = measure_curves(refitter, rare, settings.repeats, seed, progress)
+    future = extrapolate(observations, _counts(split), rare, seed)
+    return future, {str(share): accuracy for share, accuracy in curve.items()}
+
+
+def _advice(evidence: Evidence, settings: AssessSettings) -> dict[str, Any]:
+    return {
         "verdict": verdict(evidence, settings),
         "sentence": sentence(evidence, settings),
         "rule": RULE,
         "evidence": asdict(evidence),
     }
-    result["seconds"] = round(time.monotonic() - start, 1)
-    write_page(run, result)
-    write_json(run.assessment_file, result)
-    return result
 
 
 def check_counts(split: Split) -> None:
@@ -137,7 +144,7 @@ def _digests(run: Run, split: Split) -> dict[str, str]:
 
 def _duplicates(images: AssessedImages, digests: Mapping[str, str]) -> dict[str, Any]:
     exact = exact_duplicates(images, digests)
-    threshold = near_threshold(images.copy_distances, images.train.features)
+    threshold = near_threshold(images.copy_distances)
     near = near_duplicates(images, threshold, digests)
     return {
         "exact_duplicates": _listed(exact),
@@ -229,12 +236,6 @@ def _evidence(result: Mapping[str, Any], future: Extrapolation) -> Evidence:
         if one["can_gain"] and one["group"] == "tail"
     ]
     able.sort(key=lambda one: -one["gain"])
-    known = {
-        pair["second"]
-        for kind in ("exact_duplicates", "near_duplicates")
-        for pair in result[kind]["listed"]
-        if pair["first_part"] != pair["second_part"]
-    }
     return Evidence(
         doubtful_share=result["doubtful_labels"]["share"],
         gain=gain.gain,
@@ -242,7 +243,8 @@ def _evidence(result: Mapping[str, Any], future: Extrapolation) -> Evidence:
         high=gain.high,
         balance_gain=tails[0] - tails[1],
         can_gain=tuple(one["name"] for one in able[:NAMED_CLASSES]),
-        leaks=len(known),
+        leaks=result["near_duplicates"]["test_images_known"]
+        + result["exact_duplicates"]["test_images_known"],
     )
 
 
@@ -252,7 +254,7 @@ HOW = {
     "test": "test images; nothing was chosen by them and the advice does not use them",
     "intervals": "95%: binomial over images; of predicted gains: resampled classes and images",
     "near_duplicates": "closer than 95% of copies shrunk to 3/4 and enlarged again are to their "
-    "originals, and than half of the median distance to the nearest other image",
+    "originals, and than half of the distance of either to its fifth nearest image",
     "doubtful_labels": "another class is confidently more probable by a fit without the image "
     "(confident learning) and is more frequent among its nearest images",
     "outliers": "distance to the nearest image of its class 4 robust deviations above the usual",

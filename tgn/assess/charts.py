@@ -18,13 +18,8 @@ def draw_learning_curve(curve: Mapping[str, Any]) -> bytes:
     figure = Figure(figsize=(6.5, 3.6), layout="constrained")
     axes = figure.subplots()
     shares = sorted((float(share), value) for share, value in curve["measured"].items())
-    axes.plot(
-        [share for share, _ in shares],
-        [100 * value for _, value in shares],
-        "o-",
-        color=MEASURED,
-        label="measured on images left out",
-    )
+    measured = [share for share, _ in shares], [100 * value for _, value in shares]
+    axes.plot(*measured, "o-", color=MEASURED, label="measured on images left out")
     futures = list(curve["more_images"].values())
     factors = [1, *(one["factor"] for one in futures)]
     means = [100 * curve["today"], *(100 * one["accuracy"] for one in futures)]

@@ -70,28 +70,23 @@ def doubtful_labels(
         neighbours: how many nearest images vote.
     """
     labels, classes = images.labels, probabilities.shape[1]
-    counts = torch.bincount(labels, minlength=classes)
-    own = probabilities.gather(1, labels[:, None])[:, 0]
+    counts, rows = torch.bincount(labels, minlength=classes), torch.arange(len(labels))
+    own = probabilities[rows, labels]
     means = torch.zeros(classes, dtype=own.dtype).index_add_(0, labels, own) / counts.clamp(min=1)
     confident = torch.where(probabilities >= means, probabilities, torch.zeros(()))
     suggested = confident.argmax(1)
     votes = _votes(images, neighbours, classes)
     weighted = votes / counts.clamp(min=1).sqrt()
-    spoken = torch.arange(len(labels))
-    doubtful = (
-        (confident.max(1).values > 0)
-        & (suggested != labels)
-        & (weighted[spoken, suggested] > weighted[spoken, labels])
-        & (counts[labels] > 1)
-    )
-    chosen = probabilities.gather(1, suggested[:, None])[:, 0]
+    outvoted = weighted[rows, suggested] > weighted[rows, labels]
+    is_confident = (confident.max(1).values > 0) & (suggested != labels)
+    doubtful = is_confident & outvoted & (counts[labels] > 1)
     found = [
         DoubtfulLabel(
             images.files[row],
             int(labels[row]),
             int(suggested[row]),
             float(own[row]),
-            float(chosen[row]),
+            float(probabilities[row, suggested[row]]),
             int(votes[row, labels[row]]),
             int(votes[row, suggested[row]]),
         )

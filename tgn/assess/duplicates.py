@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from tgn.assess.features import AssessedImages
+from tgn.metrics.neighbours import neighbour_radii
 from tgn.metrics.pairwise import distance_blocks
 
 COPY_QUANTILE = 0.95
-NEIGHBOUR_SHARE = 0.5
+LOCAL_SHARE = 0.5
+CROWD = 5
 
 
 class Pair(NamedTuple):
@@ -48,48 +50,39 @@ def exact_duplicates(images: AssessedImages, digests: Mapping[str, str]) -> list
     return [_pair(rows, group[0], other, 0.0) for group in groups.values() for other in group[1:]]
 
 
-def near_threshold(copy_distances: Tensor, features: Tensor) -> float:
-    """Return the distance below which two images count as near duplicates.
-
-    95% of altered copies lie below it; yet at most half of the median distance of a training image
-    to its nearest other one, as most different images must not count.
+def near_threshold(copy_distances: Tensor) -> float:
+    """Return the distance below which two images may be near duplicates: 95% of copies have it.
 
     Args:
         copy_distances: between images and altered copies of them.
-        features: of the training images, [N, D].
     """
-    nearest = torch.full((len(features),), float("inf"))
-    for rows, columns, block in distance_blocks(features, features):
-        _mask_upper(block, rows, columns, itself_only=True)
-        nearest[rows] = torch.minimum(nearest[rows], block.min(1).values)
-    limit = NEIGHBOUR_SHARE * float(nearest[nearest.isfinite()].median())
-    return min(float(copy_distances.quantile(COPY_QUANTILE)), limit)
+    return float(copy_distances.quantile(COPY_QUANTILE))
 
 
 def near_duplicates(
     images: AssessedImages, threshold: float, digests: Mapping[str, str]
 ) -> list[Pair]:
-    """Return pairs of images nearer than the threshold whose files differ, nearest first.
+    """Return pairs of images that are nearly one and whose files differ, nearest first.
 
-    Features are means over symmetries: turned and mirrored copies count.
+    They are nearer than the threshold, and at most half as far from one another as either is from
+    its fifth nearest image: forests look alike, and most are not copies. Groups of up to five
+    copies are found. Features are means over symmetries: turned and mirrored copies count.
     """
     rows = _rows(images)
     features = torch.cat([images.train.features, images.test.features]).double()
+    radii = neighbour_radii(features, min(CROWD, len(features) - 1))
     pairs = []
     for first, second, block in distance_blocks(features, features):
-        _mask_upper(block, first, second)
-        for i, j in (block < threshold).nonzero().tolist():
+        usual = torch.minimum(radii[first][:, None], radii[second])
+        near = (block < threshold) & (block < LOCAL_SHARE * usual)
+        order = torch.arange(first.start, first.stop)[:, None] > torch.arange(
+            second.start, second.stop
+        )
+        for i, j in (near & order).nonzero().tolist():
             pair = _pair(rows, j + second.start, i + first.start, float(block[i, j]))
             if digests[pair.first] != digests[pair.second]:
                 pairs.append(pair)
     return sorted(pairs, key=lambda pair: (pair.distance, pair.first, pair.second))
-
-
-def _mask_upper(block: Tensor, rows: slice, columns: slice, itself_only: bool = False) -> None:
-    """Leave each pair of rows in one order: the column before the row."""
-    first = torch.arange(rows.start, rows.stop)[:, None]
-    second = torch.arange(columns.start, columns.stop)
-    block[(first == second) if itself_only else (first <= second)] = float("inf")
 
 
 def _rows(images: AssessedImages) -> list[tuple[str, str, int]]:

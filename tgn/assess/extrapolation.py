@@ -84,15 +84,15 @@ def extrapolate(
     futures = _futures(models, shares, seen, now)
     resampled, drawn = _resamples(observations, len(counts), rare, seen, now, seed)
     is_rare = np.isin(seen, list(rare))
-    weights = drawn[:, is_rare]
+    weights, today = drawn[:, is_rare], float(futures[0][is_rare].mean())
     gains = []
     for place, factor in enumerate(FACTORS, start=1):
         changes = (resampled[:, place] - resampled[:, 0])[:, is_rare]
         low, high = np.percentile((weights * changes).sum(1) / weights.sum(1), INTERVAL)
         accuracy = futures[place][is_rare].mean()
-        gain = accuracy - futures[0][is_rare].mean()
-        ends = float(min(low, gain)), float(max(high, gain))  # it holds the estimate itself
-        gains.append(Gain(factor, float(accuracy), float(gain), *ends))
+        gain = accuracy - today
+        ends = min(low, gain), max(high, gain)  # the interval holds the estimate itself
+        gains.append(Gain(factor, *map(float, (accuracy, gain, *ends))))
     place = 1 + FACTORS.index(ADVISED_FACTOR)
     low, high = np.percentile(resampled[:, place] - resampled[:, 0], INTERVAL, axis=0)
     change = futures[place] - futures[0]
@@ -100,11 +100,15 @@ def extrapolate(
         label: ClassFuture(counts[label], *(float(v[i]) for v in (futures[0], change, low, high)))
         for i, label in enumerate(seen)
     }
-    model = {
+    return Extrapolation(today, tuple(gains), per_class, _summary(models, shares))
+
+
+def _summary(models: Sequence[CurveModel], shares: Array) -> dict[str, Any]:
+    """Return the mean slope and the share of each bend."""
+    return {
         "slope": float(sum(s * m.slope for s, m in zip(shares, models, strict=True))),
         "bends": {str(m.bend): float(s) for s, m in zip(shares, models, strict=True)},
     }
-    return Extrapolation(float(futures[0][is_rare].mean()), tuple(gains), per_class, model)
 
 
 def _futures(
@@ -129,11 +133,11 @@ def _resamples(
 ) -> tuple[Array, Array]:
     """Return accuracies [S, 1 + factors, classes seen] and how often each class was drawn."""
     draw = np.random.default_rng(generator(seed, "resampled curves").initial_seed())
-    frequent = [k for k in range(classes) if k not in set(rare)]
+    groups = [k for k in seen if k in set(rare)], [k for k in seen if k not in set(rare)]
     found, drawn = [], []
     for _ in range(RESAMPLES):
         weights = np.zeros(classes)
-        for group in (list(rare), frequent):
+        for group in groups:
             if group:
                 weights[group] = draw.multinomial(len(group), np.full(len(group), 1 / len(group)))
         anew = [_drawn(one, draw) for one in observations]

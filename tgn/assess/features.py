@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from tgn.assess.settings import AssessSettings
 from tgn.data.image_set import ImageSet
 from tgn.data.runs import Run
+from tgn.data.split import Part
 from tgn.models.feature_cache import FeatureCache
 from tgn.probe.features import FrozenNetwork, frozen_networks, symmetric_views
 from tgn.probe.fit import Normalisation
@@ -20,6 +21,8 @@ from tgn.runtime.progress import Progress
 from tgn.runtime.seeds import generator
 from tgn.runtime.settings import ComputeSettings
 
+PARTS: tuple[Part, ...] = ("train", "val")
+TEST: Part = "test"
 COPIES = 48  # images that are altered to see how near a copy lies
 SHRUNK = 0.75  # side of a copy before it is enlarged again
 
@@ -68,40 +71,39 @@ def read_images(run: Run, settings: AssessSettings, progress: Progress) -> Asses
     """
     split = run.split()
     if empty := [entry.folder for entry in split.classes if entry.train + entry.val == 0]:
-        raise DataError(
-            f"{', '.join(empty)}: no training image; every class needs 1 to be assessed"
-        )
+        raise DataError(f"{', '.join(empty)}: no training image; every class needs 1 at least")
     networks = frozen_networks(settings, [entry.folder for entry in split.classes])
     device = Device(ComputeSettings(device=settings.device, precision="float32"))
     cache = FeatureCache(run.feature_cache, device, progress)
+    known = [part for part in PARTS if getattr(split, part)]
     sets = {
         part: split.image_set(part, run.path, settings.size, settings.bands)
-        for part in ("train", "val", "test")
-        if getattr(split, part)
+        for part in (*known, TEST)
     }
-    tables = {
-        part: [
-            table.mean(1, keepdim=True) for table in symmetric_views(networks, one, settings, cache)
-        ]
-        for part, one in sets.items()
-    }
-    known = [part for part in ("train", "val") if part in tables]
-    train = [torch.cat(parts) for parts in zip(*(tables[part] for part in known), strict=True)]
+    means = {part: _mean_views(networks, one, settings, cache) for part, one in sets.items()}
+    train = [torch.cat(parts) for parts in zip(*(means[part] for part in known), strict=True)]
     normalisation = Normalisation(
         tuple(table.mean((0, 1)) for table in train), tuple(network.parts for network in networks)
     )
-    labels = torch.cat([sets[part].labels for part in known])
-    rows = [*split.train, *split.val]
-    return AssessedImages(
-        ImageTable(tuple(file for file, _ in rows), labels, normalisation.joined(train)[:, 0]),
-        ImageTable(
-            tuple(file for file, _ in split.test),
-            sets["test"].labels,
-            normalisation.joined(tables["test"])[:, 0],
-        ),
-        _copy_distances(networks, sets["train"], normalisation, settings, device),
-        tuple(networks),
-    )
+
+    def table(parts: Sequence[Part], features: Sequence[Tensor]) -> ImageTable:
+        files = tuple(file for part in parts for file, _ in getattr(split, part))
+        labels = torch.cat([sets[part].labels for part in parts])
+        return ImageTable(files, labels, normalisation.joined(features)[:, 0])
+
+    copies = _copy_distances(networks, sets[known[0]], normalisation, settings, device)
+    return AssessedImages(table(known, train), table([TEST], means[TEST]), copies, tuple(networks))
+
+
+def _mean_views(
+    networks: Sequence[FrozenNetwork],
+    images: ImageSet,
+    settings: AssessSettings,
+    cache: FeatureCache,
+) -> list[Tensor]:
+    """Return the means over symmetries by each network, [N, 1, D] each."""
+    tables = symmetric_views(networks, images, settings, cache)
+    return [table.mean(1, keepdim=True) for table in tables]
 
 
 @torch.inference_mode()

@@ -78,12 +78,11 @@ def measure_curves(
         Observation(label, count, float(good / trials), min(float(trials), sizes[label]))
         for (label, count), (good, trials) in sorted(hits.items())
     ]
-    shares = {
+    curve.pop(OF_FREQUENT, None)
+    return observations, {
         share: sum(float(good / trials) for good, trials in table.values()) / len(table)
         for share, table in curve.items()
-        if share != OF_FREQUENT
     }
-    return observations, shares
 
 
 def _plans(labels: Tensor, rare: Sequence[int], repeats: int, seed: int) -> Iterator[Thinning]:
