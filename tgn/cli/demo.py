@@ -15,9 +15,9 @@ RUN = "demo"
 
 # Sizes that fit a laptop: up to 10 minutes on two cores without a GPU.
 SETTINGS = {
-    "distill": ["steps=500", "control=false"],
-    "train": ["steps=800"],
-    "classify": ["arch=tiny", "size=32", "steps=330"],
+    "distill": ["steps=400", "control=false"],
+    "train": ["steps=500"],
+    "classify": ["size=64", "steps=100", "probe.crops=0"],
 }
 
 app = typer.Typer()
