@@ -292,7 +292,7 @@ def test_accuracy_score_recipes_learn_from_the_tail_only(augmented):
 
 def test_unknown_recipes_are_listed():
     with pytest.raises(
-        UserError, match=r"valid: ce, probe, .*balanced, .*-only, each also as NAME\+gen"
+        UserError, match=r"valid: ce, lp-ft, probe, .*balanced, .*-only, each also as NAME\+gen"
     ):
         check_recipes(["ce", "best"])
 
