@@ -29,7 +29,7 @@ def test_help_is_light_and_short(words):
 
 def test_settings_are_listed_without_what_verbs_need():
     assert [words[0] for words in WITH_SETTINGS] == [
-        "scenes", "chips", "split", "distill", "train", "generate", "score", "filter"
+        "scenes", "chips", "split", "assess", "distill", "train", "generate", "score", "filter"
     ]  # fmt: skip
     ran = run_program("tgn", *([*words, "--help-settings"] for words in WITH_SETTINGS))
     assert ran.codes == [0] * len(WITH_SETTINGS)
