@@ -1,7 +1,7 @@
 #!/usr/bin/env -S .venv/bin/python
 """Does ``tgn assess`` advise rightly? Thin classes, predict, add the real images back, compare.
 
-scripts/experiments/assess_check.py --seeds 0-9    (TGN_SHARED names the folder with data/)
+scripts/experiments/assess_check.py --seeds 0-19   (TGN_SHARED names the folder with data/)
 
 A split: the classes of a data set in random order, the first 40% frequent (60 to 170 images, the
 same for all), the others rare (a median of 3 to 44 images, drawn on a logarithmic scale, each class
@@ -175,7 +175,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", default=",".join(DATA), help="which, by commas")
-    parser.add_argument("--seeds", default="0-9", help="first and last")
+    parser.add_argument("--seeds", default="0-19", help="first and last")
     parser.add_argument("--symmetries", type=int, default=4, help="views; 4 halve the time")
     parser.add_argument("--out", type=Path, help="JSON of all numbers")
     given = parser.parse_args()
