@@ -10,9 +10,15 @@ Differs from the released code: the mask of the teacher's mistakes cannot divide
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from classify.losses.hashing import Hyperplanes, l2_per_image, lsh_per_image, masked_mean
+from classify.losses.hashing import (
+    Hyperplanes,
+    l2_per_image,
+    linear_warmup,
+    lsh_per_image,
+    masked_mean,
+    with_length_of,
+)
 from classify.methods.base import Batch, Method, MethodOutput, add_terms
 from classify.methods.phases import MethodInputs, Phase, RunFacts, given_teacher
 from classify.methods.settings import LshSettings
@@ -81,7 +87,8 @@ class LshMimicking(Method):
         if self.settings.mask and batch.labels.ndim == 1:  # no such mask with several labels
             mask = (target.logits.argmax(1) == batch.labels).float()
         terms = {}
-        weight = self._weight(batch.progress)
+        # Early features are unbounded.
+        weight = linear_warmup(self.settings.weight, batch.progress, self.settings.warmup)
         if self.settings.loss != "lsh":
             terms["l2"] = (weight, self._mean(l2_per_image(embedding, target.embedding), mask))
         if self.settings.loss != "l2":
@@ -97,10 +104,7 @@ class LshMimicking(Method):
     def _lsh(self, embedding: Tensor, target: Tensor) -> Tensor:
         values = self.hyperplanes(target)
         if self.settings.loss == "lsh":
-            # Only signs are compared: without a bound the embedding's length, and with it the
-            # confidence, would grow for ever. The teacher's length is the natural bound.
-            length = target.float().norm(dim=1, keepdim=True)
-            embedding = F.normalize(embedding.float()) * length
+            embedding = with_length_of(embedding, target)
         return lsh_per_image(self.hyperplanes(embedding), values)
 
     def _mean(self, values: Tensor, mask: Tensor) -> Tensor:
@@ -109,12 +113,6 @@ class LshMimicking(Method):
     def _matched(self, embedding: Tensor) -> Tensor:
         layer = self.student.classifier
         return layer.match(embedding) if isinstance(layer, MatchedClassifier) else embedding
-
-    def _weight(self, progress: float) -> float:
-        """Return beta, linearly increased over the warm-up, as early features are unbounded."""
-        if self.settings.warmup == 0:
-            return self.settings.weight
-        return self.settings.weight * min(progress / self.settings.warmup, 1.0)
 
     def _embeddings(self, inputs: MethodInputs) -> Tensor:
         """Return the teacher's embeddings of the training images without augmentation, [n, E]."""

@@ -1,7 +1,8 @@
 """Names of the files in a classifier's folder; imports nothing heavy."""
 
-CHECKPOINT = "classifier.safetensors"
-METRICS = "metrics.json"  # written last: its presence marks a finished training
+from tgn.data.run_layout import CHECKPOINT as CHECKPOINT
+from tgn.data.run_layout import METRICS as METRICS
+
 SETTINGS = "settings.yaml"
 CONFUSION_PICTURE = "confusion.png"
 RELIABILITY_PICTURE = "reliability.png"

@@ -119,7 +119,7 @@ class ClassifierTrainer:
     def _batch(self, sampled: SampledBatch, step: int, progress: float) -> Batch:
         """Augment and mix this process's part of a sampled batch, without the foregrounds."""
         size, blend = len(sampled.labels), self._blend(sampled, step)
-        mine = self.device.mine(torch.arange(size // 2 if sampled.has_foregrounds else size))
+        mine = self.device.own_rows(size // 2 if sampled.has_foregrounds else size)
         transform = BatchTransform(mine, self.augmenter.draw(size, step), blend)
         images = self._transformed(sampled.images_u8, transform)
         paired = None

@@ -163,7 +163,7 @@ class KmdnTrainer:
         else:
             rows = self.own_rows[update.student][self.samplers[update.student].rows(step)]
         random = generator(self.settings.seed, "kmdn", update.student, step)
-        own = self.device.mine(torch.arange(len(rows)))
+        own = self.device.own_rows(len(rows))
         augmentation = draw_augmentation(len(rows), random).rows(own)
         return KmdnBatch(self.images.batch(rows[own]), self.images.labels[rows[own]], augmentation)
 
