@@ -14,7 +14,7 @@ from tgn.data.images import to_pm1
 from tgn.kmdn.settings import DistillSettings
 from tgn.models.backbones import build_backbone, load_imagenet_backbone
 from tgn.models.feature_networks import resized
-from tgn.models.pretrained import IMAGENET, file_of
+from tgn.models.pretrained import IMAGENET, PERCEPTUAL, file_of
 from tgn.models.settings import BackboneSettings
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
@@ -63,9 +63,11 @@ def test_every_package_fits_its_network(arch):
 
 def test_the_manifest_says_the_same():
     entries = {e["use"]: e for e in json.loads(MANIFEST.read_text()) if "package" in e}
-    assert set(entries) == {f"--set arch={arch} --set weights=imagenet" for arch in IMAGENET}
-    for arch, known in IMAGENET.items():
-        entry = entries[f"--set arch={arch} --set weights=imagenet"]
+    registry = {f"--set arch={arch} --set weights=imagenet": IMAGENET[arch] for arch in IMAGENET}
+    registry |= {f"--set lpips={name}": entry for name, entry in PERCEPTUAL.items()}
+    assert set(entries) == set(registry)
+    for use, known in registry.items():
+        entry = entries[use]
         for field in ("name", "package", "sha256", "source", "licence", "install"):
             assert entry[field] == getattr(known, field)
         assert (entry["mean"], entry["std"]) == ([*known.mean], [*known.std])

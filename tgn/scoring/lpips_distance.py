@@ -1,4 +1,4 @@
-"""LPIPS (learned perceptual image patch similarity) from a backbone file on this disk."""
+"""LPIPS (learned perceptual image patch similarity) of a backbone file, or ST-LPIPS."""
 
 import warnings
 from collections.abc import Mapping
@@ -12,13 +12,17 @@ from torch import Tensor, nn
 from tgn.data.image_set import ImageSet
 from tgn.data.images import to_pm1
 from tgn.metrics.pair_diversity import PairDistances, pair_distances
+from tgn.models.pretrained import PERCEPTUAL
 from tgn.models.provenance import Provenance
 from tgn.runtime.checkpoints import load_strictly, load_weights
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import sha256_of
+from tgn.scoring.shift_tolerant_lpips import load_shift_tolerant
 
 BACKBONES = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
 """From the lpips name of a backbone to torchvision's name of the network whose file it needs."""
+SMALLEST_SIDE = {"alex": 31, "vgg": 16, "squeeze": 17, "st-alex": 21, "st-vgg": 18}
+"""Of an image, in pixels: a smaller one has no pixel left in the deepest layers."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +30,13 @@ class LpipsDistance:
     """An LPIPS network and where its weights come from.
 
     Attributes:
-        name: lpips' name of the backbone.
-        weights_sha256: of the backbone file.
+        setting: name of the network in the setting ``lpips``.
+        name: of the distance and its network, for a result file.
+        weights_sha256: of the file.
         net: two [B, 3, H, W] batches in [-1, 1] to distances [B, 1, 1, 1].
     """
 
+    setting: str
     name: str
     weights_sha256: str
     net: nn.Module
@@ -39,11 +45,20 @@ class LpipsDistance:
     def provenance(self) -> Provenance:
         """Return the network, its weights and its resize rule, for a result file."""
         return Provenance(
-            name=f"lpips 0.1 {self.name}",
+            name=self.name,
             dimension=None,
             weights_sha256=self.weights_sha256,
             resize="none",
         )
+
+    def check_side(self, side: int) -> None:
+        """Raise a UserError if images of ``side`` pixels are too small for the network."""
+        smallest = SMALLEST_SIDE[self.setting]
+        if side < smallest:
+            raise UserError(
+                f"lpips={self.setting} got images of {side} px, expected at least {smallest}; add "
+                f"--set size={max(smallest, 32)} to read them larger, or leave lpips out"
+            )
 
     @torch.inference_mode()
     def distance(self, first_u8: Tensor, second_u8: Tensor) -> Tensor:
@@ -83,25 +98,31 @@ class LpipsDistance:
 
 
 def load_lpips(spec: str) -> LpipsDistance:
-    """Build LPIPS from ``name:/path/to/backbone``.
+    """Build LPIPS from ``name:/path/to/backbone``, or ST-LPIPS from its name.
 
     Args:
         spec: ``alex``, ``vgg`` or ``squeeze``, a colon, and a weights file of torchvision's
-            ``alexnet``, ``vgg16`` or ``squeezenet1_1``.
+            ``alexnet``, ``vgg16`` or ``squeezenet1_1``; or ``st-alex`` or ``st-vgg``, whose weights
+            an installed package carries.
 
     Returns:
         The network, frozen and in eval mode.
 
     Raises:
-        UserError: for an unknown name, a file that is not there, or weights of another network.
+        UserError: for an unknown name, a file or package that is not there, or weights of another
+            network.
     """
+    if spec in PERCEPTUAL:
+        net, entry = load_shift_tolerant(spec)
+        return LpipsDistance(spec, entry.name, entry.sha256, net)
     name, _, file = spec.partition(":")
     if name not in BACKBONES or not file:
-        choices = ", ".join(f"{key}:FILE" for key in BACKBONES)
+        choices = ", ".join([*(f"{key}:FILE" for key in BACKBONES), *PERCEPTUAL])
         raise UserError(f"LPIPS got {spec!r}, expected one of {choices}")
     path = Path(file)
     weights = load_weights(path)
-    return LpipsDistance(name, sha256_of(path), build_lpips(name, weights, str(path)))
+    net = build_lpips(name, weights, str(path))
+    return LpipsDistance(name, f"lpips 0.1 {name}", sha256_of(path), net)
 
 
 def build_lpips(name: str, backbone: Mapping[str, Tensor], source: str) -> nn.Module:

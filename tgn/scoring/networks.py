@@ -18,8 +18,9 @@ from tgn.scoring.lpips_distance import LpipsDistance, load_lpips
 from tgn.scoring.settings import ScoreSettings
 
 LPIPS_REMEDY = (
-    "no backbone file given; fetch the weights of torchvision's alexnet, vgg16 or squeezenet1_1 "
-    "(squeezenet1_0 does not fit) and add --set lpips=alex:FILE, vgg:FILE or squeeze:FILE"
+    "no network given; fetch the weights of torchvision's alexnet, vgg16 or squeezenet1_1 "
+    "(squeezenet1_0 does not fit) and add --set lpips=alex:FILE, vgg:FILE or squeeze:FILE; or "
+    "pip install 'tgn[perceptual]' and add --set lpips=st-alex or st-vgg, which is ST-LPIPS"
 )
 AGREEMENT_REMEDY = (
     "the run has no classifier of real images; make one: classify train --folds 4 (each net "

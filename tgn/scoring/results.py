@@ -134,6 +134,7 @@ class Scores(_Record):
     not_computed: dict[str, str]  # metrics that are missing -> the remedy
 
 
+LPIPS_COLUMN = "LPIPS diversity"
 COLUMNS = (
     "class",
     "real",
@@ -143,10 +144,16 @@ COLUMNS = (
     "precision",
     "recall",
     "feature diversity",
-    "LPIPS diversity",
+    LPIPS_COLUMN,
     "agreement",
     "copies",
 )
+
+
+def columns(scores: Scores) -> tuple[str, ...]:
+    """Return :data:`COLUMNS`, with ST-LPIPS under its own name."""
+    is_st = scores.lpips is not None and scores.lpips.name.startswith("ST-LPIPS")
+    return tuple(f"ST-{name}" if is_st and name == LPIPS_COLUMN else name for name in COLUMNS)
 
 
 def table_rows(scores: Scores) -> list[tuple[str, ...]]:

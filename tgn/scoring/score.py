@@ -170,7 +170,12 @@ def compute_outputs(
         sets: the images.
         networks: of the scoring.
         cache: where features are kept; its device computes.
+
+    Raises:
+        UserError: if the images are too small for LPIPS.
     """
+    if networks.lpips:
+        networks.lpips.check_side(sets.generated.size)
 
     def tables(extractor: Extractor) -> FeatureTables:
         return FeatureTables(

@@ -19,7 +19,9 @@ class ScoreSettings(DeviceSettings):
         "torchvision or timm",
     )
     lpips: str | None = Field(
-        None, description="alex:FILE, vgg:FILE or squeeze:FILE, else not computed"
+        None,
+        description="alex:FILE, vgg:FILE, squeeze:FILE; st-alex or st-vgg: ST-LPIPS; else not "
+        "computed",
     )
     classifier: Path | None = Field(
         None,
