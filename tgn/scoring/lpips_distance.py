@@ -113,8 +113,8 @@ def load_lpips(spec: str) -> LpipsDistance:
             network.
     """
     if spec in PERCEPTUAL:
-        net, entry = load_shift_tolerant(spec)
-        return LpipsDistance(spec, entry.name, entry.sha256, net)
+        shift_tolerant, entry = load_shift_tolerant(spec)
+        return LpipsDistance(spec, entry.name, entry.sha256, shift_tolerant)
     name, _, file = spec.partition(":")
     if name not in BACKBONES or not file:
         choices = ", ".join([*(f"{key}:FILE" for key in BACKBONES), *PERCEPTUAL])
