@@ -19,6 +19,7 @@ FINE_TUNED = [  # timm's normalisations hold their activations; every kind of ra
     "changes",
     [
         ["--set", "mixing=mixup", "--set", "loss=balanced-softmax"],
+        ["--set", "mixing=cmo", "--set", "cmo.probability=1"],
         ["--set", "method=t2fts", "--set", "steps=2"],
         FINE_TUNED,
     ],
