@@ -10,7 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
+from classify.cli.main import main as classify_main
+from tgn.cli.main import main as tgn_main
 from tgn.runtime.errors import UserError
 from tgn.runtime.locks import exclusive_writer
 
@@ -49,10 +52,31 @@ def start_on(processes: int, *command: str, **environment: str) -> list[subproce
 
 
 def run_on(processes: int, *command: str, **environment: str) -> None:
-    """Run a command as ``processes`` ranks of one job to its end."""
+    """Run a command as ``processes`` ranks of one job to its end; as one, in this process."""
+    if processes == 1:
+        run_here(*command, **environment)
+        return
     running = start_on(processes, *command, **environment)
     errors = [one.communicate(timeout=300)[1] for one in running]
     assert not any(one.returncode for one in running), errors
+
+
+def run_here(program: str, *arguments: str, **environment: str) -> None:
+    """Run a command in this process, which has imported PyTorch, on one thread as a rank does."""
+    threads = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [program, *arguments])
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        torch.set_num_threads(1)
+        code: object = 0
+        try:
+            {"tgn": tgn_main, "classify": classify_main}[program]()
+        except SystemExit as end:
+            code = end.code
+        finally:
+            torch.set_num_threads(threads)
+    assert not code
 
 
 def curve(file: Path) -> list[dict[str, float]]:

@@ -44,6 +44,7 @@ def fill(run) -> None:
     net = {"before": groups, "after": groups}
     accuracy = {"tail_net": net, "head_net": net, "part": "test", "before_means": "warm-up"}
     write_json(run.path / "kmdn" / "accuracy.json", accuracy)
+    write_json(run.assessment_file, {"advice": {"sentence": f"Collect: {HOSTILE}."}})
     for stage in ("kmdn", "cdtg"):
         lines = '{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0, "late": 3.0}\n'
         write_text(run.path / stage / "metrics.jsonl", lines)
@@ -87,6 +88,7 @@ def test_a_full_page_is_escaped_and_asks_for_nothing(fake_run):
     assert all(
         src.startswith("data:image/png;base64,") for src in re.findall(r'src="([^"]*)"', page)
     )
+    assert "<p>Collect: " in page
     assert "generated images add to ce" in page
     assert "50.0 ± 1.0" in page
     assert page.count('alt="generated"') == 8

@@ -17,7 +17,7 @@ RUN = "demo"
 SETTINGS = {
     "distill": ["steps=400", "batch_size=32", "control=false"],
     "train": ["steps=400", "batch_size=32"],
-    "classify": ["size=64", "steps=80", "probe.crops=0"],
+    "classify": ["size=64", "steps=50", "probe.crops=0"],
 }
 
 app = typer.Typer()
@@ -43,7 +43,7 @@ def commands(runs: Path, seed: int) -> Iterator[list[str]]:
     yield ["tgn", "train", "--run", RUN, *_set("train")]
     yield ["tgn", "generate", "--class", "all", "--run", RUN]
     yield ["tgn", "score", "--run", RUN]
-    yield ["classify", "compare", "--run", RUN, "--seeds", "2", *_set("classify")]
+    yield ["classify", "compare", "--run", RUN, *_set("classify")]
     yield ["tgn", "report", "--run", RUN]
 
 

@@ -38,6 +38,7 @@ def collect_contents(run: Run) -> dict[str, Any]:
         "closest": closest_pairs(run, scores) if scores else [],
         "filter": _filter(run.generated),
         "scores": scores,
+        "assessment": _json(run.assessment_file),
         "compare": compare,
         "compare_picture": picture(run.comparison_file.with_suffix(".png")),
         "class_accuracy": _class_accuracies(compare),
