@@ -3,13 +3,23 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from tests_support import QUICK
+
 from tgn.backends import generate
 from tgn.data.manifest import ManifestRow, read_manifest
 from tgn.data.runs import Run
 from tgn.generation.generate import GenerationRequest
 from tgn.generation.settings import GenerateSettings
+from tgn.kmdn.distill import distill
+from tgn.kmdn.settings import DistillSettings
 from tgn.runtime.files import sha256_of
 from tgn.runtime.progress import Silent
+
+
+def distill_anew(run: Run) -> None:
+    """Make another tail net and feature bank."""
+    chosen = DistillSettings(steps=4, batch_size=8, bank_views=2, seed=1, **QUICK)
+    distill(run, chosen, Silent(), resume=False)
 
 
 def generate_tail(

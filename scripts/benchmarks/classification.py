@@ -2,13 +2,17 @@
 """Does the loop of classifiers cost anything beside the network? A ratio inside one run.
 
     scripts/benchmarks/classification.py --arch tiny --size 32
+    scripts/benchmarks/classification.py --arch tf_efficientnet_lite0 --batch 32 --freeze 3
 
-The other side is a bare torch loop with the same network, batches, augmentation and optimiser, but
-no method, no averaged weights, no schedule. Medians over blocks of steps that take turns.
+The other side is a bare torch loop with the same network (pretrained where ours is), batches,
+augmentation and optimiser, but no method, no averaged weights, no schedule. With ``--freeze``
+a second ratio is of our loop with that many frozen stages to our loop without. Blocks of steps
+take turns; ratios are medians over blocks.
 """
 
 import argparse
 import statistics
+import time
 from collections.abc import Callable
 
 import torch
@@ -30,7 +34,9 @@ from tgn.models.backbones import build_backbone
 from tgn.runtime.devices import Device
 from tgn.runtime.seeds import generator
 
-CLASSES, IMAGES, BLOCK = 10, 2000, 20
+CLASSES, IMAGES = 10, 2000
+FOLDERS = tuple(map(str, range(CLASSES)))
+Step = Callable[[int], object]
 
 
 class InMemory(ImageSet):
@@ -42,14 +48,20 @@ class InMemory(ImageSet):
         self._cache = torch.randint(256, (IMAGES, 3, size, size), dtype=torch.uint8)
 
 
-def bare_loop(
-    sampler: MixtureSampler, settings: TrainSettings, device: Device
-) -> Callable[[int], None]:
+def our_loop(sampler: MixtureSampler, settings: TrainSettings, device: Device) -> Step:
+    """Return one step of `classify train`."""
+    student = device.place(build_backbone(settings, FOLDERS))
+    criterion = LabelCriterion("ce", "none", LossSettings(), sampler.counts)
+    return ClassifierTrainer(Method(student, criterion), sampler, settings, device).train_step
+
+
+def bare_loop(sampler: MixtureSampler, settings: TrainSettings, device: Device) -> Step:
     """Return one step of the plainest training that does the same work."""
-    net = device.place(build_backbone(settings, tuple(map(str, range(CLASSES)))))
+    net = device.place(build_backbone(settings, FOLDERS))
     optimizer = build_optimizer(Method(net, lambda logits, batch: logits.sum()), settings)
 
     def step(number: int) -> None:
+        net.train()
         sampled = sampler.batch(BatchRequest(settings.batch_size, settings.seed, number))
         draw = generator(settings.seed, "bare", number)
         augmentation = draw_augmentation(len(sampled.labels), draw)
@@ -64,36 +76,54 @@ def bare_loop(
     return step
 
 
+def build_loops(given: argparse.Namespace) -> dict[str, Step]:
+    """Build the loops that are timed, by name."""
+    chosen = TrainSettings(arch=given.arch, size=given.size, batch_size=given.batch)
+    settings, device = chosen.resolved(), Device(chosen)
+    sampler = MixtureSampler(InMemory(given.size), None, "class-balanced", 0.0, CLASSES)
+    loops = {name: make(sampler, settings, device) for name, make in MAKERS.items()}
+    if given.freeze:
+        frozen = chosen.with_changes({"freeze_stages": given.freeze}).resolved()
+        loops["frozen"] = our_loop(sampler, frozen, device)
+    return loops
+
+
 def main() -> None:
-    """Time both loops in turn and print the ratio."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Time the loops in turn and print the ratios."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--arch", default="tiny")
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=20, help="of a block")
     parser.add_argument("--blocks", type=int, default=7)
+    parser.add_argument("--freeze", type=int, default=0, help="stages; 0: no such loop")
+    parser.add_argument("--cpu-time", action="store_true", help="for one thread beside others")
     given = parser.parse_args()
+    clock = time.process_time if given.cpu_time else time.perf_counter
     torch.manual_seed(0)
-    settings = TrainSettings(arch=given.arch, size=given.size, batch_size=given.batch).resolved()
-    device = Device(settings)
-    sampler = MixtureSampler(InMemory(given.size), None, "class-balanced", 0.0, CLASSES)
-    student = device.place(build_backbone(settings, tuple(map(str, range(CLASSES)))))
-    criterion = LabelCriterion("ce", "none", LossSettings(), sampler.counts)
-    trainer = ClassifierTrainer(Method(student, criterion), sampler, settings, device)
-    bare = bare_loop(sampler, settings, device)
-    ratios, rates = [], []
+    loops = build_loops(given)
+    times: dict[str, list[float]] = {name: [] for name in loops}
     for block in range(given.blocks + 1):
-        steps = range(block * BLOCK, (block + 1) * BLOCK)
-        ours, theirs = (seconds_of_steps(step, steps) for step in (trainer.train_step, bare))
-        if block == 0:  # warms up
-            continue
-        ratios.append(theirs / ours)
-        rates.append(BLOCK * given.batch / ours)
+        steps = range(block * given.steps, (block + 1) * given.steps)
+        for name, loop in loops.items():
+            taken = seconds_of_steps(loop, steps, clock)
+            if block:  # the first warms up
+                times[name].append(taken)
+    rate = given.steps * given.batch / statistics.median(times["ours"])
     print(machine())
-    print(
-        f"{given.arch} at {given.size} px, batch {given.batch}: {statistics.median(rates):.0f} "
-        f"images/s; ratio to the bare loop {statistics.median(ratios):.3f}"
-    )
+    print(f"{given.arch} at {given.size} px, batch {given.batch}: {rate:.1f} images/s")
+    for other in [name for name in loops if name != "ours"]:
+        ratios = [a / b for a, b in zip(times[other], times["ours"], strict=True)]
+        low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
+        print(f"seconds of {other} over ours: {middle:.3f} ({low:.3f} to {high:.3f})")
 
+
+MAKERS: dict[str, Callable[[MixtureSampler, TrainSettings, Device], Step]] = {
+    "ours": our_loop,
+    "bare": bare_loop,
+}
 
 if __name__ == "__main__":
     main()

@@ -3,7 +3,7 @@
 
     scripts/benchmarks/memory.py
 
-Drawing: with the number of images. Training: with the size of the set beyond the cache, and with
+Generating: with the number of images. Training: with the size of the set beyond the cache, and with
 the batch. The manifest: with its lines. Each case runs in a process of its own.
 """
 
@@ -35,8 +35,8 @@ from tgn.runtime.training_loop import Job
 CLASS = 3
 
 
-def scenes(folder: Path, images: int) -> None:
-    """Draw images with preset tiny."""
+def generating(folder: Path, images: int) -> None:
+    """Generate images with preset tiny."""
     run = made_up_run(folder, "tiny")
     request = GenerationRequest((CLASS,), folder / "out", CdtgSampleSettings(n=images))
     generate(run, request, Silent())
@@ -81,7 +81,7 @@ def manifest(folder: Path, lines: int) -> None:
 
 CPU = ComputeSettings(device="cpu")
 CASES: dict[str, tuple[Callable[[Path, int], None], tuple[int, ...]]] = {
-    "scenes, by images": (scenes, (64, 1024, 4096)),
+    "generating, by images": (generating, (64, 1024, 4096)),
     "reading a set that is not cached, by images": (set_size, (1_000, 10_000, 40_000)),
     "training, by batch": (batch_size, (32, 64, 128, 256)),
     "a manifest, by lines": (manifest, (1_000, 100_000, 1_000_000)),

@@ -5,19 +5,23 @@ from collections.abc import Callable
 
 import torch
 
+Clock = Callable[[], float]
 
-def seconds(work: Callable[[], object]) -> float:
-    """Return how long one call takes."""
+
+def seconds(work: Callable[[], object], clock: Clock = time.perf_counter) -> float:
+    """Return how long one call takes by a clock."""
     finish()
-    started = time.perf_counter()
+    started = clock()
     work()
     finish()
-    return time.perf_counter() - started
+    return clock() - started
 
 
-def seconds_of_steps(step: Callable[[int], object], steps: range) -> float:
-    """Return how long some steps take together."""
-    return seconds(lambda: [step(number) for number in steps])
+def seconds_of_steps(
+    step: Callable[[int], object], steps: range, clock: Clock = time.perf_counter
+) -> float:
+    """Return how long some steps take together by a clock."""
+    return seconds(lambda: [step(number) for number in steps], clock)
 
 
 def finish() -> None:

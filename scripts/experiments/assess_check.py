@@ -39,7 +39,7 @@ FREQUENT, RARE = (60, 170), (3, 44)
 DRAWS = 3
 
 
-class Drawn(NamedTuple):
+class ThinnedSplit(NamedTuple):
     """A split: its classes' images in a random order, and how many of them are known today."""
 
     order: list[Tensor]  # rows of each class
@@ -63,7 +63,7 @@ class Drawn(NamedTuple):
         return all(factor * self.counts[k] <= len(self.order[k]) for k in self.rare)
 
 
-def draw_split(name: str, labels: Tensor, seed: int) -> Drawn:
+def draw_split(name: str, labels: Tensor, seed: int) -> ThinnedSplit:
     """Draw a split of a data set."""
     rng = generator("assess check", name, seed)
     classes = int(labels.max()) + 1
@@ -80,7 +80,7 @@ def draw_split(name: str, labels: Tensor, seed: int) -> Drawn:
         wanted = median * 2 ** float(2 * torch.rand(1, generator=rng) - 1)
         limit = len(rows) // ADVISED_FACTOR if label in rare else len(rows)
         counts.append(max(2, min(int(wanted if label in rare else frequent), limit)))
-    return Drawn(order, counts, sorted(rare))
+    return ThinnedSplit(order, counts, sorted(rare))
 
 
 def check(name: str, images: Pool, seed: int, settings: AssessSettings) -> dict[str, Any]:
@@ -107,21 +107,21 @@ def check(name: str, images: Pool, seed: int, settings: AssessSettings) -> dict[
     for one in future.gains:
         if split.can_grow(one.factor):
             after = [accuracy(split.rows(one.factor, draw)) for draw in range(DRAWS)]
-            naive = _power_law(curve, one.factor)
+            power_law = _power_law_gain(curve, one.factor)
             true = float(np.mean(after)) - before
-            gains[one.factor] = {**one._asdict(), "true": true, "naive": naive}
+            gains[one.factor] = {**one._asdict(), "true": true, "power_law": power_law}
     four = gains[ADVISED_FACTOR]
     evidence = Evidence(0.0, four["gain"], four["low"], four["high"], 0.0)
-    said, true = is_worthwhile(evidence, settings), four["true"] >= settings.worthwhile
+    advised, true = is_worthwhile(evidence, settings), four["true"] >= settings.worthwhile
     return {
         "data": name,
         "seed": seed,
         "images": float(np.median([split.counts[k] for k in split.rare])),
         "before": before,
         "gains": gains,
-        "said": said,
-        "right": said == true,
-        "naive_right": (four["naive"] >= settings.worthwhile) == true,
+        "advised": advised,
+        "right": advised == true,
+        "power_law_right": (four["power_law"] >= settings.worthwhile) == true,
     }
 
 
@@ -129,7 +129,7 @@ def _features(views: Tensor, mean: Tensor, parts: tuple[int, ...]) -> Tensor:
     return F.normalize(normalised_parts(views.mean(1), mean, parts), dim=-1)
 
 
-def _power_law(curve: dict[float, float], factor: int) -> float:
+def _power_law_gain(curve: dict[float, float], factor: int) -> float:
     """Return the gain by the usual power law of the error, for comparison."""
     shares = np.array(sorted(curve))
     errors = np.array([1 - curve[share] for share in shares]).clip(1e-3)
@@ -139,33 +139,35 @@ def _power_law(curve: dict[float, float], factor: int) -> float:
 
 def show(rows: list[dict[str, Any]], settings: AssessSettings) -> None:
     """Print the splits and their summary as Markdown."""
-    print("| data | seed | images, median | before | said by x 4 | came true | right |")
+    print("| data | seed | images, median | before | predicted by x 4 | measured | right |")
     print("|---|---|---|---|---|---|---|")
     for row in rows:
         four = row["gains"][ADVISED_FACTOR]
-        said, low, high, true = (100 * four[key] for key in ("gain", "low", "high", "true"))
+        gain, low, high, true = (100 * four[key] for key in ("gain", "low", "high", "true"))
         print(
             f"| {row['data']} | {row['seed']} | {row['images']:g} | {100 * row['before']:.1f} "
-            f"| {said:+.1f} ({low:+.1f} to {high:+.1f}) | {true:+.1f} "
+            f"| {gain:+.1f} ({low:+.1f} to {high:+.1f}) | {true:+.1f} "
             f"| {'yes' if row['right'] else '**no**'} |"
         )
     always = sum(row["gains"][ADVISED_FACTOR]["true"] >= settings.worthwhile for row in rows)
     print(
         f"\nright: {sum(row['right'] for row in rows)} of {len(rows)}; by the power law: "
-        f"{sum(row['naive_right'] for row in rows)}; by saying collect always: {always}\n"
+        f"{sum(row['power_law_right'] for row in rows)}; by advising it always: {always}\n"
     )
-    print("| factor | splits | mean miss, points | bias | power law's miss | in the interval |")
+    print(
+        "| factor | splits | mean absolute error, points | bias | power law's error | in the interval |"
+    )
     print("|---|---|---|---|---|---|")
     for factor in FACTORS:
         gains = [row["gains"][factor] for row in rows if factor in row["gains"]]
         if not gains:
             continue
-        miss = [100 * (one["gain"] - one["true"]) for one in gains]
-        naive = [100 * (one["naive"] - one["true"]) for one in gains]
+        errors = [100 * (one["gain"] - one["true"]) for one in gains]
+        of_power_law = [100 * (one["power_law"] - one["true"]) for one in gains]
         held = sum(one["low"] <= one["true"] <= one["high"] for one in gains)
         print(
-            f"| {factor} | {len(gains)} | {np.abs(miss).mean():.1f} | {np.mean(miss):+.1f} "
-            f"| {np.abs(naive).mean():.1f} | {held} of {len(gains)} |"
+            f"| {factor} | {len(gains)} | {np.abs(errors).mean():.1f} | {np.mean(errors):+.1f} "
+            f"| {np.abs(of_power_law).mean():.1f} | {held} of {len(gains)} |"
         )
 
 

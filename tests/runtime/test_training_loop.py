@@ -134,6 +134,21 @@ def test_other_settings_do_not_go_on_with_a_checkpoint(tmp_path):
     run_steps(Toy(), LoopSettings(steps=8, log_every=2), job)
 
 
+def test_a_checkpoint_made_from_something_else_is_refused(tmp_path):
+    def train(**made_from):
+        job = Job(tmp_path / "a", DEVICE, Silent(), made_from=made_from)
+        run_steps(Toy(), LoopSettings(steps=5), job)
+
+    train()
+    with pytest.raises(UserError, match=r"older version .*\(teacher\); --no-resume"):
+        train(teacher="one")
+    (tmp_path / "a" / STATE).unlink()
+    train(teacher="one")
+    with pytest.raises(UserError, match="teacher differ"):
+        train(teacher="two")
+    train(teacher="one")
+
+
 def test_a_checkpoint_of_something_else_is_refused(tmp_path):
     run(Toy(), tmp_path / "a")
     wider = Toy()

@@ -236,7 +236,10 @@ def whole_state(path: Path, progress: Progress) -> dict[str, Any] | None:
 def check_same(
     state: dict[str, Any], settings: LoopSettings, made_from: Mapping[str, Any], path: Path
 ) -> None:
-    """Refuse to go on with other settings, data or teachers: the result would be of neither.
+    """Refuse to go on with other settings, data or networks: the result would be of neither.
+
+    A state that lacks an entry of ``made_from`` (an older version wrote it) is refused too: it may
+    be of another teacher or tail net, and what is saved would name today's.
 
     Args:
         state: what :func:`whole_state` returned.
@@ -246,7 +249,13 @@ def check_same(
     """
     wanted = settings.model_dump(mode="json", exclude=set(MAY_CHANGE)), made_from
     recorded = settings.with_new_names(json.loads(state["settings"]))
-    before = recorded, json.loads(state.get("made_from", "{}"))
+    recorded_from = json.loads(state.get("made_from", "{}"))
+    if missing := sorted(made_from.keys() - recorded_from.keys()):
+        raise UserError(
+            f"{path} is of an older version and does not say what it was made from "
+            f"({', '.join(missing)}); --no-resume starts anew, or take another --name or --run"
+        )
+    before = recorded, recorded_from
     pairs = zip(before, wanted, strict=True)
     changed = sorted(
         key for was, now in pairs for key in {*was, *now} if was.get(key) != now.get(key)

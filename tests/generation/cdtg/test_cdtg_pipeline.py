@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from generation_support import assert_order_does_not_matter, generate_tail
+from generation_support import assert_order_does_not_matter, distill_anew, generate_tail
 from tests_support import QUICK
 
 from tgn.data.manifest import active_rows, image_set, read_manifest
@@ -165,6 +165,17 @@ def test_a_run_without_tail_net_or_generator_names_the_command(fake_run):
 def trained(distilled):
     training.train_cdtg(distilled, settings(steps=1, clip="none"), Silent())
     return distilled
+
+
+def test_a_generator_of_another_tail_net_is_trained_anew(trained):
+    distill_anew(trained)
+    with pytest.raises(UserError, match="another tail net.*tgn train --no-resume"):
+        open_cdtg_sampler(trained, CdtgSampleSettings(**QUICK))
+    chosen = settings(steps=1, clip="none")
+    with pytest.raises(UserError, match="tail_net_sha256 differ.*--no-resume"):
+        training.train_cdtg(trained, chosen, Silent())
+    training.train_cdtg(trained, chosen, Silent(), resume=False)
+    open_cdtg_sampler(trained, CdtgSampleSettings(**QUICK))
 
 
 def generated(run, out, n, classes=None, resume=True, **changes):

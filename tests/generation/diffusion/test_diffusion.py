@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from generation_support import assert_order_does_not_matter, generate_tail
+from generation_support import assert_order_does_not_matter, distill_anew, generate_tail
 from tests_support import QUICK, Stops
 
 from tgn.backends import trained_backend
@@ -28,8 +28,6 @@ from tgn.generation.diffusion.settings import DiffusionSampleSettings, Diffusion
 from tgn.generation.diffusion.train import train_diffusion
 from tgn.generation.diffusion.trainer import _noise_levels, transfer_loss
 from tgn.generation.feature_noise import VARIATIONS
-from tgn.kmdn.distill import distill
-from tgn.kmdn.settings import DistillSettings
 from tgn.models.backbones import load_classifier
 from tgn.models.feature_bank import tail_net_file
 from tgn.models.tail_features import FrozenTailNet
@@ -299,14 +297,13 @@ def test_guided_images_are_others(trained, tmp_path):
 
 
 def test_a_denoiser_of_another_tail_net_is_refused(trained):
-    distill(
-        trained,
-        DistillSettings(steps=4, batch_size=8, bank_views=2, seed=1, **QUICK),
-        Silent(),
-        resume=False,
-    )
-    with pytest.raises(UserError, match="another tail net"):
+    distill_anew(trained)
+    with pytest.raises(UserError, match="another tail net.*--backend diffusion --no-resume"):
         open_diffusion_sampler(trained, DiffusionSampleSettings(**QUICK))
+    with pytest.raises(UserError, match="tail_net_sha256 differ.*--no-resume"):
+        train_diffusion(trained, settings(steps=1), Silent())
+    train_diffusion(trained, settings(steps=1), Silent(), resume=False)
+    open_diffusion_sampler(trained, DiffusionSampleSettings(**QUICK))
 
 
 def test_the_backend_trained_last_is_the_default(trained):

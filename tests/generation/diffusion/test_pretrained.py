@@ -1,11 +1,13 @@
 """A pretrained pipeline, here a tiny one with random weights, from tuning to sampling."""
 
 import json
+from shutil import copytree
 
 import pytest
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from generation_support import assert_order_does_not_matter, generate_tail
+from generation_support import assert_order_does_not_matter, distill_anew, generate_tail
+from safetensors.torch import load_file, save_file
 from tests_support import QUICK, Stops
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -19,8 +21,6 @@ from tgn.generation.diffusion.pretrained.settings import (
     PretrainedTrainSettings,
 )
 from tgn.generation.diffusion.pretrained.train import train_pretrained
-from tgn.kmdn.distill import distill
-from tgn.kmdn.settings import DistillSettings
 from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.progress import Silent
 
@@ -121,9 +121,8 @@ def test_precision_is_that_of_the_settings(distilled, model):
 
 def test_another_feature_bank_says_which_command_to_run(distilled, model):
     train_pretrained(distilled, settings(model), Silent())
-    other = DistillSettings(steps=4, batch_size=8, bank_views=2, seed=1, **QUICK)
-    distill(distilled, other, Silent(), resume=False)
-    again = f"run tgn train --backend stable-diffusion --model {model}$"
+    distill_anew(distilled)
+    again = f"run tgn train --backend stable-diffusion --model {model} --set size=32$"
     with pytest.raises(UserError, match=again):
         open_pretrained_sampler(distilled, PretrainedSampleSettings(**QUICK))
 
@@ -146,9 +145,25 @@ def test_lora_learns_and_resumes(distilled, model, tmp_path):
     assert any(p.abs().sum() > 0 for p in parts.values())  # they begin at zero
     generated(distilled, tmp_path / "tuned", 1)
     file.write_bytes(straight[:-1] + bytes([straight[-1] ^ 1]))
-    again = "run tgn train --backend stable-diffusion --model .* --set tuning=lora --set rank=2"
+    again = "run tgn train .* --model .* --set size=32 --set tuning=lora --set rank=2$"
     with pytest.raises(UserError, match=again):
         generated(distilled, tmp_path / "x", 1)
+
+
+def test_a_lora_of_another_model_is_tuned_anew(distilled, model, tmp_path):
+    copied = copytree(model, tmp_path / "model")
+    tuned = settings(str(copied), tuning="lora", steps=1)
+    train_pretrained(distilled, tuned, Silent())
+    weights = next(copied.glob("unet/*.safetensors"))
+    save_file({k: v + 1e-3 for k, v in load_file(weights).items()}, weights)
+    with pytest.raises(UserError, match="has changed since tgn train; run .* --no-resume"):
+        open_pretrained_sampler(distilled, PretrainedSampleSettings(**QUICK))
+    with pytest.raises(UserError, match="unet_sha256 differ.*--no-resume"):
+        train_pretrained(distilled, tuned, Silent())
+    named = settings(str(copied), tuning="lora", steps=1, size=32)
+    train_pretrained(distilled, named, Silent(), resume=False)
+    train_pretrained(distilled, tuned, Silent())  # the model's own size, named or not
+    open_pretrained_sampler(distilled, PretrainedSampleSettings(**QUICK))
 
 
 def test_missing_models_are_errors(distilled, tmp_path):

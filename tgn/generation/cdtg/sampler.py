@@ -86,7 +86,7 @@ def open_cdtg_sampler(run: Run, settings: CdtgSampleSettings) -> CdtgSampler:
     if facts.tail_net_sha256 != bank.weights_sha256:
         raise UserError(
             "the generator was trained with another tail net than the feature bank's; "
-            "run tgn train again after tgn distill"
+            "run tgn train --no-resume"
         )
     network = device.place(network)
     trained, sha256 = facts.fusion_is_trained, sha256_of(path)

@@ -42,12 +42,14 @@ def train_cdtg(
 
     Raises:
         NotFoundError: without a tail net (``tgn distill`` makes it).
-        UserError: for settings, CLIP sources or data that cannot work.
+        UserError: if the checkpoint is of another tail net, or for settings, CLIP sources or
+            data that cannot work.
     """
-    job = Job(run.cdtg, Device(settings), progress, resume)
     split, tail_net_sha256 = run.split(), sha256_of(tail_net_file(run.kmdn))
+    made_from = {"tail_net_sha256": tail_net_sha256}
+    job = Job(run.cdtg, Device(settings), progress, resume, made_from)
     trainer = build_cdtg_trainer(run, settings, job)
-    facts = {"tail_net_sha256": tail_net_sha256, "precision": job.device.precision}
+    facts = {**made_from, "precision": job.device.precision}
     run.record("train", settings, backend="cdtg", **facts)
     run_monitored(trainer, split, settings, job, COLLAPSE_REMEDY)
     if job.device.is_main:

@@ -84,7 +84,7 @@ def open_diffusion_sampler(run: Run, settings: DiffusionSampleSettings) -> Diffu
     if tail_net_sha256 != bank.weights_sha256:
         raise UserError(
             "the denoiser was trained with another tail net than the feature bank's; "
-            "run tgn train --backend diffusion again after tgn distill"
+            "run tgn train --backend diffusion --no-resume"
         )
     placed, losses = device.place(denoiser), _guidance_losses(run, settings, device)
     return DiffusionSampler(placed, bank, split, sha256_of(run.denoiser), device, losses)

@@ -39,12 +39,14 @@ def train_diffusion(
 
     Raises:
         NotFoundError: without a tail net (``tgn distill`` makes it).
-        UserError: for settings or data that cannot work.
+        UserError: if the checkpoint is of another tail net, or for settings or data that cannot
+            work.
     """
-    job = Job(run.diffusion, Device(settings), progress, resume)
     tail_net_sha256 = sha256_of(tail_net_file(run.kmdn))
+    made_from = {"tail_net_sha256": tail_net_sha256}
+    job = Job(run.diffusion, Device(settings), progress, resume, made_from)
     trainer = build_diffusion_trainer(run, settings, job.device)
-    facts = {"tail_net_sha256": tail_net_sha256, "precision": job.device.precision}
+    facts = {**made_from, "precision": job.device.precision}
     run.record("train", settings, backend="diffusion", **facts)
     run_monitored(trainer, run.split(), settings, job, COLLAPSE_REMEDY)
     if job.device.is_main:

@@ -29,10 +29,13 @@ class PretrainedModelRecord(NamedTuple):
     lora_sha256: str = ""
 
 
-def train_command(model: str = "DIR", rank: int = 0) -> str:
-    """Return the command that takes a model into a run, with LoRA of that rank, for messages."""
-    tuning = f" --set tuning=lora --set rank={rank}" if rank else ""
-    return f"tgn train --backend stable-diffusion --model {model}{tuning}"
+def train_command(record: PretrainedModelRecord | None = None) -> str:
+    """Return the command that makes a record (default: of any model), for messages."""
+    command = "tgn train --backend stable-diffusion --model"
+    if record is None:
+        return f"{command} DIR"
+    tuning = f" --set tuning=lora --set rank={record.rank}" if record.rank else ""
+    return f"{command} {record.model} --set size={record.size}{tuning}"
 
 
 def load_pipeline(model: str) -> Any:
@@ -120,9 +123,11 @@ def adapted_pipeline(run: RunLayout, record: PretrainedModelRecord) -> Any:
         UserError: if the weights of the model or of the LoRA have changed.
     """
     pipeline = load_pipeline(record.model)
-    again = f"run {train_command(record.model, record.rank)}"
+    again = f"run {train_command(record)}"
     if digest(pipeline.unet) != record.unet_sha256:
-        raise UserError(f"the model {record.model!r} has changed since tgn train; {again}")
+        raise UserError(
+            f"the model {record.model!r} has changed since tgn train; {again} --no-resume"
+        )
     if record.rank:
         lora = run.pretrained / LORA
         if sha256_of(lora) != record.lora_sha256:

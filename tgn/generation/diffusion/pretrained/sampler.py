@@ -110,8 +110,9 @@ def open_pretrained_sampler(run: Run, settings: PretrainedSampleSettings) -> Pre
     """
     record, split, bank = read_record(run), run.split(), read_bank(run.kmdn)
     if record.tail_net_sha256 != bank.weights_sha256:
-        again = train_command(record.model, record.rank)
-        raise UserError(f"tgn distill has made another feature bank since; run {again}")
+        raise UserError(
+            f"tgn distill has made another feature bank since; run {train_command(record)}"
+        )
     device = Device(settings)
     pipeline = adapted_pipeline(run, record).to(device.torch_device)
     training_images = split.image_set("train", run.path, record.size, 3)

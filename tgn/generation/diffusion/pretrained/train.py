@@ -44,7 +44,8 @@ def train_pretrained(
 
     Raises:
         NotFoundError: without a tail net (``tgn distill`` makes it).
-        UserError: for a model that is not there, or prompts that cannot be read.
+        UserError: for a model that is not there, a checkpoint of another model, or prompts that
+            cannot be read.
     """
     device = Device(settings)
     tail_net_sha256 = sha256_of(tail_net_file(run.kmdn))
@@ -61,7 +62,9 @@ def train_pretrained(
         parameters = add_lora(pipeline.unet, settings.rank)
         tail = select_classes(split.image_set("train", run.path, size, 3), split.tail_classes)
         trainer = LoraTrainer(pipeline, parameters, tail, prompts, settings, device)
-        run_steps(trainer, settings, Job(run.pretrained, device, progress, resume), title="tune")
+        made_from = {"unet_sha256": record.unet_sha256}
+        job = Job(run.pretrained, device, progress, resume, made_from)
+        run_steps(trainer, settings.with_changes({"size": size}), job, title="tune")
     if device.is_main:
         save_record(run, record, pipeline.unet)
         _save_sample_grid(run, settings)
