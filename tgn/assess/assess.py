@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tgn.assess.accuracy import (
     PLAIN,
+    WEIGHTED,
     Scored,
     accuracy_of,
     best_recipe,
@@ -166,7 +167,7 @@ def _listed(pairs: list[Pair]) -> dict[str, Any]:
 def _doubts(
     images: AssessedImages, fits: Mapping[str, Scored], split: Split, settings: AssessSettings
 ) -> dict[str, Any]:
-    probabilities: Tensor = torch.softmax(fits["ridge"].left_out, dim=1)
+    probabilities: Tensor = torch.softmax(fits[WEIGHTED].left_out, dim=1)
     doubtful = doubtful_labels(images.train, probabilities, settings.neighbours)
     far = outliers(images.train)
     names = split.names
@@ -229,7 +230,7 @@ def _future(future: Extrapolation, split: Split, settings: AssessSettings) -> di
 def _evidence(result: Mapping[str, Any], future: Extrapolation) -> Evidence:
     gain = next(one for one in future.gains if one.factor == ADVISED_FACTOR)
     table = result["accuracy"]
-    tails = [table[name]["left_out"]["tail"]["accuracy"] for name in (result["best_recipe"], PLAIN)]
+    tails = [table[name]["left_out"]["tail"]["accuracy"] for name in (WEIGHTED, PLAIN)]
     able = [
         one
         for one in result["learning_curve"]["per_class"]
