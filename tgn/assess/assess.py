@@ -256,8 +256,9 @@ HOW = {
     "intervals": "95%: binomial over images; of predicted gains: resampled classes and images",
     "near_duplicates": "closer than 95% of copies shrunk to 3/4 and enlarged again are to their "
     "originals, and than half of the distance of either to its fifth nearest image",
-    "doubtful_labels": "another class is confidently more probable by a fit without the image "
-    "(confident learning) and is more frequent among its nearest images",
+    "doubtful_labels": "another class, of two images or more, is confidently more probable than "
+    "the label by a fit without the image (confident learning), and has more of the votes of its "
+    "nearest images, each weighted by the inverse square root of its class's size",
     "outliers": "distance to the nearest image of its class 4 robust deviations above the usual",
     "learning_curve": "ridge refitted to rare classes thinned to 25, 50, 75, 100%, and to frequent "
     "classes thinned to rare counts; a saturating curve in the logit of accuracy, fitted to both",
