@@ -147,3 +147,15 @@ def test_what_real_images_bring_is_what_was_predicted():
     assert true > 0.05
     assert predicted.gain == pytest.approx(true, abs=0.08)
     assert predicted.low <= true <= predicted.high
+
+
+def test_a_curve_that_falls_is_taken_as_level_at_the_mean_observed():
+    counts = [[5, 10, 20, 40]] * 6 + [[3, 6, 9]] * 4
+    observations = planted(-0.4, 0.0, [1.5] * CLASSES, counts)
+    future = extrapolate(observations, [50] * 6 + [10] * 4, RARE, 0)
+    observed = np.mean([one.accuracy for one in observations if one.label in RARE])
+    assert future.model["slope"] == 0
+    assert future.today == pytest.approx(observed, abs=0.005)
+    assert future.gains[1].gain == 0
+    models = fit_curves(observations, RARE, np.ones(CLASSES))
+    assert plausibilities(models) == pytest.approx([0.2] * 5)  # without a slope bends are alike
