@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tgn.assess.assess import _duplicates
 from tgn.assess.doubts import doubtful_labels, outliers
 from tgn.assess.duplicates import exact_duplicates, near_duplicates, near_threshold
 from tgn.assess.features import AssessedImages, ImageTable
@@ -128,3 +129,22 @@ def test_a_class_of_one_image_is_not_suggested():
     probabilities[0] = torch.tensor([0.1, 0.0, 0.9])
     close = ImageTable(images.files, images.labels, features)
     assert doubtful_labels(close, probabilities, 1) == []
+
+
+def test_a_test_image_that_is_an_exact_and_a_near_copy_counts_once():
+    train, test = table([10, 10, 10]), table([4, 4, 4], seed=1, part="test")
+    features = train.features.clone()
+    features[1] = torch.nn.functional.normalize(features[0] + 0.003, dim=0)
+    shown = test.features.clone()
+    shown[2] = features[0]
+    images = assessed(
+        ImageTable(train.files, train.labels, features),
+        ImageTable(test.files, test.labels, shown),
+        [0.02] * 10,
+    )
+    digests = {file: file for file in (*train.files, *test.files)}
+    digests["test/2.png"] = digests["train/0.png"]
+    found = _duplicates(images, digests)
+    kinds = ("exact_duplicates", "near_duplicates")
+    assert [found[kind]["test_images_known"] for kind in kinds] == [1, 1]
+    assert found["test_images_known"] == 1

@@ -51,8 +51,6 @@ def test_the_gain_of_balancing_is_that_of_ridge_whatever_recipe_is_best():
         "learning_curve": {"per_class": []},
         "doubtful_labels": {"share": 0.0},
         "test_images_known": 0,
-        "near_duplicates": {"test_images_known": 0},
-        "exact_duplicates": {"test_images_known": 0},
     }
     future = Extrapolation(0.6, (Gain(4, 0.6, 0.0, 0.0, 0.0),), {}, {})
     assert _evidence(result, future).balance_gain == pytest.approx(0.02)

@@ -21,7 +21,13 @@ from tgn.assess.accuracy import (
 )
 from tgn.assess.advice import RULE, Evidence, sentence, verdict
 from tgn.assess.doubts import doubtful_labels, outliers
-from tgn.assess.duplicates import Pair, exact_duplicates, near_duplicates, near_threshold
+from tgn.assess.duplicates import (
+    Pair,
+    exact_duplicates,
+    known_test_images,
+    near_duplicates,
+    near_threshold,
+)
 from tgn.assess.extrapolation import ADVISED_FACTOR, Extrapolation, extrapolate
 from tgn.assess.features import AssessedImages, read_images
 from tgn.assess.learning_curve import measure_curves
@@ -148,17 +154,17 @@ def _duplicates(images: AssessedImages, digests: Mapping[str, str]) -> dict[str,
     threshold = near_threshold(images.copy_distances)
     near = near_duplicates(images, threshold, digests)
     return {
+        "test_images_known": len(known_test_images([*exact, *near])),
         "exact_duplicates": _listed(exact),
         "near_duplicates": {**_listed(near), "threshold": threshold},
     }
 
 
 def _listed(pairs: list[Pair]) -> dict[str, Any]:
-    across = [pair for pair in pairs if pair.first_part != pair.second_part]
     return {
         "pairs": len(pairs),
-        "across_train_and_test": len(across),
-        "test_images_known": len({pair.second for pair in across}),
+        "across_train_and_test": sum(pair.first_part != pair.second_part for pair in pairs),
+        "test_images_known": len(known_test_images(pairs)),
         "with_two_labels": sum(not pair.same_label for pair in pairs),
         "listed": [pair._asdict() for pair in pairs[:MAX_LISTED]],
     }
@@ -244,8 +250,7 @@ def _evidence(result: Mapping[str, Any], future: Extrapolation) -> Evidence:
         high=gain.high,
         balance_gain=tails[0] - tails[1],
         can_gain=tuple(one["name"] for one in able[:NAMED_CLASSES]),
-        leaks=result["near_duplicates"]["test_images_known"]
-        + result["exact_duplicates"]["test_images_known"],
+        leaks=result["test_images_known"],
     )
 
 
