@@ -46,6 +46,7 @@ def test_the_sentence_has_the_numbers_it_rests_on():
     assert "A, B" in text
     assert "+20.0 points" in text
     assert "2 test images are copies" in sentence(evidence(leaks=2), SETTINGS)
+    assert " 1 test image is a copy of training images" in sentence(evidence(leaks=1), SETTINGS)
     assert sentence(evidence(doubtful_share=0.041), SETTINGS).startswith("Relabel first: 4.1%")
 
 

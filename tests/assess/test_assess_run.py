@@ -67,6 +67,29 @@ def test_a_folder_is_split_first_and_a_second_time_refused(command, in_tmp, fake
     assert "tgn assess --run new" in again.stderr.replace("\n", " ")
 
 
+def test_a_dry_run_checks_the_data_and_names_the_run_after_its_folder(
+    command, in_tmp, fake_folder, monkeypatch
+):
+    missing = command("assess", "missing", "--dry-run")
+    assert missing.code == 2
+    assert "missing" in missing.stderr
+    data = fake_folder(COUNTS).rename(in_tmp / "aid.v2")
+    before = sorted(in_tmp.rglob("*"))
+    planned = command("assess", str(data), "--dry-run")
+    assert planned.code == 0, planned.stderr
+    assert "into run 'aid.v2'" in planned.stdout
+    assert sorted(in_tmp.rglob("*")) == before
+    monkeypatch.chdir(data)
+    assert "into run 'aid.v2'" in command("assess", ".", "--dry-run").stdout
+
+
+def test_a_dry_run_refuses_too_few_images(command, in_tmp, fake_folder):
+    few = fake_folder({"square": 3, "disc": 2, "bar": 1})
+    done = command("assess", str(few), "--dry-run")
+    assert done.code == 2
+    assert "at least 2 and 4" in done.stderr.replace("\n", " ")
+
+
 def test_the_same_seed_gives_the_same_result(fake_run, settings):
     first = assess_run(fake_run, settings, Silent())
     again = assess_run(fake_run, settings, Silent())

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tgn.assess.assess import _duplicates
 from tgn.assess.doubts import doubtful_labels, outliers
 from tgn.assess.duplicates import exact_duplicates, near_duplicates, near_threshold
 from tgn.assess.features import AssessedImages, ImageTable
@@ -102,3 +103,48 @@ def test_equal_files_are_exact_duplicates_and_not_near_ones():
         ("train/0.png", "train/6.png", False),
     ]
     assert near_duplicates(images, 0.01, digests) == []
+
+
+def test_a_label_that_the_fit_prefers_is_not_doubtful():
+    images = table([30, 20, 8])
+    labels = images.labels.clone()
+    labels[3] = 2  # its neighbours are of class 0
+    wrong = ImageTable(images.files, labels, images.features)
+    probabilities = by_nearest_centre(wrong)
+    probabilities[labels == 2] = torch.tensor([0.0, 0.0, 1.0])  # the mean is high
+    probabilities[labels == 0] = torch.tensor([0.4, 0.3, 0.3])
+    probabilities[3] = torch.tensor([0.45, 0.0, 0.55])  # only class 0 is confident
+    assert doubtful_labels(wrong, probabilities, 10) == []
+    probabilities[3] = torch.tensor([0.55, 0.0, 0.45])
+    assert [one.file for one in doubtful_labels(wrong, probabilities, 10)] == ["train/3.png"]
+
+
+def test_a_class_of_one_image_is_not_suggested():
+    images = table([10, 10, 1])
+    features = images.features.clone()
+    features[:3] = features[20]  # images of class 0 beside the only one of class 2
+    probabilities = torch.full((21, CLASSES), 0.1)
+    probabilities[torch.arange(21), images.labels] = 0.6
+    probabilities[20] = torch.tensor([0.9, 0.1, 0.0])  # no fit without it knows its class
+    probabilities[0] = torch.tensor([0.1, 0.0, 0.9])
+    close = ImageTable(images.files, images.labels, features)
+    assert doubtful_labels(close, probabilities, 1) == []
+
+
+def test_a_test_image_that_is_an_exact_and_a_near_copy_counts_once():
+    train, test = table([10, 10, 10]), table([4, 4, 4], seed=1, part="test")
+    features = train.features.clone()
+    features[1] = torch.nn.functional.normalize(features[0] + 0.003, dim=0)
+    shown = test.features.clone()
+    shown[2] = features[0]
+    images = assessed(
+        ImageTable(train.files, train.labels, features),
+        ImageTable(test.files, test.labels, shown),
+        [0.02] * 10,
+    )
+    digests = {file: file for file in (*train.files, *test.files)}
+    digests["test/2.png"] = digests["train/0.png"]
+    found = _duplicates(images, digests)
+    kinds = ("exact_duplicates", "near_duplicates")
+    assert [found[kind]["test_images_known"] for kind in kinds] == [1, 1]
+    assert found["test_images_known"] == 1

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tgn.assess.curve_model import fit_curves, plausibilities, stretched
-from tgn.assess.extrapolation import extrapolate
+from tgn.assess.extrapolation import class_interval, extrapolate
 from tgn.assess.learning_curve import Observation, levels, measure_curves
 from tgn.assess.refits import Refitter, class_folds, principal_basis
 from tgn.probe.linear import balanced_weights
@@ -147,3 +147,32 @@ def test_what_real_images_bring_is_what_was_predicted():
     assert true > 0.05
     assert predicted.gain == pytest.approx(true, abs=0.08)
     assert predicted.low <= true <= predicted.high
+
+
+def test_a_curve_that_falls_is_taken_as_level_at_the_mean_observed():
+    counts = [[5, 10, 20, 40]] * 6 + [[3, 6, 9]] * 4
+    observations = planted(-0.4, 0.0, [1.5] * CLASSES, counts)
+    future = extrapolate(observations, [50] * 6 + [10] * 4, RARE, 0)
+    observed = np.mean([one.accuracy for one in observations if one.label in RARE])
+    assert future.model["slope"] == 0
+    assert future.today == pytest.approx(observed, abs=0.005)
+    assert future.gains[1].gain == 0
+    models = fit_curves(observations, RARE, np.ones(CLASSES))
+    assert plausibilities(models) == pytest.approx([0.2] * 5)  # without a slope bends are alike
+
+
+def test_the_interval_of_a_class_is_of_resamples_that_have_it():
+    changes, drawn = np.array([0.1] * 50 + [0.9] * 50), np.array([1.0, 2.0] * 25 + [0.0] * 50)
+    assert class_interval(changes, drawn, 0.1) == pytest.approx((0.1, 0.1))
+    assert class_interval(changes, drawn, 0.3) == pytest.approx((0.1, 0.3))  # holds the estimate
+    assert class_interval(changes, drawn, 0.05) == pytest.approx((0.05, 0.1))
+    assert class_interval(changes, np.zeros(100), 0.2) == (0.2, 0.2)
+
+
+def test_an_odd_class_is_within_its_own_interval():
+    counts = [[5, 10, 20, 40, 80]] * 6 + [[3, 6, 9]] * 4
+    observations = planted(1.0, 0.0, [-1.0] * 6 + [-1.5] * 3 + [4.0], counts)
+    future = extrapolate(observations, [100] * 6 + [10] * 4, RARE, 0)
+    full = future.per_class[9]  # nearly all right today: nothing to gain
+    assert full.low <= full.gain <= full.high < 0.05
+    assert all(one.low <= one.gain <= one.high for one in future.per_class.values())

@@ -100,18 +100,6 @@ def test_the_stage_writes_nets_accuracies_and_the_bank_of_all_tail_images(fake_r
     torch.testing.assert_close(bank.features[2, 1], net(turned).features[0].half())
 
 
-def test_resume_equals_one_run(fake_run, in_tmp):
-    def weights(steps: int, resume: bool):
-        distill(fake_run, settings(steps=steps), Silent(), resume)
-        return load_classifier(fake_run.path / "kmdn" / "tail.safetensors").net.conv1.weight.clone()
-
-    whole = weights(8, resume=False)
-    state = load_state(fake_run.path / "kmdn" / STATE)
-    assert state["step"] == 8
-    assert torch.equal(weights(8, resume=True), whole)
-    assert torch.equal(weights(8, resume=False), whole)
-
-
 @pytest.mark.parametrize("schedule", ["alternating", "mutual"])
 def test_a_control_changes_nothing_and_is_the_run_without_a_teacher(
     fake_run, monkeypatch, schedule
@@ -167,25 +155,50 @@ def test_a_control_stands_beside_before_and_after(fake_run):
     assert "control_means" not in read_json(fake_run.path / "kmdn" / "accuracy.json")
 
 
+@pytest.mark.parametrize("schedule", ["alternating", "mutual"])
 @pytest.mark.parametrize("stop", [2, 5])  # before the controls begin, and in their middle
-def test_resume_with_controls_equals_one_run(fake_run, monkeypatch, stop):
-    whole = distill(fake_run, settings(), Silent()).accuracy
+def test_resume_with_controls_equals_one_run(fake_run, monkeypatch, stop, schedule):
+    chosen = settings(schedule=schedule)
+    whole = distill(fake_run, chosen, Silent()).accuracy
     tail = load_classifier(fake_run.path / "kmdn" / "tail.safetensors").state_dict()
     control = saved_controls(fake_run)
-    real, stopped = KmdnTrainer.train_step, []
+    interrupt(fake_run, chosen, stop, monkeypatch)
+    assert distill(fake_run, chosen, Silent()).accuracy == whole
+    assert same(tail, load_classifier(fake_run.path / "kmdn" / "tail.safetensors").state_dict())
+    assert same(control, saved_controls(fake_run))
+
+
+def interrupt(run, chosen, stop: int, monkeypatch) -> None:
+    """Train anew and stop after some steps."""
+    real = KmdnTrainer.train_step
 
     def stops(self, step):
-        if step == stop and not stopped:
-            stopped.append(step)
+        if step == stop:
             raise KeyboardInterrupt
         return real(self, step)
 
-    monkeypatch.setattr(KmdnTrainer, "train_step", stops)
-    with pytest.raises(KeyboardInterrupt):
-        distill(fake_run, settings(), Silent(), resume=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(KmdnTrainer, "train_step", stops)
+        with pytest.raises(KeyboardInterrupt):
+            distill(run, chosen, Silent(), resume=False)
+
+
+def test_a_resume_with_another_warmup_is_refused(fake_run, monkeypatch):
+    interrupt(fake_run, settings(), 2, monkeypatch)  # at the end of its warm-up
+    with pytest.raises(UserError, match="warmup_steps.*--no-resume"):
+        distill(fake_run, settings(steps=4), Silent())
+    result = distill(fake_run, settings(steps=7), Silent())  # whose warm-up is as long
+    assert "control" in result.accuracy["tail_net"]
+
+
+def test_the_accuracy_before_goes_with_the_state(fake_run, monkeypatch):
+    whole = distill(fake_run, settings(), Silent()).accuracy
+    interrupt(fake_run, settings(), 5, monkeypatch)
+    kept = fake_run.path / "kmdn" / STATE
+    for file in (fake_run.path / "kmdn").iterdir():
+        if file.is_file() and file != kept:
+            file.unlink()
     assert distill(fake_run, settings(), Silent()).accuracy == whole
-    assert same(tail, load_classifier(fake_run.path / "kmdn" / "tail.safetensors").state_dict())
-    assert same(control, saved_controls(fake_run))
 
 
 def test_a_teacher_is_asked_about_its_own_classes_only(fake_run, monkeypatch):

@@ -11,7 +11,7 @@ from tgn.assess.refits import class_folds, principal_basis
 from tgn.data.split import Split
 from tgn.data.splits.class_profiles import shot_groups
 from tgn.metrics.classification import confusion_of, recalls
-from tgn.probe.fit import fit_probe
+from tgn.probe.fit import Normalisation, fit_probe
 from tgn.probe.linear import LinearHead, balanced_weights, prototypes, softmax_regression
 from tgn.probe.ridge import fit_ridge
 from tgn.probe.settings import HeadName
@@ -20,9 +20,10 @@ from tgn.runtime.progress import Progress
 DIMENSIONS = 512
 FOLDS = 10
 NORMAL_95 = 1.96
-PLAIN = "ridge, classes not weighted"
+WEIGHTED = "ridge"
+PLAIN = "ridge, classes not weighted"  # the same but for the weights
 RECIPES: dict[str, HeadName] = {
-    "ridge": "ridge",
+    WEIGHTED: "ridge",
     "prototypes": "prototypes",
     "softmax regression": "softmax",
 }
@@ -55,6 +56,9 @@ def score_recipes(
 ) -> dict[str, Scored]:
     """Fit the quick recipes; every class weighs the same, but for the plain one.
 
+    The plain one is ridge in all else: the same features, centred and of unit length, and a
+    penalty chosen likewise. The difference of the two is what the weights bring.
+
     Features are reduced to their 512 largest principal components, which changes accuracies by
     less than their intervals and takes seconds.
 
@@ -70,20 +74,22 @@ def score_recipes(
     labels = images.train.labels
     folds = class_folds(labels, FOLDS, seed)
     progress.start("quick classifiers", len(RECIPES) + 1)
+    parts = [(train.shape[2],)]
+    normalisation = Normalisation((train.mean((0, 1)),), tuple(parts))
+    features, unseen = (normalisation.joined([table])[:, 0] for table in (train, test))
     found = {}
     for name, head in RECIPES.items():
-        fitted = fit_probe([train], [(train.shape[2],)], labels, classes, head, 1)
-        features = fitted.normalisation.joined([train])[:, 0]
+        fitted = fit_probe([train], parts, labels, classes, head, 1)
         recipe = _Recipe(head, fitted.penalty, fitted.scale)
         left_out = _left_out(features, labels, classes, folds, recipe)
-        found[name] = Scored(left_out, fitted.scores([test]))
+        found[name] = Scored(left_out, fitted.head.scores(unseen))
         progress.advance()
-    features, rows = train[:, 0], torch.arange(len(labels))
+    rows = torch.arange(len(labels))
     plain = fit_ridge(features, labels, torch.ones(len(labels)), rows, classes)
     recipe = _Recipe("ridge", plain.penalty, balanced=False)
     left_out = _left_out(features, labels, classes, folds, recipe)
     progress.advance()
-    return {**found, PLAIN: Scored(left_out, plain.head.scores(test[:, 0]))}
+    return {**found, PLAIN: Scored(left_out, plain.head.scores(unseen))}
 
 
 def _left_out(

@@ -17,7 +17,7 @@ RULE = (
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the advice rests on; all of training images, none of test images.
+    """What the advice rests on: training images; test images appear in its warning alone.
 
     Attributes:
         doubtful_share: of training images whose label is contradicted.
@@ -26,7 +26,7 @@ class Evidence:
         high: upper end.
         balance_gain: accuracy of rare classes with classes weighted alike less that without.
         can_gain: names of the classes that gain most, the first ones.
-        leaks: duplicates of training images among test images.
+        leaks: test images that are copies of training images, or nearly.
     """
 
     doubtful_share: float
@@ -93,4 +93,5 @@ def _first(evidence: Evidence) -> str:
 def _leaks(leaks: int) -> str:
     if not leaks:
         return ""
-    return f" {leaks} test images are copies of training images, or nearly: test accuracy flatters."
+    those = "1 test image is a copy" if leaks == 1 else f"{leaks} test images are copies"
+    return f" {those} of training images, or nearly: test accuracy flatters."

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tgn.assess.accuracy import (
     PLAIN,
+    WEIGHTED,
     Scored,
     accuracy_of,
     best_recipe,
@@ -20,7 +21,13 @@ from tgn.assess.accuracy import (
 )
 from tgn.assess.advice import RULE, Evidence, sentence, verdict
 from tgn.assess.doubts import doubtful_labels, outliers
-from tgn.assess.duplicates import Pair, exact_duplicates, near_duplicates, near_threshold
+from tgn.assess.duplicates import (
+    Pair,
+    exact_duplicates,
+    known_test_images,
+    near_duplicates,
+    near_threshold,
+)
 from tgn.assess.extrapolation import ADVISED_FACTOR, Extrapolation, extrapolate
 from tgn.assess.features import AssessedImages, read_images
 from tgn.assess.learning_curve import measure_curves
@@ -147,17 +154,17 @@ def _duplicates(images: AssessedImages, digests: Mapping[str, str]) -> dict[str,
     threshold = near_threshold(images.copy_distances)
     near = near_duplicates(images, threshold, digests)
     return {
+        "test_images_known": len(known_test_images([*exact, *near])),
         "exact_duplicates": _listed(exact),
         "near_duplicates": {**_listed(near), "threshold": threshold},
     }
 
 
 def _listed(pairs: list[Pair]) -> dict[str, Any]:
-    across = [pair for pair in pairs if pair.first_part != pair.second_part]
     return {
         "pairs": len(pairs),
-        "across_train_and_test": len(across),
-        "test_images_known": len({pair.second for pair in across}),
+        "across_train_and_test": sum(pair.first_part != pair.second_part for pair in pairs),
+        "test_images_known": len(known_test_images(pairs)),
         "with_two_labels": sum(not pair.same_label for pair in pairs),
         "listed": [pair._asdict() for pair in pairs[:MAX_LISTED]],
     }
@@ -166,7 +173,7 @@ def _listed(pairs: list[Pair]) -> dict[str, Any]:
 def _doubts(
     images: AssessedImages, fits: Mapping[str, Scored], split: Split, settings: AssessSettings
 ) -> dict[str, Any]:
-    probabilities: Tensor = torch.softmax(fits["ridge"].left_out, dim=1)
+    probabilities: Tensor = torch.softmax(fits[WEIGHTED].left_out, dim=1)
     doubtful = doubtful_labels(images.train, probabilities, settings.neighbours)
     far = outliers(images.train)
     names = split.names
@@ -229,7 +236,7 @@ def _future(future: Extrapolation, split: Split, settings: AssessSettings) -> di
 def _evidence(result: Mapping[str, Any], future: Extrapolation) -> Evidence:
     gain = next(one for one in future.gains if one.factor == ADVISED_FACTOR)
     table = result["accuracy"]
-    tails = [table[name]["left_out"]["tail"]["accuracy"] for name in (result["best_recipe"], PLAIN)]
+    tails = [table[name]["left_out"]["tail"]["accuracy"] for name in (WEIGHTED, PLAIN)]
     able = [
         one
         for one in result["learning_curve"]["per_class"]
@@ -243,8 +250,7 @@ def _evidence(result: Mapping[str, Any], future: Extrapolation) -> Evidence:
         high=gain.high,
         balance_gain=tails[0] - tails[1],
         can_gain=tuple(one["name"] for one in able[:NAMED_CLASSES]),
-        leaks=result["near_duplicates"]["test_images_known"]
-        + result["exact_duplicates"]["test_images_known"],
+        leaks=result["test_images_known"],
     )
 
 
@@ -255,8 +261,9 @@ HOW = {
     "intervals": "95%: binomial over images; of predicted gains: resampled classes and images",
     "near_duplicates": "closer than 95% of copies shrunk to 3/4 and enlarged again are to their "
     "originals, and than half of the distance of either to its fifth nearest image",
-    "doubtful_labels": "another class is confidently more probable by a fit without the image "
-    "(confident learning) and is more frequent among its nearest images",
+    "doubtful_labels": "another class, of two images or more, is confidently more probable than "
+    "the label by a fit without the image (confident learning), and has more of the votes of its "
+    "nearest images, each weighted by the inverse square root of its class's size",
     "outliers": "distance to the nearest image of its class 4 robust deviations above the usual",
     "learning_curve": "ridge refitted to rare classes thinned to 25, 50, 75, 100%, and to frequent "
     "classes thinned to rare counts; a saturating curve in the logit of accuracy, fitted to both",

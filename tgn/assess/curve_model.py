@@ -72,8 +72,11 @@ def fit_curves(
     for bend in BENDS:
         design[:, -1] = stretched(counts, bend)
         point, loss = _logistic(design, trials, accuracy, penalty)
+        if point[-1] < 0:  # more images do no harm: the best slope allowed is 0
+            design[:, -1] = 0
+            point, loss = _logistic(design, trials, accuracy, penalty)
         intercepts = point[:-3] + np.where(is_rare, point[-2], point[-3])
-        found.append(CurveModel(intercepts, max(float(point[-1]), 0.0), bend, loss))
+        found.append(CurveModel(intercepts, float(point[-1]), bend, loss))
     return found
 
 

@@ -60,9 +60,10 @@ def doubtful_labels(
 
     The classifier: a class is *confident* of an image if its probability is at least the mean that
     it gives to images labelled so; the most probable confident class is not the label (confident
-    learning, Northcutt et al. 2021, arXiv 1911.00068). The neighbours: of the nearest images more
-    have that class than the label, a vote of a class counting by the inverse square root of its
-    size. A class of one image is not judged.
+    learning, Northcutt et al. 2021, arXiv 1911.00068), and it is more probable than the label. The
+    neighbours: of the nearest images more have that class than the label, a vote of a class
+    counting by the inverse square root of its size. A class of one image is neither judged nor
+    suggested: no fit without that image knows the class.
 
     Args:
         images: training images.
@@ -74,11 +75,12 @@ def doubtful_labels(
     own = probabilities[rows, labels]
     means = torch.zeros(classes, dtype=own.dtype).index_add_(0, labels, own) / counts.clamp(min=1)
     confident = torch.where(probabilities >= means, probabilities, torch.zeros(()))
+    confident[:, counts < 2] = 0
     suggested = confident.argmax(1)
     votes = _votes(images, neighbours, classes)
     weighted = votes / counts.clamp(min=1).sqrt()
     outvoted = weighted[rows, suggested] > weighted[rows, labels]
-    is_confident = (confident.max(1).values > 0) & (suggested != labels)
+    is_confident = (confident.max(1).values > 0) & (probabilities[rows, suggested] > own)
     doubtful = is_confident & outvoted & (counts[labels] > 1)
     found = [
         DoubtfulLabel(

@@ -1,7 +1,7 @@
 """Exact and near duplicates, within and across training and test images."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,6 +14,7 @@ from tgn.metrics.pairwise import distance_blocks
 COPY_QUANTILE = 0.95
 LOCAL_SHARE = 0.5
 CROWD = 5
+ACROSS = ("train", "test")  # training images come first in a pair
 
 
 class Pair(NamedTuple):
@@ -83,6 +84,11 @@ def near_duplicates(
             if digests[pair.first] != digests[pair.second]:
                 pairs.append(pair)
     return sorted(pairs, key=lambda pair: (pair.distance, pair.first, pair.second))
+
+
+def known_test_images(pairs: Iterable[Pair]) -> set[str]:
+    """Return the test images that are copies of training images, or nearly."""
+    return {pair.second for pair in pairs if (pair.first_part, pair.second_part) == ACROSS}
 
 
 def _rows(images: AssessedImages) -> list[tuple[str, str, int]]:

@@ -94,13 +94,32 @@ def extrapolate(
         ends = min(low, gain), max(high, gain)  # the interval holds the estimate itself
         gains.append(Gain(factor, *map(float, (accuracy, gain, *ends))))
     place = 1 + FACTORS.index(ADVISED_FACTOR)
-    low, high = np.percentile(resampled[:, place] - resampled[:, 0], INTERVAL, axis=0)
-    change = futures[place] - futures[0]
+    changes, change = resampled[:, place] - resampled[:, 0], futures[place] - futures[0]
     per_class = {
-        label: ClassFuture(counts[label], *(float(v[i]) for v in (futures[0], change, low, high)))
+        label: ClassFuture(
+            counts[label],
+            float(futures[0][i]),
+            float(change[i]),
+            *class_interval(changes[:, i], drawn[:, i], float(change[i])),
+        )
         for i, label in enumerate(seen)
     }
     return Extrapolation(today, tuple(gains), per_class, _summary(models, shares))
+
+
+def class_interval(changes: Array, drawn: Array, estimate: float) -> tuple[float, float]:
+    """Return the ends of the 95% interval of a class's gain; it holds the estimate itself.
+
+    A resample without the class knows it by the mean of its group alone and does not count.
+
+    Args:
+        changes: gain of the class in each resample, [S].
+        drawn: how often each resample has the class, [S].
+        estimate: the gain by all observations.
+    """
+    known = changes[drawn > 0]
+    low, high = np.percentile(known, INTERVAL) if len(known) else (estimate, estimate)
+    return min(float(low), estimate), max(float(high), estimate)
 
 
 def _summary(models: Sequence[CurveModel], shares: Array) -> dict[str, Any]:

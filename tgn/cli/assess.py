@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from tgn.assess.settings import AssessSettings
-from tgn.data.runs import find_run, runs_root
+from tgn.data.runs import check_name, find_run, runs_root
 from tgn.data.splits.settings import SplitSettings
 from tgn.runtime.command_options import CommonOptions, RunOption, settings_command, show_plan
 from tgn.runtime.console import TerminalProgress, out
@@ -37,7 +37,8 @@ def assess_verb(
 
     settings = common.settings(AssessSettings)
     if data is not None and common.dry_run:
-        show_plan(settings, f"split of {data} into run {run or data.stem!r}, and its assessment")
+        name = _plan(data, run)
+        show_plan(settings, f"split of {data} into run {name!r}, and its assessment")
     found = find_run(run) if data is None else _split(data, run)
     check_counts(found.split())
     if common.dry_run:
@@ -50,15 +51,33 @@ def _split(data: Path, name: str | None) -> "Run":
     """Make a run of a data folder or zip with the default split, and say so."""
     from tgn.data.splits.make_split import split_run
 
-    name = name or data.stem
+    name = _new_name(data, name)
+    made, _ = split_run(data, name, SplitSettings(), TerminalProgress())
+    out.print(f"split {data} into run {name!r} in {made.path} (as tgn split does)", markup=False)
+    return made
+
+
+def _plan(data: Path, name: str | None) -> str:
+    """Check all that can be checked without making the run; return its name."""
+    from tgn.assess.assess import check_counts
+    from tgn.data.splits.make_split import plan_split
+
+    name = _new_name(data, name)
+    check_counts(plan_split(data, SplitSettings(), TerminalProgress()))
+    return name
+
+
+def _new_name(data: Path, name: str | None) -> str:
+    """Return the name given, or that of the folder or zip; refuse one that is taken."""
+    source = data.resolve()
+    name = name or (source.stem if source.suffix.lower() == ".zip" else source.name)
+    check_name(name, "--run")
     if (runs_root() / name / "run.yaml").is_file():
         raise UserError(
             f"run {name!r} exists already; assess it with: tgn assess --run {name}, or name a new "
             "one: --run NAME"
         )
-    made, _ = split_run(data, name, SplitSettings(), TerminalProgress())
-    out.print(f"split {data} into run {name!r} in {made.path} (as tgn split does)", markup=False)
-    return made
+    return name
 
 
 def _show(result: dict[str, Any]) -> None:

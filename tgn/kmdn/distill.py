@@ -65,22 +65,23 @@ def distill(
     """
     settings = settings.resolved()
     device, split = Device(settings), run.split()
-    job = Job(run.kmdn, device, progress, resume)
+    # steps may change before a resume, the warm-up not: its end is where before and control begin
+    made_from = {"warmup_steps": warmup_steps(settings)}
+    job = Job(run.kmdn, device, progress, resume, made_from)
     images = split.image_set("train", run.path, settings.size, settings.bands)
     test = split.image_set("test", run.path, settings.size, settings.bands)
     nets = _build(settings, split, device)
     run.record("distill", settings, precision=device.precision_of(nets["tail_net"]))
     trainer = KmdnTrainer(nets, images, split.num_head, settings, device)
-    before = job.directory / "before.json"
 
     def after_step(done: int) -> None:
         if done == warmup_steps(settings):
-            write_json(before, _accuracy(nets, test, split, device))
+            trainer.before = _accuracy(nets, test, split, device)
 
     run_steps(trainer, settings, job, title="distill", after_step=after_step)
     if device.is_main:
         _write(job, nets, images, split, settings)
-        moments = {"before": read_json(before), "after": _accuracy(nets, test, split, device)}
+        moments = {"before": trainer.before, "after": _accuracy(nets, test, split, device)}
         if controls := trainer.control_nets:
             moments["control"] = _accuracy(controls, test, split, device)
         write_json(job.directory / "accuracy.json", _facts(moments))

@@ -71,6 +71,7 @@ class KmdnTrainer:
         self.batches = Prefetcher(self._batches, settings.steps, in_thread=device.is_gpu)
         self.learners = {name: Learner(net, settings, device) for name, net in nets.items()}
         self.controls: dict[NetName, Learner] = {}
+        self.before: dict[str, Any] = {}  # accuracies after the warm-up, on the main process
 
     @property
     def control_nets(self) -> Nets:
@@ -168,10 +169,11 @@ class KmdnTrainer:
         return KmdnBatch(self.images.batch(rows[own]), self.images.labels[rows[own]], augmentation)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return nets and controls with their optimisers."""
+        """Return nets and controls with their optimisers, and the accuracies of the warm-up."""
         return {
             "learners": {name: one.state_dict() for name, one in self.learners.items()},
             "controls": {name: one.state_dict() for name, one in self.controls.items()},
+            "before": self.before,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -179,5 +181,6 @@ class KmdnTrainer:
         for name in NETS:
             self.learners[name].load_state_dict(state["learners"][name])
         self.controls = {name: self.learners[name].copy() for name in state["controls"]}
+        self.before = state["before"]
         for name, control in self.controls.items():
             control.load_state_dict(state["controls"][name])
