@@ -154,9 +154,7 @@ def show(rows: list[dict[str, Any]], settings: AssessSettings) -> None:
         f"\nright: {sum(row['right'] for row in rows)} of {len(rows)}; by the power law: "
         f"{sum(row['power_law_right'] for row in rows)}; by advising it always: {always}\n"
     )
-    print(
-        "| factor | splits | mean absolute error, points | bias | power law's error | in the interval |"
-    )
+    print("| factor | splits | mean absolute error | bias | power law's error | in the interval |")
     print("|---|---|---|---|---|---|")
     for factor in FACTORS:
         gains = [row["gains"][factor] for row in rows if factor in row["gains"]]
