@@ -1,12 +1,17 @@
 """Commands started as several processes of one job, and comparisons of what they wrote."""
 
 import json
+import multiprocessing
 import os
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -18,22 +23,45 @@ from tgn.runtime.errors import UserError
 from tgn.runtime.locks import exclusive_writer
 
 TINY = ("--set", "arch=tiny")
+PROGRAMS = {"tgn": tgn_main, "classify": classify_main}
+PRELOADED = [  # what ranks import, and its imports
+    "pytest", "timm", "torch.utils.tensorboard", "classify.detection.train",
+    "classify.training.train", "tgn.generation.cdtg.train", "tgn.generation.diffusion.train",
+    "tgn.generation.image_writer", "tgn.kmdn.distill", "tgn.scoring.score",
+]  # fmt: skip
 COUNTED, ONE_IMAGE = ("d_real", "clip_hits"), 0.07  # shares of a batch of 16
 COMMON = ["--device", "cpu", "--set", "precision=float32", "--set", "log_every=1"]
 
 
-def start_on(processes: int, *command: str, **environment: str) -> list[subprocess.Popen[str]]:
-    """Start a command as ``processes`` ranks of one job, as accelerate's launcher would."""
+@dataclass
+class Rank:
+    """One process of a job, and what it says on stderr."""
+
+    process: BaseProcess
+    stderr: Path
+
+    def wait(self, seconds: float = 300) -> tuple[int, str]:
+        """Return the exit code and stderr of the rank when it has ended."""
+        self.process.join(seconds)
+        assert self.process.exitcode is not None, self.stderr.read_text()
+        return self.process.exitcode, self.stderr.read_text()
+
+
+def start_on(processes: int, *command: str, **environment: str) -> list[Rank]:
+    """Start a command as ``processes`` ranks of one job, as accelerate's launcher would.
+
+    The ranks are forks of one process that has imported the packages, which takes seconds.
+    Call this in a folder of the test's own: stderr of the ranks is kept there.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     running = []
     for rank in range(processes):
-        env = {
+        variables = {
             **os.environ,
             **environment,
             "ACCELERATE_USE_CPU": "true",
-            "OMP_NUM_THREADS": "1",
             "RANK": str(rank),
             "LOCAL_RANK": str(rank),
             "WORLD_SIZE": str(processes),
@@ -41,13 +69,10 @@ def start_on(processes: int, *command: str, **environment: str) -> list[subproce
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": port,
         }
-        if processes == 1:
-            env = {k: v for k, v in env.items() if k not in ("RANK", "LOCAL_RANK", "WORLD_SIZE")}
-        running.append(
-            subprocess.Popen(
-                [sys.executable, "-m", *command], env=env, stderr=subprocess.PIPE, text=True
-            )
-        )
+        stderr = Path.cwd() / f"stderr-{port}-{rank}"
+        process = _fork_server().Process(target=_rank, args=(command, variables, stderr))
+        process.start()
+        running.append(Rank(process, stderr))
     return running
 
 
@@ -56,9 +81,27 @@ def run_on(processes: int, *command: str, **environment: str) -> None:
     if processes == 1:
         run_here(*command, **environment)
         return
-    running = start_on(processes, *command, **environment)
-    errors = [one.communicate(timeout=300)[1] for one in running]
-    assert not any(one.returncode for one in running), errors
+    ended = [rank.wait() for rank in start_on(processes, *command, **environment)]
+    assert not any(code for code, _ in ended), [errors for _, errors in ended]
+
+
+@cache
+def _fork_server() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        forkserver.ensure_running()
+    return context
+
+
+def _rank(command: tuple[str, ...], variables: dict[str, str], stderr: Path) -> None:
+    """Run a command as one rank, in the process that :func:`start_on` forks."""
+    os.environ.clear()
+    os.environ.update(variables)
+    os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT), 2)
+    sys.argv = list(command)
+    PROGRAMS[command[0]]()
 
 
 def run_here(program: str, *arguments: str, **environment: str) -> None:
@@ -71,7 +114,7 @@ def run_here(program: str, *arguments: str, **environment: str) -> None:
         torch.set_num_threads(1)
         code: object = 0
         try:
-            {"tgn": tgn_main, "classify": classify_main}[program]()
+            PROGRAMS[program]()
         except SystemExit as end:
             code = end.code
         finally:

@@ -1,5 +1,9 @@
 """Two processes train classifiers and detectors as one does, and end together."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from process_support import COMMON, TINY, assert_same_curve, is_free, run_on, start_on, wait_for
 
@@ -76,10 +80,9 @@ def test_a_killed_process_ends_the_job_and_leaves_a_whole_checkpoint(fake_run):
     running = start_on(2, "classify", "train", *COMMON, *words, "--set", "save_every=5")
     state = fake_run.path / "classify" / "x" / "state.pt"
     wait_for(state.is_file)
-    running[1].kill()
-    running[1].communicate()
-    _, errors = running[0].communicate(timeout=120)
-    assert running[0].returncode == 2, errors
+    running[1].process.kill()
+    code, errors = running[0].wait(120)
+    assert code == 2, errors
     assert "another of the 2 processes is gone" in errors
     assert load_state(state)["step"] >= 5
 
@@ -87,9 +90,11 @@ def test_a_killed_process_ends_the_job_and_leaves_a_whole_checkpoint(fake_run):
 def test_trainings_side_by_side_end_with_their_command(fake_run):
     words = ["--recipes", "ce,balanced", "--seeds", "1", "--jobs", "2", "--device", "cpu"]
     long = [*TINY, "--set", "steps=100000", "--set", "save_every=2", "--set", "size=16"]
-    (command,) = start_on(1, "classify", "compare", *words, *long)
+    alone = {**os.environ, "OMP_NUM_THREADS": "1"}
+    start = [sys.executable, "-m", "classify", "compare", *words, *long]
+    command = subprocess.Popen(start, env=alone)
     folder = fake_run.path / "classify" / "compare"
     wait_for(lambda: len(list(folder.glob("*/state.pt"))) == 2)
     command.kill()
-    command.communicate()
+    command.wait()
     wait_for(lambda: all(is_free(place) for place in folder.iterdir()))
