@@ -1,22 +1,30 @@
 """Small made-up data: coloured shapes that a tiny net can tell apart."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
-from tests_support import QUICK
+from tests_support import QUICK, copied_run
 
 from tgn.data.runs import Run
 from tgn.data.splits.make_split import split_run
 from tgn.data.splits.settings import SplitSettings
+from tgn.generation.cdtg.settings import CdtgTrainSettings
+from tgn.generation.cdtg.train import train_cdtg
 from tgn.kmdn.distill import distill
 from tgn.kmdn.settings import DistillSettings
 from tgn.runtime.progress import Silent
 
 COLOURS = ((200, 60, 60), (60, 170, 80), (70, 90, 210), (220, 190, 60))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests: the workers of a parallel run then end together."""
+    items.sort(key=lambda item: item.path.parent.name != "processes")
 
 
 def draw_shape(kind: int, seed: int, size: int) -> Image.Image:
@@ -52,33 +60,66 @@ def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def draw_folder(data: Path, counts: Mapping[str, int], test: int = 3, size: int = 32) -> Path:
+    """Write DATA/{train,test}/<class>/*.png; return DATA."""
+    for kind, (name, count) in enumerate(counts.items()):
+        for part, number in (("train", count), ("test", test)):
+            folder = data / part / name
+            folder.mkdir(parents=True, exist_ok=True)
+            for i in range(number):
+                seed = 10_000 * kind + 2 * i + (part == "test")
+                draw_shape(kind, seed, size).save(folder / f"{i:03d}.png")
+    return data
+
+
 @pytest.fixture
 def fake_folder(tmp_path: Path) -> Callable[..., Path]:
     """Return a maker of DATA/{train,test}/<class>/*.png."""
+    return partial(draw_folder, tmp_path / "data")
 
-    def make(counts: Mapping[str, int], test: int = 3, size: int = 32) -> Path:
-        data = tmp_path / "data"
-        for kind, (name, count) in enumerate(counts.items()):
-            for part, number in (("train", count), ("test", test)):
-                folder = data / part / name
-                folder.mkdir(parents=True, exist_ok=True)
-                for i in range(number):
-                    seed = 10_000 * kind + 2 * i + (part == "test")
-                    draw_shape(kind, seed, size).save(folder / f"{i:03d}.png")
-        return data
 
-    return make
+@pytest.fixture(scope="session")
+def made_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make once what :func:`fake_run` copies."""
+    made = tmp_path_factory.mktemp("split")
+    data = draw_folder(made / "data", {"square": 24, "disc": 12, "bar": 6, "cross": 4})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TGN_RUNS", str(made / "runs"))
+        split_run(data, "fake", SplitSettings(val_fraction=0.0), Silent())
+    return made
+
+
+@pytest.fixture(scope="session")
+def made_distilled(made_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make once what :func:`distilled` copies."""
+    made = tmp_path_factory.mktemp("distilled")
+    chosen = DistillSettings(steps=4, batch_size=8, bank_views=2, control=False, **QUICK)
+    distill(copied_run(made_run, made), chosen, Silent())
+    return made
+
+
+@pytest.fixture(scope="session")
+def made_trained(made_distilled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make once what :func:`trained` copies."""
+    made = tmp_path_factory.mktemp("cdtg")
+    few = CdtgTrainSettings.model_validate({**QUICK, "steps": 1, "batch_size": 4, "clip": "none"})
+    train_cdtg(copied_run(made_distilled, made), few, Silent())
+    return made
 
 
 @pytest.fixture
-def fake_run(in_tmp: Path, fake_folder: Callable[..., Path]) -> Run:
+def fake_run(made_run: Path, in_tmp: Path) -> Run:
     """Return a split run of four classes with 24, 12, 6 and 4 training images."""
-    data = fake_folder({"square": 24, "disc": 12, "bar": 6, "cross": 4})
-    return split_run(data, "fake", SplitSettings(val_fraction=0.0), Silent())[0]
+    return copied_run(made_run, in_tmp)
 
 
 @pytest.fixture
-def distilled(fake_run: Run) -> Run:
+def distilled(made_distilled: Path, in_tmp: Path) -> Run:
     """Return the fake run with its tail net and feature bank, barely trained."""
-    distill(fake_run, DistillSettings(steps=4, batch_size=8, bank_views=2, **QUICK), Silent())
-    return fake_run
+    return copied_run(made_distilled, in_tmp)
+
+
+@pytest.fixture
+def trained(made_trained: Path, in_tmp: Path) -> Run:
+    """Return the fake run with tail net, feature bank and a CDTG generator, barely trained."""
+    return copied_run(made_trained, in_tmp)

@@ -18,7 +18,7 @@ from tgn.runtime.progress import Silent
 
 def distill_anew(run: Run) -> None:
     """Make another tail net and feature bank."""
-    chosen = DistillSettings(steps=4, batch_size=8, bank_views=2, seed=1, **QUICK)
+    chosen = DistillSettings(steps=4, batch_size=8, bank_views=2, seed=1, control=False, **QUICK)
     distill(run, chosen, Silent(), resume=False)
 
 

@@ -3,18 +3,17 @@
 import numpy as np
 import torch
 from conftest import draw_shape
-from timm.models.resnet import BasicBlock, ResNet
-from torch import Tensor, nn
+from torch import Tensor
 
 from classify.training.settings import TrainSettings
 from tgn.data.image_set import ImageSet
 from tgn.metrics.classification import confusion_matrix, group_accuracy
-from tgn.models.backbones import CosineLinear, TappedNet
+from tgn.models.backbones import TappedNet
 from tgn.models.classifier_facts import ClassifierFacts
 from tgn.models.inference import predictions
 from tgn.runtime.devices import Device
 
-CLASSES, SIZE, WIDTHS = 4, 16, (8, 16, 32, 64)
+CLASSES, SIZE = 4, 16
 BASE = {"arch": "tiny", "batch_size": 16, "size": SIZE, "device": "cpu", "precision": "float32"}
 HALF = (0.5, 0.5, 0.5)
 
@@ -42,17 +41,6 @@ def tiny_net(seed: int) -> TappedNet:
     """Return the network of the architecture ``tiny``."""
     torch.manual_seed(seed)
     return TappedNet(ClassifierFacts("tiny", SIZE, 3, True, tuple("abcd"), HALF, HALF))
-
-
-def small_net(seed: int, cosine_scale: float = 0.0) -> TappedNet:
-    """Return ``tiny`` at a quarter of its width, which takes a fraction of the time."""
-    net = tiny_net(seed)
-    thin = ResNet(BasicBlock, (1,) * 4, CLASSES, channels=WIDTHS, stem_type="deep", stem_width=8)
-    thin.conv1, thin.maxpool = nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.Identity()
-    net.net = thin
-    if cosine_scale:
-        net.replace_classifier(CosineLinear(WIDTHS[-1], CLASSES, cosine_scale))
-    return net
 
 
 def balanced_accuracy(net: TappedNet, test: ImageSet) -> float:

@@ -1,5 +1,6 @@
 """What several test rooms need: commands in this process, interruptions, made-up images."""
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +62,21 @@ class Stops(Silent):
         self.left -= count
         if self.left <= 0:
             raise KeyboardInterrupt
+
+
+def copied_run(made: Path, folder: Path) -> Run:
+    """Copy a run and its data into another folder, where they are as if made there.
+
+    Args:
+        made: folder with ``data`` and ``runs``, made once a session.
+        folder: of a test, which may change its copy.
+    """
+    shutil.copytree(made, folder, dirs_exist_ok=True)
+    run = Run(folder / "runs" / "fake")
+    for record in run.path.glob("*.yaml"):
+        text = record.read_text(encoding="utf-8")
+        record.write_text(text.replace(str(made), str(folder)), encoding="utf-8")
+    return run
 
 
 def write_generated(run: Run, label: int, count: int) -> Path:

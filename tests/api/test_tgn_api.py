@@ -12,19 +12,11 @@ from tests_support import QUICK
 import tgn
 from tgn.backends import generate
 from tgn.data.image_set import ImageSet
-from tgn.generation.cdtg.settings import CdtgSampleSettings, CdtgTrainSettings
-from tgn.generation.cdtg.train import train_cdtg
+from tgn.generation.cdtg.settings import CdtgSampleSettings
 from tgn.generation.generate import GenerationRequest
 from tgn.generation.sampling_plan import plan_block
 from tgn.models.feature_bank import read_bank
 from tgn.runtime.progress import Silent
-
-
-@pytest.fixture
-def trained(distilled):
-    few = {"steps": 2, "batch_size": 4, "clip": "none", "clip_weight": 0, "grid_every": 2}
-    train_cdtg(distilled, CdtgTrainSettings.model_validate({**few, **QUICK}), Silent())
-    return distilled
 
 
 def test_a_run_is_loaded_by_name_by_path_and_by_default(fake_run):

@@ -17,8 +17,7 @@ from tgn.backends import generate
 from tgn.data.image_set import ImageSet
 from tgn.data.manifest import FILTERED, active_rows, read_manifest
 from tgn.generation.cdtg.sampler import open_cdtg_sampler
-from tgn.generation.cdtg.settings import CdtgSampleSettings, CdtgTrainSettings
-from tgn.generation.cdtg.train import train_cdtg
+from tgn.generation.cdtg.settings import CdtgSampleSettings
 from tgn.generation.generate import GenerationRequest
 from tgn.runtime.errors import UserError
 from tgn.runtime.progress import Silent
@@ -27,15 +26,13 @@ BROWSER = shutil.which("chromium")
 
 
 @pytest.fixture
-def made(distilled):
+def made(trained):
     """A run with 14 generated images of 'bar' and 3 of 'cross'."""
-    few = {"steps": 2, "batch_size": 4, "clip": "none", "grid_every": 9}
-    train_cdtg(distilled, CdtgTrainSettings.model_validate({**QUICK, **few}), Silent())
-    split, out = distilled.split(), distilled.path / "generated"
+    split, out = trained.split(), trained.path / "generated"
     for name, n in (("bar", 14), ("cross", 3)):
         settings = CdtgSampleSettings(n=n, block=8, **QUICK)
-        generate(distilled, GenerationRequest((split.tail_class(name),), out, settings), Silent())
-    return distilled
+        generate(trained, GenerationRequest((split.tail_class(name),), out, settings), Silent())
+    return trained
 
 
 @pytest.fixture

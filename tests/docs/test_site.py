@@ -13,29 +13,34 @@ WIDTH = 120  # characters of a line of prose
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")])
 
 
-@pytest.fixture
-def scripts_docs(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "scripts" / "docs"))
-    yield importlib.import_module
+@pytest.fixture(scope="module")
+def scripts_docs():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "scripts" / "docs"))
+        yield importlib.import_module
     for name in ("command_reference", "site_hooks"):
         sys.modules.pop(name, None)
 
 
-def test_every_command_is_in_the_reference_with_its_settings(scripts_docs):
+@pytest.fixture(scope="module")
+def command_page(scripts_docs) -> str:
+    """Render the command reference once."""
+    return scripts_docs("command_reference").render()
+
+
+def test_every_command_is_in_the_reference_with_its_settings(scripts_docs, command_page):
     reference: ModuleType = scripts_docs("command_reference")
-    page = reference.render()
-    headings = re.findall(r"^### (.+)$", page, re.MULTILINE)
+    headings = re.findall(r"^### (.+)$", command_page, re.MULTILINE)
     assert {"tgn split", "tgn generate", "classify compare", "classify detect train"} <= set(
         headings
     )
     assert {*reference.VARIANTS, *reference.SAME_AS} <= set(headings)
-    assert "| `loss_options.focal_gamma` |" in page
-    assert "| `--resume`, `--no-resume` |" in page
+    assert "| `loss_options.focal_gamma` |" in command_page
+    assert "| `--resume`, `--no-resume` |" in command_page
 
 
-def test_rows_of_the_reference_have_as_many_cells_as_their_head(scripts_docs):
-    page = scripts_docs("command_reference").render()
-    for block in re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE):
+def test_rows_of_the_reference_have_as_many_cells_as_their_head(command_page):
+    for block in re.findall(r"(?:^\|.*\n)+", command_page, re.MULTILINE):
         cells = {len(re.split(r"(?<!\\)\|", line)) for line in block.splitlines()}
         assert len(cells) == 1, block
 
@@ -65,9 +70,8 @@ def test_files_of_the_repository_that_a_page_names_exist(page):
     assert not [path for path in named if not (ROOT / path).exists()]
 
 
-def test_settings_that_the_pages_give_exist(scripts_docs):
-    reference = scripts_docs("command_reference").render()
-    known = set(re.findall(r"^\| `([\w.]+)` \|", reference, re.MULTILINE))
+def test_settings_that_the_pages_give_exist(command_page):
+    known = set(re.findall(r"^\| `([\w.]+)` \|", command_page, re.MULTILINE))
     given = {
         (page.name, name)
         for page in PAGES
@@ -77,8 +81,8 @@ def test_settings_that_the_pages_give_exist(scripts_docs):
     assert not [(page, name) for page, name in sorted(given) if name not in {*known, "key"}]
 
 
-def test_options_that_the_pages_give_exist(scripts_docs):
-    sections = re.split(r"^### ", scripts_docs("command_reference").render(), flags=re.MULTILINE)
+def test_options_that_the_pages_give_exist(command_page):
+    sections = re.split(r"^### ", command_page, flags=re.MULTILINE)
     flags = {
         section.partition("\n")[0]: set(re.findall(r"`(--[\w-]+)`", section))
         for section in sections

@@ -88,7 +88,7 @@ def test_a_teacher_is_untouched_to_the_last_bit(fake_run, monkeypatch):
 
 @pytest.mark.parametrize("schedule", ["alternating", "mutual"])
 def test_the_stage_writes_nets_accuracies_and_the_bank_of_all_tail_images(fake_run, schedule):
-    result = distill(fake_run, settings(schedule=schedule), Silent())
+    result = distill(fake_run, settings(schedule=schedule, control=False), Silent())
     split, folder = fake_run.split(), fake_run.path / "kmdn"
     assert set(result.rows()) == {"head_net", "tail_net"}
     assert read_json(folder / "accuracy.json")["part"] == "test"
@@ -192,13 +192,14 @@ def test_a_resume_with_another_warmup_is_refused(fake_run, monkeypatch):
 
 
 def test_the_accuracy_before_goes_with_the_state(fake_run, monkeypatch):
-    whole = distill(fake_run, settings(), Silent()).accuracy
-    interrupt(fake_run, settings(), 5, monkeypatch)
+    chosen = settings(control=False)
+    whole = distill(fake_run, chosen, Silent()).accuracy
+    interrupt(fake_run, chosen, 5, monkeypatch)
     kept = fake_run.path / "kmdn" / STATE
     for file in (fake_run.path / "kmdn").iterdir():
         if file.is_file() and file != kept:
             file.unlink()
-    assert distill(fake_run, settings(), Silent()).accuracy == whole
+    assert distill(fake_run, chosen, Silent()).accuracy == whole
 
 
 def test_a_teacher_is_asked_about_its_own_classes_only(fake_run, monkeypatch):
@@ -242,7 +243,8 @@ def test_pretrained_nets_get_adamw_and_a_faster_last_layer(fake_run, monkeypatch
 
 
 def test_pretrained_nets_teach_one_another(fake_run):
-    result = distill(fake_run, settings(arch="tf_efficientnet_lite0", size=32, steps=4), Silent())
+    chosen = settings(arch="tf_efficientnet_lite0", size=32, steps=4, control=False)
+    result = distill(fake_run, chosen, Silent())
     lines = (fake_run.path / "kmdn" / "metrics.jsonl").read_text().splitlines()
     distance = json.loads(lines[-1])["head_net_distance"]
     assert 0 < distance < 2
@@ -251,5 +253,6 @@ def test_pretrained_nets_teach_one_another(fake_run):
 
 
 def test_a_few_steps_learn_the_shapes(fake_run):
-    result = distill(fake_run, settings(steps=120, batch_size=24, lr=0.1), Silent())
+    chosen = settings(steps=120, batch_size=24, lr=0.1, control=False)
+    result = distill(fake_run, chosen, Silent())
     assert result.accuracy["tail_net"]["after"]["balanced"] > 0.6

@@ -192,10 +192,9 @@ def test_folders_without_readable_images(tmp_path):
 def test_every_function_is_there_and_importing_loads_no_torch():
     assert {*metrics.__all__} <= {*dir(metrics)}
     assert metrics.cmmd(features(), features()) == clip_mmd(features(), features())
-    code = "import sys, tgn.metrics; assert 'torch' not in sys.modules; tgn.metrics.kid"
-    subprocess.run([sys.executable, "-c", code], check=True)
-    after = (
-        "import tgn.metrics.precision_and_recall, tgn.metrics.vendi_score as v, tgn.metrics as m; "
+    code = (
+        "import sys, tgn.metrics as m; assert 'torch' not in sys.modules; "
+        "import tgn.metrics.precision_and_recall, tgn.metrics.vendi_score; "
         "assert all(callable(getattr(m, name)) for name in m.__all__)"
     )
-    subprocess.run([sys.executable, "-c", after], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True)

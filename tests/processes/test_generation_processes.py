@@ -57,25 +57,3 @@ def test_the_pipeline_on_two_processes_is_that_on_one(fake_run, tmp_path):
         found.append(read_json(file))
         file.unlink()
     assert found[0] == found[1]
-
-
-def test_diffusion_on_two_processes_is_that_on_one(fake_run, tmp_path):
-    small = ["--set", "steps=4", "--set", "batch_size=16"]
-    run_on(1, "tgn", "distill", *COMMON, *small, "--set", "bank_views=2")
-    trained, curves = fake_run.path / "diffusion" / "metrics.jsonl", {}
-    for processes in (2, 1):
-        words = ["--backend", "diffusion", "--no-resume", "--set", "width=16"]
-        run_on(processes, "tgn", "train", *COMMON, *small, *words)
-        curves[processes] = tmp_path / f"on{processes}.jsonl"
-        shutil.copy(trained, curves[processes])
-    assert_same_curve(curves[1], curves[2])
-    quick = ["--device", "cpu", "--set", "block=4", "--set", "sampling_steps=2", "--n", "6"]
-    for processes in (1, 2):
-        out = ["--class", "all", "--out", str(tmp_path / f"drawn{processes}")]
-        run_on(processes, "tgn", "generate", *quick, *out)
-    one, two = (
-        {path.relative_to(root): path.read_bytes() for path in root.rglob("*.png")}
-        for root in (tmp_path / "drawn1", tmp_path / "drawn2")
-    )
-    assert len(one) == 6 * len(fake_run.split().tail_classes)
-    assert one == two

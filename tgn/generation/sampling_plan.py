@@ -22,7 +22,7 @@ Option = TypeVar("Option")
 
 
 @dataclass(frozen=True)
-class ImageDraws:
+class ImageRandomness:
     """The random numbers of K images.
 
     Attributes:
@@ -47,7 +47,7 @@ class ImageDraws:
 
 
 @dataclass(frozen=True)
-class SamplingPlan(ImageDraws):
+class SamplingPlan(ImageRandomness):
     """What the K images of one block are generated from.
 
     Attributes:
@@ -67,7 +67,7 @@ def image_seed(seed: int, folder: str, index: int) -> int:
     return seed_of(seed, "image", folder, index)
 
 
-def draw_images(seed: int, folder: str, indices: Iterable[int], views: int) -> ImageDraws:
+def draw_images(seed: int, folder: str, indices: Iterable[int], views: int) -> ImageRandomness:
     """Return the random numbers of images of a class.
 
     Args:
@@ -79,7 +79,7 @@ def draw_images(seed: int, folder: str, indices: Iterable[int], views: int) -> I
     seeds = [image_seed(seed, folder, index) for index in indices]
     generators = [torch.Generator().manual_seed(own) for own in seeds]
     drawn = torch.tensor([int(torch.randint(views, (), generator=own)) for own in generators])
-    return ImageDraws(seeds, drawn, generators)
+    return ImageRandomness(seeds, drawn, generators)
 
 
 def plan_block(

@@ -95,13 +95,13 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path, detector):
     data = drawn_images(tmp_path, 4, rotated=detector == "rotated-retinanet")
     straight, broken = tmp_path / "straight", tmp_path / "broken"
     optimizer = "adamw" if detector == "gfl" else "sgd"
-    settings = DetectSettings(detector=detector, optimizer=optimizer, steps=4, **QUICK)
+    settings = DetectSettings(detector=detector, optimizer=optimizer, steps=3, **QUICK)
     result = train((data, data), straight, settings, Silent())
     assert set(result) >= {"voc07", "voc12", "coco"}
     first = settings.model_copy(update={"save_every": 2})
 
     with pytest.raises(KeyboardInterrupt):
-        train((data, data), broken, first, Stops(3))
+        train((data, data), broken, first, Stops(2))
     train((data, data), broken, first, Silent())
     nets = [load_detector(folder / CHECKPOINT)[0] for folder in (straight, broken)]
     for a, b in zip(nets[0].state_dict().values(), nets[1].state_dict().values(), strict=True):

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from classify_support import assert_a_stopped_training_goes_on_exactly
 from planted_support import CLASSES, balanced_accuracy, image_set, shapes
 from tests_support import Command, in_process
 
@@ -13,17 +14,14 @@ from classify.evaluation.export_onnx import export_onnx
 from classify.methods.class_means import class_directions, start_at_class_means
 from classify.methods.phases import MethodInputs, plain
 from classify.training.criterion import label_criterion
-from classify.training.job import TrainingJob
 from classify.training.recipes import recipe
 from classify.training.sampling import MixtureSampler
 from classify.training.settings import TrainSettings
-from classify.training.train import new_backbone, train_classifier
+from classify.training.train import new_backbone
 from classify.training.trainer import ClassifierTrainer
 from tgn.models.backbones import build_backbone, load_classifier, save_classifier
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
-from tgn.runtime.files import sha256_of
-from tgn.runtime.progress import Silent
 
 SIZE, FOLDERS = 32, tuple("abcd")
 BASE = {"arch": "test_vit", "size": SIZE, "batch_size": 16, "device": "cpu", "steps": 3}
@@ -186,21 +184,6 @@ def test_adapters_are_exported(weights, tmp_path):
     assert (tmp_path / "net.onnx").is_file()
 
 
-def test_a_stopped_training_goes_on_exactly(fake_run, weights, monkeypatch):
+def test_a_stopped_training_goes_on_exactly(fake_run, weights):
     chosen = settings(weights=weights, tuning="adapters", save_every=1)
-    real, calls = ClassifierTrainer.train_step, []
-
-    def stops(self, step):
-        calls.append(step)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return real(self, step)
-
-    whole, parts = (TrainingJob(fake_run.path / "classify" / n) for n in ("whole", "parts"))
-    train_classifier(fake_run, whole, chosen, Silent())
-    monkeypatch.setattr(ClassifierTrainer, "train_step", stops)
-    with pytest.raises(KeyboardInterrupt):
-        train_classifier(fake_run, parts, chosen, Silent())
-    train_classifier(fake_run, parts, chosen, Silent())
-    files = [job.directory / "classifier.safetensors" for job in (whole, parts)]
-    assert sha256_of(files[0]) == sha256_of(files[1])
+    assert_a_stopped_training_goes_on_exactly(fake_run, chosen, stop=2)

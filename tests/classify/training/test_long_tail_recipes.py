@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from classify_support import assert_a_stopped_training_goes_on_exactly
 from tests_support import Command, in_process, write_generated
 
 from classify.cli import main as cli
@@ -13,20 +14,16 @@ from classify.methods.phases import MethodInputs
 from classify.methods.second_stage import MaxNorm, over_smoothed
 from classify.training import trainer as trainer_module
 from classify.training.criterion import LabelCriterion, label_criterion
-from classify.training.job import TrainingJob
 from classify.training.mixing import draw_blend, mix_images
 from classify.training.mixing_settings import CmoSettings
 from classify.training.recipes import recipe
 from classify.training.sampling import BatchRequest, MixtureSampler
 from classify.training.settings import TrainSettings, recipe_name
-from classify.training.train import train_classifier
 from classify.training.trainer import ClassifierTrainer
 from tgn.data.manifest import active_rows, image_set
 from tgn.models.backbones import build_backbone
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
-from tgn.runtime.files import sha256_of
-from tgn.runtime.progress import Silent
 from tgn.runtime.seeds import generator
 
 COUNTS = torch.tensor([24, 12, 6, 4])
@@ -201,24 +198,9 @@ def test_a_recipe_names_its_classifier(name, expected):
 
 
 @pytest.mark.parametrize("name", ["balanced-softmax+cmo", "los", "weight-balancing", "balance-0.5"])
-def test_a_stopped_training_goes_on_exactly(fake_run, name, monkeypatch):
+def test_a_stopped_training_goes_on_exactly(fake_run, name):
     changed = settings(save_every=1).with_changes(recipe(name).settings)
-    real, calls = ClassifierTrainer.train_step, []
-
-    def stops(self, step):
-        calls.append(step)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return real(self, step)
-
-    whole, parts = (TrainingJob(fake_run.path / "classify" / n) for n in ("whole", "parts"))
-    train_classifier(fake_run, whole, changed, Silent())
-    monkeypatch.setattr(ClassifierTrainer, "train_step", stops)
-    with pytest.raises(KeyboardInterrupt):
-        train_classifier(fake_run, parts, changed, Silent())
-    train_classifier(fake_run, parts, changed, Silent())
-    files = [job.directory / "classifier.safetensors" for job in (whole, parts)]
-    assert sha256_of(files[0]) == sha256_of(files[1])
+    assert_a_stopped_training_goes_on_exactly(fake_run, changed, stop=4)
 
 
 @pytest.fixture

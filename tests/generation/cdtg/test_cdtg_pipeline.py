@@ -161,17 +161,11 @@ def test_a_run_without_tail_net_or_generator_names_the_command(fake_run):
         open_cdtg_sampler(fake_run, CdtgSampleSettings(**QUICK))
 
 
-@pytest.fixture
-def trained(distilled):
-    training.train_cdtg(distilled, settings(steps=1, clip="none"), Silent())
-    return distilled
-
-
 def test_a_generator_of_another_tail_net_is_trained_anew(trained):
     distill_anew(trained)
     with pytest.raises(UserError, match="another tail net.*tgn train --no-resume"):
         open_cdtg_sampler(trained, CdtgSampleSettings(**QUICK))
-    chosen = settings(steps=1, clip="none")
+    chosen = CdtgTrainSettings.model_validate(trained.recorded("train")["settings"])
     with pytest.raises(UserError, match="tail_net_sha256 differ.*--no-resume"):
         training.train_cdtg(trained, chosen, Silent())
     training.train_cdtg(trained, chosen, Silent(), resume=False)

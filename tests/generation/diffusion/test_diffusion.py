@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from generation_support import assert_order_does_not_matter, distill_anew, generate_tail
-from tests_support import QUICK, Stops
+from tests_support import QUICK, Stops, copied_run
 
 from tgn.backends import trained_backend
 from tgn.data.manifest import read_manifest
@@ -265,10 +265,12 @@ def test_training_goes_on_where_it_stopped(distilled):
     assert file.read_bytes() == straight
 
 
-@pytest.fixture
-def trained(distilled):
-    train_diffusion(distilled, settings(steps=1), Silent())
-    return distilled
+@pytest.fixture(scope="module")
+def made_trained(made_distilled, tmp_path_factory):
+    """Make once what ``trained`` copies, here with a diffusion model."""
+    made = tmp_path_factory.mktemp("diffusion")
+    train_diffusion(copied_run(made_distilled, made), settings(steps=1), Silent())
+    return made
 
 
 def generated(run, out, n, classes=None, **changes):

@@ -1,0 +1,38 @@
+"""What the tests of several recipes share."""
+
+import pytest
+
+from classify.training.job import TrainingJob
+from classify.training.settings import TrainSettings
+from classify.training.train import train_classifier
+from classify.training.trainer import ClassifierTrainer
+from tgn.data.runs import Run
+from tgn.runtime.files import sha256_of
+from tgn.runtime.progress import Silent
+
+
+def assert_a_stopped_training_goes_on_exactly(run: Run, chosen: TrainSettings, stop: int) -> None:
+    """Compare a whole training with one that was interrupted and resumed.
+
+    Args:
+        run: to train on.
+        chosen: with ``save_every=1``.
+        stop: the training step, counted from 1 over all phases, that is interrupted.
+    """
+    real, calls = ClassifierTrainer.train_step, []
+
+    def stops(self, step):
+        calls.append(step)
+        if len(calls) == stop:
+            raise KeyboardInterrupt
+        return real(self, step)
+
+    whole, parts = (TrainingJob(run.path / "classify" / name) for name in ("whole", "parts"))
+    train_classifier(run, whole, chosen, Silent())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ClassifierTrainer, "train_step", stops)
+        with pytest.raises(KeyboardInterrupt):
+            train_classifier(run, parts, chosen, Silent())
+    train_classifier(run, parts, chosen, Silent())
+    files = [job.directory / "classifier.safetensors" for job in (whole, parts)]
+    assert sha256_of(files[0]) == sha256_of(files[1])
