@@ -1,6 +1,7 @@
 """CLIP, of open_clip or trained here: from images to embeddings and to prompts, differentiable."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,7 @@ def tiny_clip(prompts: Prompts, size: int) -> ClipGuide:
     import open_clip
 
     model = open_clip.CLIP(**TINY_CONFIG)
-    tokens = _tokens(open_clip.SimpleTokenizer(context_length=16), prompts)
+    tokens = _tokens(partial(open_clip.tokenize, context_length=16), prompts)
     size = min(size, TINY_CONFIG["vision_cfg"]["image_size"])
     return ClipGuide(model, tokens, size, mean=(0.5,) * 3, std=(0.5,) * 3)
 
