@@ -101,7 +101,7 @@ class _Rows(NamedTuple):
 
     def class_sums(self, values: Array, classes: int) -> Array:
         """Return the sum of values [R] over the rows of each class, [C]."""
-        return np.bincount(self.labels, values, classes)
+        return np.bincount(self.labels, values, classes).astype(np.float64)
 
 
 def _logistic(rows: _Rows, penalty: Array) -> tuple[Array, float]:
@@ -130,11 +130,13 @@ def _newton_step(rows: _Rows, penalty: Array, point: Array) -> Array:
     chance = 1 / (1 + np.exp(-rows.logits(point)))
     error, curvature = rows.trials * (chance - rows.shares), rows.trials * chance * (1 - chance)
     classes = len(point) - 3
-    gradient = np.r_[rows.class_sums(error, classes), rows.common.T @ error] + penalty * point
+    gradient = np.concatenate([rows.class_sums(error, classes), rows.common.T @ error])
+    gradient += penalty * point
     diagonal = rows.class_sums(curvature, classes) + penalty[:-3]
     bent = rows.common * curvature[:, None]
     mixed = np.stack([rows.class_sums(column, classes) for column in bent.T], axis=1)  # [C, 3]
     scaled = mixed / diagonal[:, None]
-    corner = rows.common.T @ bent + np.diag(penalty[-3:]) - mixed.T @ scaled
+    corner = rows.common.T @ bent - mixed.T @ scaled
+    corner[np.diag_indices(3)] += penalty[-3:]
     common = np.linalg.solve(corner, gradient[-3:] - scaled.T @ gradient[:-3])
-    return np.r_[(gradient[:-3] - mixed @ common) / diagonal, common]
+    return np.concatenate([(gradient[:-3] - mixed @ common) / diagonal, common])
