@@ -51,17 +51,17 @@ def test_the_sentence_has_the_numbers_it_rests_on():
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "is_close"),
+    ("low", "high", "is_open"),
     [(0.01, 0.05, True), (0.031, 0.05, False), (0.0, 0.029, False), (-0.01, 0.031, True)],
 )
-def test_the_sentence_says_so_where_the_interval_holds_the_threshold(low, high, is_close):
+def test_the_sentence_says_so_where_the_interval_holds_the_threshold(low, high, is_open):
     for given in (
         evidence(gain=(low + high) / 2, low=low, high=high),
         evidence(gain=(low + high) / 2, low=low, high=high, doubtful_share=0.1),
     ):
         text = sentence(given, SETTINGS)
-        assert ("close to the limit of 3 points" in text) == is_close
-        assert ("either may be right" in text) == is_close
+        assert ("The limit of 3 points is within the interval" in text) == is_open
+        assert ("either answer may be right" in text) == is_open
 
 
 def test_an_interval_is_of_the_class_mean_by_hand():

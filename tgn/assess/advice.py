@@ -54,7 +54,7 @@ def is_worthwhile(evidence: Evidence, settings: AssessSettings) -> bool:
     return evidence.gain >= settings.worthwhile and evidence.low > 0
 
 
-def is_close(evidence: Evidence, settings: AssessSettings) -> bool:
+def is_open(evidence: Evidence, settings: AssessSettings) -> bool:
     """Whether the interval of the predicted gain has the setting worthwhile within it."""
     return evidence.low < settings.worthwhile < evidence.high
 
@@ -84,7 +84,7 @@ def sentence(evidence: Evidence, settings: AssessSettings) -> str:
         "balance": f"Balance:{balance} More images are not worth the work: {gain}.",
         "stop": f"Stop: more images are not worth the work: {gain}.",
     }[verdict(evidence, settings)]
-    return text + _close(evidence, settings) + _leaks(evidence.leaks)
+    return text + _open(evidence, settings) + _leaks(evidence.leaks)
 
 
 def _points(share: float) -> str:
@@ -95,13 +95,11 @@ def _first(evidence: Evidence) -> str:
     return f". Begin with {', '.join(evidence.can_gain)}" if evidence.can_gain else ""
 
 
-def _close(evidence: Evidence, settings: AssessSettings) -> str:
-    if not is_close(evidence, settings):
+def _open(evidence: Evidence, settings: AssessSettings) -> str:
+    if not is_open(evidence, settings):
         return ""
     limit = f"{100 * settings.worthwhile:g} points"
-    return (
-        f" The gain is close to the limit of {limit}: worth the work or not, either may be right."
-    )
+    return f" The limit of {limit} is within the interval of the gain: either answer may be right."
 
 
 def _leaks(leaks: int) -> str:
