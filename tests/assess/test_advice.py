@@ -50,6 +50,20 @@ def test_the_sentence_has_the_numbers_it_rests_on():
     assert sentence(evidence(doubtful_share=0.041), SETTINGS).startswith("Relabel first: 4.1%")
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "is_open"),
+    [(0.01, 0.05, True), (0.031, 0.05, False), (0.0, 0.029, False), (-0.01, 0.031, True)],
+)
+def test_the_sentence_says_so_where_the_interval_holds_the_threshold(low, high, is_open):
+    for given in (
+        evidence(gain=(low + high) / 2, low=low, high=high),
+        evidence(gain=(low + high) / 2, low=low, high=high, doubtful_share=0.1),
+    ):
+        text = sentence(given, SETTINGS)
+        assert ("The limit of 3 points is within the interval" in text) == is_open
+        assert ("either answer may be right" in text) == is_open
+
+
 def test_an_interval_is_of_the_class_mean_by_hand():
     confusion = torch.tensor([[8, 2, 0], [0, 0, 0], [1, 0, 1]])
     found = group_interval(confusion, [0, 1, 2])

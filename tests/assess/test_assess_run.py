@@ -1,8 +1,10 @@
 """The verb assess on made-up runs: what is planted is found, and shown escaped."""
 
+import hashlib
 import json
 import re
 import shutil
+from collections import Counter
 from html.parser import HTMLParser
 
 import pytest
@@ -12,6 +14,7 @@ from tgn.assess.assess import assess_run
 from tgn.cli.main import main
 from tgn.data.splits.make_split import split_run
 from tgn.data.splits.settings import SplitSettings
+from tgn.probe.views import SymmetryViews
 from tgn.runtime.errors import DataError
 from tgn.runtime.progress import Silent
 
@@ -45,6 +48,8 @@ def test_the_verb_writes_a_page_and_a_json_and_says_what_would_help(command, fak
     HTMLParser().feed(page)
     assert not re.search(r"<script|https?://", page)
     assert "{{" not in page
+    listed = len(result["doubtful_labels"]["listed"])
+    assert f"{listed} are listed in assess.json" in page
 
 
 def test_a_dry_run_writes_nothing(command, fake_run, settings):
@@ -105,6 +110,34 @@ def test_a_probe_finds_the_features_of_assess_in_the_cache(fake_run, settings, m
     monkeypatch.setattr("tgn.models.extractors.Extractor.features", None)  # nothing is computed
     probe = ProbeSettings(networks=settings.networks, size=32, crops=0, device="cpu")
     assert train_probe(fake_run, ProbeJob(fake_run.classifiers / "a"), probe, Silent())["n"] == 12
+
+
+def test_with_features_in_the_cache_only_altered_copies_are_computed_and_a_file_hashed_once(
+    fake_run, settings, monkeypatch
+):
+    assess_run(fake_run, settings, Silent())
+    recorded = json.loads(fake_run.split_file.read_text()) | {"checksums": {}}
+    fake_run.split_file.write_text(json.dumps(recorded))  # as of an older version
+    real, computed = SymmetryViews.forward, []
+    monkeypatch.setattr(
+        SymmetryViews, "forward", lambda views, x: computed.append(len(x)) or real(views, x)
+    )
+    monkeypatch.setattr(hashlib, "sha256", counted := Counted(hashlib.sha256))
+    assess_run(fake_run, settings, Silent())
+    assert sum(computed) == 46  # one copy of each training image
+    files = [path.read_bytes() for path in fake_run.path.parent.rglob("*.png")]
+    assert max(counted.seen[data] for data in files) <= 1
+
+
+class Counted:
+    """A function that notes what it is called with."""
+
+    def __init__(self, function):
+        self.function, self.seen = function, Counter()
+
+    def __call__(self, data=b"", **options):
+        self.seen[data] += 1
+        return self.function(data, **options)
 
 
 def test_planted_copies_are_found_within_and_across_the_parts(in_tmp, fake_folder, settings):

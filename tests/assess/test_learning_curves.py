@@ -1,14 +1,18 @@
 """Refits, thinning and the extrapolation, on features and curves whose truth is known."""
 
+import tracemalloc
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize
 
-from tgn.assess.curve_model import fit_curves, plausibilities, stretched
+from tgn.assess.curve_model import FLAT, SPREAD, fit_curves, plausibilities, stretched
 from tgn.assess.extrapolation import class_interval, extrapolate
 from tgn.assess.learning_curve import Observation, levels, measure_curves
 from tgn.assess.refits import Refitter, class_folds, principal_basis
-from tgn.probe.linear import balanced_weights
+from tgn.probe.linear import LinearHead, balanced_weights
 from tgn.probe.ridge import fit_ridge
 from tgn.runtime.progress import Silent
 
@@ -40,15 +44,26 @@ def test_a_refit_is_the_ridge_of_those_images():
         (refitter.penalty,),
     ).head
     found = refitter.head(rows)
-    torch.testing.assert_close(found.weight.float(), expected.weight, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(found.bias.float(), expected.bias, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.weight, expected.weight, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.bias, expected.bias, rtol=1e-4, atol=1e-5)
 
 
 def test_principal_directions_keep_all_products_where_all_are_kept():
-    table = torch.randn(6, 20)
+    table = torch.randn(6, 20, generator=torch.Generator().manual_seed(5))
     reduced = table.double() @ principal_basis(table, 10)
     assert reduced.shape == (6, 6)
     torch.testing.assert_close(reduced @ reduced.T, table.double() @ table.double().T)
+
+
+def test_images_are_judged_a_batch_at_a_time(monkeypatch):
+    features, labels = draw([8] * CLASSES, 1)
+    refitter, rows = Refitter.of(features, labels, CLASSES), torch.arange(0, len(labels), 2)
+    expected = refitter.head(rows).scores(refitter.features).argmax(1) == labels
+    real, sizes = LinearHead.scores, []
+    monkeypatch.setattr("tgn.assess.refits.CHUNK_ROWS", 7)
+    monkeypatch.setattr(LinearHead, "scores", lambda s, x: sizes.append(len(x)) or real(s, x))
+    assert torch.equal(refitter.are_right(rows), expected)
+    assert max(sizes) == 7
 
 
 def test_folds_deal_every_class_out_evenly_and_leave_single_images_in():
@@ -86,6 +101,22 @@ def test_a_curve_is_measured_at_the_counts_that_remain():
     assert shares[0.25] < shares[1.0]
 
 
+class FirstRareOnly(NamedTuple):
+    """Stands for a refitter: class 6 is always told, no other ever."""
+
+    labels: torch.Tensor
+    classes: int = CLASSES
+
+    def are_right(self, rows):
+        return self.labels == RARE[0]
+
+
+def test_all_points_of_the_measured_curve_are_of_the_same_classes():
+    labels = torch.arange(CLASSES).repeat_interleave(torch.tensor([20] * 6 + [2, 8, 8, 8]))
+    _, shares = measure_curves(FirstRareOnly(labels), RARE, 2, 0, Silent())
+    assert shares == {0.25: 0, 0.5: 0, 0.75: 0, 1.0: 0}  # class 6 has nothing left out at 75%
+
+
 def planted(slope, bend, intercepts, counts, images=400.0):
     found = []
     for label, intercept in enumerate(intercepts):
@@ -104,6 +135,39 @@ def test_the_model_finds_the_slope_and_the_bend_that_were_planted():
     assert best.slope == pytest.approx(2.0, rel=0.1)
     expected = 1 / (1 + np.exp(1.0 - 2.0 * stretched(np.array(40.0), -0.5)))
     assert best.accuracy([9], np.array([40.0]))[0] == pytest.approx(expected, abs=0.02)
+
+
+def test_the_model_is_where_its_penalised_likelihood_is_highest():
+    counts = [[5, 10, 20, 40]] * 6 + [[3, 6, 9]] * 4
+    observations = planted(1.0, 0.0, np.linspace(-2, 1, CLASSES), counts, images=9.0)
+    labels = np.array([one.label for one in observations])
+    logs = np.log([one.num_images for one in observations])
+    shares = np.array([one.accuracy for one in observations])
+    trials = 9 / np.sqrt(np.bincount(labels)[labels])
+    group = np.isin(np.arange(CLASSES), RARE).astype(int)
+
+    def loss(point):
+        logits = point[labels] + point[CLASSES:-1][group[labels]] + point[-1] * logs
+        penalty = np.r_[np.full(CLASSES, 1 / SPREAD**2), [FLAT] * 3]
+        likelihood = shares * logits - np.logaddexp(0, logits)
+        return (penalty * point**2).sum() / 2 - (trials * likelihood).sum()
+
+    best = minimize(loss, np.zeros(CLASSES + 3), method="BFGS", options={"gtol": 1e-6})
+    model = fit_curves(observations, RARE, np.ones(CLASSES))[0]
+    assert model.loss == pytest.approx(best.fun, abs=1e-6)
+    assert model.slope == pytest.approx(best.x[-1], abs=1e-3)
+    intercepts = best.x[:CLASSES] + best.x[CLASSES:-1][group]
+    np.testing.assert_allclose(model.intercepts, intercepts, atol=1e-3)
+
+
+def test_a_thousand_classes_take_no_matrix_of_classes_by_classes():
+    classes = 1000
+    observations = planted(1.0, 0.0, [-1.0] * classes, [[4, 8, 16]] * classes)
+    tracemalloc.start()
+    fit_curves(observations, range(500, classes), np.ones(classes))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * classes**2 / 2  # half of one such matrix
 
 
 def test_the_gain_of_a_planted_curve_is_predicted_within_its_interval():

@@ -22,7 +22,7 @@ def table(counts, part):
 
 
 def scored(counts):
-    images = AssessedImages(table(counts, "train"), table([30] * 4, "test"), torch.zeros(1), ())
+    images = AssessedImages(table(counts, "train"), table([30] * 4, "test"), torch.zeros(1), (), {})
     return images, score_recipes(images, CLASSES, 0, Silent())
 
 

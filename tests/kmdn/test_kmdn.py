@@ -191,6 +191,20 @@ def test_a_resume_with_another_warmup_is_refused(fake_run, monkeypatch):
     assert "control" in result.accuracy["tail_net"]
 
 
+def test_an_older_state_without_the_accuracy_before_is_refused_in_one_line(fake_run):
+    distill(fake_run, settings(), Silent())
+    file = fake_run.path / "kmdn" / STATE
+    state = load_state(file)
+    save_state(file, {key: value for key, value in state.items() if key != "made_from"})
+    with pytest.raises(UserError, match="older version.*warmup_steps.*--no-resume") as refused:
+        distill(fake_run, settings(), Silent())
+    del state["trainer"]["before"]
+    save_state(file, state)
+    with pytest.raises(UserError, match="before.*--no-resume") as also_refused:
+        distill(fake_run, settings(), Silent())
+    assert "\n" not in f"{refused.value}{also_refused.value}"
+
+
 def test_the_accuracy_before_goes_with_the_state(fake_run, monkeypatch):
     chosen = settings(control=False)
     whole = distill(fake_run, chosen, Silent()).accuracy
@@ -207,7 +221,8 @@ def test_a_teacher_is_asked_about_its_own_classes_only(fake_run, monkeypatch):
     asked: list[torch.Tensor] = []
     real = trainer._features
     monkeypatch.setattr(trainer, "_features", lambda net, x: asked.append(x) or real(net, x))
-    images, labels = torch.rand(6, 3, 16, 16), torch.tensor([0, 3, 1, 2, 3, 0])
+    images = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    labels = torch.tensor([0, 3, 1, 2, 3, 0])
     is_head = labels < trainer.num_head
     for student, own in (("tail_net", is_head), ("head_net", ~is_head)):
         trainer._update(StudentUpdate(student, True, 0.1), images, labels)

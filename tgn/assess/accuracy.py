@@ -7,17 +7,16 @@ import torch
 from torch import Tensor
 
 from tgn.assess.features import AssessedImages
-from tgn.assess.refits import class_folds, principal_basis
+from tgn.assess.refits import class_folds
 from tgn.data.split import Split
 from tgn.data.splits.class_profiles import shot_groups
 from tgn.metrics.classification import confusion_of, recalls
 from tgn.probe.fit import Normalisation, fit_probe
 from tgn.probe.linear import LinearHead, balanced_weights, prototypes, softmax_regression
-from tgn.probe.ridge import fit_ridge
+from tgn.probe.ridge import fit_ridge, ridge_head
 from tgn.probe.settings import HeadName
 from tgn.runtime.progress import Progress
 
-DIMENSIONS = 512
 FOLDS = 10
 NORMAL_95 = 1.96
 WEIGHTED = "ridge"
@@ -59,18 +58,13 @@ def score_recipes(
     The plain one is ridge in all else: the same features, centred and of unit length, and a
     penalty chosen likewise. The difference of the two is what the weights bring.
 
-    Features are reduced to their 512 largest principal components, which changes accuracies by
-    less than their intervals and takes seconds.
-
     Args:
-        images: training and test images.
+        images: training and test images, their features reduced: fits then take seconds.
         classes: C.
         seed: of the folds.
         progress: counts recipes.
     """
-    basis = principal_basis(images.train.features, DIMENSIONS).float()
-    tables = [images.train.features @ basis], [images.test.features @ basis]
-    train, test = (table[0][:, None] for table in tables)
+    train, test = (table.features[:, None] for table in (images.train, images.test))
     labels = images.train.labels
     folds = class_folds(labels, FOLDS, seed)
     progress.start("quick classifiers", len(RECIPES) + 1)
@@ -111,8 +105,7 @@ def _fit(features: Tensor, labels: Tensor, classes: int, recipe: _Recipe) -> Lin
     weights = balanced_weights(labels, classes) if recipe.balanced else torch.ones(len(labels))
     if recipe.head == "softmax":
         return softmax_regression(features, labels, weights, classes, recipe.penalty)
-    rows = torch.arange(len(labels))
-    return fit_ridge(features, labels, weights, rows, classes, (recipe.penalty,)).head
+    return ridge_head(features, labels, weights, classes, recipe.penalty)
 
 
 def class_groups(split: Split) -> dict[str, list[int]]:
@@ -154,8 +147,9 @@ def accuracy_of(
 def group_interval(confusion: Tensor, classes: Sequence[int]) -> dict[str, float | None]:
     """Return the mean of the accuracies of classes and the ends of its 95% interval.
 
-    Binomial over images, normal over classes, one hit and one miss added to each class for the
-    width (Agresti and Coull 1998).
+    Binomial over images, normal over classes. For the width one hit and one miss are added to
+    each class, as Agresti and Caffo 2000 add them to each of two samples; the centre is the mean
+    observed, theirs is of the counts with the additions.
     """
     rows = confusion[list(classes)].double() if classes else confusion[:0].double()
     counts, hits = rows.sum(1), confusion.diagonal()[list(classes)].double()

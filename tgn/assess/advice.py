@@ -54,6 +54,11 @@ def is_worthwhile(evidence: Evidence, settings: AssessSettings) -> bool:
     return evidence.gain >= settings.worthwhile and evidence.low > 0
 
 
+def is_open(evidence: Evidence, settings: AssessSettings) -> bool:
+    """Whether the interval of the predicted gain has the setting worthwhile within it."""
+    return evidence.low < settings.worthwhile < evidence.high
+
+
 def sentence(evidence: Evidence, settings: AssessSettings) -> str:
     """Return the advice in plain words, with the numbers it rests on."""
     gain = (
@@ -79,7 +84,7 @@ def sentence(evidence: Evidence, settings: AssessSettings) -> str:
         "balance": f"Balance:{balance} More images are not worth the work: {gain}.",
         "stop": f"Stop: more images are not worth the work: {gain}.",
     }[verdict(evidence, settings)]
-    return text + _leaks(evidence.leaks)
+    return text + _open(evidence, settings) + _leaks(evidence.leaks)
 
 
 def _points(share: float) -> str:
@@ -88,6 +93,13 @@ def _points(share: float) -> str:
 
 def _first(evidence: Evidence) -> str:
     return f". Begin with {', '.join(evidence.can_gain)}" if evidence.can_gain else ""
+
+
+def _open(evidence: Evidence, settings: AssessSettings) -> str:
+    if not is_open(evidence, settings):
+        return ""
+    limit = f"{100 * settings.worthwhile:g} points"
+    return f" The limit of {limit} is within the interval of the gain: either answer may be right."
 
 
 def _leaks(leaks: int) -> str:

@@ -64,17 +64,17 @@ def fit_curves(
     repeated = np.bincount(labels, minlength=len(weights))
     trials = images * weights[labels] / np.sqrt(repeated[labels])
     is_rare = np.isin(np.arange(len(weights)), list(rare))
-    design = np.zeros((len(labels), len(weights) + 3))
-    design[np.arange(len(labels)), labels] = 1
-    design[np.arange(len(labels)), len(weights) + is_rare[labels]] = 1
+    common = np.zeros((len(labels), 3))
+    common[np.arange(len(labels)), is_rare[labels].astype(int)] = 1
     penalty = np.r_[weights.clip(min=1) / SPREAD**2, FLAT, FLAT, FLAT]
     found = []
     for bend in BENDS:
-        design[:, -1] = stretched(counts, bend)
-        point, loss = _logistic(design, trials, accuracy, penalty)
+        common[:, -1] = stretched(counts, bend)
+        rows = _Rows(labels, common, trials, accuracy)
+        point, loss = _logistic(rows, penalty)
         if point[-1] < 0:  # more images do no harm: the best slope allowed is 0
-            design[:, -1] = 0
-            point, loss = _logistic(design, trials, accuracy, penalty)
+            common[:, -1] = 0
+            point, loss = _logistic(rows, penalty)
         intercepts = point[:-3] + np.where(is_rare, point[-2], point[-3])
         found.append(CurveModel(intercepts, float(point[-1]), bend, loss))
     return found
@@ -87,22 +87,56 @@ def plausibilities(models: Sequence[CurveModel]) -> Array:
     return shares / shares.sum()
 
 
-def _logistic(design: Array, trials: Array, shares: Array, penalty: Array) -> tuple[Array, float]:
-    """Return the coefficients of a penalised logistic regression and its loss.
+class _Rows(NamedTuple):
+    """Rows of a logistic regression with a coefficient for each class and three common ones."""
+
+    labels: NDArray[np.int64]  # class of each row, [R]
+    common: Array  # frequent, rare, stretched count: [R, 3]
+    trials: Array  # weight of each row, [R]
+    shares: Array  # of hits, in [0, 1], [R]
+
+    def logits(self, point: Array) -> Array:
+        """Return [R] of the coefficients [C + 3]."""
+        return point[self.labels] + self.common @ point[-3:]
+
+    def class_sums(self, values: Array, classes: int) -> Array:
+        """Return the sum of values [R] over the rows of each class, [C]."""
+        return np.bincount(self.labels, values, classes).astype(np.float64)
+
+
+def _logistic(rows: _Rows, penalty: Array) -> tuple[Array, float]:
+    """Return the coefficients [C + 3] of a penalised logistic regression and its loss.
 
     Args:
-        design: [R, P].
-        trials: weight of each row, [R].
-        shares: of hits, [R], in [0, 1].
-        penalty: of the square of each coefficient, halved, [P].
+        rows: R of them.
+        penalty: of the square of each coefficient, halved, [C + 3].
     """
-    point = np.zeros(design.shape[1])
+    point = np.zeros(len(penalty))
     for _ in range(STEPS):
-        chance = 1 / (1 + np.exp(-design @ point))
-        gradient = design.T @ (trials * (chance - shares)) + penalty * point
-        curvature = (design * (trials * chance * (1 - chance))[:, None]).T @ design
-        step = np.linalg.solve(curvature + np.diag(penalty), gradient)
+        step = _newton_step(rows, penalty, point)
         point -= step * min(1.0, LONGEST_STEP / max(float(np.abs(step).max()), 1e-9))
-    chance = (1 / (1 + np.exp(-design @ point))).clip(1e-9, 1 - 1e-9)
-    likelihood = trials * (shares * np.log(chance) + (1 - shares) * np.log(1 - chance))
+    chance = (1 / (1 + np.exp(-rows.logits(point)))).clip(1e-9, 1 - 1e-9)
+    hits, misses = rows.trials * rows.shares, rows.trials * (1 - rows.shares)
+    likelihood = hits * np.log(chance) + misses * np.log(1 - chance)
     return point, float((penalty * point**2).sum() / 2 - likelihood.sum())
+
+
+def _newton_step(rows: _Rows, penalty: Array, point: Array) -> Array:
+    """Return curvature^-1 gradient, [C + 3], in time linear in rows and classes.
+
+    A row is of one class, so the curvature is diagonal but for three rows and columns: they are
+    solved for first (Schur complement), then each class alone.
+    """
+    chance = 1 / (1 + np.exp(-rows.logits(point)))
+    error, curvature = rows.trials * (chance - rows.shares), rows.trials * chance * (1 - chance)
+    classes = len(point) - 3
+    gradient = np.concatenate([rows.class_sums(error, classes), rows.common.T @ error])
+    gradient += penalty * point
+    diagonal = rows.class_sums(curvature, classes) + penalty[:-3]
+    bent = rows.common * curvature[:, None]
+    mixed = np.stack([rows.class_sums(column, classes) for column in bent.T], axis=1)  # [C, 3]
+    scaled = mixed / diagonal[:, None]
+    corner = rows.common.T @ bent - mixed.T @ scaled
+    corner[np.diag_indices(3)] += penalty[-3:]
+    common = np.linalg.solve(corner, gradient[-3:] - scaled.T @ gradient[:-3])
+    return np.concatenate([(gradient[:-3] - mixed @ common) / diagonal, common])

@@ -132,8 +132,8 @@ def _votes(images: ImageTable, neighbours: int, classes: int) -> Tensor:
         found = torch.cat((nearest[rows], block), 1).topk(count, dim=1, largest=False)
         nearest[rows] = found.values
         index[rows] = torch.cat((index[rows], places), 1).gather(1, found.indices)
-    one_hot = torch.nn.functional.one_hot(images.labels[index], classes)
-    return one_hot.sum(1)
+    votes = torch.zeros(len(index), classes, dtype=torch.int64)
+    return votes.scatter_add_(1, images.labels[index], torch.ones_like(index))
 
 
 def _log_distances(images: ImageTable) -> tuple[Tensor, Tensor]:

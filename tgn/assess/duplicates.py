@@ -1,7 +1,7 @@
 """Exact and near duplicates, within and across training and test images."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -37,17 +37,12 @@ class Pair(NamedTuple):
     distance: float
 
 
-def exact_duplicates(images: AssessedImages, digests: Mapping[str, str]) -> list[Pair]:
-    """Return pairs of files with equal content: each with the first of its kind.
-
-    Args:
-        images: training and test images.
-        digests: hash of each file's content.
-    """
+def exact_duplicates(images: AssessedImages) -> list[Pair]:
+    """Return pairs of files with equal content: each with the first of its kind."""
     rows = _rows(images)
     groups: dict[str, list[int]] = defaultdict(list)
     for row, (file, _, _) in enumerate(rows):
-        groups[digests[file]].append(row)
+        groups[images.digests[file]].append(row)
     return [_pair(rows, group[0], other, 0.0) for group in groups.values() for other in group[1:]]
 
 
@@ -60,9 +55,7 @@ def near_threshold(copy_distances: Tensor) -> float:
     return float(copy_distances.quantile(COPY_QUANTILE))
 
 
-def near_duplicates(
-    images: AssessedImages, threshold: float, digests: Mapping[str, str]
-) -> list[Pair]:
+def near_duplicates(images: AssessedImages, threshold: float) -> list[Pair]:
     """Return pairs of images that are nearly one and whose files differ, nearest first.
 
     They are nearer than the threshold, and at most half as far from one another as either is from
@@ -81,7 +74,7 @@ def near_duplicates(
         )
         for i, j in (near & order).nonzero().tolist():
             pair = _pair(rows, j + second.start, i + first.start, float(block[i, j]))
-            if digests[pair.first] != digests[pair.second]:
+            if images.digests[pair.first] != images.digests[pair.second]:
                 pairs.append(pair)
     return sorted(pairs, key=lambda pair: (pair.distance, pair.first, pair.second))
 

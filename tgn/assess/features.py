@@ -1,23 +1,25 @@
 """Features of the training and the test images of a run, and of altered copies of some."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tgn.assess.refits import principal_basis
 from tgn.assess.settings import AssessSettings
 from tgn.data.image_set import ImageSet
 from tgn.data.runs import Run
-from tgn.data.split import Part
+from tgn.data.split import Part, Split
+from tgn.models.extractors import TensorImages, apply_network
 from tgn.models.feature_cache import FeatureCache
 from tgn.probe.features import FrozenNetwork, frozen_networks, symmetric_views
 from tgn.probe.fit import Normalisation
 from tgn.probe.views import SymmetryViews
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import DataError
-from tgn.runtime.progress import Progress
+from tgn.runtime.progress import Progress, Silent
 from tgn.runtime.seeds import generator
 from tgn.runtime.settings import ComputeSettings
 
@@ -51,12 +53,22 @@ class AssessedImages:
         test: test images.
         copy_distances: between some training images and altered copies of them, [n].
         networks: that gave the features.
+        digests: SHA-256 of each file's content.
     """
 
     train: ImageTable
     test: ImageTable
     copy_distances: Tensor
     networks: tuple[FrozenNetwork, ...]
+    digests: Mapping[str, str]
+
+    def reduced(self, dimensions: int) -> "AssessedImages":
+        """Return the images with only the largest principal components of their features."""
+        basis = principal_basis(self.train.features, dimensions).float()
+        train, test = (
+            replace(table, features=table.features @ basis) for table in (self.train, self.test)
+        )
+        return replace(self, train=train, test=test)
 
 
 def read_images(run: Run, settings: AssessSettings, progress: Progress) -> AssessedImages:
@@ -85,14 +97,23 @@ def read_images(run: Run, settings: AssessSettings, progress: Progress) -> Asses
     normalisation = Normalisation(
         tuple(table.mean((0, 1)) for table in train), tuple(network.parts for network in networks)
     )
+    rows = torch.randperm(len(sets[known[0]]), generator=generator(settings.seed, "altered copies"))
+    rows = rows[:COPIES].sort().values
+    copies = _copies(sets[known[0]].batch(rows))
+    views = [_copy_views(one, copies, settings, device) for one in networks]
+    table = ImageTable(*_listed(split, known), normalisation.joined(train)[:, 0])
+    test = ImageTable(*_listed(split, [TEST]), normalisation.joined(means[TEST])[:, 0])
+    # the first part's images are the first of the table
+    distances = (table.features[rows] - normalisation.joined(views)[:, 0]).norm(dim=1)
+    hashes = [digest for one in sets.values() for digest in cache.file_hashes(one.files)]
+    digests = dict(zip((*table.files, *test.files), hashes, strict=True))
+    return AssessedImages(table, test, distances, tuple(networks), digests)
 
-    def table(parts: Sequence[Part], features: Sequence[Tensor]) -> ImageTable:
-        files = tuple(file for part in parts for file, _ in getattr(split, part))
-        labels = torch.cat([sets[part].labels for part in parts])
-        return ImageTable(files, labels, normalisation.joined(features)[:, 0])
 
-    copies = _copy_distances(networks, sets[known[0]], normalisation, settings, device)
-    return AssessedImages(table(known, train), table([TEST], means[TEST]), copies, tuple(networks))
+def _listed(split: Split, parts: Sequence[Part]) -> tuple[tuple[str, ...], Tensor]:
+    """Return the files and labels of the images of some parts."""
+    rows = [row for part in parts for row in getattr(split, part)]
+    return tuple(file for file, _ in rows), torch.tensor([label for _, label in rows])
 
 
 def _mean_views(
@@ -106,25 +127,16 @@ def _mean_views(
     return [table.mean(1, keepdim=True) for table in tables]
 
 
-@torch.inference_mode()
-def _copy_distances(
-    networks: Sequence[FrozenNetwork],
-    images: ImageSet,
-    normalisation: Normalisation,
-    settings: AssessSettings,
-    device: Device,
-) -> Tensor:
-    """Return the distances of some images to copies: shrunk to 3/4 of the side, enlarged again."""
-    order = torch.randperm(len(images), generator=generator(settings.seed, "altered copies"))
-    originals = images.batch(order[:COPIES].sort().values)
+def _copies(originals: Tensor) -> Tensor:
+    """Return images shrunk to 3/4 of the side and enlarged again, uint8 [n, bands, H, W]."""
     small = F.interpolate(originals.float(), scale_factor=SHRUNK, mode="bilinear", antialias=True)
-    copies = F.interpolate(small, originals.shape[-2:], mode="bilinear").round().to(torch.uint8)
+    return F.interpolate(small, originals.shape[-2:], mode="bilinear").round().to(torch.uint8)
 
-    def joined(batch: Tensor) -> Tensor:
-        tables = []
-        for network in networks:
-            views = device.place(SymmetryViews(network.fast, settings.symmetries).eval())
-            tables.append(views(device.put(batch)).float().cpu().mean(1, keepdim=True))
-        return normalisation.joined(tables)[:, 0]
 
-    return (joined(originals) - joined(copies)).norm(dim=1)
+def _copy_views(
+    network: FrozenNetwork, copies: Tensor, settings: AssessSettings, device: Device
+) -> Tensor:
+    """Return the mean over symmetries of images that are in no file, [n, 1, D]."""
+    views = SymmetryViews(network.fast, settings.symmetries).eval()
+    features = apply_network(views, TensorImages(copies), device, Silent())
+    return features.mean(1, keepdim=True)

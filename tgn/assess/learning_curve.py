@@ -9,7 +9,7 @@ look worse than they are.)
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -32,7 +32,7 @@ class Observation(NamedTuple):
     label: int
     num_images: int  # training images of the class
     accuracy: float  # mean over repeats
-    images: float  # how many distinct images it is of
+    images: float  # how many distinct images it is of, at most
 
 
 class Thinning(NamedTuple):
@@ -56,7 +56,8 @@ def measure_curves(
         progress: counts fits.
 
     Returns:
-        The observations, and the mean accuracy of rare classes at each share of their images.
+        The observations, and the mean accuracy at each share of their images of those rare classes
+        that were measured at every share.
     """
     plans = list(_plans(refitter.labels, rare, repeats, seed))
     progress.start("learning curves", len(plans))
@@ -64,23 +65,40 @@ def measure_curves(
     hits: dict[tuple[int, int], Tensor] = defaultdict(lambda: torch.zeros(2))
     curve: dict[float, dict[int, Tensor]] = defaultdict(lambda: defaultdict(lambda: torch.zeros(2)))
     for plan in plans:
-        out = torch.ones(len(refitter.labels), dtype=torch.bool)
-        out[plan.rows] = False
-        right = refitter.are_right(plan.rows)
+        found = _hits(refitter, plan.rows)
         for label in plan.thinned:
-            seen = right[out & (refitter.labels == label)]
-            if len(seen):
-                found = torch.tensor([float(seen.sum()), float(len(seen))])
-                hits[label, sizes[label] - len(seen)] += found
-                curve[plan.share][label] += found
+            if seen := int(found[label, 1]):
+                hits[label, sizes[label] - seen] += found[label]
+                curve[plan.share][label] += found[label]
         progress.advance()
     observations = [
         Observation(label, count, float(good / trials), min(float(trials), sizes[label]))
         for (label, count), (good, trials) in sorted(hits.items())
     ]
     curve.pop(OF_FREQUENT, None)
-    return observations, {
-        share: sum(float(good / trials) for good, trials in table.values()) / len(table)
+    return observations, _class_means(curve)
+
+
+def _hits(refitter: Refitter, rows: Tensor) -> Tensor:
+    """Return how many images that a fit to some has not seen are right, and how many there are.
+
+    Of each class, [C, 2].
+    """
+    out = torch.ones(len(refitter.labels), dtype=torch.bool)
+    out[rows] = False
+    labels, right = refitter.labels[out], refitter.are_right(rows)[out]
+    counts = [torch.bincount(part, minlength=refitter.classes) for part in (labels[right], labels)]
+    return torch.stack(counts, dim=1).float()
+
+
+def _class_means(curve: Mapping[float, Mapping[int, Tensor]]) -> dict[float, float]:
+    """Return the mean accuracy at each share of the classes that were measured at every share.
+
+    A class of two images keeps both at 75%: with it, one point would be of other classes.
+    """
+    classes = set.intersection(*(set(table) for table in curve.values()))
+    return {
+        share: sum(float(table[k][0] / table[k][1]) for k in classes) / len(classes)
         for share, table in curve.items()
     }
 

@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from tgn.data.splits.folds import deal_out
 from tgn.probe.linear import LinearHead, balanced_weights
-from tgn.probe.ridge import fit_ridge
-from tgn.runtime.seeds import generator
+from tgn.probe.ridge import fit_ridge, ridge_head
 
+CHUNK_ROWS = 8192
 DIMENSIONS = 384  # principal components kept: what is beyond them hardly changes a score
 NO_FOLD = -1
 
@@ -43,17 +43,14 @@ class Refitter(NamedTuple):
     def head(self, rows: Tensor) -> LinearHead:
         """Return the fit to some images, rows [n]; every class that has any weighs the same."""
         labels = self.labels[rows]
-        inputs = F.pad(self.features[rows], (0, 1), value=1.0)
-        weighted = inputs * balanced_weights(labels, self.classes).double()[:, None]
-        second = weighted.T @ inputs
-        second.diagonal().add_(self.penalty * len(rows))
-        moment = weighted.T @ F.one_hot(labels, self.classes).double()
-        solution = torch.cholesky_solve(moment, torch.linalg.cholesky(second))
-        return LinearHead(solution[:-1].T, solution[-1])
+        weights = balanced_weights(labels, self.classes)
+        return ridge_head(self.features[rows], labels, weights, self.classes, self.penalty)
 
     def are_right(self, rows: Tensor) -> Tensor:
         """Return whether each training image is told by a fit to some of them, bool [N]."""
-        return self.head(rows).scores(self.features).argmax(1) == self.labels
+        head = self.head(rows)
+        parts = self.features.split(CHUNK_ROWS)
+        return torch.cat([head.scores(part).argmax(1) for part in parts]) == self.labels
 
 
 def principal_basis(features: Tensor, dimensions: int) -> Tensor:
@@ -73,10 +70,5 @@ def class_folds(labels: Tensor, folds: int, seed: int) -> Tensor:
 
     The only image of a class is in no fold (-1), as no fit without it could know the class.
     """
-    found = torch.full_like(labels, NO_FOLD)
-    for label in labels.unique().tolist():
-        rows = (labels == label).nonzero().flatten()
-        if len(rows) > 1:
-            order = torch.randperm(len(rows), generator=generator(seed, "folds", label))
-            found[rows[order]] = (torch.arange(len(rows)) + label) % folds
-    return found
+    is_alone = torch.bincount(labels)[labels] == 1
+    return deal_out(labels, folds, seed).masked_fill(is_alone, NO_FOLD)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 # Files in the folder of a classifier.
 CHECKPOINT = "classifier.safetensors"
+CONFUSION_PICTURE = "confusion.png"
 METRICS = "metrics.json"  # written last: its presence marks a finished training
 
 

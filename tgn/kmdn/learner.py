@@ -10,6 +10,7 @@ from tgn.models.backbones import TappedNet
 from tgn.models.optimizers import make_optimizer, rate_groups, set_rate
 from tgn.models.rates import HEAD_LR_FACTOR
 from tgn.runtime.devices import Device
+from tgn.runtime.optimisation import optimise
 
 
 class Learner:
@@ -32,10 +33,7 @@ class Learner:
     def update(self, loss: Tensor, lr: float) -> None:
         """Do one step down the gradient of a loss at a rate."""
         set_rate(self.optimizer, lr)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.device.average_gradients(self.net.parameters())
-        self.optimizer.step()
+        optimise(loss, self.optimizer, self.device)
 
     def copy(self) -> "Learner":
         """Return another learner in the same state; the two share no tensors."""

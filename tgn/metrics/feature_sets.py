@@ -1,7 +1,6 @@
 """Features of image sets that are given as features, images or folders."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,7 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tgn.data.image_folders import FLAT, folder_images, folder_rows, image_side
-from tgn.models.extractors import BATCH_SIZE, CHOICES, Extractor, Images, load_extractor
+from tgn.models.extractors import (
+    BATCH_SIZE,
+    CHOICES,
+    Extractor,
+    Images,
+    TensorImages,
+    load_extractor,
+)
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
 from tgn.runtime.progress import Silent
@@ -27,19 +33,6 @@ class ArrayLike(Protocol):
 Array = NDArray[np.generic]
 ImageData = Tensor | Array | ArrayLike | str | Path
 FeatureFunction = Callable[[Tensor], Tensor | Array]
-
-
-@dataclass(frozen=True)
-class _TensorImages:
-    """Images in memory, read in batches."""
-
-    images_u8: Tensor  # [N, bands, H, W]
-
-    def __len__(self) -> int:
-        return len(self.images_u8)
-
-    def batch(self, index: Tensor) -> Tensor:
-        return self.images_u8[index]
 
 
 class FeatureSets:
@@ -82,7 +75,7 @@ class FeatureSets:
                 f"got {table.dtype} {[*table.shape]}; expected features [N, D], or uint8 images "
                 "[N, 3, H, W] or [N, 1, H, W]"
             )
-        return self._extract(_TensorImages(_with_bands(table, self._bands)))
+        return self._extract(TensorImages(_with_bands(table, self._bands)))
 
     @property
     def _bands(self) -> int:

@@ -46,6 +46,20 @@ class Images(Protocol):
 
 
 @dataclass(frozen=True)
+class TensorImages:
+    """Images in memory, read in batches."""
+
+    images_u8: Tensor  # [N, bands, H, W]
+
+    def __len__(self) -> int:
+        return len(self.images_u8)
+
+    def batch(self, index: Tensor) -> Tensor:
+        """Return uint8 images [B, bands, H, W] of the rows in ``index`` [B]."""
+        return self.images_u8[index]
+
+
+@dataclass(frozen=True)
 class Extractor:
     """A frozen network from images to features, and where it comes from.
 

@@ -53,10 +53,11 @@ class FeatureCache:
             f"{images.size} px, {images.bands} bands",
             torch.__version__,  # another version may round differently
         )
-        lines = [*computed_with, *self._file_hashes(images.files)]
+        lines = [*computed_with, *self.file_hashes(images.files)]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
-    def _file_hashes(self, files: Sequence[Path]) -> list[str]:
+    def file_hashes(self, files: Sequence[Path]) -> list[str]:
+        """Return the SHA-256 of each file's content; one is read once in a cache's life."""
         new = [file for file in dict.fromkeys(files) if file not in self._hashes]
         with ThreadPoolExecutor(HASH_THREADS) as pool:
             self._hashes.update(zip(new, pool.map(member_sha256, new), strict=True))

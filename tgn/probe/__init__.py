@@ -1,1 +1,1 @@
-"""Linear classifiers in closed form on the features of frozen, pretrained networks."""
+"""Linear classifiers on the features of frozen, pretrained networks."""

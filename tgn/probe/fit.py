@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from tgn.data.splits.folds import deal_out
 from tgn.models.classifier_layers import normalised_parts
 from tgn.probe.linear import (
     LinearHead,
@@ -16,7 +17,6 @@ from tgn.probe.linear import (
 )
 from tgn.probe.ridge import fit_ridge
 from tgn.probe.settings import HeadName
-from tgn.runtime.seeds import generator
 
 FOLDS = 5
 SOFTMAX_PENALTIES = (1e-6, 3e-6, 1e-5, 1e-4)
@@ -56,7 +56,7 @@ class FittedProbe(NamedTuple):
 
     def scores(self, tables: Sequence[Tensor]) -> Tensor:
         """Return scores [N, C], means over the views, of features [N, V, D] a network."""
-        return self.head.scores(self.normalisation.joined(tables)).mean(1)
+        return self.head.scores(self.normalisation.joined(tables).mean(1))
 
 
 class _Scores(NamedTuple):
@@ -127,7 +127,7 @@ def _softmax(features: Tensor, labels: Tensor, classes: int, symmetries: int) ->
     """Fit softmax regression to the images' mean views, its penalty chosen by folds."""
     whole, seen = features.mean(1), features[:, :symmetries].mean(1)
     weights = balanced_weights(labels, classes)
-    folds = _folds(labels)
+    folds = deal_out(labels, FOLDS, seed=0)
     best: tuple[float, float, Tensor] | None = None
     for penalty in SOFTMAX_PENALTIES:
         left_out = torch.empty(len(labels), classes)
@@ -169,12 +169,3 @@ FITS: Mapping[HeadName, Callable[[Tensor, Tensor, int, int], _Scores]] = {
 def _cross_entropy(scores: Tensor, labels: Tensor, weights: Tensor) -> float:
     losses = torch.nn.functional.cross_entropy(scores, labels, reduction="none")
     return float((weights * losses).mean())
-
-
-def _folds(labels: Tensor) -> Tensor:
-    """Return the fold of each image, [N]; a class is dealt out at random."""
-    order = torch.randperm(len(labels), generator=generator("folds of a probe"))
-    by_class = order[labels[order].argsort(stable=True)]
-    folds = torch.empty_like(labels)
-    folds[by_class] = torch.arange(len(labels)) % FOLDS
-    return folds

@@ -32,7 +32,7 @@ class _Problem(NamedTuple):
     """Weighted least squares in the eigenbasis of its second moments."""
 
     features: Tensor  # [N, D]
-    targets: Tensor  # one-hot, [N, C]
+    labels: Tensor  # class of each row, [N]
     scale: Tensor  # square roots of the weights, [N]
     values: Tensor  # eigenvalues of X~^T X~, [D + 1]
     vectors: Tensor  # Q, [D + 1, D + 1]
@@ -70,7 +70,7 @@ def fit_ridge(
     Returns:
         The fit whose left-out groups have the smallest weighted mean squared error.
     """
-    problem = _decompose(features, F.one_hot(labels, classes), weights)
+    problem = _decompose(features, labels, weights, classes)
     sums = torch.zeros(len(penalties), dtype=torch.float64)
     for rows in _blocks(groups):
         rotated = _rotated(problem, rows)
@@ -79,31 +79,66 @@ def fit_ridge(
         )
     errors = dict(zip(penalties, (sums / weights.double().sum()).tolist(), strict=True))
     penalty = min(errors, key=lambda p: errors[p])
-    left_out = torch.empty_like(problem.targets)
+    left_out = features.new_empty(len(features), classes)
     for rows in _blocks(groups):
         residuals = _residuals(problem, rows, _rotated(problem, rows), penalty)
-        left_out[rows] = problem.targets[rows] - residuals / problem.scale[rows][..., None]
-    return RidgeFit(_head(problem, penalty), penalty, errors, left_out)
-
-
-def _head(problem: _Problem, penalty: float) -> LinearHead:
+        # a target is 1 at the label and 0 elsewhere
+        scores = -residuals / problem.scale[rows][..., None]
+        left_out[rows] = _added(scores, labels[rows], torch.ones_like(problem.scale[rows]))
     solution = problem.vectors @ (problem.inverse(penalty)[:, None] * problem.moment)
-    return LinearHead(solution[:-1].T.float().contiguous(), solution[-1].float().clone())
+    return RidgeFit(_head(solution, features), penalty, errors, left_out)
 
 
-def _decompose(features: Tensor, one_hot: Tensor, weights: Tensor) -> _Problem:
-    """Accumulate second moments in float64, a part of the rows at a time."""
-    targets = one_hot.to(features)
+def ridge_head(
+    features: Tensor, labels: Tensor, weights: Tensor, classes: int, penalty: float
+) -> LinearHead:
+    """Return the head of :func:`fit_ridge` for one penalty, in float64 and without left-out scores.
+
+    Args:
+        features: [N, D].
+        labels: class of each row, [N].
+        weights: w, [N], > 0.
+        classes: C.
+        penalty: lambda, > 0.
+    """
+    second, moment = _moments(features, labels, weights.sqrt().double(), classes)
+    second.diagonal().add_(penalty * len(features))
+    return _head(torch.cholesky_solve(moment, torch.linalg.cholesky(second)), features)
+
+
+def _head(solution: Tensor, features: Tensor) -> LinearHead:
+    """Return a solution [D + 1, C] in the precision of the features."""
+    found = solution.to(features)
+    return LinearHead(found[:-1].T.contiguous(), found[-1].clone())
+
+
+def _decompose(features: Tensor, labels: Tensor, weights: Tensor, classes: int) -> _Problem:
     scale = weights.sqrt().to(features)
+    second, moment = _moments(features, labels, scale, classes)
+    values, vectors = torch.linalg.eigh(second)
+    return _Problem(features, labels, scale, values, vectors, vectors.T @ moment)
+
+
+def _moments(
+    features: Tensor, labels: Tensor, scale: Tensor, classes: int
+) -> tuple[Tensor, Tensor]:
+    """Return X~^T X~ [D + 1, D + 1] and X~^T Y~ [D + 1, C], float64 sums over parts of the rows.
+
+    Products are in the precision of ``scale`` [N], the square roots of the weights.
+    """
     side = features.shape[1] + 1
     second = torch.zeros(side, side, dtype=torch.float64)
-    moment = torch.zeros(side, targets.shape[1], dtype=torch.float64)
+    moment = torch.zeros(classes, side, dtype=torch.float64)
     for rows in torch.arange(len(features)).split(CHUNK_ROWS):
         part = scale[rows, None] * _with_constant(features[rows])
         second += (part.T @ part).double()
-        moment += (part.T @ (scale[rows, None] * targets[rows])).double()
-    values, vectors = torch.linalg.eigh(second)
-    return _Problem(features, targets, scale, values, vectors, vectors.T @ moment)
+        moment.index_add_(0, labels[rows], (scale[rows, None] * part).double())
+    return second, moment.T
+
+
+def _added(scores: Tensor, labels: Tensor, values: Tensor) -> Tensor:
+    """Return scores [..., C] with a value [...] added at each label [...]."""
+    return scores.scatter_add_(-1, labels[..., None], values[..., None])
 
 
 def _with_constant(rows: Tensor) -> Tensor:
@@ -130,7 +165,7 @@ def _residuals(problem: _Problem, rows: Tensor, rotated: Tensor, penalty: float)
     """Return the weighted residuals of groups by the fit without each, [G, V, C]."""
     inverse = problem.inverse(penalty).to(rotated)
     fitted = rotated @ (inverse[:, None] * problem.moment.to(rotated))
-    residuals = problem.scale[rows][..., None] * problem.targets[rows] - fitted
+    residuals = _added(-fitted, problem.labels[rows], problem.scale[rows])
     hat = (rotated * inverse) @ rotated.mT
     eye = torch.eye(hat.shape[-1], dtype=hat.dtype)
     return torch.linalg.solve(eye - hat, residuals)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tgn.data.manifest import FILTERED, MANIFEST, ManifestRow, active_rows
+from tgn.data.run_layout import CONFUSION_PICTURE
 from tgn.data.runs import Run
 from tgn.data.split import Split
 from tgn.report.charts import class_accuracies, class_histogram, training_curves
@@ -89,7 +90,7 @@ def _confusions(run: Run, compare: Mapping[str, Any] | None) -> dict[str, str]:
     """Return the confusion matrix of the first seed of each recipe."""
     matrices = {}
     for name in (compare or {}).get("recipes", {}):
-        folders = sorted(run.comparison.glob(f"{name}-seed*/confusion.png"))
+        folders = sorted(run.comparison.glob(f"{name}-seed*/{CONFUSION_PICTURE}"))
         if folders and (matrix := picture(folders[0])):
             matrices[name] = matrix
     return matrices

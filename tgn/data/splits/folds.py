@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from pydantic import BaseModel, ConfigDict
+from torch import Tensor
 
 from tgn.runtime.files import read_json, write_json
 from tgn.runtime.seeds import generator
@@ -27,13 +28,19 @@ class Folds(BaseModel):
 
 def make_folds(files: Sequence[str], labels: Sequence[int], count: int, seed: int) -> Folds:
     """Deal the files of every class out to ``count`` parts, as evenly as whole numbers allow."""
-    fold_of: dict[str, int] = {}
-    for label in sorted(set(labels)):
-        own = [file for file, k in zip(files, labels, strict=True) if k == label]
-        order = torch.randperm(len(own), generator=generator(seed, "folds", label)).tolist()
+    folds = deal_out(torch.tensor(list(labels), dtype=torch.int64), count, seed)
+    return Folds(count=count, fold_of=dict(zip(files, folds.tolist(), strict=True)))
+
+
+def deal_out(labels: Tensor, count: int, seed: int) -> Tensor:
+    """Return the part of each row, [N], from 0: the rows of every class are dealt out at random."""
+    found = torch.empty_like(labels)
+    for label in labels.unique().tolist():
+        rows = (labels == label).nonzero().flatten()
+        order = torch.randperm(len(rows), generator=generator(seed, "folds", label))
         # Parts of different classes begin at different nets, or net 0 would lack the most.
-        fold_of |= {own[row]: (place + label) % count for place, row in enumerate(order)}
-    return Folds(count=count, fold_of=fold_of)
+        found[rows[order]] = (torch.arange(len(rows)) + label) % count
+    return found
 
 
 def write_folds(folder: Path, folds: Folds) -> None:
