@@ -94,7 +94,9 @@ def test_trainings_side_by_side_end_with_their_command(fake_run):
     start = [sys.executable, "-m", "classify", "compare", *words, *long]
     command = subprocess.Popen(start, env=alone)
     folder = fake_run.path / "classify" / "compare"
-    wait_for(lambda: len(list(folder.glob("*/state.pt"))) == 2)
-    command.kill()
-    command.wait()
+    try:
+        wait_for(lambda: len(list(folder.glob("*/state.pt"))) == 2)
+    finally:
+        command.kill()
+        command.wait()
     wait_for(lambda: all(is_free(place) for place in folder.iterdir()))
