@@ -14,6 +14,7 @@ from classify.probe.settings import ProbeFeatureSettings, ProbeSettings
 from classify.training.job import TrainingJob
 from classify.training.recipes import GENERATED, Recipe, recipe
 from classify.training.settings import TrainSettings
+from classify.training.train import planned_phases
 from tgn.data.manifest import fingerprint
 from tgn.data.runs import Run
 from tgn.runtime.files import sha256_of, write_json, write_text
@@ -89,17 +90,19 @@ def _planned(
     directory = run.comparison / f"{name}-seed{settings.seed}"
     if changes.probe is not None:
         return _planned_probe(plan, directory, changes, generated, settings)
-    made_with = {"settings": settings.resolved().model_dump(mode="json"), "generated": ""}
-    if changes.generated:
-        made_with["generated"] = generated
-    if plan.teacher is not None and settings.method != "plain":
-        made_with["teacher"] = sha256_of(plan.teacher)
     job = TrainingJob(
         directory,
         plan.augmented if changes.generated else None,
         images=changes.images,
         teacher=plan.teacher,
     )
+    last = planned_phases(run, job, settings)[-1]
+    trained_with = settings.resolved(new_head=last.has_new_head)
+    made_with = {"settings": trained_with.model_dump(mode="json"), "generated": ""}
+    if changes.generated:
+        made_with["generated"] = generated
+    if plan.teacher is not None and settings.method != "plain":
+        made_with["teacher"] = sha256_of(plan.teacher)
     return PlannedTraining(job, settings, made_with)
 
 

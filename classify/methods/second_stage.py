@@ -219,6 +219,7 @@ def with_second_stage(
         "",
         build[name],
         start=FIRST_STAGE,
+        resets_head=name == "crt",
         steps=settings.steps_fraction if trained else 0.0,
         lr=settings.lr_factor,
         balanced=trained,

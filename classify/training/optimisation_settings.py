@@ -77,15 +77,16 @@ class OptimisationSettings(BackboneSettings, LoopSettings):
         0.98, ge=0, lt=1, description="of the averaged weights, which are the result"
     )
 
-    def resolved(self, num_images: int | None = None) -> Self:
+    def resolved(self, num_images: int | None = None, new_head: bool = True) -> Self:
         """Return the settings with values in place of ``auto`` and ``None``.
 
         Args:
             num_images: of the training, of which an epoch is made; None leaves epochs as they are.
+            new_head: whether the last layer begins anew, unless ``start`` says otherwise.
         """
         optimizer = chosen_optimizer(self.optimizer, self.is_pretrained)
         rates = DEFAULT_RATES[optimizer, self.is_pretrained]
-        new_head = self.is_pretrained and self.start == "random"
+        new_head = new_head and self.is_pretrained and self.start == "random"
         changes: dict[str, Any] = {
             "optimizer": optimizer,
             "lr": rates.lr if self.lr is None else self.lr,

@@ -72,7 +72,6 @@ def train_classifier(
         UserError: if a teacher is missing or does not fit.
     """
     images = images_of(job, run, settings)
-    settings = settings.resolved(len(images.main) + len(images.mixed_in or ()))
     held_out = {part: sensor_images(run, settings, part) for part in HELD_OUT}
     device = Device(settings)
     split, features = run.split(), run.feature_cache
@@ -96,12 +95,27 @@ def planned_phases(run: Run, job: TrainingJob, settings: TrainSettings) -> tuple
 
 def _is_done(context: TrainingContext, phase: Phase) -> bool:
     directory = context.job.directory / phase.name
-    same = recorded_settings(directory / SETTINGS) == phase_settings(context.settings, phase)
+    same = recorded_settings(directory / SETTINGS) == _settings(context, phase)
     return same and (directory / METRICS).is_file()
 
 
-def phase_settings(settings: TrainSettings, phase: Phase) -> TrainSettings:
-    """Return the settings of a phase: those of the job, with what the phase changes."""
+def _settings(context: TrainingContext, phase: Phase) -> TrainSettings:
+    images = context.images
+    num_images = len(images.main) + len(images.mixed_in or ())
+    return phase_settings(context.settings, phase, num_images)
+
+
+def phase_settings(
+    settings: TrainSettings, phase: Phase, num_images: int | None = None
+) -> TrainSettings:
+    """Return the settings of a phase: those of the job, with what the phase changes.
+
+    Args:
+        settings: of the job, as they were given.
+        phase: one of the job's.
+        num_images: of the whole job, of which an epoch is made.
+    """
+    settings = settings.resolved(num_images, phase.has_new_head)
     assert settings.lr is not None
     changes: dict[str, Any] = {"lr": settings.lr * phase.lr}
     if phase.steps:
@@ -115,7 +129,7 @@ def phase_settings(settings: TrainSettings, phase: Phase) -> TrainSettings:
 
 def _train_phase(context: TrainingContext, phase: Phase) -> None:
     """Train, test and write the classifier of one phase."""
-    settings, classes = phase_settings(context.settings, phase), _classes(context, phase)
+    settings, classes = _settings(context, phase), _classes(context, phase)
     images = _images(context, phase)
     validation = _validation(context, phase)
     trainer = _trainer(context, phase, settings, images, validation)
