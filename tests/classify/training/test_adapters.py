@@ -14,10 +14,11 @@ from classify.methods.class_means import class_directions, start_at_class_means
 from classify.methods.phases import MethodInputs, plain
 from classify.training.criterion import label_criterion
 from classify.training.job import TrainingJob
+from classify.training.networks import new_backbone
 from classify.training.recipes import recipe
 from classify.training.sampling import MixtureSampler
 from classify.training.settings import TrainSettings
-from classify.training.train import new_backbone, train_classifier
+from classify.training.train import train_classifier
 from classify.training.trainer import ClassifierTrainer
 from tgn.models.backbones import build_backbone, load_classifier, save_classifier
 from tgn.runtime.devices import Device

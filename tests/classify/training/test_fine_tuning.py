@@ -11,13 +11,14 @@ from classify.methods.base import Method
 from classify.methods.phases import RunFacts
 from classify.probe.settings import ProbeSettings
 from classify.probe.train import ProbeJob, train_probe
+from classify.training.context import phase_settings
 from classify.training.criterion import LabelCriterion
 from classify.training.job import TrainingJob
 from classify.training.method_phases import phases_of
 from classify.training.optimiser import parameter_groups
 from classify.training.sampling import MixtureSampler
 from classify.training.settings import TrainSettings, recorded_settings
-from classify.training.train import phase_settings, train_classifier
+from classify.training.train import train_classifier
 from classify.training.trainer import ClassifierTrainer
 from tgn.models.backbones import TappedNet, build_backbone, load_classifier, save_classifier
 from tgn.models.optimizers import SCALE
