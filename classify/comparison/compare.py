@@ -11,13 +11,13 @@ from classify.comparison.costs import Cost, read_cost
 from classify.comparison.formatting import as_csv, as_markdown, draw_comparison, interval
 from classify.comparison.sweep import PlannedTraining, run_sweep
 from classify.probe.settings import ProbeFeatureSettings, ProbeSettings
-from classify.training.job import TrainingJob
+from classify.training.job import TrainingJob, made_from
 from classify.training.recipes import GENERATED, Recipe, recipe
 from classify.training.settings import TrainSettings
 from classify.training.train import planned_phases
 from tgn.data.manifest import fingerprint
 from tgn.data.runs import Run
-from tgn.runtime.files import sha256_of, write_json, write_text
+from tgn.runtime.files import write_json, write_text
 from tgn.runtime.progress import Progress
 
 COMPARED_METRICS = ("balanced", "head", "tail", "many", "medium", "few", "overall", "macro_f1")
@@ -96,13 +96,13 @@ def _planned(
         images=changes.images,
         teacher=plan.teacher,
     )
-    last = planned_phases(run, job, settings)[-1]
-    trained_with = settings.resolved(new_head=last.has_new_head)
-    made_with = {"settings": trained_with.model_dump(mode="json"), "generated": ""}
-    if changes.generated:
-        made_with["generated"] = generated
-    if plan.teacher is not None and settings.method != "plain":
-        made_with["teacher"] = sha256_of(plan.teacher)
+    phases = planned_phases(run, job, settings)
+    trained_with = settings.resolved(new_head=phases[-1].has_new_head)
+    made_with = {
+        "settings": trained_with.model_dump(mode="json"),
+        "generated": "",
+        **made_from(job, run, phases),
+    }
     return PlannedTraining(job, settings, made_with)
 
 

@@ -25,7 +25,7 @@ from tgn.models.backbones import TappedNet, build_backbone, load_classifier, sav
 from tgn.models.inference import predictions
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
-from tgn.runtime.files import read_json, write_json, write_text
+from tgn.runtime.files import read_json, sha256_of, write_json, write_text
 from tgn.runtime.progress import Progress
 from tgn.runtime.seeds import seed_of
 from tgn.runtime.training_loop import Job, run_steps
@@ -79,7 +79,7 @@ def train_multi_label(
         settings,
         device,
     )
-    loop_job = Job(job.directory, device, progress, job.resume)
+    loop_job = Job(job.directory, device, progress, job.resume, _made_from(job, settings))
     run_steps(trainer, settings, loop_job, title=job.directory.name)
     net = trainer.result()
     if device.is_main:
@@ -115,6 +115,14 @@ def _check(settings: TrainSettings) -> None:
         )
     if settings.method not in ("plain", "lsh"):
         raise UserError(f"--method got {settings.method!r}; for several labels: plain, lsh")
+
+
+def _made_from(job: MultiLabelJob, settings: TrainSettings) -> dict[str, str]:
+    """Return digests of the table and of the teacher, if there is one."""
+    sources = {"table": sha256_of(job.table)}
+    if job.teacher is not None and settings.method != "plain":
+        sources["teacher"] = sha256_of(job.teacher)
+    return sources
 
 
 def _method(

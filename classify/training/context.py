@@ -25,6 +25,7 @@ class TrainingContext:
     images: JobImages  # the training images
     held_out: dict[Part, tuple[ImageSet, ImageSet | None]]  # of our sensor, and of the other
     features: Path  # folder of cached features, for start=probe
+    made_from: dict[str, str]  # digests of what else it learns from
 
     @property
     def folders(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from classify.evaluation.evaluate import evaluate
 from classify.methods.phases import MethodInputs, Phase, RunFacts
 from classify.training.context import TrainingContext
 from classify.training.criterion import label_criterion
-from classify.training.job import JobImages, TrainingJob, images_of, sensor_images
+from classify.training.job import JobImages, TrainingJob, images_of, made_from, sensor_images
 from classify.training.layout import METRICS, SETTINGS
 from classify.training.method_phases import phases_of
 from classify.training.networks import build_student, load_teachers
@@ -25,6 +25,7 @@ from tgn.runtime.files import read_json
 from tgn.runtime.progress import Progress
 from tgn.runtime.training_loop import Job, run_steps
 
+MADE_FROM = "made_from"
 HELD_OUT: tuple[Part, ...] = ("val", "test")
 WITHOUT_VALIDATION = "last step"
 BY_VALIDATION = "last validation within one standard error of the best"
@@ -38,18 +39,29 @@ def train_classifier(
     The step is chosen on the validation part if every class has images there; otherwise the
     averaged weights of the last step are taken, since a choice by some classes would be made at
     the cost of the others. Generated images are only trained on, never tested on. Finished phases
-    with the same settings are not repeated.
+    with the same settings, generated images and teachers are not repeated.
 
     Raises:
         DataError: if there are no generated images where some were asked for.
-        UserError: if a teacher is missing or does not fit.
+        UserError: if a teacher is missing or does not fit, or an earlier training there had other
+            settings, generated images or teachers.
     """
+    phases = planned_phases(run, job, settings)
     images = images_of(job, run, settings)
     held_out = {part: sensor_images(run, settings, part) for part in HELD_OUT}
     device = Device(settings)
-    split, features = run.split(), run.feature_cache
-    context = TrainingContext(split, job, settings, device, progress, images, held_out, features)
-    for phase in planned_phases(run, job, settings):
+    context = TrainingContext(
+        run.split(),
+        job,
+        settings,
+        device,
+        progress,
+        images,
+        held_out,
+        run.feature_cache,
+        made_from(job, run, phases),
+    )
+    for phase in phases:
         if not (phase.name and job.resume and _is_done(context, phase)):
             _train_phase(context, phase)
     return read_json(job.directory / METRICS)
@@ -68,8 +80,10 @@ def planned_phases(run: Run, job: TrainingJob, settings: TrainSettings) -> tuple
 
 def _is_done(context: TrainingContext, phase: Phase) -> bool:
     directory = context.directory(phase)
-    same = recorded_settings(directory / SETTINGS) == context.settings_of(phase)
-    return same and (directory / METRICS).is_file()
+    if not (directory / METRICS).is_file():
+        return False
+    same_sources = read_json(directory / METRICS).get(MADE_FROM, {}) == context.made_from
+    return same_sources and recorded_settings(directory / SETTINGS) == context.settings_of(phase)
 
 
 def _train_phase(context: TrainingContext, phase: Phase) -> None:
@@ -87,6 +101,7 @@ def _train_phase(context: TrainingContext, phase: Phase) -> None:
             **evaluate(net, test, context.split, context.device),
             "chosen": {"rule": rule, "step": trainer.best["step"] or settings.steps},
             "generated_images": images.num_generated,
+            MADE_FROM: context.made_from,
         }
         if phase.classes:
             own = group_accuracy(torch.tensor(result["confusion"]), phase.classes)
@@ -139,7 +154,7 @@ def _run(
             return trainer.validate(done, validation, context.classes_of(phase))
         return None
 
-    job = context.job
-    loop_job = Job(context.directory(phase), context.device, context.progress, job.resume)
+    job, directory = context.job, context.directory(phase)
+    loop_job = Job(directory, context.device, context.progress, job.resume, context.made_from)
     title = "/".join(part for part in (job.directory.name, phase.name) if part)
     run_steps(trainer, trainer.settings, loop_job, title=title, after_step=after_step)

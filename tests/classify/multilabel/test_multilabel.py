@@ -133,3 +133,11 @@ def test_it_learns(table, run_cli):
     done = run_cli("multilabel", str(table), "--name", "x", *longer)
     assert done.code == 0, done.stderr
     assert float(done.stdout.splitlines()[3].split()[1]) > 75
+
+
+def test_other_labels_are_not_passed_over(table, run_cli):
+    assert run_cli("multilabel", str(table), "--name", "x", *SMALL).code == 0
+    assert run_cli("multilabel", str(table), "--name", "x", *SMALL).code == 0
+    table.write_text(table.read_text().replace("00.png,train,square", "00.png,train,disc"))
+    done = run_cli("multilabel", str(table), "--name", "x", *SMALL)
+    assert (done.code, "(table differ)" in done.stderr) == (2, True), done.stderr
