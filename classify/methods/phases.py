@@ -45,6 +45,7 @@ class Phase:
         balanced: class-balanced sampling whatever the settings say.
         control: an earlier phase of equal length without a teacher, reported beside this one.
         weight_decay: in place of that of the settings, or None.
+        label_smoothing: likewise.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Phase:
     balanced: bool = False
     control: str | None = None
     weight_decay: float | None = None
+    label_smoothing: float | None = None
 
     @property
     def has_new_head(self) -> bool:

@@ -88,6 +88,8 @@ def phase_settings(
         changes["steps"] = max(round(settings.steps * phase.steps), 1)
     if phase.weight_decay is not None:
         changes["weight_decay"] = phase.weight_decay
+    if phase.label_smoothing is not None:
+        changes["label_smoothing"] = phase.label_smoothing
     if phase.balanced:
         changes["sampling"] = "class-balanced"
     return settings.model_copy(update=changes)
