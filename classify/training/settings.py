@@ -138,8 +138,8 @@ class TrainSettings(OptimisationSettings, ComputeSettings):
     def _last_layer_fits(self) -> Self:
         """Refuse what brings a last layer of its own beside what needs another one."""
         own = {
-            "loss=ldam": self.loss == "ldam",  # a cosine classifier with its own scale
-            "tuning=adapters": self.tuning == "adapters",  # likewise
+            "tuning=adapters": self.tuning == "adapters",  # a cosine classifier with its scale
+            "loss=ldam": self.loss == "ldam",  # likewise
             "start=probe": self.start == "probe",  # with normalised features of several stages
         }
         linear = {
@@ -196,21 +196,3 @@ def recorded_settings(file: Path) -> TrainSettings | None:
         return TrainSettings.model_validate(TrainSettings.with_new_names(values))
     except (yaml.YAMLError, ValidationError, AttributeError):
         return None
-
-
-def recipe_name(settings: TrainSettings, augmented: bool) -> str:
-    """Name the classifier by the settings that tell recipes apart, e.g. ``balanced+generated``."""
-    parts = [
-        settings.method if settings.method != "plain" else "",
-        "lp-ft" if settings.start == "probe" else "",
-        settings.tuning if settings.tuning != "all" else "",
-        {"random": "", "class-balanced": "balanced"}.get(settings.sampling, settings.sampling),
-        settings.loss if settings.loss != "ce" else "",
-        f"balance-{settings.balance:g}" if settings.balance is not None else "",
-        settings.reweighting if settings.reweighting != "none" else "",
-        settings.mixing if settings.mixing != "none" else "",
-        settings.second_stage if settings.second_stage != "none" else "",
-        "los" if settings.second_stage_options.label_smoothing else "",
-    ]
-    named = [part for part in parts if part] or ["ce"]
-    return "+".join(named + ["generated"] * augmented)

@@ -155,6 +155,12 @@ def test_settings_without_effect_are_refused(changes, message):
         settings(**{"weights": "x.safetensors", **changes})
 
 
+def test_norms_that_are_not_there_are_not_frozen(weights):
+    chosen = settings(weights=weights, freeze_norm=True)
+    with pytest.raises(UserError, match="freeze_norm got test_vit, which has no batch norms"):
+        train(build_backbone(chosen, FOLDERS), image_set(*shapes((4,) * CLASSES, 1, 9.0)), chosen)
+
+
 def test_a_network_without_blocks_is_refused():
     with pytest.raises(UserError, match="has no transformer blocks"):
         build_backbone(settings(arch="tiny"), FOLDERS).adapt(8)
@@ -172,7 +178,7 @@ def test_the_command_trains_and_evaluates(fake_run, weights, run_cli):
     assert (done.code, "adapters" in done.stdout) == (0, True), done.stderr
     done = run_cli("train", "--set", "tuning=adapters", "--set", "adapter_size=4", *words)
     assert done.code == 0, done.stderr
-    folder = fake_run.path / "classify" / "adapters"
+    folder = fake_run.path / "classify" / "adapters+ce"
     net = load_classifier(folder / "classifier.safetensors")
     assert (net.facts.adapter_size, net.facts.cosine_scale) == (4, 25.0)
     assert "square" in run_cli("evaluate").stdout

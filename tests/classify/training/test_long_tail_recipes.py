@@ -19,9 +19,9 @@ from classify.training.job import TrainingJob
 from classify.training.method_phases import phases_of
 from classify.training.mixing import draw_blend, mix_images
 from classify.training.mixing_settings import CmoSettings
-from classify.training.recipes import recipe
+from classify.training.recipes import recipe, recipe_name
 from classify.training.sampling import BatchRequest, MixtureSampler
-from classify.training.settings import TrainSettings, recipe_name
+from classify.training.settings import TrainSettings
 from classify.training.train import train_classifier
 from classify.training.trainer import ClassifierTrainer
 from tgn.data.manifest import active_rows, image_set
