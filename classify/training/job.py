@@ -1,19 +1,24 @@
 """A training job: which images a classifier learns from, and where it is written."""
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
+from classify.methods.phases import Phase
 from classify.training.generated_images import generated_images
 from classify.training.paired_images import paired_set
 from classify.training.recipes import TrainingImages
 from classify.training.settings import TrainSettings
 from tgn.data.image_set import ImageSet, select_classes
+from tgn.data.manifest import fingerprint
 from tgn.data.runs import Run
 from tgn.data.split import Part
 from tgn.runtime.errors import UserError
+from tgn.runtime.files import sha256_of
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,28 @@ class TrainingJob:
     left_out: frozenset[str] = frozenset()
     images: TrainingImages = "all"
     teacher: Path | None = None
+
+
+def made_from(job: TrainingJob, run: Run, phases: Sequence[Phase]) -> dict[str, str]:
+    """Return digests of what a job learns from beside its settings and the images of the run.
+
+    Args:
+        job: of the training.
+        run: of the job.
+        phases: of the job; teachers that it trains itself are no source.
+
+    Returns:
+        ``generated`` images, each ``teacher``, files ``left_out``; only what there is.
+    """
+    found = {}
+    if job.augmented is not None:
+        found["generated"] = fingerprint(job.augmented, run.split())
+    for name, teacher in {k: v for one in phases for k, v in one.teachers.items()}.items():
+        if isinstance(teacher, Path):
+            found[name if name == "teacher" else f"{name} teacher"] = sha256_of(teacher)
+    if job.left_out:
+        found["left_out"] = hashlib.sha256("\n".join(sorted(job.left_out)).encode()).hexdigest()
+    return found
 
 
 class JobImages(NamedTuple):

@@ -372,3 +372,15 @@ def test_a_fold_never_sees_its_own_part(fake_run, monkeypatch):
         assert seen[fold] == {file for file, _ in split.train} - own
         assert load_classifier(folder / f"fold-{fold}" / "classifier.safetensors")
     assert set(folds.fold_of) == {file for file, _ in split.train}
+
+
+def test_a_dry_run_of_a_comparison_finds_what_does_not_go_together(fake_run, run_cli):
+    small = [*TINY, "--dry-run", "--recipes"]
+    done = run_cli("compare", *small, "ce,ldam-drw", "--set", "label_smoothing=0.1")
+    assert (done.code, "recipe ldam-drw: label_smoothing" in done.stderr) == (2, True), done.stderr
+    done = run_cli("compare", *small, "ce,kmdn")
+    assert (done.code, "recipe kmdn: --method kmdn found no" in done.stderr) == (2, True)
+    done = run_cli("compare", *small, "ce,focal", "--set", "loss=ce")
+    assert (done.code, "recipe focal: sets loss=focal" in done.stderr) == (2, True), done.stderr
+    done = run_cli("compare", *small, "ce,focal")
+    assert (done.code, "train 2 recipes x 3 seeds" in done.stdout) == (0, True), done.stderr

@@ -1,15 +1,20 @@
 """Fine-tuning: rates by layer, frozen parts, epochs, averages, exact resume, the probe's start."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import yaml
 
 from classify.losses.settings import LossSettings
 from classify.methods.base import Method
+from classify.methods.phases import RunFacts
 from classify.probe.settings import ProbeSettings
 from classify.probe.train import ProbeJob, train_probe
+from classify.training.context import phase_settings
 from classify.training.criterion import LabelCriterion
 from classify.training.job import TrainingJob
+from classify.training.method_phases import phases_of
 from classify.training.optimiser import parameter_groups
 from classify.training.sampling import MixtureSampler
 from classify.training.settings import TrainSettings, recorded_settings
@@ -107,11 +112,18 @@ def test_epochs_become_steps(fake_run):
         (["weights=none", "freeze_stages=2"], "freeze_stages would keep random weights"),
         (["weights=none", "freeze_norm=true"], "freeze_norm would keep random weights"),
         (["weights=none", "start=probe"], "start=probe needs pretrained weights"),
-        (["second_stage=crt", "start=probe"], "start=probe got a second stage"),
-        (["loss=ldam", "start=probe"], "start=probe got loss=ldam"),
+        (["second_stage=crt", "start=probe"], "start=probe got second_stage=crt too"),
+        (["second_stage=ncm", "loss=ldam"], "loss=ldam got second_stage=ncm too"),
+        (["loss=ldam", "start=probe"], "loss=ldam got start=probe too"),
+        (["method=lsh", "start=probe"], "start=probe got method=lsh too"),
+        (["method=lsh", "loss=ldam"], "loss=ldam got method=lsh too"),
         (["augmentation=none", "smallest_crop=0.5"], "smallest_crop got augmentation=none"),
-        (["augmentation=trivial", "bands=5"], "needs 1 or 3 bands, not 5"),
-        (["mixed_sizes=8,16"], "mixed_sizes got 8, expected >= 16"),
+        (["augmentation=trivial", "bands=5"], "needs 1 or 3 bands, not bands=5"),
+        (
+            ["augmentation=randaugment", "method=cross-modality", "cross_modality.bands=2"],
+            "needs 1 or 3 bands, not cross_modality.bands=2",
+        ),
+        (["mixed_sizes=8,16"], "mixed_sizes.0: got '8': .* greater than or equal to 16"),
         (["mixed_sizes=large"], "mixed_sizes.0"),
     ],
 )
@@ -157,6 +169,24 @@ def test_a_step_moves_the_layers_at_their_rates(fake_run, weights):
         parameter = net.get_parameter(name)
         expected = before[name] - rate * scale * 1.9 * parameter.grad  # Nesterov's first step
         torch.testing.assert_close(parameter.detach(), expected)
+
+
+@pytest.mark.parametrize(("stage", "factor"), [("crt", 10), ("lws", 1), ("maxnorm", 1)])
+def test_the_last_layer_has_its_higher_rate_where_it_is_new(fake_run, weights, stage, factor):
+    _, folder = train(fake_run, stage, weights=weights, second_stage=stage)
+    files = [folder / "first-stage" / "settings.yaml", folder / "settings.yaml"]
+    assert [recorded_settings(file).head_lr_factor for file in files] == [10, factor]
+
+
+def test_a_later_round_has_no_new_last_layer():
+    pairing = {"paired": "there", "iterations": 2}
+    settings = TrainSettings(method="cross-modality", cross_modality=pairing)
+    phases = phases_of(settings, RunFacts((4, 3), 1, None, Path()))
+    found = {phase.name: phase_settings(settings, phase).head_lr_factor for phase in phases}
+    later = ("control-1", "ours-1", "paired-1", "control-2", "")
+    assert found == {"ours-0": 10, "paired-0": 10, **dict.fromkeys(later, 1)}
+    given = settings.with_changes({"head_lr_factor": 3})
+    assert {phase_settings(given, phase).head_lr_factor for phase in phases} == {3}
 
 
 def test_frozen_stages_do_not_move_and_are_not_recorded(fake_run, weights):
