@@ -6,6 +6,7 @@ from pathlib import Path
 # Files in the folder of a classifier.
 CHECKPOINT = "classifier.safetensors"
 METRICS = "metrics.json"  # written last: its presence marks a finished training
+SCORES_FORMAT = "tgn-scores-2"  # of files in scores/; those without it have no independent judge
 
 
 @dataclass(frozen=True)

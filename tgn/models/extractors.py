@@ -176,7 +176,8 @@ def _imagenet_extractor(name: str) -> Extractor:
 def _tail_net(file: Path | None) -> Path:
     if file is None:
         raise UserError(
-            f"extractor got 'tail', the tail net of a run, but there is no run; expected {CHOICES}"
+            "extractor got 'tail', the tail net of a run, but there is no run; add --run NAME, or "
+            f"give {CHOICES}"
         )
     return file
 
