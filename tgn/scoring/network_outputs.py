@@ -14,9 +14,7 @@ from tgn.probe.judge_classifier import JudgeClassifier, fit_judge_classifier
 from tgn.scoring.compared_sets import ComparedSets, FeatureTables
 from tgn.scoring.networks import ScoringNetworks
 
-WITHOUT_SOURCE = (
-    "fitted here to the real training images; each image is classified without its source"
-)
+WITHOUT_SOURCE = "real training images; each generated one is classified without its source"
 SOURCES_UNKNOWN = "real images, perhaps the sources: which they are is not known"
 SMALLEST_SIDE = 2**LEVELS
 
