@@ -98,6 +98,8 @@ def test_train_resumes_bit_for_bit_and_writes_grid_log_and_weights(distilled):
     assert known[0].sha256 == sha256_of(distilled.path / "kmdn" / "tail.safetensors")
     assert [row["step"] for row in read_json_lines(folder / "metrics.jsonl")] == [1, 2, 3]
     assert (folder / "grids" / "0000003.png").is_file()
+    logged = [*read_json_lines(folder / "metrics.jsonl")][-1]
+    assert {"agreement_r0.4", "own_source_r1", "energy_r1", "g_source"} <= logged.keys()
     assert sorted(folder.glob("tensorboard/*"))
     training.train_cdtg(distilled, settings(steps=3), Silent(), resume=False)
     assert sha256_of(folder / "generator.safetensors") == parts

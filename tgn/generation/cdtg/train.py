@@ -46,21 +46,22 @@ def train_cdtg(
         UserError: if the checkpoint is of another tail net, or for settings, CLIP sources or
             data that cannot work.
     """
-    split, tail_net_sha256 = run.split(), sha256_of(tail_net_file(run.kmdn))
+    tail_net_sha256 = sha256_of(tail_net_file(run.kmdn))
     made_from = {"tail_net_sha256": tail_net_sha256}
     job = Job(run.cdtg, Device(settings), progress, resume, made_from)
     trainer = build_cdtg_trainer(run, settings, job)
     facts = {**made_from, "precision": job.device.precision}
     run.record("train", settings, backend="cdtg", **facts)
-    run_monitored(trainer, split, settings, job, COLLAPSE_REMEDY)
+    against = _trained_against(run, settings, trainer.networks.clip)
+    run_monitored(trainer, run, settings, job, COLLAPSE_REMEDY, against)
     if job.device.is_main:
-        folders = [entry.folder for entry in split.classes]
+        folders = [entry.folder for entry in run.split().classes]
         save_conditional_generator(
             run.cdtg_generator,
             trainer.averaged_generator,
             folders,
             tail_net_sha256,
-            trained_against=as_header(_trained_against(run, settings, trainer.networks.clip)),
+            trained_against=as_header(against),
         )
 
 

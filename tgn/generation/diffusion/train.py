@@ -49,13 +49,14 @@ def train_diffusion(
     trainer = build_diffusion_trainer(run, settings, job.device)
     facts = {**made_from, "precision": job.device.precision}
     run.record("train", settings, backend="diffusion", **facts)
-    run_monitored(trainer, run.split(), settings, job, COLLAPSE_REMEDY)
+    against = tail_net_networks(tail_net_file(run.kmdn))
+    run_monitored(trainer, run, settings, job, COLLAPSE_REMEDY, against)
     if job.device.is_main:
         save_denoiser(
             run.denoiser,
             trainer.averaged_denoiser,
             tail_net_sha256,
-            trained_against=as_header(tail_net_networks(tail_net_file(run.kmdn))),
+            trained_against=as_header(against),
         )
 
 
