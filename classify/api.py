@@ -88,7 +88,8 @@ class Classifier:
                 raise UserError(
                     f"images got {type(images).__name__}, expected a tensor, an array or files"
                 )
-            array = np.asarray(images)
+            # torch takes no negative strides, and warns of arrays that cannot be written
+            array = np.require(np.asarray(images), requirements=["C", "W"])
             found = torch.from_numpy(array) if array.dtype == np.uint8 else array
         if found.dtype not in (torch.uint8, np.uint8) or found.ndim != 4 or found.shape[1] != bands:
             raise UserError(
