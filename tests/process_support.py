@@ -41,9 +41,11 @@ class Rank:
     stderr: Path
 
     def wait(self, seconds: float = 300) -> tuple[int, str]:
-        """Return the exit code and stderr of the rank when it has ended."""
+        """Return the exit code and stderr of the rank when it has ended; kill it after a time."""
         self.process.join(seconds)
-        assert self.process.exitcode is not None, self.stderr.read_text()
+        if self.process.exitcode is None:
+            self.process.kill()  # else pytest would wait for it at its end
+            raise TimeoutError(self.stderr.read_text())
         return self.process.exitcode, self.stderr.read_text()
 
 

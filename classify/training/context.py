@@ -56,7 +56,7 @@ class TrainingContext:
         if mixed_in is not None:
             mixed_in = select_classes(mixed_in, phase.classes)
         main = select_classes(images.main, phase.classes)
-        return images._replace(main=main, mixed_in=mixed_in or None)
+        return images._replace(main=main, mixed_in=mixed_in or None, part_of=None)
 
     def validation_of(self, phase: Phase) -> ImageSet | None:
         """Return the validation images that choose the step; None if a class has none."""

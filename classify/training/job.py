@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from classify.methods.phases import Phase
 from classify.training.generated_images import generated_images
@@ -72,6 +73,7 @@ class JobImages(NamedTuple):
     mixed_in: ImageSet | None  # generated images beside them
     num_generated: int  # in both
     paired: ImageSet | None = None  # the rows of ``main`` from the other sensor
+    part_of: tuple[ImageSet, Tensor] | None = None  # if files are left out: all images, rows kept
 
 
 def images_of(job: TrainingJob, run: Run, settings: TrainSettings) -> JobImages:
@@ -86,6 +88,7 @@ def images_of(job: TrainingJob, run: Run, settings: TrainSettings) -> JobImages:
     real, paired = sensor_images(run, settings, "train")
     kept = [row for row, (file, _) in enumerate(split.train) if file not in job.left_out]
     rows = torch.tensor(kept, dtype=torch.int64)
+    part_of = (real, rows) if job.left_out else None
     real = real.subset(rows)
     if paired is not None:
         if job.augmented is not None:
@@ -96,7 +99,7 @@ def images_of(job: TrainingJob, run: Run, settings: TrainSettings) -> JobImages:
     if job.images == "real-tail":
         return JobImages(select_classes(real, split.tail_classes), None, 0)
     if job.augmented is None:
-        return JobImages(real, None, 0)
+        return JobImages(real, None, 0, part_of=part_of)
     generated = generated_images(job.augmented, split, real, settings.generated_ratio)
     if job.images == "generated-tail":
         generated = select_classes(generated, split.tail_classes)

@@ -49,7 +49,9 @@ def _student(context: TrainingContext, phase: Phase, images: JobImages) -> Tappe
         changes = {"bands": pairing.bands, "size": pairing.size or settings.size}
         settings = settings.model_copy(update=changes)
     if settings.start == "probe":
-        sets = [part for part in (images.main, images.mixed_in) if part is not None]
+        sets = [images.part_of or (images.main, None)]
+        if images.mixed_in is not None:
+            sets.append((images.mixed_in, None))
         cache = FeatureCache(context.features, context.device, context.progress)
         return probed_network(settings, context.folders, sets, cache).requires_grad_(True)
     return new_backbone(settings, context.folders)

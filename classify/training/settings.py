@@ -138,19 +138,21 @@ class TrainSettings(OptimisationSettings, ComputeSettings):
     def _last_layer_fits(self) -> Self:
         """Refuse what brings a last layer of its own beside what needs another one."""
         own = {
-            "tuning=adapters": self.tuning == "adapters",  # a cosine classifier with its scale
-            "loss=ldam": self.loss == "ldam",  # likewise
-            "start=probe": self.start == "probe",  # with normalised features of several stages
+            "tuning=adapters": (self.tuning == "adapters", "a cosine classifier"),
+            "loss=ldam": (self.loss == "ldam", "a cosine classifier of another scale"),
+            "start=probe": (self.start == "probe", "one of normalised features of several stages"),
         }
         linear = {
             f"second_stage={self.second_stage}": self.second_stage != "none",
             "method=lsh": self.method == "lsh",
         }
-        first, *others = [name for name, is_set in (own | linear).items() if is_set] or [""]
-        if first in own and others:
+        brought = [name for name, (is_set, _) in own.items() if is_set]
+        wanted = [*brought[1:], *(name for name, is_set in linear.items() if is_set)]
+        if brought and wanted:
+            first, other = brought[0], wanted[0]
             raise ValueError(
-                f"{first} got {others[0]} too; {first} has a last layer of its own and "
-                f"{others[0]} needs another: leave one of them out"
+                f"{first} got {other} too; its last layer is {own[first][1]}, and {other} needs "
+                "another: leave one of them out"
             )
         return self
 

@@ -105,7 +105,9 @@ def test_a_teacher_stays_as_it_is_and_is_not_saved(fake_run, teacher, method, mo
 
     def state(self):
         saved.append(real(self))
-        assert not any(p is q for p in self.trained for q in kept[0].net.parameters())
+        trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+        assert trained
+        assert not any(p is q for p in trained for q in kept[0].net.parameters())
         return saved[-1]
 
     monkeypatch.setattr(train_module.ClassifierTrainer, "state_dict", state)

@@ -135,10 +135,11 @@ def test_generated_images_weigh_what_is_said(augmented):
     assert batch.weight[~sampled.is_generated].eq(1.0).all()
 
 
-def test_an_empty_generated_set_is_an_error(fake_run):
-    real = fake_run.split().image_set("train", fake_run.path, 16)
+def test_an_empty_generated_set_is_an_error(augmented):
+    job = TrainingJob(augmented.path / "x", augmented.path / "generated")
+    assert images_of(job, augmented, settings(generated_ratio=0.05)).num_generated == 1
     with pytest.raises(DataError, match="tgn generate"):
-        MixtureSampler(real, ImageSet([], [], 16), "random", 0.5, 4)
+        images_of(job, augmented, settings(generated_ratio=0.01))
 
 
 def test_training_beats_chance_and_writes_what_it_says(fake_run):

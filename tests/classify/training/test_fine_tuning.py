@@ -6,6 +6,7 @@ import pytest
 import torch
 import yaml
 
+from classify.comparison.cross_validation import train_folds
 from classify.losses.settings import LossSettings
 from classify.methods.base import Method
 from classify.methods.phases import RunFacts
@@ -21,6 +22,7 @@ from classify.training.settings import TrainSettings, recorded_settings
 from classify.training.train import train_classifier
 from classify.training.trainer import ClassifierTrainer
 from tgn.models.backbones import TappedNet, build_backbone, load_classifier, save_classifier
+from tgn.models.extractors import Extractor
 from tgn.models.optimizers import SCALE
 from tgn.models.settings import BackboneSettings
 from tgn.runtime.devices import Device
@@ -233,8 +235,15 @@ def test_the_average_is_that_of_its_decay(fake_run):
     torch.testing.assert_close(trainer.result().net.get_parameter(name).detach(), third)
 
 
-def test_a_resumed_training_is_bit_equal(fake_run, weights):
-    changes = {**ALL_RANDOM, "weights": weights, "layer_decay": 0.7, "freeze_stages": 1}
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {**ALL_RANDOM, "layer_decay": 0.7, "freeze_stages": 1},
+        {"start": "probe", "mixing": "cmo", "cmo": {"probability": 1}, "freeze_norm": True},
+    ],
+)
+def test_a_resumed_training_is_bit_equal(fake_run, weights, chosen):
+    changes = {"weights": weights, **chosen}
 
     def stops(self, step, real=ClassifierTrainer.train_step):
         if step == 2:
@@ -250,6 +259,23 @@ def test_a_resumed_training_is_bit_equal(fake_run, weights):
     assert len(hashes) == 1
     other = train(fake_run, "other", **{**changes, "seed": 1})[1]
     assert sha256_of(other / "classifier.safetensors") not in hashes
+
+
+def test_folds_share_the_features_of_their_probes(fake_run, weights, monkeypatch):
+    computed, real = [], Extractor.features
+
+    def spy(self, images, *rest):
+        computed.append(len(images))
+        return real(self, images, *rest)
+
+    monkeypatch.setattr(Extractor, "features", spy)
+    settings = TrainSettings.model_validate({**SMALL, "weights": weights, "start": "probe"})
+    job = TrainingJob(fake_run.path / "classify" / "folds")
+    train_folds(fake_run, job, 2, settings.with_changes({"steps": 1, "lr": 1e-9}), Silent())
+    assert computed == [46, 46]  # symmetries and crops of all training images, once
+    files = [job.directory / f"fold-{k}" / "classifier.safetensors" for k in range(2)]
+    first, second = (load_classifier(file).classifier.weight for file in files)
+    assert not torch.allclose(first, second)  # each is fitted to its own images
 
 
 def test_it_starts_with_the_probe_and_trains_it(fake_run, weights):
