@@ -1,11 +1,14 @@
 """The figures beside the floor of held-out real images, and who judged."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageFilter
 from score_support import FOLDERS, picture, save, write_generated
 
+from tgn.data.manifest import ManifestRow
 from tgn.data.split import ClassEntry, Split, write_split
 from tgn.models.backbones import build_backbone, save_classifier
 from tgn.models.pretrained import IMAGENET, file_of
@@ -16,6 +19,7 @@ from tgn.runtime.errors import UserError
 from tgn.runtime.files import read_json, sha256_of
 from tgn.runtime.progress import Silent
 from tgn.scoring.filter import filter_run
+from tgn.scoring.generator_networks import networks_behind
 from tgn.scoring.score import score_run
 from tgn.scoring.settings import FilterSettings, ScoreSettings
 from tgn.scoring.tables import by_trust, class_table, fitted_title, judges_line
@@ -156,6 +160,20 @@ def test_the_judge_is_one_that_the_generator_does_not_know(tested, installed):
         "seen_sources": "ImageNet only: none of these images",
     }
     assert "without its source" in judges["classifier doubts"]["seen_sources"]
+
+
+def test_a_clip_that_guided_the_sampling_counts_as_a_loss(tested, tmp_path):
+    save_weights(tested.denoiser, {"x": torch.zeros(1)}, {"trained_against": as_header(())})
+    (tmp_path / "clip.pt").write_bytes(b"weights")
+    given = {"weights_sha256": sha256_of(tested.denoiser), "class_index": 1, "index": 0}
+    how = {"clip": f"ViT-B-32:{tmp_path / 'clip.pt'}", "clip_guidance": 1.0}
+    guided = ManifestRow(file="a.png", folder="pale", how=json.dumps(how), **given)
+    plain = ManifestRow(file="a.png", folder="pale", **given)
+    (network,) = networks_behind(tested, [guided, plain])
+    assert network.sha256 == sha256_of(tmp_path / "clip.pt")
+    assert networks_behind(tested, [plain]) == ()
+    of_others = plain.model_copy(update={"weights_sha256": "of another run"})
+    assert networks_behind(tested, [plain, of_others]) is None
 
 
 def test_figures_by_the_teacher_are_marked_and_apart(tested):

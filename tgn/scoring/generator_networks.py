@@ -1,6 +1,8 @@
 """Which networks the generator of a folder was trained against."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from tgn.data.manifest import ManifestRow
 from tgn.data.runs import Run
@@ -12,6 +14,8 @@ from tgn.runtime.files import sha256_of
 
 def networks_behind(run: Run, rows: Sequence[ManifestRow]) -> tuple[TrainingNetwork, ...] | None:
     """Return the frozen networks that the losses of the images' generators used.
+
+    A CLIP whose gradient guided the sampling of diffusion counts, too.
 
     Args:
         run: whose generators may have made them.
@@ -27,7 +31,19 @@ def networks_behind(run: Run, rows: Sequence[ManifestRow]) -> tuple[TrainingNetw
         if networks is None:
             return None
         found += networks
+    for how in {row.how for row in rows}:
+        found += _guides(how)
     return tuple(dict.fromkeys(found))
+
+
+def _guides(how: str) -> list[TrainingNetwork]:
+    """Return the CLIP that guided sampling with these settings of a backend, given as JSON."""
+    settings = json.loads(how or "{}")
+    if not settings.get("clip_guidance"):
+        return []
+    file = Path(settings["clip"].partition(":")[2])
+    sha256 = sha256_of(file) if file.is_file() else ""
+    return [TrainingNetwork(f"CLIP {settings['clip']}", sha256)]
 
 
 def _generators(run: Run) -> dict[str, tuple[TrainingNetwork, ...] | None]:
