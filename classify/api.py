@@ -15,11 +15,10 @@ from tgn.data.runs import Run, find_run
 from tgn.models.backbones import TappedNet
 from tgn.models.backbones import load_classifier as load_network
 from tgn.models.feature_networks import ClassLogits
+from tgn.models.inference import batch_size
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.settings import ComputeSettings
-
-BATCH_SIZE = 256
 
 
 class Classifier:
@@ -71,14 +70,15 @@ class Classifier:
 
     def _batches(self, images: Any) -> Iterator[Tensor]:
         """Yield uint8 images [B, bands, H, W]; files are decoded a batch at a time."""
+        size = batch_size(self._device)
         if isinstance(images, str | Path):
             images = [images]
         if isinstance(images, Sequence) and all(isinstance(one, str | Path) for one in images):
             files, facts = [Path(one) for one in images], self.network.facts
             listed = ImageSet(files, [0] * len(files), facts.size, facts.bands, cache_bytes=0)
-            yield from (batch for batch, _ in listed.batches(BATCH_SIZE))
+            yield from (batch for batch, _ in listed.batches(size))
         else:
-            yield from self._checked(images).split(BATCH_SIZE)
+            yield from self._checked(images).split(size)
 
     def _checked(self, images: Any) -> Tensor:
         """Return the tensor of what is no list of files."""
@@ -88,7 +88,8 @@ class Classifier:
                 raise UserError(
                     f"images got {type(images).__name__}, expected a tensor, an array or files"
                 )
-            array = np.asarray(images)
+            # torch takes no negative strides, and warns of arrays that cannot be written
+            array = np.require(np.asarray(images), requirements=["C", "W"])
             found = torch.from_numpy(array) if array.dtype == np.uint8 else array
         if found.dtype not in (torch.uint8, np.uint8) or found.ndim != 4 or found.shape[1] != bands:
             raise UserError(

@@ -23,17 +23,18 @@ def save(path, pixels):
     Image.fromarray(pixels).save(path)
 
 
-def write_generated(folder, pictures, sources=None):
-    """Write {class folder: list of pixels} with a manifest."""
+def write_generated(folder, pictures, sources=None, weights_sha256=""):
+    """Write {class folder: list of pixels} with a manifest; sources by class or for all."""
     lines = []
     for name, all_pixels in pictures.items():
+        own = sources.get(name) if isinstance(sources, dict) else sources
         for i, pixels in enumerate(all_pixels):
             file = f"{name}/{i}.png"
             save(folder / file, pixels)
             row = ManifestRow(
                 file=file, folder=name, class_index=FOLDERS.index(name), index=i, seed=0,
-                noise=0.5, source=0, source_file=sources[i] if sources else "",
-                weights_sha256="", sha256="",
+                noise=0.5, source=0, source_file=own[i] if own else "",
+                weights_sha256=weights_sha256, sha256="",
             )  # fmt: skip
             lines.append(row.model_dump_json() + "\n")
     folder.mkdir(parents=True, exist_ok=True)

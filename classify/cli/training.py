@@ -68,9 +68,9 @@ def train_verb(
     from classify.training.job import TrainingJob
     from classify.training.train import planned_phases, train_classifier
 
-    settings = common.settings(TrainSettings, method=method)
-    recipe = recipe or default_recipe(settings)
-    settings = with_recipe(settings, recipe) if recipe else settings
+    given = common.given(method=method)
+    recipe = recipe or default_recipe(given)
+    settings = with_recipe(given, recipe) if recipe else TrainSettings.joined(given)
     found = find_run(run)
     folder = augmented_folder(found, augmented)
     if folds and folder:
@@ -157,18 +157,24 @@ def compare_verb(
     run: RunOption = None,
 ) -> None:
     """Train recipes with several seeds and show mean and 95% interval of each."""
-    from classify.comparison.compare import ComparisonPlan, compare, default_jobs
+    from classify.comparison.compare import (
+        ComparisonPlan,
+        compare,
+        default_jobs,
+        planned_trainings,
+    )
 
     settings = common.settings(CompareSettings)
     found = find_run(run)
     names = check_recipes([recipe.strip() for recipe in recipes.split(",") if recipe.strip()])
     names = tuple(with_ratios(names, _numbers(ratio)))
     folder = found.generated if augmented == OF_THE_RUN else Path(augmented)
-    if common.dry_run:
-        show_plan(settings, f"train {len(names)} recipes x {seeds} seeds: {', '.join(names)}")
     plan = ComparisonPlan(
         names, seeds, folder, teacher_file(found, teacher), jobs or default_jobs(), settings.probe
     )
+    if common.dry_run:
+        planned_trainings(found, plan, settings.training)
+        show_plan(settings, f"train {len(names)} recipes x {seeds} seeds: {', '.join(names)}")
     _show_comparison(compare(found, plan, settings.training, TerminalProgress()))
     out.print(
         f"percent of real test images, mean over {seeds} seeds ± half of the 95% interval; "

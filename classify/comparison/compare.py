@@ -11,12 +11,19 @@ from classify.comparison.costs import Cost, read_cost
 from classify.comparison.formatting import as_csv, as_markdown, draw_comparison, interval
 from classify.comparison.sweep import PlannedTraining, run_sweep
 from classify.probe.settings import ProbeFeatureSettings, ProbeSettings
-from classify.training.job import TrainingJob
-from classify.training.recipes import GENERATED, Recipe, recipe
+from classify.training.job import TrainingJob, made_from
+from classify.training.recipes import (
+    GENERATED,
+    Recipe,
+    naming_recipe,
+    recipe,
+    with_recipe_over,
+)
 from classify.training.settings import TrainSettings
+from classify.training.train import planned_phases
 from tgn.data.manifest import fingerprint
 from tgn.data.runs import Run
-from tgn.runtime.files import sha256_of, write_json, write_text
+from tgn.runtime.files import write_json, write_text
 from tgn.runtime.progress import Progress
 
 COMPARED_METRICS = ("balanced", "head", "tail", "many", "medium", "few", "overall", "macro_f1")
@@ -49,15 +56,13 @@ def compare(
 
     Returns:
         The content of ``compare.json``; accuracies in [0, 1].
+
+    Raises:
+        UserError: see :func:`planned_trainings`.
     """
-    uses_generated = any(recipe(name).generated for name in plan.recipes)
-    generated = fingerprint(plan.augmented, run.split()) if uses_generated else ""
-    seeds = range(settings.seed, settings.seed + plan.seeds)
-    trainings = [
-        _planned(run, plan, name, generated, settings.with_changes({"seed": seed}))
-        for name in plan.recipes
-        for seed in seeds
-    ]
+    trainings = planned_trainings(run, plan, settings)
+    generated = next((g for one in trainings if (g := one.made_with["generated"])), "")
+    seeds = _seeds(plan, settings)
     rows = iter(run_sweep(run, trainings, plan.jobs, progress))
     results = {name: [next(rows) for _ in seeds] for name in plan.recipes}
     table = {
@@ -81,25 +86,52 @@ def compare(
     return table
 
 
+def planned_trainings(
+    run: Run, plan: ComparisonPlan, settings: TrainSettings
+) -> list[PlannedTraining]:
+    """Return the trainings of a comparison: of every recipe, with every seed.
+
+    Raises:
+        UserError: naming the recipe, if a setting was given that it sets otherwise, settings do not
+            go with it or a teacher is missing.
+        NotFoundError: if a recipe needs generated images and there are none.
+    """
+    uses_generated = any(recipe(name).generated for name in plan.recipes)
+    generated = fingerprint(plan.augmented, run.split()) if uses_generated else ""
+    planned = []
+    for name in plan.recipes:
+        changed = with_recipe_over(settings, name)
+        for seed in _seeds(plan, settings):
+            with naming_recipe(name):
+                one = changed.with_changes({"seed": seed})
+                planned.append(_planned(run, plan, name, generated, one))
+    return planned
+
+
+def _seeds(plan: ComparisonPlan, settings: TrainSettings) -> range:
+    return range(settings.seed, settings.seed + plan.seeds)
+
+
 def _planned(
     run: Run, plan: ComparisonPlan, name: str, generated: str, settings: TrainSettings
 ) -> PlannedTraining:
     changes = recipe(name)
-    settings = settings.with_changes(changes.settings)
     directory = run.comparison / f"{name}-seed{settings.seed}"
     if changes.probe is not None:
         return _planned_probe(plan, directory, changes, generated, settings)
-    made_with = {"settings": settings.resolved().model_dump(mode="json"), "generated": ""}
-    if changes.generated:
-        made_with["generated"] = generated
-    if plan.teacher is not None and settings.method != "plain":
-        made_with["teacher"] = sha256_of(plan.teacher)
     job = TrainingJob(
         directory,
         plan.augmented if changes.generated else None,
         images=changes.images,
         teacher=plan.teacher,
     )
+    phases = planned_phases(run, job, settings)
+    trained_with = settings.resolved(new_head=phases[-1].has_new_head)
+    made_with = {
+        "settings": trained_with.model_dump(mode="json"),
+        "generated": "",
+        **made_from(job, run, phases),
+    }
     return PlannedTraining(job, settings, made_with)
 
 

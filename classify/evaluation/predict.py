@@ -9,11 +9,9 @@ import torch
 from tgn.data.image_set import ImageSet
 from tgn.data.images import SUFFIXES, to_pm1
 from tgn.models.backbones import TappedNet
-from tgn.models.inference import class_logits
+from tgn.models.inference import batch_size, class_logits
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import NotFoundError
-
-BATCH_SIZE = 64
 
 
 class Prediction(NamedTuple):
@@ -57,7 +55,7 @@ def predict(
         DataError: naming the first file that cannot be read.
     """
     folders = net.facts.folders
-    for paths in _batches(files):
+    for paths in _batches(files, batch_size(device)):
         images = ImageSet(paths, [0] * len(paths), net.facts.size, net.facts.bands, cache_bytes=0)
         images_u8 = images.batch(torch.arange(len(paths)))
         with device.autocast():
@@ -68,11 +66,11 @@ def predict(
             yield Prediction(file, tuple(pairs))
 
 
-def _batches(files: Iterable[Path]) -> Iterator[list[Path]]:
+def _batches(files: Iterable[Path], size: int) -> Iterator[list[Path]]:
     batch: list[Path] = []
     for file in files:
         batch.append(file)
-        if len(batch) == BATCH_SIZE:
+        if len(batch) == size:
             yield batch
             batch = []
     if batch:

@@ -7,9 +7,8 @@ from torch.nn import functional as F
 from tgn.data.image_set import ImageSet
 from tgn.data.images import to_pm1
 from tgn.models.backbones import TappedNet
+from tgn.models.inference import batch_size
 from tgn.runtime.devices import Device
-
-BATCH_SIZE = 256
 
 
 @torch.no_grad()
@@ -21,7 +20,7 @@ def class_directions(student: TappedNet, images: ImageSet, classes: int, device:
     student.eval()
     parameter = next(student.parameters())
     sums = parameter.new_zeros(classes, student.embedding_size)
-    for images_u8, labels in images.batches(BATCH_SIZE):
+    for images_u8, labels in images.batches(batch_size(device)):
         with device.autocast():
             embedding = student(to_pm1(device.put(images_u8))).embedding
         sums.index_add_(0, labels.to(sums.device), F.normalize(embedding.float()))

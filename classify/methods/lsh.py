@@ -24,9 +24,8 @@ from classify.methods.phases import MethodInputs, Phase, RunFacts, given_teacher
 from classify.methods.settings import LshSettings
 from tgn.data.images import to_pm1
 from tgn.models.backbones import TappedNet
+from tgn.models.inference import batch_size
 from tgn.runtime.seeds import generator
-
-BATCH_SIZE = 256
 
 
 class MatchedClassifier(nn.Module):
@@ -117,7 +116,7 @@ class LshMimicking(Method):
     def _embeddings(self, inputs: MethodInputs) -> Tensor:
         """Return the teacher's embeddings of the training images without augmentation, [n, E]."""
         device, found = inputs.device, []
-        for images_u8, _ in inputs.images.batches(BATCH_SIZE):
+        for images_u8, _ in inputs.images.batches(batch_size(device)):
             with device.autocast():
                 output = self._teachers["teacher"](to_pm1(device.put(images_u8)))
             found.append(output.embedding.float())

@@ -37,6 +37,7 @@ class Phase:
         teachers: what ``build`` finds in ``inputs.teachers``: the name of an earlier phase, or a
             file.
         start: phase whose weights the student begins with, or None for new ones.
+        resets_head: the last layer begins anew all the same.
         classes: the student trains on images of these classes only; None for all.
         on_paired: the student gets the other sensor's images, the teachers those of the run.
         steps: share of the steps of the settings; 0 for none.
@@ -44,12 +45,14 @@ class Phase:
         balanced: class-balanced sampling whatever the settings say.
         control: an earlier phase of equal length without a teacher, reported beside this one.
         weight_decay: in place of that of the settings, or None.
+        label_smoothing: likewise.
     """
 
     name: str
     build: Callable[[MethodInputs], Method]
     teachers: Mapping[str, str | Path] = field(default_factory=dict)
     start: str | None = None
+    resets_head: bool = False
     classes: tuple[int, ...] | None = None
     on_paired: bool = False
     steps: float = 1.0
@@ -57,6 +60,12 @@ class Phase:
     balanced: bool = False
     control: str | None = None
     weight_decay: float | None = None
+    label_smoothing: float | None = None
+
+    @property
+    def has_new_head(self) -> bool:
+        """Whether the last layer has learned nothing when the phase begins."""
+        return self.start is None or self.resets_head
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,8 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from classify.methods.base import Batch, Criterion, Method
+from classify.methods.base import Method
 from classify.methods.class_means import class_directions
 from classify.methods.phases import MethodInputs, Phase
 from classify.methods.settings import SecondStageName, SecondStageSettings
@@ -26,38 +25,11 @@ FIRST_STAGE = "first-stage"
 TAUS = tuple(i / 10 for i in range(21))
 
 
-def over_smoothed(criterion: Criterion, smoothing: float) -> Criterion:
-    """Return a loss whose labels are smoothed: the true class keeps ``1 - smoothing``.
-
-    The rest is divided evenly among all C classes, the true one included. Label over-smoothing
-    (LOS, Sun et al. 2025, arXiv 2403.00250, section 4) takes 0.98: the true class is only slightly
-    likelier than 1 / C, so that no class, however often it was seen, gets a large logit.
-
-    Args:
-        criterion: loss of the labels; cross-entropy makes this the usual label smoothing.
-        smoothing: in [0, 1); 0 returns ``criterion``.
-    """
-    if smoothing == 0:
-        return criterion
-
-    def loss(logits: Tensor, batch: Batch) -> Tensor:
-        even = -F.log_softmax(logits, dim=1).mean(1)  # cross-entropy with a uniform label, [B]
-        own = criterion(logits, batch)
-        return (1 - smoothing) * own + smoothing * (batch.weight * even).mean()
-
-    return loss
-
-
 class ClassifierOnly(Method):
-    """Trains the classifier on a frozen backbone, batch statistics included.
+    """Trains the classifier on a frozen backbone, batch statistics included."""
 
-    Args:
-        inputs: of the method.
-        label_smoothing: see :func:`over_smoothed`.
-    """
-
-    def __init__(self, inputs: MethodInputs, label_smoothing: float = 0.0) -> None:
-        super().__init__(inputs.student, over_smoothed(inputs.criterion, label_smoothing))
+    def __init__(self, inputs: MethodInputs) -> None:
+        super().__init__(inputs.student, inputs.criterion)
         self.student.requires_grad_(False)
         self.student.classifier.requires_grad_(True)
 
@@ -69,19 +41,25 @@ class ClassifierOnly(Method):
 
 
 class Crt(ClassifierOnly):
-    """Classifier re-training from random weights (cRT, section 4.1).
+    """Classifier re-training from random weights (cRT, section 4.1), or from 0.
 
-    With ``label_smoothing`` this is LOS. Differs from the paper of LOS: sampling is class-balanced,
-    as in cRT, and the weights begin at 0: random ones give logits that are large beside those that
-    smoothed labels ask for, and take long to be unlearned.
+    On labels that are smoothed by 0.98 this is label over-smoothing (LOS, Sun et al. 2025, arXiv
+    2403.00250, section 4): the true class is only slightly likelier than 1 / C, so that no class,
+    however often it was seen, gets a large logit. Differs from the paper: sampling is
+    class-balanced, as in cRT, and the weights begin at 0: random ones give logits that are large
+    beside those that smoothed labels ask for, and take long to be unlearned.
+
+    Args:
+        inputs: of the method.
+        from_zero: whether the weights begin at 0.
     """
 
-    def __init__(self, inputs: MethodInputs, label_smoothing: float = 0.0) -> None:
+    def __init__(self, inputs: MethodInputs, from_zero: bool = False) -> None:
         inputs.student.classifier.reset_parameters()
-        if label_smoothing:
+        if from_zero:
             for parameter in inputs.student.classifier.parameters():
                 nn.init.zeros_(parameter)
-        super().__init__(inputs, label_smoothing)
+        super().__init__(inputs)
 
 
 class MaxNorm(ClassifierOnly):
@@ -136,9 +114,9 @@ class ScaledLinear(nn.Module):
 class Lws(ClassifierOnly):
     """Learnable weight scaling (LWS, section 4.3): one factor a class."""
 
-    def __init__(self, inputs: MethodInputs, label_smoothing: float = 0.0) -> None:
+    def __init__(self, inputs: MethodInputs) -> None:
         inputs.student.replace_classifier(ScaledLinear(inputs.student.classifier))
-        super().__init__(inputs, label_smoothing)
+        super().__init__(inputs)
         inputs.student.classifier.linear.requires_grad_(False)
 
     def finalize(self, student: TappedNet) -> TappedNet:
@@ -208,8 +186,8 @@ def with_second_stage(
         return phases
     first = (*phases[:-1], replace(phases[-1], name=FIRST_STAGE))
     build: dict[str, Callable[[MethodInputs], Method]] = {
-        "crt": partial(Crt, label_smoothing=settings.label_smoothing),
-        "lws": partial(Lws, label_smoothing=settings.label_smoothing),
+        "crt": partial(Crt, from_zero=settings.label_smoothing > 0),
+        "lws": Lws,
         "maxnorm": partial(MaxNorm, position=settings.norm_limit),
         "tau-norm": lambda inputs: TauNorm(inputs, settings.tau),
         "ncm": NearestMean,
@@ -219,9 +197,11 @@ def with_second_stage(
         "",
         build[name],
         start=FIRST_STAGE,
+        resets_head=name == "crt",
         steps=settings.steps_fraction if trained else 0.0,
         lr=settings.lr_factor,
         balanced=trained,
         weight_decay=settings.weight_decay if name == "maxnorm" else None,
+        label_smoothing=settings.label_smoothing or None,
     )
     return (*first, last)

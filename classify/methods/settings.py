@@ -127,7 +127,7 @@ class SecondStageSettings(Settings):
         1.0, gt=0, description="crt, lws, maxnorm: factor of the learning rate"
     )
     label_smoothing: float = Field(
-        0.0, ge=0, lt=1, description="crt, lws: share of the label that all classes divide"
+        0.0, ge=0, lt=1, description="crt, lws: label_smoothing in the second stage, if not 0"
     )
     norm_limit: float = Field(
         0.1, ge=0, le=1, description="maxnorm: between smallest (0) and largest norm of a class"

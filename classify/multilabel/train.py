@@ -25,10 +25,36 @@ from tgn.models.backbones import TappedNet, build_backbone, load_classifier, sav
 from tgn.models.inference import predictions
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
-from tgn.runtime.files import read_json, write_json, write_text
+from tgn.runtime.files import read_json, sha256_of, write_json, write_text
 from tgn.runtime.progress import Progress
 from tgn.runtime.seeds import seed_of
 from tgn.runtime.training_loop import Job, run_steps
+
+# Settings that have no effect here: batches are drawn image by image, nothing is validated or
+# generated, and the loss is binary cross-entropy.
+OF_ONE_LABEL = (
+    "balance",
+    "sampling",
+    "loss",
+    "loss_options",
+    "label_smoothing",
+    "reweighting",
+    "mixing",
+    "mixing_alpha",
+    "cmo",
+    "second_stage",
+    "second_stage_options",
+    "start",
+    "generated_share",
+    "generated_until",
+    "generated_weight",
+    "generated_ratio",
+    "num_validations",
+    "logit_kd",
+    "feature_mse",
+    "t2fts",
+    "cross_modality",
+)
 
 
 @dataclass(frozen=True)
@@ -79,7 +105,7 @@ def train_multi_label(
         settings,
         device,
     )
-    loop_job = Job(job.directory, device, progress, job.resume)
+    loop_job = Job(job.directory, device, progress, job.resume, _made_from(job, settings))
     run_steps(trainer, settings, loop_job, title=job.directory.name)
     net = trainer.result()
     if device.is_main:
@@ -98,23 +124,27 @@ def evaluate_multi_label(net: TappedNet, data: MultiLabelSet, device: Device) ->
 
 
 def _check(settings: TrainSettings) -> None:
-    required = {
-        "balance": None,
-        "loss": "ce",
-        "label_smoothing": 0.0,
-        "reweighting": "none",
-        "mixing": "none",
-        "second_stage": "none",
-        "start": "random",
-    }
-    if other := [name for name, value in required.items() if getattr(settings, name) != value]:
-        name = other[0]
+    if other := [name for name in OF_ONE_LABEL if not _is_default(settings, name)]:
+        got = settings.model_dump(mode="json", include={other[0]})[other[0]]
         raise UserError(
-            f"setting {name} got {getattr(settings, name)!r}, which needs a single label an image; "
-            f"leave it at {required[name] or 'none'}"
+            f"setting {other[0]} got {got!r}, which needs a single label an image; leave it out"
         )
+    if settings.tuning == "adapters":  # its last layer begins at the means of classes
+        raise UserError("tuning=adapters needs a single label an image; take tuning=head or all")
     if settings.method not in ("plain", "lsh"):
         raise UserError(f"--method got {settings.method!r}; for several labels: plain, lsh")
+
+
+def _made_from(job: MultiLabelJob, settings: TrainSettings) -> dict[str, str]:
+    """Return digests of the table and of the teacher, if there is one."""
+    sources = {"table": sha256_of(job.table)}
+    if job.teacher is not None and settings.method != "plain":
+        sources["teacher"] = sha256_of(job.teacher)
+    return sources
+
+
+def _is_default(settings: TrainSettings, name: str) -> bool:
+    return bool(getattr(settings, name) == TrainSettings.model_fields[name].default)
 
 
 def _method(

@@ -23,7 +23,7 @@ class FrozenParts:
         norms: whether all batch normalisations keep their statistics; their weights are trained.
 
     Raises:
-        UserError: if the network has fewer stages.
+        UserError: if the network has fewer stages, or no batch normalisation.
     """
 
     def __init__(self, net: TappedNet, stages: int, norms: bool, tuning: Tuning = "all") -> None:
@@ -33,8 +33,12 @@ class FrozenParts:
                 parameter.requires_grad_(False)
         modules = net.net.named_modules()
         self.fixed = [part for name, part in modules if _lies_in(name, part, names)]
-        if norms:
-            self.fixed += [part for part in net.net.modules() if isinstance(part, _BatchNorm)]
+        batch_norms = [part for part in net.net.modules() if isinstance(part, _BatchNorm)]
+        if norms and not batch_norms:
+            raise UserError(
+                f"freeze_norm got {net.facts.arch}, which has no batch norms; leave it out"
+            )
+        self.fixed += batch_norms if norms else []
 
     def hold(self) -> None:
         """Put them into eval mode; call it whenever the network was put into training mode."""

@@ -1,19 +1,25 @@
 """A training job: which images a classifier learns from, and where it is written."""
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
+from classify.methods.phases import Phase
 from classify.training.generated_images import generated_images
 from classify.training.paired_images import paired_set
 from classify.training.recipes import TrainingImages
 from classify.training.settings import TrainSettings
 from tgn.data.image_set import ImageSet, select_classes
+from tgn.data.manifest import fingerprint
 from tgn.data.runs import Run
 from tgn.data.split import Part
 from tgn.runtime.errors import UserError
+from tgn.runtime.files import sha256_of
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,28 @@ class TrainingJob:
     teacher: Path | None = None
 
 
+def made_from(job: TrainingJob, run: Run, phases: Sequence[Phase]) -> dict[str, str]:
+    """Return digests of what a job learns from beside its settings and the images of the run.
+
+    Args:
+        job: of the training.
+        run: of the job.
+        phases: of the job; teachers that it trains itself are no source.
+
+    Returns:
+        ``generated`` images, each ``teacher``, files ``left_out``; only what there is.
+    """
+    found = {}
+    if job.augmented is not None:
+        found["generated"] = fingerprint(job.augmented, run.split())
+    for name, teacher in {k: v for one in phases for k, v in one.teachers.items()}.items():
+        if isinstance(teacher, Path):
+            found[name if name == "teacher" else f"{name} teacher"] = sha256_of(teacher)
+    if job.left_out:
+        found["left_out"] = hashlib.sha256("\n".join(sorted(job.left_out)).encode()).hexdigest()
+    return found
+
+
 class JobImages(NamedTuple):
     """The training images of a job."""
 
@@ -45,6 +73,7 @@ class JobImages(NamedTuple):
     mixed_in: ImageSet | None  # generated images beside them
     num_generated: int  # in both
     paired: ImageSet | None = None  # the rows of ``main`` from the other sensor
+    part_of: tuple[ImageSet, Tensor] | None = None  # if files are left out: all images, rows kept
 
 
 def images_of(job: TrainingJob, run: Run, settings: TrainSettings) -> JobImages:
@@ -59,6 +88,7 @@ def images_of(job: TrainingJob, run: Run, settings: TrainSettings) -> JobImages:
     real, paired = sensor_images(run, settings, "train")
     kept = [row for row, (file, _) in enumerate(split.train) if file not in job.left_out]
     rows = torch.tensor(kept, dtype=torch.int64)
+    part_of = (real, rows) if job.left_out else None
     real = real.subset(rows)
     if paired is not None:
         if job.augmented is not None:
@@ -69,7 +99,7 @@ def images_of(job: TrainingJob, run: Run, settings: TrainSettings) -> JobImages:
     if job.images == "real-tail":
         return JobImages(select_classes(real, split.tail_classes), None, 0)
     if job.augmented is None:
-        return JobImages(real, None, 0)
+        return JobImages(real, None, 0, part_of=part_of)
     generated = generated_images(job.augmented, split, real, settings.generated_ratio)
     if job.images == "generated-tail":
         generated = select_classes(generated, split.tail_classes)

@@ -5,8 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tgn.models.rates import DEFAULT_RATES, HEAD_LR_FACTOR, OptimizerName, chosen_optimizer
-from tgn.models.settings import BackboneSettings
+from tgn.models.rates import HEAD_LR_FACTOR, RateSettings
 from tgn.runtime.settings import LoopSettings
 
 Start = Literal["random", "probe"]
@@ -24,7 +23,7 @@ BEFORE_THE_CHOICE: Mapping[str, Any] = {
 }
 
 
-class OptimisationSettings(BackboneSettings, LoopSettings):
+class OptimisationSettings(RateSettings, LoopSettings):
     """Length, optimiser, rates, and the parts that stay as they are.
 
     ``None`` and ``auto`` are replaced by :meth:`resolved` before a training, and recorded so.
@@ -39,17 +38,6 @@ class OptimisationSettings(BackboneSettings, LoopSettings):
     batch_size: int = Field(32, ge=2, description="images a step, over all processes")
     start: Start = Field(
         "random", description="of the last layer on pretrained weights: random, or the ridge probe"
-    )
-    optimizer: OptimizerName = Field(
-        "auto", description="auto: adamw from pretrained weights, sgd from scratch"
-    )
-    lr: float | None = Field(
-        None,
-        gt=0,
-        description="highest learning rate; none: adamw 0.001, sgd 0.05, pretrained sgd 0.01",
-    )
-    weight_decay: float | None = Field(
-        None, ge=0, description="none: adamw 0.05, sgd 0.0005; norms and biases have no decay"
     )
     head_lr_factor: float | None = Field(
         None, gt=0, description="of the last layer's rate; none: 10 if new on pretrained weights"
@@ -77,19 +65,17 @@ class OptimisationSettings(BackboneSettings, LoopSettings):
         0.98, ge=0, lt=1, description="of the averaged weights, which are the result"
     )
 
-    def resolved(self, num_images: int | None = None) -> Self:
+    def resolved(self, num_images: int | None = None, new_head: bool = True) -> Self:
         """Return the settings with values in place of ``auto`` and ``None``.
 
         Args:
             num_images: of the training, of which an epoch is made; None leaves epochs as they are.
+            new_head: whether the last layer begins anew, unless ``start`` says otherwise.
         """
-        optimizer = chosen_optimizer(self.optimizer, self.is_pretrained)
-        rates = DEFAULT_RATES[optimizer, self.is_pretrained]
-        new_head = self.is_pretrained and self.start == "random"
+        new_head = new_head and self.is_pretrained and self.start == "random"
         changes: dict[str, Any] = {
-            "optimizer": optimizer,
-            "lr": rates.lr if self.lr is None else self.lr,
-            "weight_decay": rates.weight_decay if self.weight_decay is None else self.weight_decay,
+            "optimizer": self.optimizer_used,
+            **self.rates._asdict(),
             "head_lr_factor": self.head_lr_factor or (HEAD_LR_FACTOR if new_head else 1.0),
         }
         if self.epochs is not None and num_images is not None:

@@ -1,10 +1,12 @@
 """The recipes of ``classify compare``: named changes of the settings; imports nothing heavy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from classify.training.settings import TrainSettings, recipe_name
+from classify.training.settings import TrainSettings
+from tgn.runtime.config import Settings
 from tgn.runtime.errors import UserError
 
 TrainingImages = Literal["all", "real-tail", "generated-tail"]
@@ -28,6 +30,19 @@ def _recipe(**settings: Any) -> Recipe:
     return Recipe(settings)
 
 
+# What tells recipes apart, as it is where nothing is chosen.
+NEUTRAL: Mapping[str, Any] = {
+    "method": "plain",
+    "start": "random",
+    "tuning": "all",
+    "sampling": "random",
+    "loss": "ce",
+    "balance": None,
+    "reweighting": "none",
+    "mixing": "none",
+    "second_stage": "none",
+    "second_stage_options": {"label_smoothing": 0.0},
+}
 BALANCED: Mapping[str, Any] = {"sampling": "class-balanced"}
 # Linear probing, then fine-tuning (Kumar et al. 2022, arXiv 2202.10054): the ridge probe becomes
 # the last layer, batch norms stay, rates are small; with balanced softmax and CMO.
@@ -104,14 +119,45 @@ def recipe(name: str) -> Recipe:
     )
 
 
-def default_recipe(settings: TrainSettings) -> str | None:
-    """Return the recipe of a training whose settings choose none: ``lp-ft`` for pretrained nets."""
-    chooses = recipe_name(settings, False) != "ce" or "start" in settings.model_fields_set
+def settings_of(found: Recipe, arch: str) -> Mapping[str, Any]:
+    """Return the settings of a recipe; freeze_norm only for a network that has batch norms."""
+    if "freeze_norm" not in found.settings:
+        return found.settings
+    from tgn.models.backbones import has_batch_norms  # seconds to import
+
+    without = {name: value for name, value in found.settings.items() if name != "freeze_norm"}
+    return found.settings if has_batch_norms(arch) else without
+
+
+@contextmanager
+def naming_recipe(name: str, remedy: str = "") -> Iterator[None]:
+    """Name the recipe in what is said of a user's mistake."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"recipe {name}: {error}{remedy}") from None
+
+
+def default_recipe(given: Mapping[str, Any]) -> str | None:
+    """Return the recipe of a training whose settings choose none: ``lp-ft`` for pretrained nets.
+
+    Args:
+        given: settings that were given a value, see :meth:`Settings.joined`.
+
+    Raises:
+        UserError: if they are not valid.
+    """
+    settings = TrainSettings.joined(given)
+    chooses = not NEUTRAL.keys().isdisjoint(settings.model_fields_set)
     return BEST if settings.is_pretrained and not chooses else None
 
 
-def with_recipe(settings: TrainSettings, name: str) -> TrainSettings:
-    """Return the settings of a training by a recipe; what was set explicitly stays.
+def with_recipe(given: Mapping[str, Any], name: str) -> TrainSettings:
+    """Return the settings of a training by a recipe; what was given stays.
+
+    Args:
+        given: settings that were given a value, see :meth:`Settings.joined`.
+        name: of the recipe.
 
     Raises:
         UserError: for an unknown recipe, one that is no training of all real images, or settings
@@ -121,20 +167,88 @@ def with_recipe(settings: TrainSettings, name: str) -> TrainSettings:
     if found is None or found.probe is not None:
         valid = ", ".join(known for known, one in BASES.items() if one.probe is None)
         raise UserError(f"--recipe got {name!r}; valid: {valid}; for probes: classify probe")
-    given = settings.model_fields_set
-    try:
-        return settings.with_changes({k: v for k, v in found.settings.items() if k not in given})
-    except UserError as error:
-        raise UserError(f"recipe {name}: {error}; choose another with --recipe") from None
+    arch = str(given.get("arch", TrainSettings.model_fields["arch"].default))
+    with naming_recipe(name, "; choose another with --recipe"):
+        return TrainSettings.joined(settings_of(found, arch), given)
 
 
-def trained_name(settings: TrainSettings, recipe: str | None, augmented: bool) -> str:
+def with_recipe_over(settings: TrainSettings, name: str) -> TrainSettings:
+    """Return the settings of a training of a comparison, where recipes change the common settings.
+
+    Args:
+        settings: common to all recipes.
+        name: of a checked recipe.
+
+    Raises:
+        UserError: if a setting was given that the recipe sets otherwise, or does not go with it.
+    """
+    changes = settings_of(recipe(name), settings.arch)
+    with naming_recipe(name):
+        for path, (wanted, ours) in _departures(settings, changes).items():
+            if _was_given(settings, path):
+                raise UserError(
+                    f"sets {path}={wanted}, but {ours} was given; leave the setting or the recipe "
+                    "out"
+                )
+        return settings.with_changes(changes)
+
+
+def _departures(
+    settings: Settings, expected: Mapping[str, Any], within: str = ""
+) -> dict[str, tuple[Any, Any]]:
+    """Return the settings that differ: path -> expected and own value."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for name, value in expected.items():
+        own = getattr(settings, name)
+        if isinstance(value, Mapping):
+            found |= _departures(own, value, f"{within}{name}.")
+        elif own != value:
+            found[within + name] = value, own
+    return found
+
+
+def _was_given(settings: Settings, path: str) -> bool:
+    name, _, rest = path.partition(".")
+    given = name in settings.model_fields_set
+    return given and (not rest or _was_given(getattr(settings, name), rest))
+
+
+def recipe_name(settings: TrainSettings, augmented: bool) -> str:
+    """Name the classifier by the settings that tell recipes apart, e.g. ``balanced+generated``.
+
+    The name of a recipe that sets more than its name would say is left to the recipe.
+    """
+    parts = [
+        settings.method if settings.method != "plain" else "",
+        _start_name(settings) if settings.start == "probe" else "",
+        settings.tuning if settings.tuning != "all" else "",
+        {"random": "", "class-balanced": "balanced"}.get(settings.sampling, settings.sampling),
+        settings.loss if settings.loss != "ce" else "",
+        f"balance-{settings.balance:g}" if settings.balance is not None else "",
+        settings.reweighting if settings.reweighting != "none" else "",
+        settings.mixing if settings.mixing != "none" else "",
+        settings.second_stage if settings.second_stage != "none" else "",
+        "los" if settings.second_stage_options.label_smoothing else "",
+    ]
+    named = [part for part in parts if part] or ["ce"]
+    if (name := "+".join(named)) in BASES:
+        others = _departures(settings, BASES[name].settings)
+        named += [str(own) for _, own in others.values()]
+    return "+".join(named + ["generated"] * augmented)
+
+
+def _start_name(settings: TrainSettings) -> str:
+    departures = _departures(settings, settings_of(BASES[BEST], settings.arch))
+    return "from-probe" if departures else BEST
+
+
+def trained_name(settings: TrainSettings, chosen: str | None, augmented: bool) -> str:
     """Name a classifier by its recipe, or by its settings where they depart from the recipe's."""
-    by_settings = recipe_name(settings, augmented)
-    if recipe is None:
-        return by_settings
-    as_recipe = recipe_name(TrainSettings().with_changes(BASES[recipe].settings), augmented)
-    return recipe + GENERATED * augmented if by_settings == as_recipe else by_settings
+    if chosen is None:
+        return recipe_name(settings, augmented)
+    expected = {**NEUTRAL, **settings_of(BASES[chosen], settings.arch)}
+    departs = _departures(settings, expected)
+    return recipe_name(settings, augmented) if departs else chosen + GENERATED * augmented
 
 
 def check_recipes(names: Sequence[str]) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from classify.training.settings import Sampling
 from tgn.data.image_set import ImageSet
-from tgn.runtime.errors import DataError
 from tgn.runtime.seeds import generator
 
 
@@ -67,14 +66,11 @@ class MixtureSampler:
 
     Args:
         real: the training part.
-        generated: generated images of some classes, or None.
+        generated: generated images of some classes, at least one, or None.
         sampling: how classes are sampled.
         share: of generated images under class-balanced sampling, in [0, 1].
         classes: C.
         paired: the images of ``real``, row by row, from another sensor, or None.
-
-    Raises:
-        DataError: if ``generated`` is empty.
     """
 
     def __init__(
@@ -89,8 +85,6 @@ class MixtureSampler:
         self.real, self.generated, self.paired = real, generated, paired
         self.sampling = sampling
         self.real_rows = ClassRows(real.labels, classes)
-        if generated is not None and len(generated) == 0:
-            raise DataError("no generated images; make them with: tgn generate --class all")
         no_rows = torch.zeros(0, dtype=torch.int64)
         labels = generated.labels if generated is not None else no_rows
         self.generated_rows = ClassRows(labels, classes)

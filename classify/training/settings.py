@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -26,7 +26,7 @@ Sampling = Literal["random", "square-root", "class-balanced", "progressive"]
 AugmentationName = Literal["overhead", "randaugment", "trivial", "none"]
 
 SMOOTHED = ("ce", "balanced-softmax", "logit-adjustment")
-SMALLEST_SIDE = 16
+Side = Annotated[int, Field(ge=16)]  # of images, in pixels
 
 
 class TrainSettings(OptimisationSettings, ComputeSettings):
@@ -45,7 +45,7 @@ class TrainSettings(OptimisationSettings, ComputeSettings):
     arch: str = Field(
         "tf_efficientnet_lite0", description="any timm network with stages, or 'tiny'"
     )
-    size: int = Field(128, ge=16, description="side in pixels at which images are shown")
+    size: Side = Field(128, description="side in pixels at which images are shown")
     save_every: int = Field(1000, ge=1, description="steps between checkpoints")
     balance: float | None = Field(
         None,
@@ -69,7 +69,7 @@ class TrainSettings(OptimisationSettings, ComputeSettings):
     smallest_crop: float | None = Field(
         None, gt=0, le=1, description="random rotated crops of at least that share of the side"
     )
-    mixed_sizes: tuple[int, ...] = Field(
+    mixed_sizes: tuple[Side, ...] = Field(
         (), description="sides of the images, drawn anew for each step: e.g. 96,128,160"
     )
     test_symmetries: int = Field(
@@ -114,77 +114,75 @@ class TrainSettings(OptimisationSettings, ComputeSettings):
         return value.split(",") if isinstance(value, str) else value
 
     @model_validator(mode="after")
-    def _images_fit_together(self) -> "TrainSettings":
+    def _images_fit_together(self) -> Self:
         if self.smallest_crop is not None and self.augmentation == "none":
-            raise ValueError("smallest_crop got augmentation=none; take another or leave it out")
-        if self.augmentation in ("randaugment", "trivial") and self.bands not in (1, 3):
             raise ValueError(
-                f"augmentation={self.augmentation} needs 1 or 3 bands, not {self.bands}"
+                "smallest_crop got augmentation=none; take another, or smallest_crop=null"
             )
+        bands = {"bands": self.bands}
+        if self.method == "cross-modality":
+            bands["cross_modality.bands"] = self.cross_modality.bands
+        if self.augmentation in ("randaugment", "trivial"):
+            for name, number in bands.items():
+                if number not in (1, 3):
+                    raise ValueError(
+                        f"augmentation={self.augmentation} needs 1 or 3 bands, not {name}={number}"
+                    )
         if self.mixed_sizes and self.method == "cross-modality":
             raise ValueError(
                 "mixed_sizes got method cross-modality, whose sensors have a size each"
             )
-        if self.mixed_sizes and min(self.mixed_sizes) < SMALLEST_SIDE:
+        return self
+
+    @model_validator(mode="after")
+    def _last_layer_fits(self) -> Self:
+        """Refuse what brings a last layer of its own beside what needs another one."""
+        own = {
+            "tuning=adapters": (self.tuning == "adapters", "a cosine classifier"),
+            "loss=ldam": (self.loss == "ldam", "a cosine classifier of another scale"),
+            "start=probe": (self.start == "probe", "one of normalised features of several stages"),
+        }
+        linear = {
+            f"second_stage={self.second_stage}": self.second_stage != "none",
+            "method=lsh": self.method == "lsh",
+        }
+        brought = [name for name, (is_set, _) in own.items() if is_set]
+        wanted = [*brought[1:], *(name for name, is_set in linear.items() if is_set)]
+        if brought and wanted:
+            first, other = brought[0], wanted[0]
             raise ValueError(
-                f"mixed_sizes got {min(self.mixed_sizes)}, expected >= {SMALLEST_SIDE}"
+                f"{first} got {other} too; its last layer is {own[first][1]}, and {other} needs "
+                "another: leave one of them out"
             )
         return self
 
     @model_validator(mode="after")
-    def _loss_fits(self) -> "TrainSettings":
-        if self.label_smoothing and self.loss in ("focal", "ldam"):
-            raise ValueError(
-                f"label_smoothing got loss={self.loss}; it goes with {', '.join(SMOOTHED)}"
-            )
-        if self.start == "probe" and self.loss == "ldam":
-            raise ValueError("start=probe got loss=ldam, which has a cosine classifier of its own")
-        if self.start == "probe" and self.second_stage != "none":
-            raise ValueError("start=probe got a second stage, which needs a plain linear layer")
-        return self
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> "TrainSettings":
-        if self.loss == "ldam" and self.second_stage != "none":
-            raise ValueError("loss=ldam has a cosine classifier; second stages need a linear one")
-        if self.balance is not None and (other := self._other_balance()):
-            raise ValueError(
-                f"balance got {other}={getattr(self, other)} too, which balances in its own way; "
-                "leave one of them out"
-            )
-        if self.second_stage_options.label_smoothing and self.second_stage not in ("crt", "lws"):
+    def _labels_fit(self) -> Self:
+        second = self.second_stage_options.label_smoothing
+        if second and self.second_stage not in ("crt", "lws"):
             raise ValueError(
                 f"second_stage_options.label_smoothing got second_stage={self.second_stage}; it "
                 "needs crt or lws"
             )
-        if self.tuning == "adapters" and (wants_linear := self._needs_a_linear_layer()):
+        if (self.label_smoothing or second) and self.loss not in SMOOTHED:
             raise ValueError(
-                f"tuning=adapters has a cosine classifier; {wants_linear} needs another: leave it "
-                "out, or take tuning=all"
+                f"label_smoothing got loss={self.loss}; it goes with {', '.join(SMOOTHED)}"
             )
-        if self.loss == "ldam" and self.method == "lsh":
-            raise ValueError("loss=ldam has a cosine classifier; method lsh needs a linear one")
+        if self.balance is not None and (other := self._other_balance()):
+            raise ValueError(
+                f"balance got {other} too, which balances in its own way; leave one of them out"
+            )
         return self
-
-    def _needs_a_linear_layer(self) -> str | None:
-        """Return a setting that does not go with the cosine classifier of adapters."""
-        found = {
-            "loss=ldam": self.loss == "ldam",  # which has its own scale
-            f"second_stage={self.second_stage}": self.second_stage != "none",
-            "method=lsh": self.method == "lsh",
-            "start=probe": self.start == "probe",
-        }
-        return next((name for name, is_set in found.items() if is_set), None)
 
     def _other_balance(self) -> str | None:
         """Return a setting that says how classes are balanced, if one differs from its default."""
-        names = ("loss", "sampling", "reweighting", "second_stage")
-        changed = [name for name in names if getattr(self, name) != _default(name)]
-        return next(iter(changed), "method" if self.method == "t2fts" else None)
-
-
-def _default(name: str) -> Any:
-    return TrainSettings.model_fields[name].default
+        for name in ("loss", "sampling", "reweighting", "second_stage"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                return f"{name}={getattr(self, name)}"
+        tau = self.loss_options.logit_adjustment_tau
+        if tau != LossSettings().logit_adjustment_tau:
+            return f"loss_options.logit_adjustment_tau={tau:g}"
+        return "method=t2fts" if self.method == "t2fts" else None
 
 
 def recorded_settings(file: Path) -> TrainSettings | None:
@@ -200,21 +198,3 @@ def recorded_settings(file: Path) -> TrainSettings | None:
         return TrainSettings.model_validate(TrainSettings.with_new_names(values))
     except (yaml.YAMLError, ValidationError, AttributeError):
         return None
-
-
-def recipe_name(settings: TrainSettings, augmented: bool) -> str:
-    """Name the classifier by the settings that tell recipes apart, e.g. ``balanced+generated``."""
-    parts = [
-        settings.method if settings.method != "plain" else "",
-        "lp-ft" if settings.start == "probe" else "",
-        settings.tuning if settings.tuning != "all" else "",
-        {"random": "", "class-balanced": "balanced"}.get(settings.sampling, settings.sampling),
-        settings.loss if settings.loss != "ce" else "",
-        f"balance-{settings.balance:g}" if settings.balance is not None else "",
-        settings.reweighting if settings.reweighting != "none" else "",
-        settings.mixing if settings.mixing != "none" else "",
-        settings.second_stage if settings.second_stage != "none" else "",
-        "los" if settings.second_stage_options.label_smoothing else "",
-    ]
-    named = [part for part in parts if part] or ["ce"]
-    return "+".join(named + ["generated"] * augmented)

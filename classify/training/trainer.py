@@ -22,6 +22,7 @@ from tgn.models.moving_average import averaged
 from tgn.models.optimizers import set_rate
 from tgn.runtime.devices import Device
 from tgn.runtime.lr_schedule import warmup_cosine
+from tgn.runtime.optimisation import optimise
 from tgn.runtime.seeds import generator
 
 
@@ -65,7 +66,6 @@ class ClassifierTrainer:
         self.prefetched = Prefetcher(self._sample, settings.steps, in_thread=device.is_gpu)
         self.average = averaged(student, settings.ema_decay)
         self.best: dict[str, Any] = {"score": -1.0, "step": 0, "weights": {}}
-        self.trained = [p for p in method.parameters() if p.requires_grad]
         self.optimizer = build_optimizer(method, settings)
 
     def train_step(self, step: int) -> Mapping[str, Tensor]:
@@ -79,10 +79,7 @@ class ClassifierTrainer:
         self.frozen.hold()
         with self.device.autocast():
             output = self.method(batch)
-        self.optimizer.zero_grad(set_to_none=True)
-        output.loss.backward()
-        self.device.average_gradients(self.trained)
-        self.optimizer.step()
+        optimise(output.loss, self.optimizer, self.device)
         self.method.after_step()
         self.average.update_parameters(self.method.student)
         return {name: term.detach() for name, term in output.terms.items()}

@@ -65,6 +65,7 @@ def test_tensors_arrays_and_other_sizes_are_taken(run):
     assert torch.equal(net.predict(images), net.predict(images.numpy()))
     assert net.predict(images.repeat_interleave(2, 2).repeat_interleave(2, 3)).shape == (5, 4)
     assert net.predict(images[:0]).shape == (0, 4)
+    assert torch.equal(net.predict(images.numpy()[::-1, :, ::-1]), net.predict(images.flip(0, 2)))
 
 
 @pytest.mark.parametrize(

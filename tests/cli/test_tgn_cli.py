@@ -70,7 +70,7 @@ def test_from_scenes_to_split_with_plans_on_the_way(in_tmp, tgn):
         (["generate", "--class", "0", "--n", "0"], "greater than or equal to 1"),
         (["generate", "--class", "0"], "tgn train"),
         (["train"], "tgn distill"),
-        (["score"], "tgn distill"),
+        (["score"], "tgn generate"),
         (["train", "--set", "preset=huge"], "preset"),
         (["split", "nowhere"], "expected class folders"),
         (["chips", "a.json", "b", "c"], "no image folder"),

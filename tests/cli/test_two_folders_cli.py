@@ -54,18 +54,18 @@ def test_flat_folders_are_one_set(in_tmp, tgn, extractor):
         for number, file in enumerate(sorted((in_tmp / name).rglob("*.png"))):
             file.rename(in_tmp / name / f"{number}.png")
     scored = tgn("score", "generated", "--against", "real", *extractor)
-    assert "pooled" in scored.stdout
+    assert "all classes together" in scored.stdout
     assert "pale" not in scored.stdout
     off = ("--set", "copy_percentile=0", "--set", "quality_percentile=0")
     filtered = tgn("filter", "generated", "--against", "real", *extractor, *off)
     assert "not applied: classifier: a folder has no class folders" in filtered.stdout
 
 
-def test_an_extractor_must_be_named(in_tmp, tgn, extractor):
+def test_the_tail_net_needs_a_run(in_tmp, tgn, extractor):
     for verb in ("score", "filter"):
-        wrong = tgn(verb, "generated", "--against", "real")
+        wrong = tgn(verb, "generated", "--against", "real", "--set", "extractor=tail")
         assert wrong.code == 2
-        assert "two folders have no tail net; add --set extractor=" in wrong.stderr
+        assert "there is no run; add --run NAME" in wrong.stderr
         assert len(wrong.stderr.strip().splitlines()) == 1
     unmatched = tgn("score", "generated", "--against", "generated/pale", *extractor)
     assert unmatched.code == 0

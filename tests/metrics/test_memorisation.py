@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tgn.metrics.memorisation import memorisation
+from tgn.metrics.memorisation import memorisation, memorisation_by_class
 from tgn.metrics.neighbours import nearest_neighbours
 
 
@@ -62,3 +62,20 @@ def test_wrong_input():
         nearest_neighbours(features(), features()[:, :2])
     with pytest.raises(ValueError, match="itself"):
         nearest_neighbours(features(4), features(5), leave_one_out=True)
+
+
+def test_every_class_has_a_threshold_of_its_own():
+    """Real images of class 0 are 1 apart, of class 1 10 apart; class 2 has one image, 3 none."""
+    real = torch.tensor([[0.0], [1.0], [2.0], [100.0], [110.0], [120.0], [500.0]])
+    real_labels = torch.tensor([0, 0, 0, 1, 1, 1, 2])
+    generated = torch.tensor([[0.5], [5.0], [105.0], [135.0], [500.0], [7.0]])
+    labels = torch.tensor([0, 0, 1, 1, 2, 3])
+    found = memorisation_by_class(generated, labels, real, real_labels)
+    assert found.is_copy.tolist() == [True, False, True, False, False, False]
+    assert found.is_known.tolist() == [True, True, True, True, False, False]
+    assert found.threshold[:4].tolist() == [1, 1, 10, 10]
+    assert found.distance[:5].tolist() == [0.5, 3, 5, 15, 0]
+    assert found.index.tolist()[1::2] == [2, 5, -1]
+    assert found.real_distance[:6].tolist() == [1, 1, 1, 10, 10, 10]
+    pooled = memorisation(generated[:4], real)
+    assert pooled.is_copy.tolist() == [True, False, False, False]  # one threshold hides a copy

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -70,3 +71,19 @@ def test_small_images_are_enlarged_as_files_are_read(net, tmp_path):
     net.facts = replace(net.facts, test_symmetries=1)
     found = ClassLogits(net)(small)
     torch.testing.assert_close(found, net(to_pm1(read)).logits, atol=0.02, rtol=0.02)
+
+
+def test_a_cpu_sees_few_images_at_a_time(net, monkeypatch):
+    seen, real = [], type(net).forward
+
+    def spy(self, images_pm1):
+        seen.append(len(images_pm1))
+        return real(self, images_pm1)
+
+    monkeypatch.setattr(type(net), "forward", spy)
+    net.facts = replace(net.facts, test_symmetries=1)
+    images = ImageSet([Path("x.png")] * 70, [0] * 70, 16)
+    monkeypatch.setattr(images, "batch", lambda rows: torch.zeros(len(rows), 3, 16, 16).byte())
+    found = list(predictions(net, images, Device(ComputeSettings(device="cpu"))))
+    assert seen == [32, 32, 6]
+    assert sum(len(labels) for _, labels in found) == 70

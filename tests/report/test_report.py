@@ -72,11 +72,9 @@ def score_and_filter(run) -> None:
     folders = tuple(entry.folder for entry in run.split().classes)
     net = build_backbone(BackboneSettings(size=16), folders)
     save_classifier(run.path / "kmdn" / "tail.safetensors", net)
-    save_classifier(run.path / "classify" / "ce" / "classifier.safetensors", net)
-    write_json(run.path / "classify" / "ce" / "metrics.json", {"generated_images": 0})
     off = {"copy_percentile": 0, "duplicate_percentile": 0, "min_probability": 0}
-    filter_run(run, FilterSettings(device="cpu", **off), None, Silent())
-    score_run(run, ScoreSettings(device="cpu"), None, Silent())
+    filter_run(run, FilterSettings(device="cpu", extractor="tail", **off), None, Silent())
+    score_run(run, ScoreSettings(device="cpu", extractor="tail"), None, Silent())
 
 
 def test_a_full_page_is_escaped_and_asks_for_nothing(fake_run):
@@ -100,11 +98,40 @@ def test_scores_pairs_and_filter_are_shown(fake_run):
     score_and_filter(fake_run)
     page = write_report(fake_run).read_text(encoding="utf-8")
     assert "<script" not in page
-    for text in ("Closest to a training image", "What was filtered out", "Vendi", "agreement %"):
+    texts = (
+        "Closest to a training image", "What was filtered out", "Vendi", "agreement %",
+        "worth in real images is not known", "held-out real", "energy, finest",
+        "not known whether the generator", "Judged by tail (distances)",
+    )  # fmt: skip
+    for text in texts:
         assert text in page
-    assert "trained on the source images" in page
+    assert "is classified without its source" in page
     assert page.count('alt="nearest training image"') == 16  # beside 8 samples, and 8 closest
     assert 'alt="Confusion matrix of ce"' in page
+
+
+def test_scores_of_an_older_version_are_left_out(fake_run):
+    fill(fake_run)
+    score_and_filter(fake_run)
+    file = fake_run.path / "scores" / "generated-tail.json"
+    old = read_json(file)
+    del old["format"]
+    write_json(file, old)
+    page = write_report(fake_run).read_text(encoding="utf-8")
+    assert "scored by an older version" in page
+    assert "Closest to a training image" not in page
+
+
+def test_figures_of_networks_that_the_generator_knew_are_apart(fake_run):
+    fill(fake_run)
+    score_and_filter(fake_run)
+    file = fake_run.path / "scores" / "generated-tail.json"
+    scores = read_json(file)
+    scores["summary"][0] |= {"trained_against": True, "network": "a network"}
+    write_json(file, scores)
+    page = write_report(fake_run).read_text(encoding="utf-8")
+    assert page.count("<th>all classes together</th>") == 2
+    assert "trained against a network, which flatters" in page
 
 
 @pytest.mark.skipif(not BROWSER, reason="needs Debian's chromium")

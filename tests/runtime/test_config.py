@@ -1,9 +1,9 @@
 from pathlib import Path
 
 import pytest
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from tgn.runtime.config import Settings
+from tgn.runtime.config import Settings, given_values
 from tgn.runtime.errors import NotFoundError, UserError
 
 
@@ -90,3 +90,29 @@ def test_recorded_settings_are_read_under_their_new_names():
         "conditioning_noise": 0.1,
         "group": {"weight": 2.0},
     }
+
+
+class _Pair(Settings):
+    low: int = 0
+    high: int = 9
+
+    @model_validator(mode="after")
+    def _ordered(self):
+        if self.low > self.high:
+            raise ValueError("low is above high")
+        return self
+
+
+class _Grouped(Settings):
+    pair: _Pair = _Pair()
+    name: str | None = None
+
+
+def test_layers_are_joined_within_groups_and_checked_together_alone():
+    beneath = {"pair": {"low": 5, "high": 20}, "name": "below"}
+    joined = _Grouped.joined(beneath, given_values(None, ["pair.low=12", "name=null"]))
+    assert (joined.pair.low, joined.pair.high, joined.name) == (12, 20, None)
+    assert joined.given == {"pair": {"low": 12, "high": 20}, "name": None}
+    with pytest.raises(UserError, match="low is above high"):
+        _Grouped.joined(beneath, {"pair": {"high": 4}})
+    assert beneath == {"pair": {"low": 5, "high": 20}, "name": "below"}

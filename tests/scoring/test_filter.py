@@ -21,15 +21,25 @@ def features(rows, seed=0):
 
 
 def filtered(run, folder=None, **settings):
-    chosen = FilterSettings(device="cpu", **{**OFF, **settings})
+    chosen = FilterSettings(device="cpu", **{"extractor": "tail", **OFF, **settings})
     return filter_run(run, chosen, folder, Silent())[0]
 
 
 def test_copies_are_dropped_and_fresh_images_kept():
     real, fresh = features(50), features(30, seed=1)
-    result = filter_criteria.copies(torch.cat([real[:10], fresh]), real, percentile=1)
+    generated, labels = torch.cat([real[:10], fresh]), torch.arange(40) % 2
+    real_labels = torch.arange(50) % 2
+    thresholds = filter_criteria.class_thresholds(labels, real, real_labels, percentile=1)
+    result = filter_criteria.copies(generated, labels, real, real_labels, thresholds)
     assert result.drop[:10].all()
     assert result.drop[10:].double().mean() < 0.2
+
+
+def test_classes_have_thresholds_of_their_own():
+    real = torch.tensor([[0.0], [1.0], [2.0], [100.0], [110.0], [120.0], [500.0]])
+    real_labels, labels = torch.tensor([0, 0, 0, 1, 1, 1, 2]), torch.tensor([0, 1, 2, 2])
+    found = filter_criteria.class_thresholds(labels, real, real_labels, percentile=0)
+    assert found.tolist() == [1, 10, 1, 1]  # one image: as all classes together
 
 
 @pytest.mark.parametrize("chunk_size", [3, 1000])
@@ -38,7 +48,7 @@ def test_of_equal_images_of_a_class_the_first_stays(monkeypatch, chunk_size):
     monkeypatch.setattr(filter_criteria, "distance_blocks", lambda a, b: blocks(a, b, chunk_size))
     table = features(4)[torch.tensor([0, 1, 0, 2, 1, 0, 3])]
     labels = torch.tensor([0, 0, 0, 0, 0, 1, 1])
-    result = filter_criteria.duplicates(table, labels, threshold=1e-6)
+    result = filter_criteria.duplicates(table, labels, torch.full((7,), 1e-6))
     assert result.drop.tolist() == [False, False, True, False, True, False, False]
 
 
@@ -65,7 +75,7 @@ def test_other_stages_use_only_what_was_kept(mixed):
     assert result.counts()["dark"] == {"kept": 1, "near-duplicate": 19}
     assert result.counts()["pale"]["kept"] >= 10
     assert list(active_rows(folder, mixed.split())) == result.kept
-    scores, _ = score_run(mixed, ScoreSettings(device="cpu"), None, Silent())
+    scores, _ = score_run(mixed, ScoreSettings(device="cpu", extractor="tail"), None, Silent())
     assert scores.classes[1].num_generated == 1
     assert len(list(folder.glob("dark/*.png"))) == 20  # nothing was deleted
     assert (folder / "filter.png").is_file()
@@ -89,7 +99,13 @@ def test_copies_of_training_images_are_found_in_files(run):
 
 def test_classifiers_are_used_or_named_as_missing(mixed):
     result = filtered(mixed, duplicate_percentile=1)
-    assert set(result.skipped) == {"classifier", "CLIP"}
+    assert set(result.skipped) == {"CLIP"}
+    report = read_json(mixed.path / "generated" / "filter.json")
+    assert set(report["judges"]) == {"distances", "classifier doubts"}
+    assert report["judges"]["distances"]["trained_against"] is None
+    filtered(mixed, duplicate_percentile=1, min_probability=0)
+    report = read_json(mixed.path / "generated" / "filter.json")
+    assert set(report["judges"]) == {"distances"}
     net = build_backbone(BackboneSettings(size=16), FOLDERS)
     torch.nn.init.zeros_(net.net.fc.weight)
     net.net.fc.bias.data = 9 * torch.eye(5)[1]  # predicts 'pale' for every image

@@ -10,7 +10,7 @@ from torchvision.models import squeezenet1_1
 from tgn.data.splits.folds import Folds, write_folds
 from tgn.metrics.proportions import subsample_to_proportions
 from tgn.models import extractors
-from tgn.models.backbones import build_backbone, load_classifier, save_classifier
+from tgn.models.backbones import build_backbone, save_classifier
 from tgn.models.feature_cache import FeatureCache
 from tgn.models.pretrained import PERCEPTUAL, file_of
 from tgn.models.settings import BackboneSettings
@@ -18,14 +18,17 @@ from tgn.runtime.checkpoints import save_weights
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import sha256_of, write_json
 from tgn.runtime.progress import Silent
-from tgn.scoring.class_predictors import NOT_SEEN, SEEN
-from tgn.scoring.results import COLUMNS, Scores, columns, table_rows
+from tgn.scoring.class_predictors import NOT_SEEN
+from tgn.scoring.results import Scores
 from tgn.scoring.score import score_run
 from tgn.scoring.settings import ScoreSettings
+from tgn.scoring.tables import by_trust, class_table
 
 
 def score(run, folder=None, **settings):
-    return score_run(run, ScoreSettings(device="cpu", **settings), folder, Silent())
+    """Score in the features of the tail net, which is fast; the judge is tested apart."""
+    chosen = ScoreSettings(device="cpu", **{"extractor": "tail", **settings})
+    return score_run(run, chosen, folder, Silent())
 
 
 def test_metrics_of_copies_and_of_repeated_images(mixed):
@@ -54,8 +57,8 @@ def test_metrics_of_copies_and_of_repeated_images(mixed):
 def test_missing_metrics_are_listed(mixed):
     scores, _ = score(mixed)
     assert set(scores.not_computed) == {
-        "lpips_diversity", "agreement", "clip_agreement, cmmd", "class absent",
-        "classification_accuracy",
+        "lpips_diversity", "clip_agreement, cmmd", "class absent", "classification_accuracy",
+        "figures against held-out real images",
     }  # fmt: skip
     assert "squeezenet1_1" in scores.not_computed["lpips_diversity"]
     assert "generate --class absent" in scores.not_computed["class absent"]
@@ -80,6 +83,7 @@ def test_metrics_of_given_files_are_computed(mixed, tmp_path):
     pale, dark, _ = scores.classes
     assert set(scores.not_computed) == {
         "clip_agreement, cmmd", "class absent", "classification_accuracy",
+        "figures against held-out real images",
     }  # fmt: skip
     assert pale.fid.value == pytest.approx(0, abs=1e-6)
     assert dark.fid is None
@@ -103,9 +107,7 @@ def test_st_lpips_is_reported_under_its_own_name(mixed):
     pale, dark, _ = scores.classes
     assert pale.lpips_diversity.ratio == pytest.approx(1, rel=1e-4)
     assert dark.lpips_diversity.generated == pytest.approx(0, abs=1e-6)
-    assert "ST-LPIPS diversity" in columns(scores)
-    assert "LPIPS diversity" not in columns(scores)
-    assert columns(scores.model_copy(update={"lpips": None})) == COLUMNS
+    assert any(row.name == "ST-LPIPS alex diversity / real" for row in scores.summary)
 
 
 def test_images_too_small_for_lpips_are_refused_before_any_work(mixed, tmp_path, monkeypatch):
@@ -118,7 +120,7 @@ def test_images_too_small_for_lpips_are_refused_before_any_work(mixed, tmp_path,
 def test_small_sets_are_noted(mixed):
     scores, _ = score(mixed)
     notes = " ".join(scores.classes[0].notes)
-    assert "recall, density and coverage not reported: 12 generated, 12 real" in notes
+    assert "density and coverage (training) not reported: 12 generated, 12 real" in notes
     assert scores.classes[0].manifold is None
     assert scores.pooled.manifold.precision.value > 0.5  # 20 of each
     assert scores.classes[0].vendi.generated == pytest.approx(scores.classes[0].vendi.real)
@@ -130,7 +132,8 @@ def test_metrics_of_a_given_clip(mixed, tmp_path):
     save_weights(tmp_path / "clip.safetensors", guide.state_dict())
     scores, _ = score(mixed, clip=f"ViT-S-32-alt:{tmp_path / 'clip.safetensors'}")
     assert set(scores.not_computed) == {
-        "lpips_diversity", "agreement", "class absent", "classification_accuracy",
+        "lpips_diversity", "class absent", "classification_accuracy",
+        "figures against held-out real images",
     }  # fmt: skip
     assert scores.clip.weights_sha256 == sha256_of(tmp_path / "clip.safetensors")
     assert 0 <= scores.pooled.clip_agreement.value <= 1
@@ -152,9 +155,9 @@ def test_features_are_cached_by_content(mixed, monkeypatch):
     assert computed == []
     save(mixed.path / "generated" / "dark" / "0.png", picture("dark", "another"))
     assert score(mixed)[0] != first
-    assert computed == [37]
+    assert computed == [37, 37]  # features and spectrum
     score(mixed, keep_features=False)
-    assert computed == [37, 37, 24]
+    assert computed == [37, 37, 30, 37, 30, 37]
 
 
 def test_accuracy_score_is_read_if_it_is_of_these_images(mixed):
@@ -173,19 +176,6 @@ def test_accuracy_score_is_read_if_it_is_of_these_images(mixed):
     assert score(mixed)[0].classification_accuracy is None
 
 
-def test_the_newest_classifier_of_the_run_is_used(mixed):
-    folder = mixed.path / "classify" / "ce"
-    save_classifier(
-        folder / "classifier.safetensors", load_classifier(mixed.path / "kmdn" / "tail.safetensors")
-    )
-    write_json(folder / "metrics.json", {"generated_images": 9})
-    assert score(mixed)[0].classifier is None
-    write_json(folder / "metrics.json", {"generated_images": 0})
-    scores, _ = score(mixed)
-    assert scores.classifier.seen == SEEN
-    assert scores.pooled.agreement is not None
-
-
 def test_folds_classify_images_of_unseen_sources(mixed):
     """Net 0 always predicts 'pale', net 1 'dark'; the source decides which is applied."""
     folder = mixed.path / "classify" / "f"
@@ -201,7 +191,7 @@ def test_folds_classify_images_of_unseen_sources(mixed):
     sources = [f"pale/{i}.png" for i in range(12)]
     pictures = {"pale": [picture("pale", f"pale/{i}.png") for i in range(12)]}
     write_generated(mixed.path / "generated", pictures, sources)
-    scores, _ = score(mixed)
+    scores, _ = score(mixed, classifier=folder)
     assert scores.classifier.seen == NOT_SEEN
     assert scores.pooled.agreement.value == 0.5
 
@@ -237,14 +227,21 @@ def test_subsampling_to_proportions():
     assert len(subsample_to_proportions(labels, [0, 0, 0], seed=0)) == 0
 
 
-def test_table(mixed):
+def test_tables(mixed):
     scores, _ = score(mixed)
-    rows = table_rows(scores)
-    assert [row[0] for row in rows] == ["pale", "dark", "single", "pooled"]
-    assert {len(row) for row in rows} == {len(COLUMNS)}
-    assert "±" in rows[0][3]
-    assert rows[0][7].endswith("= 1.00")
-    assert rows[2][3] == "-"
+    columns, rows = class_table(scores)
+    assert [row[0] for row in rows] == ["pale", "dark", "single"]
+    assert columns == (
+        "class", "real", "drawn", "agreement", "copies", "diversity", "KID",
+    )  # fmt: skip
+    assert rows[0][columns.index("copies")] == "100.0%"
+    assert rows[2][columns.index("copies")] == "–"
+    named = {row.name: row for row in scores.summary}
+    assert named["KID"].interval.startswith("±")
+    assert named["copies"].better == "lower"
+    assert "FID" not in named
+    trusted, fitted = by_trust(scores)
+    assert (len(trusted), fitted) == (len(scores.summary), [])
 
 
 def test_wrong_input(run, tmp_path):
@@ -258,6 +255,8 @@ def test_wrong_input(run, tmp_path):
     save_classifier(other, build_backbone(BackboneSettings(size=16), ("cat", "dog")))
     with pytest.raises(UserError, match="does not know the classes pale; it knows: cat, dog"):
         score(run, classifier=other)
-    (run.path / "kmdn" / "tail.safetensors").unlink()
+    net = (run.path / "kmdn" / "tail.safetensors").rename(tmp_path / "tail.safetensors")
     with pytest.raises(UserError, match="tgn distill"):
         score(run)
+    scores, _ = score(run, extractor=f"{net}", size=32)  # another extractor needs no tail net
+    assert scores.pooled.num_generated == 1

@@ -15,9 +15,10 @@ from tgn.runtime.files import read_json, read_json_lines
 from tgn.runtime.progress import Silent
 from tgn.scoring.class_predictors import UNKNOWN
 from tgn.scoring.filter import filter_folders, remove_filter
-from tgn.scoring.results import Scores, table_rows
+from tgn.scoring.results import Scores
 from tgn.scoring.score import score_folders, score_run
 from tgn.scoring.settings import FilterSettings, ScoreSettings
+from tgn.scoring.tables import class_table
 
 OFF = {"copy_percentile": 0, "duplicate_percentile": 0, "quality_percentile": 0}
 
@@ -67,15 +68,18 @@ def test_class_folders_are_matched_by_name(folders, net, tmp_path):
     assert (pale.copies.share.value, dark.feature_diversity.generated) == (1, 0)
     assert (tmp_path / pale.copies.nearest[0].real).is_file()
     assert (scores.generated, scores.reference) == ("generated", "real")
-    assert scores.extractor == scores.diversity_extractor
+    assert scores.extractor.trained_against is None
     assert scores.extractor.name == "classifier-tiny"
     assert scores.not_computed["class odd"] == f"{folders[1]} has no such class folder"
     assert scores.not_computed["class absent"] == f"{folders[0]} has no such class folder"
-    assert "--set classifier=FILE" in scores.not_computed["agreement"]
+    assert scores.classifier.name == "ridge on classifier-tiny"
+    assert "not known" in scores.classifier.seen
+    assert (scores.worth, scores.pooled.floor) == (None, None)
+    assert "no held-out real images" in scores.headline
     assert "tgn split" in scores.not_computed["classification_accuracy"]
     nearest = read_json(tmp_path / "generated.scores.nearest.json")
     assert nearest["generated/pale/03.png"] == {"real": "real/pale/03.png", "distance": 0}
-    assert [row[0] for row in table_rows(scores)] == ["dark", "pale", "pooled"]
+    assert [row[0] for row in class_table(scores)[1]] == ["dark", "pale"]
     assert not list(tmp_path.glob("**/features"))
 
 
@@ -84,7 +88,7 @@ def test_equals_the_score_of_a_run_of_the_same_images(mixed, tmp_path):
     for name in ("pale", "dark", "single"):
         (tmp_path / "real").mkdir(exist_ok=True)
         (tmp_path / "real" / name).symlink_to(tmp_path / "data" / name)
-    whole, _ = score_run(mixed, ScoreSettings(device="cpu"), None, Silent())
+    whole, _ = score_run(mixed, ScoreSettings(device="cpu", extractor="tail"), None, Silent())
     folders = (mixed.path / "generated", tmp_path / "real")
     scores, path = score(folders, "tail", mixed, tmp_path / "here" / "scores.json")
     assert path == tmp_path / "here" / "scores.json"
@@ -112,7 +116,6 @@ def test_a_flat_folder_is_compared_as_a_whole(folders, net, tmp_path, flat):
     assert scores.pooled.feature_diversity.ratio > 0
     assert scores.classifier is scores.pooled.agreement is None
     assert "no class folders" in scores.not_computed["agreement"]
-    assert [row[0] for row in table_rows(scores)] == ["pooled"]
 
 
 def test_agreement_where_a_classifier_is_given(folders, net):
@@ -136,7 +139,7 @@ def test_filter_of_two_folders(folders, net):
     kept = [row["file"] for row in read_json_lines(folder / FILTERED)]
     assert "dark/00.png" in kept
     assert len(kept) == len(outcome.kept)
-    assert set(outcome.skipped) == {"classifier", "CLIP"}
+    assert set(outcome.skipped) == {"CLIP"}
     assert score(folders, net)[0].classes[0].num_generated == 1
     everything = filtered(folders, net, classifier=net, min_probability=1e-9)
     assert len(everything.kept) == 18  # a filter starts from all images again
@@ -155,9 +158,9 @@ def test_filter_of_flat_folders(folders, net, tmp_path):
 
 
 def test_mistakes(folders, net, tmp_path, run):
-    with pytest.raises(UserError, match="two folders have no tail net.*NAME:FILE.*--run NAME"):
+    with pytest.raises(UserError, match="there is no run; add --run NAME.*NAME:FILE"):
         score(folders, "tail")
-    with pytest.raises(UserError, match="two folders have no tail net"):
+    with pytest.raises(UserError, match="there is no run; add --run NAME"):
         filtered(folders, "tail")
     other = write(tmp_path / "other", {"cat": [picture("pale", 1)]})
     with pytest.raises(UserError, match=r"no class folder is in both: .*dark, odd, pale; .*cat"):
@@ -170,7 +173,7 @@ def test_mistakes(folders, net, tmp_path, run):
     with pytest.raises(UserError, match="class folders odd, which .*real has not"):
         filtered(folders, net)
     one = write(tmp_path / "one", {"": [picture("pale", 1)]})
-    with pytest.raises(UserError, match="got 1 real image, expected 2 or more"):
+    with pytest.raises(UserError, match="got 1 real image a class, expected 2 or more"):
         filtered((folders[0], one), net, copy_percentile=1)
     (one / "00.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"00\.png: not an image"):

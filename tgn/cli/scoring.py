@@ -1,9 +1,11 @@
 """Verbs that measure and select generated images: score, filter."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from tgn.data.runs import find_run
@@ -14,6 +16,7 @@ from tgn.scoring.settings import FILTER_GRID, KEPT, FilterSettings, ScoreSetting
 
 if TYPE_CHECKING:  # what needs torch is imported by the verbs: --help must not wait for it
     from tgn.scoring.filter import FilterOutcome
+    from tgn.scoring.results import Scores
 
 app = typer.Typer()
 
@@ -42,8 +45,7 @@ def score_verb(
     out_file: OutOption = None,
     run: RunOption = None,
 ) -> None:
-    """Measure generated images: FID, KID, diversity (LPIPS), agreement, copies; per class."""
-    from tgn.scoring.results import columns, table_rows
+    """Measure generated images: their worth in real ones, likeness, novelty; also per class."""
     from tgn.scoring.score import score_folders, score_run
 
     settings = common.settings(ScoreSettings)
@@ -58,13 +60,33 @@ def score_verb(
         if common.dry_run:
             show_plan(settings, f"scores of {folder or found.generated}")
         scores, path = score_run(found, settings, folder, TerminalProgress(), out_file)
-    table = Table(*columns(scores))
-    for row in table_rows(scores):
-        table.add_row(*row)
-    out.print(table)
+    _show_scores(scores)
     for metric, remedy in scores.not_computed.items():
         out.print(f"not computed: {metric}: {remedy}", markup=False)
     out.print(f"all numbers, with how they were made: {path}", markup=False)
+
+
+def _show_scores(scores: "Scores") -> None:
+    """Show the headline, the figures of all classes together, and a row for each class."""
+    from tgn.scoring import tables
+
+    out.print(scores.headline, markup=False, style="bold")
+    trusted, fitted = tables.by_trust(scores)
+    if trusted:
+        _print(tables.SUMMARY_COLUMNS, tables.summary_rows(trusted))
+    if fitted:
+        out.print(tables.fitted_title(fitted), markup=False, style="red")
+        _print(tables.SUMMARY_COLUMNS, tables.summary_rows(fitted))
+    if scores.classes:
+        _print(*tables.class_table(scores))
+    out.print(tables.judges_line(scores), markup=False)
+
+
+def _print(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(*columns, box=SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
 
 
 @settings_command(app, "filter", FilterSettings)

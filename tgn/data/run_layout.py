@@ -7,6 +7,7 @@ from pathlib import Path
 CHECKPOINT = "classifier.safetensors"
 CONFUSION_PICTURE = "confusion.png"
 METRICS = "metrics.json"  # written last: its presence marks a finished training
+SCORES_FORMAT = "tgn-scores-2"  # of files in scores/; those without it have no independent judge
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""Checks during the training of a generator: sample grids and the warning of mode collapse."""
+"""Checks during the training of a generator: sample grids, a judge, warnings of mode collapse."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,10 +11,13 @@ from torch import Tensor
 from tgn.data.image_grid import save_grid
 from tgn.data.image_set import ImageSet
 from tgn.data.images import to_pm1, to_u8
+from tgn.data.runs import Run
 from tgn.data.split import Split
+from tgn.generation.preview_yardstick import PreviewYardstick, open_yardstick
 from tgn.generation.settings import GeneratorTrainSettings
 from tgn.models.feature_losses import perceptual_distance
 from tgn.models.tail_features import FrozenTailNet
+from tgn.models.training_networks import TrainingNetwork
 from tgn.runtime.seeds import generator
 from tgn.runtime.training_loop import Job, Trainer, run_steps
 
@@ -59,6 +62,7 @@ class TrainingMonitor:
         settings: how often, and the threshold of the warning.
         job: its folder gets ``grids/`` and ``alarms.jsonl``.
         collapse_remedy: what the user of this backend can do about mode collapse, one clause.
+        yardstick: a judge that the generator is not trained against; None: not there.
     """
 
     trainer: GeneratorTrainer
@@ -66,12 +70,17 @@ class TrainingMonitor:
     settings: GeneratorTrainSettings
     job: Job
     collapse_remedy: str
+    yardstick: PreviewYardstick | None = None
 
     def after(self, done: int) -> Mapping[str, float] | None:
-        """Write a grid and check for mode collapse, if it is time after ``done`` steps.
+        """Write a grid, check for mode collapse and let the judge look, if it is time.
+
+        Args:
+            done: finished steps.
 
         Returns:
-            What to log: the variation of samples over that of real images; None between checks.
+            What to log: the variation of samples over that of real images, and the figures of
+            :class:`PreviewYardstick`; None between checks.
         """
         if done % self.settings.grid_every and done != self.settings.steps:
             return None
@@ -81,7 +90,8 @@ class TrainingMonitor:
         labels = [name for name in columns for _ in range(COLUMNS)]
         path = self.job.directory / "grids" / f"{done:07d}.png"
         save_grid(path, rows, names, labels)
-        return self._check(done)
+        judged = self.yardstick.figures(self.trainer.sample) if self.yardstick else {}
+        return {**self._check(done), **judged}
 
     @torch.inference_mode()
     def _row(self, label: int) -> Tensor:
@@ -140,19 +150,22 @@ class TrainingMonitor:
 
 def run_monitored(
     trainer: GeneratorTrainer,
-    split: Split,
+    run: Run,
     settings: GeneratorTrainSettings,
     job: Job,
     collapse_remedy: str,
+    trained_against: Sequence[TrainingNetwork],
 ) -> None:
-    """Train a generator with sample grids and warnings of mode collapse; see `run_steps`.
+    """Train a generator with sample grids, a judge's figures and warnings of mode collapse.
 
     Args:
-        trainer: does the steps.
-        split: classes of the run.
+        trainer: does the steps; see `run_steps`.
+        run: split and distilled.
         settings: length, intervals and the threshold of the warning.
         job: folder, device, audience.
         collapse_remedy: what the user of this backend can do about mode collapse, one clause.
+        trained_against: frozen networks in the losses: the judge is another one.
     """
-    monitor = TrainingMonitor(trainer, split, settings, job, collapse_remedy)
+    yardstick = open_yardstick(run, trainer.images, job, trained_against, settings.seed)
+    monitor = TrainingMonitor(trainer, run.split(), settings, job, collapse_remedy, yardstick)
     run_steps(trainer, settings, job, after_step=monitor.after)

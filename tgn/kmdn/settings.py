@@ -5,12 +5,12 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
-from tgn.models.rates import DEFAULT_RATES, OptimizerName, Rates, chosen_optimizer
-from tgn.models.settings import BackboneSettings, FeatureDistance
+from tgn.models.rates import RateSettings
+from tgn.models.settings import FeatureDistance
 from tgn.runtime.settings import ComputeSettings, LoopSettings
 
 
-class DistillSettings(BackboneSettings, ComputeSettings, LoopSettings):
+class DistillSettings(RateSettings, ComputeSettings, LoopSettings):
     """Settings of ``tgn distill``."""
 
     renamed: ClassVar[Mapping[str, str]] = {"warmup": "warmup_fraction"}
@@ -33,33 +33,8 @@ class DistillSettings(BackboneSettings, ComputeSettings, LoopSettings):
     control: bool = Field(
         True, description="also train both nets as long without a teacher: half as much time again"
     )
-    optimizer: OptimizerName = Field(
-        "auto", description="auto: adamw from pretrained weights, sgd from scratch"
-    )
-    lr: float | None = Field(
-        None,
-        gt=0,
-        description="highest of each student; none: adamw 0.001, sgd 0.05, pretrained sgd 0.01",
-    )
-    weight_decay: float | None = Field(
-        None, ge=0, description="none: adamw 0.05, sgd 0.0005; norms and biases have no decay"
-    )
     bank_grid: int = Field(8, ge=1, description="features are pooled to at most this side")
     bank_views: int = Field(8, ge=1, le=8, description="symmetries of each image in the bank")
-
-    @property
-    def optimizer_used(self) -> OptimizerName:
-        """``sgd`` or ``adamw``."""
-        return chosen_optimizer(self.optimizer, self.is_pretrained)
-
-    @property
-    def rates(self) -> Rates:
-        """Learning rate and weight decay, those of the optimiser where none is set."""
-        default = DEFAULT_RATES[self.optimizer_used, self.is_pretrained]
-        return Rates(
-            default.lr if self.lr is None else self.lr,
-            default.weight_decay if self.weight_decay is None else self.weight_decay,
-        )
 
     def resolved(self) -> Self:
         """Return the settings with values in place of ``auto`` and ``None``."""

@@ -8,7 +8,9 @@ from torch import Tensor
 from tgn.runtime.seeds import generator
 
 
-def subsample_to_proportions(labels: Tensor, proportions: Sequence[int], seed: int) -> Tensor:
+def subsample_to_proportions(
+    labels: Tensor, proportions: Sequence[int], seed: int, largest: float = float("inf")
+) -> Tensor:
     """Choose random rows so that the classes have the given proportions.
 
     Distances of pooled sets would otherwise also measure their different class proportions.
@@ -17,6 +19,7 @@ def subsample_to_proportions(labels: Tensor, proportions: Sequence[int], seed: i
         labels: class indices of the rows, int64 [N].
         proportions: relative weight of each class, C whole numbers; 0 leaves a class out.
         seed: of the choice.
+        largest: most rows taken, as a multiple of ``proportions``; 1 takes no more than these.
 
     Returns:
         Row numbers in ascending order; the relatively scarcest class is kept whole.
@@ -25,7 +28,7 @@ def subsample_to_proportions(labels: Tensor, proportions: Sequence[int], seed: i
     present = [k for k, weight in enumerate(proportions) if weight > 0 and counts[k] > 0]
     if not present:
         return torch.empty(0, dtype=torch.int64)
-    factor = min(counts[k] / proportions[k] for k in present)
+    factor = min(largest, *(counts[k] / proportions[k] for k in present))
     chosen = []
     for k in present:
         rows = (labels == k).nonzero().flatten()

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from tgn.models.adapters import add_adapters
 from tgn.models.classifier_facts import FORMAT, ClassifierFacts, read_facts
@@ -188,6 +189,19 @@ def build_backbone(
     fitted = fitted_weights(net.net, known.weights, known.source)
     load_backbone(net.net, fitted, known.source, head, by_order=settings.arch in IMAGENET)
     return net
+
+
+def has_batch_norms(arch: str) -> bool:
+    """Return whether a network has batch normalisations; nothing is computed or loaded.
+
+    Raises:
+        UserError: for an unknown network.
+    """
+    size, bands = 224, 3  # of any: they change no layer's kind
+    mean = (0.5,) * bands
+    with torch.device("meta"):
+        net = _create(ClassifierFacts(arch, size, bands, False, ("",), mean, mean))
+    return any(isinstance(module, _BatchNorm) for module in net.modules())
 
 
 def load_imagenet_backbone(arch: str, size: int | None = None, bands: int = 3) -> TappedNet:

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tgn.data.prompts import Prompts
-from tgn.runtime.checkpoints import load_strictly, load_weights
+from tgn.runtime.checkpoints import load_strictly, load_weights, sha256_of_weights
 from tgn.runtime.errors import UserError
+from tgn.runtime.files import sha256_of
 
 # Weights whose activation is QuickGELU although their architecture's name does not say so.
 # Sources: the model cards and notebooks of GeoRSCLIP and SkyCLIP, open_clip issue 771.
@@ -148,6 +149,17 @@ def load_clip(spec: str, prompts: Prompts, remedy: str) -> ClipGuide:
         getattr(model.visual, "image_mean", None) or open_clip.OPENAI_DATASET_MEAN,
         getattr(model.visual, "image_std", None) or open_clip.OPENAI_DATASET_STD,
     )
+
+
+def clip_sha256(spec: str, guide: ClipGuide) -> str:
+    """Return the SHA-256 of the file that a CLIP was loaded from, else of its weights.
+
+    Args:
+        spec: ``ARCH:FILE`` or ``ARCH:TAG``; or another name.
+        guide: the loaded CLIP.
+    """
+    source = Path(spec.partition(":")[2])
+    return sha256_of(source) if source.is_file() else sha256_of_weights(guide.model)
 
 
 def _from_file(arch: str, source: str, quick_gelu: bool) -> Any:

@@ -1,6 +1,6 @@
 """Feature extractors: frozen networks by a short name, with their provenance."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -9,19 +9,21 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from tgn.models.backbones import load_classifier
+from tgn.models.backbones import load_classifier, load_imagenet_backbone
 from tgn.models.classifier_facts import read_facts
-from tgn.models.clip import ClipGuide, load_clip
+from tgn.models.clip import ClipGuide, clip_sha256, load_clip
 from tgn.models.feature_networks import (
     ClipFeatures,
     FeatureNetwork,
+    ImagenetFeatures,
     TailFeatures,
     build_inception,
     build_timm,
     build_torchvision,
 )
+from tgn.models.judge import AUTO, IMAGENET_PREFIX, choose_judge
+from tgn.models.pretrained import file_of, imagenet_weights
 from tgn.models.provenance import Provenance
-from tgn.runtime.checkpoints import sha256_of_weights
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.files import sha256_of
@@ -30,9 +32,11 @@ from tgn.runtime.progress import Progress
 BATCH_SIZE = 64
 TAIL = "tail"
 CHOICES = (
-    "FILE (a classifier of this toolkit), NAME:FILE (a torchvision or timm network, e.g. "
+    "auto, imagenet/ARCH (weights from pip, e.g. imagenet/mobilenetv2_100), FILE (a classifier of "
+    "this toolkit), NAME:FILE (a torchvision or timm network, e.g. "
     "resnet50:/path/to/resnet50.safetensors), inception:FILE or clip/ARCH:FILE"
 )
+NO_IMAGE_OF_THE_RUN = "ImageNet only: none of these images"
 CLIP_REMEDY = "use extractor=clip/ARCH:/path/to/file, or another extractor"
 
 
@@ -68,12 +72,14 @@ class Extractor:
         dimension: D.
         weights_sha256: of the weights file.
         network: uint8 images [B, bands, H, W] to features [B, D].
+        seen: which of the compared images it was trained on, in words; None: unknown.
     """
 
     name: str
     dimension: int
     weights_sha256: str
     network: FeatureNetwork
+    seen: str | None = None
 
     @property
     def provenance(self) -> Provenance:
@@ -83,6 +89,7 @@ class Extractor:
             dimension=self.dimension,
             weights_sha256=self.weights_sha256,
             resize=self.network.resize_rule,
+            seen=self.seen,
         )
 
     def features(self, images: Images, device: Device, progress: Progress) -> Tensor:
@@ -127,11 +134,14 @@ def load_extractor(spec: str | Path, tail_net: Path | None = None) -> Extractor:
     """Build an extractor by its short name.
 
     Args:
-        spec: ``tail`` for a run's tail net; ``FILE`` for a classifier of this toolkit, whose
-            stage-3 features are taken; ``inception:FILE``; ``NAME:FILE`` for a network of
-            torchvision, else of timm; ``timm/NAME:FILE`` where both libraries have the name and
-            timm's is meant; ``clip/ARCH:FILE`` or ``clip/ARCH:TAG`` for a CLIP of open_clip.
-        tail_net: checkpoint of the run's tail net, which only ``tail`` needs.
+        spec: ``imagenet/ARCH`` for a network whose weights an installed package carries; ``auto``
+            for the one of them that :func:`tgn.models.judge.choose_judge` takes, if only the tail
+            net was trained against; ``tail`` for a run's tail net; ``FILE`` for a classifier of
+            this toolkit, whose stage-3 features are taken; ``inception:FILE``; ``NAME:FILE`` for a
+            network of torchvision, else of timm; ``timm/NAME:FILE`` where both libraries have the
+            name and timm's is meant; ``clip/ARCH:FILE`` or ``clip/ARCH:TAG`` for a CLIP of
+            open_clip.
+        tail_net: checkpoint of the run's tail net, which ``tail`` needs and ``auto`` looks at.
 
     Returns:
         The extractor, frozen and in eval mode.
@@ -139,8 +149,12 @@ def load_extractor(spec: str | Path, tail_net: Path | None = None) -> Extractor:
     Raises:
         UserError: for an unknown name, or a file that is missing or does not fit.
     """
+    if spec == AUTO:
+        spec = choose_judge(tail_net)
     if spec == TAIL:
         return _extractor(TAIL, _tail_net(tail_net))
+    if str(spec).startswith(IMAGENET_PREFIX):
+        return _imagenet_extractor(str(spec))
     if isinstance(spec, Path) or ":" not in spec:
         return _classifier_extractor(spec)
     if spec.startswith("clip/"):
@@ -159,16 +173,25 @@ def clip_extractor(spec: str, guide: ClipGuide) -> Extractor:
         spec: ``ARCH:FILE`` or ``ARCH:TAG`` that it was loaded from.
         guide: the loaded CLIP.
     """
-    source = Path(spec.partition(":")[2])
-    sha256 = sha256_of(source) if source.is_file() else sha256_of_weights(guide.model)
     dimension = guide.prompt_embeddings().shape[1]
-    return Extractor(f"clip {spec}", dimension, sha256, ClipFeatures(guide).eval())
+    return Extractor(
+        f"clip {spec}", dimension, clip_sha256(spec, guide), ClipFeatures(guide).eval()
+    )
+
+
+def _imagenet_extractor(name: str) -> Extractor:
+    entry = imagenet_weights(name.removeprefix(IMAGENET_PREFIX))
+    # This message, not that of a training, which would go on without the package.
+    file_of(replace(entry, otherwise="use the run's tail net (extractor=tail)"))
+    network = ImagenetFeatures(load_imagenet_backbone(entry.arch, ImagenetFeatures.SIZE)).eval()
+    return Extractor(name, _dimension(network), entry.sha256, network, NO_IMAGE_OF_THE_RUN)
 
 
 def _tail_net(file: Path | None) -> Path:
     if file is None:
         raise UserError(
-            f"extractor got 'tail', the tail net of a run, but there is no run; expected {CHOICES}"
+            "extractor got 'tail', the tail net of a run, but there is no run; add --run NAME, or "
+            f"give {CHOICES}"
         )
     return file
 

@@ -22,6 +22,7 @@ from tgn.runtime.checkpoints import load_strictly, load_weights
 from tgn.runtime.errors import UserError
 
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
+IMAGES_AT_ONCE = 32
 
 
 def resized(images_pm1: Tensor, size: int, mode: str = "bilinear") -> Tensor:
@@ -111,6 +112,32 @@ class PretrainedFeatures(FeatureNetwork):
         """Return features [B, D] of uint8 images [B, 3 or 1, H, W]; one band is grey."""
         images_pm1 = resized(to_pm1(images_u8).expand(-1, 3, -1, -1), self.size)
         return self.backbone((images_pm1 * 0.5 + 0.5 - self.mean) / self.std)
+
+
+class ImagenetFeatures(FeatureNetwork):
+    """Embedding after pooling of a network with ImageNet weights; every image is shown at 128 px.
+
+    Args:
+        net: of :func:`tgn.models.backbones.load_imagenet_backbone`; it normalises by itself.
+    """
+
+    SIZE = 128
+
+    def __init__(self, net: TappedNet) -> None:
+        super().__init__(f"bicubic, antialiased, to {self.SIZE} px")
+        self.net = net
+
+    def forward(self, images_u8: Tensor) -> Tensor:
+        """Return features [B, D] of uint8 images [B, 3 or 1, H, W]; one band is grey."""
+        images_pm1 = to_pm1(images_u8).expand(-1, 3, -1, -1)
+        # On CPUs a few images at a time stay in the caches: twice as fast.
+        parts = resized(images_pm1, self.SIZE, "bicubic").clamp(-1, 1).split(IMAGES_AT_ONCE)
+        return torch.cat(
+            [
+                self.net(part.contiguous(memory_format=torch.channels_last)).embedding
+                for part in parts
+            ]
+        )
 
 
 class ClipFeatures(FeatureNetwork):

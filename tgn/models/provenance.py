@@ -1,4 +1,4 @@
-"""Provenance of a metric: the network and weights it was computed with."""
+"""Provenance of a metric: the network and weights it was computed with, what they have seen."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -12,4 +12,5 @@ class Provenance(BaseModel):
     dimension: int | None  # D of its features; None for a distance
     weights_sha256: str
     resize: str  # how images are resized to its input, in words
-    seen: str | None = None  # of a classifier: whether the source images were in its training data
+    seen: str | None = None  # whether the source images were in its training data, in words
+    trained_against: bool | None = None  # whether a loss of the generator used it; None: unknown

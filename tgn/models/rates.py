@@ -3,6 +3,10 @@
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from pydantic import Field
+
+from tgn.models.settings import BackboneSettings
+
 OptimizerName = Literal["auto", "sgd", "adamw"]
 HEAD_LR_FACTOR = 10.0  # of the rate of a new last layer on pretrained weights
 
@@ -22,8 +26,33 @@ DEFAULT_RATES: Mapping[tuple[str, bool], Rates] = {  # optimiser, pretrained
 }
 
 
-def chosen_optimizer(name: OptimizerName, is_pretrained: bool) -> OptimizerName:
-    """Return ``sgd`` or ``adamw``; ``auto`` is adamw from pretrained weights, sgd from scratch."""
-    if name != "auto":
-        return name
-    return "adamw" if is_pretrained else "sgd"
+class RateSettings(BackboneSettings):
+    """Which network is trained, by which optimiser, and how fast."""
+
+    optimizer: OptimizerName = Field(
+        "auto", description="auto: adamw from pretrained weights, sgd from scratch"
+    )
+    lr: float | None = Field(
+        None,
+        gt=0,
+        description="highest learning rate; none: adamw 0.001, sgd 0.05, pretrained sgd 0.01",
+    )
+    weight_decay: float | None = Field(
+        None, ge=0, description="none: adamw 0.05, sgd 0.0005; norms and biases have no decay"
+    )
+
+    @property
+    def optimizer_used(self) -> OptimizerName:
+        """``sgd`` or ``adamw``."""
+        if self.optimizer != "auto":
+            return self.optimizer
+        return "adamw" if self.is_pretrained else "sgd"
+
+    @property
+    def rates(self) -> Rates:
+        """Learning rate and weight decay, those of the optimiser where none is set."""
+        default = DEFAULT_RATES[self.optimizer_used, self.is_pretrained]
+        return Rates(
+            default.lr if self.lr is None else self.lr,
+            default.weight_decay if self.weight_decay is None else self.weight_decay,
+        )

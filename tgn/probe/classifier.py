@@ -1,9 +1,11 @@
 """A network with a probe as its last layer."""
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from tgn.data.image_set import ImageSet
 from tgn.models.backbones import TappedNet
@@ -38,7 +40,7 @@ def as_classifier(network: FrozenNetwork, fitted: FittedProbe, symmetries: int) 
 def probed_network(
     backbone: BackboneSettings,
     folders: tuple[str, ...],
-    sets: list[ImageSet],
+    sets: Sequence[tuple[ImageSet, Tensor | None]],
     cache: FeatureCache,
 ) -> TappedNet:
     """Return a pretrained network that begins with the class-weighted ridge probe.
@@ -49,16 +51,21 @@ def probed_network(
     Args:
         backbone: architecture and weights.
         folders: class folders, in the order of the labels.
-        sets: training images.
+        sets: training images, each set with the rows that are fitted; None: all. Features are
+            computed and cached of whole sets, so that several parts of one need them only once.
         cache: of features.
     """
     network = frozen_network(backbone, folders)
     views = FeatureSettings(networks=backbone.arch, size=backbone.size, bands=backbone.bands)
-    tables = zip(*(training_views([network], part, views, cache) for part in sets), strict=True)
+    tables, labels = [], []
+    for images, rows in sets:
+        (table,) = training_views([network], images, views, cache)
+        tables.append(table if rows is None else table[rows])
+        labels.append(images.labels if rows is None else images.labels[rows])
     fitted = fit_probe(
-        [torch.cat(parts) for parts in tables],
+        [torch.cat(tables)],
         [network.parts],
-        torch.cat([part.labels for part in sets]),
+        torch.cat(labels),
         len(folders),
         "ridge",
         views.symmetries,

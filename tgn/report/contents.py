@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tgn.data.manifest import FILTERED, MANIFEST, ManifestRow, active_rows
-from tgn.data.run_layout import CONFUSION_PICTURE
+from tgn.data.run_layout import CONFUSION_PICTURE, SCORES_FORMAT
 from tgn.data.runs import Run
 from tgn.data.split import Split
 from tgn.report.charts import class_accuracies, class_histogram, training_curves
@@ -36,7 +36,7 @@ def collect_contents(run: Run) -> dict[str, Any]:
         "grid": newest_picture(run.path / backend / "grids"),
         "alarms": _lines(run.path / backend / "alarms.jsonl"),
         "samples": samples(run, split, rows, nearest),
-        "closest": closest_pairs(run, scores) if scores else [],
+        "closest": closest_pairs(run, scores) if scores and not scores["is_old"] else [],
         "filter": _filter(run.generated),
         "scores": scores,
         "assessment": _json(run.assessment_file),
@@ -61,12 +61,18 @@ def _curves(path: Path) -> str | None:
 
 
 def _newest_scores(folder: Path) -> tuple[Any, dict[str, Any]]:
-    """Return the newest scores of the run's own images, and the nearest real image of each."""
+    """Return the newest scores of the run's own images, and the nearest real image of each.
+
+    Of a file of an older version only that it is one, under ``is_old``.
+    """
     candidates = [path for path in folder.glob("generated-*.json") if path.suffixes[-2:-1] == []]
     if not candidates:
         return None, {}
     newest = max(candidates, key=lambda path: path.stat().st_mtime_ns)
-    return read_json(newest), _json(newest.with_suffix(".nearest.json")) or {}
+    scores = read_json(newest)
+    if scores.get("format") != SCORES_FORMAT:
+        return {"is_old": True}, {}
+    return {"is_old": False, **scores}, _json(newest.with_suffix(".nearest.json")) or {}
 
 
 def _manifest(folder: Path, split: Split) -> list[ManifestRow]:

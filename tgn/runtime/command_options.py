@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 from typer.core import TyperCommand
 
-from tgn.runtime.config import Settings
+from tgn.runtime.config import Settings, given_values
 from tgn.runtime.console import out
 from tgn.runtime.settings_table import settings_table
 
@@ -86,9 +86,13 @@ class CommonOptions:
         Raises:
             UserError: for an unknown key or a value out of range.
         """
+        return cls.joined(self.given(**options))
+
+    def given(self, **options: Any) -> dict[str, Any]:
+        """Return the same values as they were given, not yet validated."""
         shared = {"seed": self.seed, "device": self.device}
         file = Path(self.config) if self.config else None
-        return cls.resolve(file, self.set_ or (), **shared, **options)
+        return given_values(file, self.set_ or (), **shared, **options)
 
 
 def show_plan(settings: Settings, what: str) -> NoReturn:

@@ -29,10 +29,22 @@ class Settings(BaseModel):
         Raises:
             UserError: naming the key, what was got and the valid keys.
         """
-        values = _read_yaml(file) if file else {}
-        for key, value in (_parse_override(text) for text in overrides):
-            _put(values, key, value)
-        values |= {key: value for key, value in flags.items() if value is not None}
+        return cls.joined(given_values(file, overrides, **flags))
+
+    @classmethod
+    def joined(cls, *layers: Mapping[str, Any]) -> Self:
+        """Join settings, groups setting by setting; they are validated together, not before.
+
+        Args:
+            layers: setting -> value, a group as a mapping of its own; the later one wins.
+
+        Raises:
+            UserError: naming the key, what was got and the valid keys; or if the settings do not
+                fit together.
+        """
+        values: dict[str, Any] = {}
+        for layer in layers:
+            values = _merged(values, layer)
         try:
             return cls.model_validate(values)
         except ValidationError as error:
@@ -47,14 +59,12 @@ class Settings(BaseModel):
         Raises:
             UserError: if they do not fit together.
         """
-        values = self.model_dump(exclude_unset=True)
-        for name, change in changes.items():
-            within = isinstance(change, Mapping) and isinstance(values.get(name), Mapping)
-            values[name] = {**values[name], **change} if within else change
-        try:
-            return type(self).model_validate(values)
-        except ValidationError as error:
-            raise UserError(_explain(error, type(self))) from None
+        return self.joined(self.given, changes)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The settings that were given a value, as :meth:`joined` takes them."""
+        return self.model_dump(exclude_unset=True)
 
     @classmethod
     def with_new_names(cls, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,6 +85,30 @@ class Settings(BaseModel):
     def explained(self) -> str:
         """Return the resolved settings as YAML, each with its meaning as a comment."""
         return "\n".join(_lines(self))
+
+
+def given_values(
+    file: Path | None = None, overrides: Sequence[str] = (), **flags: Any
+) -> dict[str, Any]:
+    """Return what was given: ``file`` < ``overrides`` ("key=value") < ``flags`` that are not None.
+
+    Raises:
+        UserError: for a file or override that cannot be read; keys and values are not checked.
+    """
+    values = _read_yaml(file) if file else {}
+    for key, value in (_parse_override(text) for text in overrides):
+        _put(values, key, value)
+    return values | {key: value for key, value in flags.items() if value is not None}
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return both mappings as one, nested ones likewise; ``above`` wins."""
+    within = {
+        name: _merged(below[name], value)
+        for name, value in above.items()
+        if isinstance(value, Mapping) and isinstance(below.get(name), Mapping)
+    }
+    return {**below, **above, **within}
 
 
 def _lines(settings: Settings, indent: str = "") -> Iterator[str]:

@@ -147,13 +147,13 @@ def _run_steps(
             torch.manual_seed(seed_of(settings.seed, "step", done))
             terms = trainer.train_step(done)
             done += 1
-            extra = (after_step(done) if after_step and log else None) or {}
+            extra = shown = (after_step(done) if after_step and log else None) or {}
             if done % settings.log_every == 0 or done == settings.steps:
                 values = job.device.mean(terms)
                 _check_finite(values, done)
-                progress.advance(0, " ".join(f"{name} {v:.3g}" for name, v in values.items()))
-                extra = {**values, **extra}
+                extra, shown = {**values, **extra}, shown or values
             if log and extra:
+                progress.advance(0, " ".join(f"{name} {v:.3g}" for name, v in shown.items()))
                 log.write(done, extra)
             progress.advance()
             if log and (done % settings.save_every == 0 or done == settings.steps):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tgn.data.image_set import ImageSet
 from tgn.data.prompts import prompts_of
-from tgn.data.run_layout import CHECKPOINT, METRICS
+from tgn.data.run_layout import CHECKPOINT
 from tgn.data.runs import Run
 from tgn.data.splits.folds import FOLDS, read_folds
 from tgn.models.backbones import load_classifier
@@ -19,7 +19,7 @@ from tgn.models.feature_networks import ClassLogits
 from tgn.models.provenance import Provenance
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import NotFoundError, UserError
-from tgn.runtime.files import read_json, sha256_of
+from tgn.runtime.files import sha256_of
 from tgn.runtime.progress import Progress
 
 SEEN = "trained on the source images: agreement is biased upwards"
@@ -98,22 +98,6 @@ class ClipPredictor:
 
     guide: ClipGuide
     extractor: Extractor
-
-
-def newest_classifier(run: Run) -> Path | None:
-    """Return the run's newest classifier, or folder of folds, trained on real images only."""
-    root = run.classifiers
-    folds = [path.parent for path in root.glob(f"*/{FOLDS}")]
-    single = [
-        path.with_name(CHECKPOINT)
-        for path in root.glob(f"*/{METRICS}")
-        if path.with_name(CHECKPOINT).is_file() and not read_json(path).get("generated_images")
-    ]
-    # Folds are unbiased: they come first, whenever they were trained.
-    for candidates in (folds, single):
-        if candidates:
-            return max(candidates, key=lambda path: path.stat().st_mtime_ns)
-    return None
 
 
 def load_class_predictor(path: Path, run: Run | None) -> ClassPredictor:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from tgn.data.image_folders import (
     folder_rows,
     image_side,
 )
-from tgn.data.image_set import ImageSet, select_classes
+from tgn.data.image_set import ImageSet
 from tgn.data.manifest import ManifestRow, image_set
 from tgn.data.runs import Run
 from tgn.data.split import Split
@@ -28,7 +29,11 @@ class ComparedSets:
 
     Attributes:
         generated: the generated images, labelled by the position in ``class_folders``.
-        real: the real images, of the same size and with labels of the same order.
+        training: the real training images of all classes, of the same size and with labels of the
+            same order.
+        real_rows: which of them the generated images are compared with, int64 [M].
+        held_out: real images of the compared classes that no generator has seen; None where there
+            are none.
         class_folders: folder of each class; one "" where the sets are compared as a whole.
         class_names: the same for people and prompts.
         folder: where the generated images lie.
@@ -36,18 +41,27 @@ class ComparedSets:
         reference: which real images, in the result.
         sources: real image that each generated one was made from, as the split names it; "" where
             that is not known.
+        source_rows: the same as rows of ``training``, int64 [N]; -1 where that is not known.
         left_out: classes without a comparison -> why.
     """
 
     generated: ImageSet
-    real: ImageSet
+    training: ImageSet
+    real_rows: Tensor
+    held_out: ImageSet | None
     class_folders: Sequence[str]
     class_names: Sequence[str]
     folder: Path
     root: Path
     reference: str
     sources: Sequence[str]
+    source_rows: Tensor
     left_out: Mapping[str, str]
+
+    @cached_property
+    def real(self) -> ImageSet:
+        """The real training images that generated ones are compared with."""
+        return self.training.subset(self.real_rows)
 
     @property
     def labels(self) -> list[int]:
@@ -74,10 +88,19 @@ class Rows:
 
 @dataclass(frozen=True)
 class FeatureTables:
-    """Features of the whole generated and real sets, [N, D] and [M, D]."""
+    """Features of whole sets.
+
+    Attributes:
+        generated: [N, D].
+        real: of the compared training images, [M, D].
+        training: of all training images, [T, D]; None of networks that compare only.
+        held_out: [H, D]; None where there are none.
+    """
 
     generated: Tensor
     real: Tensor
+    training: Tensor | None = None
+    held_out: Tensor | None = None
 
     def at(self, rows: Rows) -> tuple[Tensor, Tensor]:
         """Return the features of some rows: generated, real."""
@@ -104,18 +127,24 @@ def load_sets(
     split = run.split()
     size = size or image_side(folder / rows[0].file)
     generated = image_set(folder, rows, split, size, bands)
-    real = select_classes(split.image_set("train", run.path, size, bands), split.tail_classes)
-    if len(real) == 0:
+    training = split.image_set("train", run.path, size, bands)
+    real_rows = _rows_of(training, split.tail_classes)
+    if len(real_rows) == 0:
         raise UserError("no real training images to compare with; check the split")
+    held_out = split.image_set("test", run.path, size, bands)
+    row_of = {file: row for row, (file, _) in enumerate(split.train)}
     return ComparedSets(
         generated=generated,
-        real=real,
+        training=training,
+        real_rows=real_rows,
+        held_out=_with_labels(held_out, generated.labels),
         class_folders=[entry.folder for entry in split.classes],
         class_names=split.names,
         folder=folder,
         root=run.path,
         reference="train",
         sources=[row.source_file for row in rows],
+        source_rows=torch.tensor([row_of.get(row.source_file, -1) for row in rows]),
         left_out=_tail_without_images(split, generated),
     )
 
@@ -146,17 +175,31 @@ def load_folder_sets(
         rows = [row for row in rows if row.folder in classes]
         real_rows = [row for row in real_rows if row.folder in classes]
     size = size or image_side(folder / rows[0].file)
+    training = folder_images(real, real_rows, classes, size, bands)
     return ComparedSets(
         generated=folder_images(folder, rows, classes, size, bands),
-        real=folder_images(real, real_rows, classes, size, bands),
+        training=training,
+        real_rows=torch.arange(len(training)),
+        held_out=None,
         class_folders=classes,
         class_names=[name.replace("_", " ") for name in classes],
         folder=folder,
         root=folder.resolve().parent,
         reference=Path(os.path.relpath(real.resolve(), folder.resolve().parent)).as_posix(),
         sources=[row.source_file for row in rows],
+        source_rows=torch.full((len(rows),), -1),
         left_out=_unmatched(folder, ours, real, theirs) if classes != [FLAT] else {},
     )
+
+
+def _rows_of(images: ImageSet, classes: Sequence[int]) -> Tensor:
+    return torch.isin(images.labels, torch.tensor(list(classes))).nonzero().flatten()
+
+
+def _with_labels(images: ImageSet, labels: Tensor) -> ImageSet | None:
+    """Return the images of classes that occur in ``labels``; None if there are none."""
+    rows = torch.isin(images.labels, labels).nonzero().flatten()
+    return images.subset(rows) if len(rows) else None
 
 
 def _common_classes(folder: Path, ours: list[str], real: Path, theirs: list[str]) -> list[str]:

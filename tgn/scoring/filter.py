@@ -1,17 +1,18 @@
 """The stage ``tgn filter``: every criterion on every image, then the manifest of what is kept."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
+import torch
 
 from tgn.data.image_folders import folder_rows
 from tgn.data.manifest import ManifestRow, all_rows
 from tgn.data.runs import Run
-from tgn.models.extractors import Extractor, load_extractor
-from tgn.models.feature_bank import tail_net_file
+from tgn.models.extractors import Extractor
 from tgn.models.feature_cache import FeatureCache
+from tgn.models.provenance import Provenance
+from tgn.models.training_networks import TrainingNetwork
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
 from tgn.runtime.progress import Progress
@@ -21,25 +22,30 @@ from tgn.scoring.class_predictors import (
     ClipPredictor,
     load_class_predictor,
     load_clip_predictor,
-    newest_classifier,
 )
-from tgn.scoring.compared_sets import ComparedSets, load_folder_sets, load_sets
+from tgn.scoring.compared_sets import (
+    ComparedSets,
+    FeatureTables,
+    load_folder_sets,
+    load_sets,
+)
 from tgn.scoring.filter_criteria import (
     CriterionResult,
+    class_thresholds,
     copies,
     duplicates,
-    real_threshold,
     too_improbable,
     unlike_real,
 )
 from tgn.scoring.filter_outcome import FilterOutcome, remove_filter, write_outcome
-from tgn.scoring.networks import NO_CLASSES, load_folder_extractor
+from tgn.scoring.generator_networks import marked, networks_behind
+from tgn.scoring.network_outputs import fitted_judge, judge_provenance, whole_tables
+from tgn.scoring.networks import NO_CLASSES, load_judge
 from tgn.scoring.settings import FILTER_GRID, FilterSettings
 
 __all__ = ["FilterOutcome", "filter_folders", "filter_run", "remove_filter"]
 
-NO_CLASSIFIER_OF_RUN = "the run has none of real images; make one: classify train"
-NO_CLASSIFIER = "none given; add --set classifier=FILE"
+ONE_CLASS = "there is one class only"
 NO_CLIP = "none given; add --set clip=arch:tag or arch:/file"
 
 
@@ -49,15 +55,17 @@ class FilterNetworks:
 
     Attributes:
         extractor: distances are taken in its features.
-        classifier: predicts classes.
+        classifier: predicts classes in place of the ridge on the extractor's features.
         clip: predicts classes.
         skipped: classifiers that are not available -> the remedy.
+        trained_against: networks in the losses of the generator; None where it is not known.
     """
 
     extractor: Extractor
     classifier: ClassPredictor | None
     clip: ClipPredictor | None
-    skipped: Mapping[str, str]
+    skipped: dict[str, str]
+    trained_against: tuple[TrainingNetwork, ...] | None
 
 
 def filter_run(
@@ -80,12 +88,10 @@ def filter_run(
     """
     folder = folder or run.generated
     rows = list(all_rows(folder, run.split()))
-    extractor = load_extractor(settings.extractor, tail_net_file(run.kmdn))
+    against = networks_behind(run, rows)
+    extractor = load_judge(settings.extractor, run, against)
     sets = load_sets(run, folder, rows, extractor.network.bands)
-    classifier, skipped = settings.classifier or newest_classifier(run), {}
-    if classifier is None:
-        skipped["classifier"] = NO_CLASSIFIER_OF_RUN
-    networks = _load_networks(settings, extractor, classifier, run, sets, skipped)
+    networks = _load_networks(settings, extractor, run, sets, against)
     cache = FeatureCache(run.feature_cache, _device(settings), progress)
     return _filter(sets, rows, networks, settings, cache), folder
 
@@ -117,13 +123,10 @@ def filter_folders(
     """
     folder, real = folders
     rows = folder_rows(folder, include_filtered=True, exclude={FILTER_GRID})
-    extractor = load_folder_extractor(settings.extractor, run)
+    extractor = load_judge(settings.extractor, run)
     sets = load_folder_sets(folder, rows, real, extractor.network.bands)
     _check_all_classes_matched(sets, rows, real)
-    skipped = {}
-    if settings.classifier is None:
-        skipped["classifier"] = NO_CLASSIFIER
-    networks = _load_networks(settings, extractor, settings.classifier, None, sets, skipped)
+    networks = _load_networks(settings, extractor, None, sets, None)
     cache = FeatureCache(None, _device(settings), progress)
     return _filter(sets, rows, networks, settings, cache), folder
 
@@ -140,22 +143,22 @@ def _check_all_classes_matched(sets: ComparedSets, rows: Sequence[ManifestRow], 
 def _load_networks(
     settings: FilterSettings,
     extractor: Extractor,
-    classifier: Path | None,
     run: Run | None,
     sets: ComparedSets,
-    skipped: dict[str, str],
+    against: tuple[TrainingNetwork, ...] | None,
 ) -> FilterNetworks:
     if not sets.has_classes:
         why = {"classifier": NO_CLASSES, "CLIP": NO_CLASSES}
-        return FilterNetworks(extractor, None, None, why)
+        return FilterNetworks(extractor, None, None, why, against)
     predictor = clip = None
-    if classifier and settings.min_probability:
-        predictor = load_class_predictor(classifier, run)
+    skipped = {}
+    if settings.classifier and settings.min_probability:
+        predictor = load_class_predictor(settings.classifier, run)
     if settings.clip is None:
         skipped["CLIP"] = NO_CLIP
     elif settings.min_clip_probability:
         clip = load_clip_predictor(settings.clip, sets.class_names)
-    return FilterNetworks(extractor, predictor, clip, skipped)
+    return FilterNetworks(extractor, predictor, clip, skipped, against)
 
 
 def _device(settings: FilterSettings) -> Device:
@@ -170,54 +173,87 @@ def _filter(
     cache: FeatureCache,
 ) -> FilterOutcome:
     """Apply all criteria to the images and write the outcome into their folder."""
-    if len(sets.real) < 2 and (settings.copy_percentile or settings.duplicate_percentile):
-        raise UserError(
-            f"got {len(sets.real)} real image, expected 2 or more to measure their distances; add "
-            "images, or --set copy_percentile=0 --set duplicate_percentile=0"
-        )
-    extractor = networks.extractor
-    features = (cache.features(extractor, sets.generated), cache.features(extractor, sets.real))
-    results = _by_distance(sets, features, settings) + _by_class(sets, networks, settings, cache)
+    _check_distances(sets, settings)
+    features = whole_tables(networks.extractor, sets, cache, with_held_out=False)
+    results = _by_distance(sets, features, settings)
+    by_class = [
+        _by_classifier(sets, networks, settings, features, cache),
+        _by_clip(sets, networks, settings, cache),
+    ]
+    judges = {"distances": networks.extractor.provenance}
+    for criterion, provenance in (pair for pair in by_class if pair is not None):
+        results.append(criterion)
+        judges[criterion.reason] = provenance
     reasons = [[result.reason for result in results if result.drop[i]] for i in range(len(rows))]
     outcome = FilterOutcome(rows, reasons, networks.skipped)
     if not outcome.kept:
         raise UserError(
             f"no image of {sets.folder} passes every test; loosen one: tgn filter --help-settings"
         )
-    write_outcome(sets, outcome, results, settings)
+    known = {role: marked(one, networks.trained_against) for role, one in judges.items()}
+    write_outcome(sets, outcome, results, settings, known)
     return outcome
 
 
+def _check_distances(sets: ComparedSets, settings: FilterSettings) -> None:
+    most = int(torch.bincount(sets.real.labels).max())
+    if most < 2 and (settings.copy_percentile or settings.duplicate_percentile):
+        raise UserError(
+            f"got {most} real image a class, expected 2 or more to measure their distances; add "
+            "images, or --set copy_percentile=0 --set duplicate_percentile=0"
+        )
+
+
 def _by_distance(
-    sets: ComparedSets, features: tuple[Tensor, Tensor], settings: FilterSettings
+    sets: ComparedSets, features: FeatureTables, settings: FilterSettings
 ) -> list[CriterionResult]:
-    generated, real = features
-    labels, results = sets.generated.labels, []
+    generated, real = features.generated, features.real
+    labels, real_labels, results = sets.generated.labels, sets.real.labels, []
     if settings.copy_percentile:
-        results.append(copies(generated, real, settings.copy_percentile))
+        thresholds = class_thresholds(labels, real, real_labels, settings.copy_percentile)
+        results.append(copies(generated, labels, real, real_labels, thresholds))
     if settings.duplicate_percentile:
-        threshold = real_threshold(real, settings.duplicate_percentile)
-        results.append(duplicates(generated, labels, threshold))
+        thresholds = class_thresholds(labels, real, real_labels, settings.duplicate_percentile)
+        results.append(duplicates(generated, labels, thresholds))
     if settings.quality_percentile:
         percentile = settings.quality_percentile
-        results.append(unlike_real(generated, labels, real, sets.real.labels, percentile))
+        results.append(unlike_real(generated, labels, real, real_labels, percentile))
     return results
 
 
-def _by_class(
-    sets: ComparedSets, networks: FilterNetworks, settings: FilterSettings, cache: FeatureCache
-) -> list[CriterionResult]:
-    labels, results = sets.generated.labels, []
+def _by_classifier(
+    sets: ComparedSets,
+    networks: FilterNetworks,
+    settings: FilterSettings,
+    features: FeatureTables,
+    cache: FeatureCache,
+) -> tuple[CriterionResult, Provenance] | None:
+    """Return what the classifier drops, and which it is: a given one, else the judge's ridge."""
+    if not sets.has_classes or not settings.min_probability:
+        return None
     if networks.classifier:
+        provenance = networks.classifier.provenance
         probabilities = networks.classifier.probabilities(
             sets.generated, sets.sources, sets.class_folders, cache.device, cache.progress
         )
-        minimum = settings.min_probability
-        results.append(too_improbable("classifier doubts", probabilities, labels, minimum))
-    if networks.clip:
-        guide = networks.clip.guide
-        cosines = guide.cosines(cache.features(networks.clip.extractor, sets.generated))
-        probabilities = (cosines * guide.logit_scale).softmax(dim=1)
-        minimum = settings.min_clip_probability
-        results.append(too_improbable("CLIP doubts", probabilities, labels, minimum))
-    return results
+    else:
+        judge = fitted_judge(sets, features)
+        if judge is None:
+            networks.skipped["classifier"] = ONE_CLASS
+            return None
+        provenance = judge_provenance(sets, networks.extractor)
+        probabilities = judge.probabilities(features.generated, sets.source_rows)
+    labels, minimum = sets.generated.labels, settings.min_probability
+    return too_improbable("classifier doubts", probabilities, labels, minimum), provenance
+
+
+def _by_clip(
+    sets: ComparedSets, networks: FilterNetworks, settings: FilterSettings, cache: FeatureCache
+) -> tuple[CriterionResult, Provenance] | None:
+    if networks.clip is None:
+        return None
+    guide, extractor = networks.clip.guide, networks.clip.extractor
+    cosines = guide.cosines(cache.features(extractor, sets.generated))
+    probabilities = (cosines * guide.logit_scale).softmax(dim=1)
+    labels, minimum = sets.generated.labels, settings.min_clip_probability
+    return too_improbable("CLIP doubts", probabilities, labels, minimum), extractor.provenance

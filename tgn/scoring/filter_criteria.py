@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tgn.metrics.memorisation import memorisation
-from tgn.metrics.neighbours import nearest_neighbours
+from tgn.metrics.memorisation import memorisation_by_class
 from tgn.metrics.pairwise import distance_blocks
 
 QUALITY_NEIGHBOURS = 5
@@ -44,36 +43,35 @@ def too_improbable(
     return CriterionResult(reason, torch.full_like(value, minimum), value, value < minimum)
 
 
-def copies(generated: Tensor, real: Tensor, percentile: float) -> CriterionResult:
-    """Drop images as near to a training image as only ``percentile`` % of real ones are.
-
-    Args:
-        generated: features, [N, D].
-        real: features of the training images, [M, D], M >= 2.
-        percentile: of the real images' distances to their nearest other, 0 to 100.
-    """
-    found = memorisation(generated, real, percentile)
-    value = found.neighbours.distance
-    return CriterionResult(
-        "copy of a training image", torch.full_like(value, found.threshold), value, found.is_copy
-    )
-
-
-def duplicates(generated: Tensor, labels: Tensor, threshold: float) -> CriterionResult:
-    """Drop images within ``threshold`` of an earlier image of their class.
+def copies(
+    generated: Tensor, labels: Tensor, real: Tensor, real_labels: Tensor, thresholds: Tensor
+) -> CriterionResult:
+    """Drop images within a threshold of a training image of their class.
 
     Args:
         generated: features, [N, D].
         labels: classes, int64 [N].
-        threshold: Euclidean distance, >= 0.
+        real: features of the training images, [M, D].
+        real_labels: int64 [M].
+        thresholds: of :func:`class_thresholds`, [N].
+    """
+    distance = memorisation_by_class(generated, labels, real, real_labels).distance
+    return CriterionResult("copy of a training image", thresholds, distance, distance <= thresholds)
+
+
+def duplicates(generated: Tensor, labels: Tensor, thresholds: Tensor) -> CriterionResult:
+    """Drop images within a threshold of an earlier image of their class.
+
+    Args:
+        generated: features, [N, D].
+        labels: classes, int64 [N].
+        thresholds: Euclidean distance of each image's class, >= 0, [N].
     """
     value = torch.full((len(generated),), float("inf"), dtype=torch.float64)
     for label in torch.unique(labels):
         rows = (labels == label).nonzero().flatten()
         value[rows] = _nearest_earlier(generated[rows].double())
-    return CriterionResult(
-        "near-duplicate", torch.full_like(value, threshold), value, value <= threshold
-    )
+    return CriterionResult("near-duplicate", thresholds, value, value <= thresholds)
 
 
 def unlike_real(
@@ -103,10 +101,31 @@ def unlike_real(
     return CriterionResult("unlike real images", threshold, value, value > threshold)
 
 
-def real_threshold(real: Tensor, percentile: float) -> float:
-    """Return the given percentile of the distances of real images to their nearest other one."""
-    own = nearest_neighbours(real, real, leave_one_out=True).distance
-    return float(torch.quantile(own, percentile / 100))
+def class_thresholds(
+    labels: Tensor, real: Tensor, real_labels: Tensor, percentile: float
+) -> Tensor:
+    """Return a percentile of the distances of each class's real images to their nearest other one.
+
+    Classes differ in how much their images vary. The threshold of a class with few images is rough;
+    a class with fewer than two takes that of all classes together.
+
+    Args:
+        labels: classes of the generated images, [N].
+        real: features of the training images, [M, D].
+        real_labels: [M], of which a class has two or more.
+        percentile: 0 to 100.
+
+    Returns:
+        The threshold of each generated image's class, float64 [N].
+    """
+    own = memorisation_by_class(real[:0], labels[:0], real, real_labels).real_distance
+    every = torch.quantile(own[own.isfinite()], percentile / 100)
+    thresholds = torch.full((len(labels),), float(every), dtype=torch.float64)
+    for label in labels.unique():
+        distances = own[real_labels == label]
+        if len(distances) > 1:
+            thresholds[labels == label] = torch.quantile(distances, percentile / 100)
+    return thresholds
 
 
 def _nearest_earlier(features: Tensor) -> Tensor:

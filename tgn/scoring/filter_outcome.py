@@ -10,6 +10,7 @@ import torch
 
 from tgn.data.image_grid import save_grid
 from tgn.data.manifest import FILTERED, ManifestRow, write_filtered
+from tgn.models.provenance import Provenance
 from tgn.runtime.files import write_json
 from tgn.scoring.compared_sets import ComparedSets
 from tgn.scoring.filter_criteria import CriterionResult
@@ -51,10 +52,13 @@ def write_outcome(
     outcome: FilterOutcome,
     results: Sequence[CriterionResult],
     settings: FilterSettings,
+    judges: Mapping[str, Provenance],
 ) -> None:
     """Write the filtered manifest, ``filter.json`` and ``filter.png`` beside the images."""
     write_filtered(sets.folder, outcome.kept)
-    write_json(sets.folder / REPORT, _report(outcome, results, settings))
+    judged = {role: _judge(provenance) for role, provenance in judges.items()}
+    report = {"judges": judged, **_report(outcome, results, settings)}
+    write_json(sets.folder / REPORT, report)
     _save_examples(sets, outcome, sets.folder / FILTER_GRID)
 
 
@@ -68,6 +72,17 @@ def remove_filter(folder: Path) -> bool:
     for name in (FILTERED, REPORT, FILTER_GRID):
         (folder / name).unlink(missing_ok=True)
     return was_filtered
+
+
+def _judge(provenance: Provenance) -> dict[str, Any]:
+    """Return who judged, and what that network has seen."""
+    return {
+        "name": provenance.name,
+        "weights_sha256": provenance.weights_sha256,
+        "resize": provenance.resize,
+        "trained_against": provenance.trained_against,
+        "seen_sources": provenance.seen,
+    }
 
 
 def _report(

@@ -66,15 +66,17 @@ class MetricCalculator:
             return None
         return KernelScore(**vars(kernel_distance(generated, real, seed_of(self.seed, "kid"))))
 
-    def precision_recall(self, generated: Tensor, real: Tensor) -> PrecisionRecallScore | None:
-        """Return precision, recall, density and coverage."""
-        what = "precision, recall, density and coverage"
+    def precision_recall(
+        self, generated: Tensor, real: Tensor, reference: str = "training"
+    ) -> PrecisionRecallScore | None:
+        """Return precision, recall, density and coverage against ``reference`` images."""
+        what = f"precision, recall, density and coverage ({reference})"
         if self._too_few(what, generated, real, MIN_COUNT_FOR_RECALL):
             return None
         if len(generated) < len(real):
             self.notes.append(
                 f"recall and coverage are held down by {len(generated)} generated images "
-                f"against {len(real)} real ones"
+                f"against {len(real)} {reference} images"
             )
         found = neighbour_balls(generated, real)
         return PrecisionRecallScore(

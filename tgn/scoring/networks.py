@@ -1,19 +1,22 @@
 """The networks of a scoring, as its settings name them; for missing ones, how to get them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tgn.data.manifest import ManifestRow
 from tgn.data.runs import Run
-from tgn.models.extractors import CHOICES, TAIL, Extractor, load_extractor
-from tgn.models.feature_bank import tail_net_file
-from tgn.runtime.errors import UserError
+from tgn.models.extractors import TAIL, Extractor, load_extractor
+from tgn.models.feature_bank import TAIL_NET, tail_net_file
+from tgn.models.judge import AUTO, choose_judge
+from tgn.models.provenance import Provenance
+from tgn.models.training_networks import TrainingNetwork
 from tgn.scoring.class_predictors import (
     ClassPredictor,
     ClipPredictor,
     load_class_predictor,
     load_clip_predictor,
-    newest_classifier,
 )
+from tgn.scoring.generator_networks import marked, networks_behind
 from tgn.scoring.lpips_distance import LpipsDistance, load_lpips
 from tgn.scoring.settings import ScoreSettings
 
@@ -22,12 +25,6 @@ LPIPS_REMEDY = (
     "(squeezenet1_0 does not fit) and add --set lpips=alex:FILE, vgg:FILE or squeeze:FILE; or "
     "pip install 'tgn[perceptual]' and add --set lpips=st-alex or st-vgg, which is ST-LPIPS"
 )
-AGREEMENT_REMEDY = (
-    "the run has no classifier of real images; make one: classify train --folds 4 (each net "
-    "classifies only images whose sources it was not trained on), or give one: "
-    "--set classifier=FILE"
-)
-NO_CLASSIFIER = "no classifier given; add --set classifier=FILE (classify train writes one)"
 NO_CLASSES = "a folder has no class folders, so the images have no intended class"
 NO_RUN = "needs a run with trained classifiers: tgn split, then classify compare"
 CLIP_REMEDY = "no CLIP given; add --set clip=ViT-B-32:/path/to/file (see docs/stages/score.md)"
@@ -39,42 +36,54 @@ class ScoringNetworks:
 
     Attributes:
         extractor: its features are compared.
-        diversity_extractor: distances of pairs within a set are taken in its features.
         lpips: perceptual distance of pairs.
-        classifier: predicts classes.
+        classifier: predicts classes in place of the ridge on the extractor's features.
         clip: predicts classes; CMMD is taken in its embeddings.
-        not_computed: metrics that need a network that is missing -> how to get it.
+        trained_against: networks in the losses of the generator; None where it is not known.
     """
 
     extractor: Extractor
-    diversity_extractor: Extractor
     lpips: LpipsDistance | None
     classifier: ClassPredictor | None
     clip: ClipPredictor | None
-    not_computed: Mapping[str, str]
+    trained_against: tuple[TrainingNetwork, ...] | None = None
+
+    def marked(self, provenance: Provenance) -> Provenance:
+        """Return the provenance of a network with whether the generator was trained against it."""
+        return marked(provenance, self.trained_against)
+
+    def missing(self, has_classes: bool) -> dict[str, str]:
+        """Return metrics that need a network that was not given -> how to get it."""
+        missing = {}
+        if self.lpips is None:
+            missing["lpips_diversity"] = LPIPS_REMEDY
+        if self.clip is None:
+            missing["clip_agreement, cmmd"] = CLIP_REMEDY
+        elif not has_classes:
+            missing["clip_agreement"] = NO_CLASSES
+        return missing
 
 
-def load_networks(settings: ScoreSettings, run: Run, class_names: Sequence[str]) -> ScoringNetworks:
-    """Load what the settings name, and the run's tail net and classifier.
+def load_networks(
+    settings: ScoreSettings, run: Run, rows: Sequence[ManifestRow], class_names: Sequence[str]
+) -> ScoringNetworks:
+    """Load what the settings name.
 
     Args:
         settings: of the scoring.
-        run: has the tail net and, perhaps, a classifier.
+        run: has the tail net.
+        rows: of the generated images: which generator made them decides who judges.
         class_names: of the run's classes, in order.
 
     Raises:
         UserError: for a name, file or weights that do not fit.
     """
-    tail_file = tail_net_file(run.kmdn)
-    tail = load_extractor(TAIL, tail_file)
-    is_tail = settings.extractor == TAIL
-    extractor = tail if is_tail else load_extractor(settings.extractor, tail_file)
+    against = networks_behind(run, rows)
+    extractor = load_judge(settings.extractor, run, against)
     lpips = load_lpips(settings.lpips) if settings.lpips else None
     clip = load_clip_predictor(settings.clip, class_names) if settings.clip else None
-    path = settings.classifier or newest_classifier(run)
-    classifier = load_class_predictor(path, run) if path else None
-    missing = _missing(lpips, None if classifier else AGREEMENT_REMEDY, clip)
-    return ScoringNetworks(extractor, tail, lpips, classifier, clip, missing)
+    classifier = load_class_predictor(settings.classifier, run) if settings.classifier else None
+    return ScoringNetworks(extractor, lpips, classifier, clip, against)
 
 
 def load_networks_for_folders(
@@ -84,7 +93,7 @@ def load_networks_for_folders(
 
     Args:
         settings: of the scoring.
-        extractor: of :func:`load_folder_extractor`.
+        extractor: of :func:`load_judge`.
         class_names: of the classes in both folders, in order; None where there are no classes.
 
     Raises:
@@ -95,40 +104,22 @@ def load_networks_for_folders(
     classifier = None
     if class_names is not None and settings.classifier is not None:
         classifier = load_class_predictor(settings.classifier, run=None)
-    no_classifier = NO_CLASSIFIER if class_names else NO_CLASSES
-    missing = _missing(lpips, None if classifier else no_classifier, clip)
-    if clip is not None and class_names is None:
-        missing["clip_agreement"] = NO_CLASSES
-    missing["classification_accuracy"] = NO_RUN
-    return ScoringNetworks(extractor, extractor, lpips, classifier, clip, missing)
+    return ScoringNetworks(extractor, lpips, classifier, clip)
 
 
-def load_folder_extractor(spec: str, run: Run | None) -> Extractor:
-    """Load the extractor to compare two plain folders with.
+def load_judge(
+    spec: str, run: Run | None, trained_against: Sequence[TrainingNetwork] | None = None
+) -> Extractor:
+    """Load the extractor of a setting; ``auto`` is one that the generator was not trained against.
 
     Args:
         spec: as of :func:`tgn.models.extractors.load_extractor`.
         run: whose tail net ``tail`` means, if any.
+        trained_against: networks in the losses of the generator, where they are known.
 
     Raises:
-        UserError: for ``tail`` without a run, or a name or file that does not fit.
+        UserError: for ``tail`` without a run, or a name, package or file that is not there.
     """
-    if spec == TAIL and run is None:
-        raise UserError(
-            f"two folders have no tail net; add --set extractor=... with {CHOICES}; or --run NAME "
-            "to take that run's tail net"
-        )
+    if spec == AUTO:
+        spec = choose_judge(run.kmdn / TAIL_NET if run else None, trained_against or ())
     return load_extractor(spec, tail_net_file(run.kmdn) if spec == TAIL and run else None)
-
-
-def _missing(
-    lpips: LpipsDistance | None, no_classifier: str | None, clip: ClipPredictor | None
-) -> dict[str, str]:
-    missing = {}
-    if lpips is None:
-        missing["lpips_diversity"] = LPIPS_REMEDY
-    if no_classifier:
-        missing["agreement"] = no_classifier
-    if clip is None:
-        missing["clip_agreement, cmmd"] = CLIP_REMEDY
-    return missing

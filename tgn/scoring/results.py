@@ -1,4 +1,4 @@
-"""The result of a scoring, as it is written to JSON and shown in a table."""
+"""The result of a scoring, as it is written to JSON."""
 
 from typing import Literal
 
@@ -86,11 +86,82 @@ class NearestPair(_Record):
 class CopyScore(_Record):
     """How near the generated images are to the real training images."""
 
-    share: Estimate  # at or below the threshold
-    threshold: float  # 1st percentile of the real images' own nearest distances
+    share: Estimate  # at or below the threshold of their class
+    held_out: Estimate | None  # share of held-out real images there
+    threshold: float | None  # 1st percentile of the real images' own nearest distances; of a class
     median_distance: float
     real_median_distance: float
     nearest: tuple[NearestPair, ...]  # the closest few
+
+
+class CurvePoint(_Record):
+    """What fresh real images bring."""
+
+    images_per_class: float
+    gain: float  # of accuracy, 0 to 1
+
+
+class WorthScore(_Record):
+    """How many fresh real images a class bring the gain that the generated images bring."""
+
+    images_per_class: float  # 0 where they bring none; ``most`` where more than the curve has
+    images_low: float  # ends of the 95% interval, within the curve
+    images_high: float
+    most: float  # images a class at the end of the curve
+    is_at_least: bool  # the gain is above the curve's end
+    gain: float  # of accuracy on held-out real images, mean over classes, 0 to 1
+    gain_low: float
+    gain_high: float
+    accuracy_real: float  # of the judge's classifier, fitted to real training images alone
+    accuracy_with_generated: float
+    curve: tuple[CurvePoint, ...]
+    num_generated: int
+    num_held_out: int
+    num_classes: int
+    interval: str  # how it was made
+
+    @property
+    def sentence(self) -> str:
+        """The result in words."""
+        gain, low, high = (100 * x for x in (self.gain, self.gain_low, self.gain_high))
+        points = f"{gain:+.1f} points, 95%: {low:+.1f} to {high:+.1f}"
+        if gain <= 0:
+            return f"these {self.num_generated} images are worth nothing: {points}"
+        number = (
+            f"at least {self.most:.3g}"
+            if self.is_at_least
+            else f"about {self.images_per_class:.2g}"
+        )
+        top = "more than " if self.images_high >= self.most else ""
+        return (
+            f"these {self.num_generated} images are worth {number} fresh real images a class, 95%: "
+            f"{self.images_low:.2g} to {top}{self.images_high:.2g} ({points})"
+        )
+
+
+class RealFloor(_Record):
+    """What held-out real images reach in the place of the generated ones."""
+
+    num_images: int
+    agreement: Estimate | None
+    kid: KernelScore | None
+    manifold: PrecisionRecallScore | None  # against the training images
+    held_out_manifold: PrecisionRecallScore | None  # one half of them against the other
+    diversity_ratio: float | None
+    separability: Estimate | None  # of training images from held-out ones
+    energy: tuple[float, ...] | None
+
+
+class Figure(_Record):
+    """One row of the summary."""
+
+    name: str
+    value: str
+    interval: str
+    floor: str  # of held-out real images
+    better: str
+    network: str  # "" where none is used
+    trained_against: bool | None  # whether the generator was trained against that network
 
 
 class SetScores(_Record):
@@ -103,97 +174,40 @@ class SetScores(_Record):
     num_compared: int  # generated images in KID and FID (pooled: thinned to the real proportions)
     kid: KernelScore | None
     fid: Estimate | None
-    manifold: PrecisionRecallScore | None
+    manifold: PrecisionRecallScore | None  # against the training images
+    held_out_manifold: PrecisionRecallScore | None  # against held-out real images
     cmmd: float | None
-    feature_diversity: DiversityScore  # in the diversity extractor's features
+    feature_diversity: DiversityScore  # in the extractor's features
     lpips_diversity: DiversityScore | None
     vendi: VendiScore | None  # in the extractor's features
     agreement: Estimate | None
     clip_agreement: Estimate | None
     copies: CopyScore | None
+    own_source: Estimate | None  # share whose nearest training image is their source
+    separability: Estimate | None  # accuracy of a linear classifier from held-out ones; pooled
+    energy: tuple[float, ...] | None  # of the Haar difference bands over real, finest first
+    floor: RealFloor | None  # pooled
     notes: tuple[str, ...]  # why a metric is None
 
 
 class Scores(_Record):
     """One scoring of one generated folder."""
 
+    format: Literal["tgn-scores-2"] = "tgn-scores-2"  # SCORES_FORMAT
     generated: str  # folder, relative to the root: the run, or the folder above this one
     reference: str  # which real images: "train" of the run, or a folder
     implementation: str
     extractor: Provenance
-    diversity_extractor: Provenance
     lpips: Provenance | None
     classifier: Provenance | None
     clip: Provenance | None
     seed: int
     size: int  # side in pixels at which both sets were read
     min_count_for_fid: int
+    worth: WorthScore | None
+    headline: str  # the worth in words, or why there is none
+    summary: tuple[Figure, ...]  # of the classes pooled
     pooled: SetScores
     classes: tuple[SetScores, ...]
     classification_accuracy: AccuracyScore | None = None
     not_computed: dict[str, str]  # metrics that are missing -> the remedy
-
-
-LPIPS_COLUMN = "LPIPS diversity"
-COLUMNS = (
-    "class",
-    "real",
-    "generated",
-    "KID",
-    "FID",
-    "precision",
-    "recall",
-    "feature diversity",
-    LPIPS_COLUMN,
-    "agreement",
-    "copies",
-)
-
-
-def columns(scores: Scores) -> tuple[str, ...]:
-    """Return :data:`COLUMNS`, with ST-LPIPS under its own name."""
-    is_st = scores.lpips is not None and scores.lpips.name.startswith("ST-LPIPS")
-    return tuple(f"ST-{name}" if is_st and name == LPIPS_COLUMN else name for name in COLUMNS)
-
-
-def table_rows(scores: Scores) -> list[tuple[str, ...]]:
-    """Return one row of :data:`COLUMNS` per class, the pooled one last.
-
-    Diversities read ``generated / real = ratio``; ``-`` is a metric that was not computed.
-    """
-    return [_row(entry) for entry in (*scores.classes, scores.pooled)]
-
-
-def _row(entry: SetScores) -> tuple[str, ...]:
-    return (
-        entry.name,
-        str(entry.num_real),
-        str(entry.num_generated),
-        _kid(entry.kid),
-        "-" if entry.fid is None else f"{entry.fid.value:.4g}",
-        _share(entry.manifold.precision if entry.manifold else None),
-        _share(entry.manifold.recall if entry.manifold else None),
-        _diversity(entry.feature_diversity),
-        _diversity(entry.lpips_diversity),
-        _share(entry.agreement),
-        _share(entry.copies.share if entry.copies else None),
-    )
-
-
-def _share(share: Estimate | None) -> str:
-    return "-" if share is None else f"{share.value:.1%}"
-
-
-def _kid(kid: KernelScore | None) -> str:
-    if kid is None:
-        return "-"
-    error = "" if kid.standard_error is None else f" ± {kid.standard_error:.2g}"
-    return f"{kid.value:.3g}{error}"
-
-
-def _diversity(score: DiversityScore | None) -> str:
-    if score is None or score.generated is None:
-        return "-"
-    if score.real is None or score.ratio is None:
-        return f"{score.generated:.3f} / -"
-    return f"{score.generated:.3f} / {score.real:.3f} = {score.ratio:.2f}"

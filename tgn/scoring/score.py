@@ -8,27 +8,32 @@ import torch
 from tgn.data.image_folders import folder_rows
 from tgn.data.manifest import active_rows, fingerprint
 from tgn.data.runs import Run
-from tgn.metrics.neighbours import nearest_neighbours
-from tgn.models.extractors import Extractor
 from tgn.models.feature_cache import FeatureCache
 from tgn.runtime.devices import Device
 from tgn.runtime.files import read_json, write_json
 from tgn.runtime.progress import Progress, Silent
 from tgn.runtime.settings import ComputeSettings
 from tgn.scoring.classification_accuracy import with_accuracy
-from tgn.scoring.compared_sets import ComparedSets, FeatureTables, load_folder_sets, load_sets
+from tgn.scoring.compared_sets import ComparedSets, load_folder_sets, load_sets
+from tgn.scoring.network_outputs import NetworkOutputs, compute_outputs
 from tgn.scoring.networks import (
+    NO_CLASSES,
+    NO_RUN,
     ScoringNetworks,
-    load_folder_extractor,
+    load_judge,
     load_networks,
     load_networks_for_folders,
 )
-from tgn.scoring.results import Scores
-from tgn.scoring.scorer import NetworkOutputs, Scorer
+from tgn.scoring.results import Scores, WorthScore
+from tgn.scoring.scorer import Scorer
 from tgn.scoring.settings import FILTER_GRID, ScoreSettings
+from tgn.scoring.summary import Summary
+from tgn.scoring.worth import LabelledRows, worth_in_real_images
 
 SCORES_SUFFIX = ".scores.json"  # beside a folder that was scored without a split
 NEAREST_SUFFIX = ".nearest.json"  # beside the scores: file -> nearest real file and distance
+UNKNOWN_WORTH = "worth in real images is not known"
+NO_HELD_OUT = "the run has no test images of these classes; folders have none"
 IMPLEMENTATION = f"tgn.score with torch {torch.__version__}, formulas in float64"
 
 
@@ -57,10 +62,9 @@ def score_run(
     folder = folder or run.generated
     split = run.split()
     device = Device(ComputeSettings(device=settings.device, precision="float32"))
-    networks = load_networks(settings, run, split.names)
     rows = list(active_rows(folder, split))
-    bands = networks.diversity_extractor.network.bands
-    sets = load_sets(run, folder, rows, bands, settings.size)
+    networks = load_networks(settings, run, rows, split.names)
+    sets = load_sets(run, folder, rows, networks.extractor.network.bands, settings.size)
     progress = progress if device.is_main else Silent()
     cache = FeatureCache(run.feature_cache if settings.keep_features else None, device, progress)
     outputs = compute_outputs(sets, networks, cache)
@@ -102,7 +106,7 @@ def score_folders(
     """
     folder, real = folders
     rows = folder_rows(folder, exclude={FILTER_GRID})
-    extractor = load_folder_extractor(settings.extractor, run)
+    extractor = load_judge(settings.extractor, run)
     sets = load_folder_sets(folder, rows, real, extractor.network.bands, settings.size)
     names = sets.class_names if sets.has_classes else None
     networks = load_networks_for_folders(settings, extractor, names)
@@ -136,69 +140,74 @@ def score_sets(
         Metrics per class and pooled, with the networks they were computed with.
     """
     scorer, labels = Scorer(sets, networks, settings, outputs), sets.labels
-    progress.start("scores", len(labels) + 1)
+    progress.start("scores", len(labels) + 2)
     classes = []
     for label in labels:
         classes.append(scorer.of_class(label))
         progress.advance(note=classes[-1].name)
     pooled = scorer.pooled(tuple(classes))
+    progress.advance(note="worth in real images")
+    worth, headline = _worth(sets, outputs, settings.seed)
     progress.advance()
+    used = _provenances(networks, outputs)
     return Scores(
         generated=sets.relative(sets.folder),
         reference=sets.reference,
         implementation=IMPLEMENTATION,
-        extractor=networks.extractor.provenance,
-        diversity_extractor=networks.diversity_extractor.provenance,
-        lpips=networks.lpips.provenance if networks.lpips else None,
-        classifier=networks.classifier.provenance if networks.classifier else None,
-        clip=networks.clip.extractor.provenance if networks.clip else None,
+        **used,
         seed=settings.seed,
         size=sets.generated.size,
         min_count_for_fid=settings.min_count_for_fid,
+        worth=worth,
+        headline=headline,
+        summary=Summary(pooled, **used).figures(),
         pooled=pooled,
         classes=tuple(classes) if sets.has_classes else (),
-        not_computed={**networks.not_computed, **sets.left_out},
+        not_computed={**_not_computed(sets, networks, outputs), **sets.left_out},
     )
 
 
-def compute_outputs(
-    sets: ComparedSets, networks: ScoringNetworks, cache: FeatureCache
-) -> NetworkOutputs:
-    """Apply every network to every image, once, in float32.
+def _provenances(networks: ScoringNetworks, outputs: NetworkOutputs) -> dict[str, Any]:
+    """Return extractor, classifier, CLIP and LPIPS, marked where the generator knew them."""
+    used = {
+        "extractor": networks.extractor.provenance,
+        "classifier": outputs.classifier,
+        "clip": networks.clip.extractor.provenance if networks.clip else None,
+        "lpips": networks.lpips.provenance if networks.lpips else None,
+    }
+    return {role: networks.marked(one) if one else None for role, one in used.items()}
 
-    Args:
-        sets: the images.
-        networks: of the scoring.
-        cache: where features are kept; its device computes.
 
-    Raises:
-        UserError: if the images are too small for LPIPS.
-    """
-    if networks.lpips:
-        networks.lpips.check_side(sets.generated.size)
+def _not_computed(
+    sets: ComparedSets, networks: ScoringNetworks, outputs: NetworkOutputs
+) -> dict[str, str]:
+    missing = networks.missing(sets.has_classes)
+    if outputs.correct is None:
+        missing["agreement"] = NO_CLASSES
+    if sets.held_out is None:
+        missing["figures against held-out real images"] = NO_HELD_OUT
+    if sets.reference != "train":
+        missing["classification_accuracy"] = NO_RUN
+    return missing
 
-    def tables(extractor: Extractor) -> FeatureTables:
-        return FeatureTables(
-            cache.features(extractor, sets.generated), cache.features(extractor, sets.real)
-        )
 
-    diversity = tables(networks.diversity_extractor)
-    is_same = networks.extractor is networks.diversity_extractor
-    features = diversity if is_same else tables(networks.extractor)
-    labels, correct, clip, clip_correct = sets.generated.labels, None, None, None
-    if networks.classifier:
-        probabilities = networks.classifier.probabilities(
-            sets.generated, sets.sources, sets.class_folders, cache.device, cache.progress
-        )
-        correct = probabilities.argmax(dim=1) == labels
-    if networks.clip:
-        clip = tables(networks.clip.extractor)
-        if sets.has_classes:
-            cosines = networks.clip.guide.cosines(clip.generated)
-            clip_correct = cosines.argmax(dim=1) == labels
-    if networks.lpips:
-        cache.device.place(networks.lpips.net)
-    return NetworkOutputs(features, diversity, clip, correct, clip_correct)
+def _worth(sets: ComparedSets, outputs: NetworkOutputs, seed: int) -> tuple[WorthScore | None, str]:
+    """Return what the images are worth, and that in words; or why it is not known."""
+    tables, judge = outputs.features, outputs.judge
+    if judge is None:
+        return None, f"{UNKNOWN_WORTH}: the images have no classes"
+    if sets.held_out is None or tables.held_out is None or tables.training is None:
+        return None, f"{UNKNOWN_WORTH}: no held-out real images of these classes"
+    found = worth_in_real_images(
+        judge,
+        LabelledRows(judge.rows(tables.training), sets.training.labels),
+        LabelledRows(judge.rows(tables.generated), sets.generated.labels),
+        LabelledRows(judge.rows(tables.held_out), sets.held_out.labels),
+        seed,
+    )
+    return (
+        (None, f"{UNKNOWN_WORTH}: {found}") if isinstance(found, str) else (found, found.sentence)
+    )
 
 
 def _write(path: Path, scores: Scores, sets: ComparedSets, outputs: NetworkOutputs) -> None:
@@ -208,8 +217,7 @@ def _write(path: Path, scores: Scores, sets: ComparedSets, outputs: NetworkOutpu
 
 def _nearest(sets: ComparedSets, outputs: NetworkOutputs) -> dict[str, dict[str, Any]]:
     """Return the nearest real image of each generated one, for people to compare."""
-    tables = outputs.features
-    neighbours = nearest_neighbours(tables.generated, tables.real)
+    neighbours = outputs.nearest
     pairs = zip(
         sets.generated.files, neighbours.index.tolist(), neighbours.distance.tolist(), strict=True
     )

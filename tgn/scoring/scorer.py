@@ -1,51 +1,58 @@
 """The metrics of each class and of all classes together, from network outputs."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tgn.metrics.memorisation import memorisation
+from tgn.metrics.memorisation import ClassMemorisation, memorisation_by_class
 from tgn.metrics.pair_diversity import PairDistances, feature_pair_distances
 from tgn.metrics.proportions import subsample_to_proportions
+from tgn.metrics.spectrum import energy_ratio
 from tgn.runtime.seeds import seed_of
-from tgn.scoring.compared_sets import ComparedSets, FeatureTables, Rows
+from tgn.scoring.compared_sets import ComparedSets, Rows
 from tgn.scoring.metric_calculator import MetricCalculator
+from tgn.scoring.network_outputs import NetworkOutputs
 from tgn.scoring.networks import ScoringNetworks
-from tgn.scoring.results import CopyScore, DiversityScore, Estimate, NearestPair, SetScores
+from tgn.scoring.real_floor import RealFloorScorer
+from tgn.scoring.results import (
+    CopyScore,
+    DiversityScore,
+    Estimate,
+    NearestPair,
+    PrecisionRecallScore,
+    SetScores,
+)
 from tgn.scoring.settings import ScoreSettings
 
 NEAREST_SHOWN = 8
+FEW = 30  # real images of a class, under which its threshold of copies is rough
 
 
-@dataclass(frozen=True)
-class NetworkOutputs:
-    """What the networks computed for every image.
+class Scorer:
+    """Computes the metrics of a class and of all classes from network outputs.
 
-    Attributes:
-        features: of the chosen extractor.
-        diversity_features: of the extractor for diversity.
-        clip_features: unit embeddings of CLIP, if one was given.
-        correct: bool [N], whether the classifier assigns a generated image to its class.
-        clip_correct: the same of CLIP.
+    Args:
+        sets: the images.
+        networks: of the scoring; only LPIPS is applied here.
+        settings: seed and the least count for FID.
+        outputs: of all other networks.
     """
 
-    features: FeatureTables
-    diversity_features: FeatureTables
-    clip_features: FeatureTables | None = None
-    correct: Tensor | None = None
-    clip_correct: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Scorer:
-    """Computes the metrics of a class and of all classes from network outputs."""
-
-    sets: ComparedSets
-    networks: ScoringNetworks
-    settings: ScoreSettings
-    outputs: NetworkOutputs
+    def __init__(
+        self,
+        sets: ComparedSets,
+        networks: ScoringNetworks,
+        settings: ScoreSettings,
+        outputs: NetworkOutputs,
+    ) -> None:
+        self.sets, self.networks, self.settings = sets, networks, settings
+        self.outputs = outputs
+        features = outputs.features
+        self.copies = memorisation_by_class(
+            features.generated, sets.generated.labels, features.real, sets.real.labels
+        )
+        self.floor = RealFloorScorer(sets, outputs, settings.seed)
 
     def of_class(self, label: int) -> SetScores:
         """Return all metrics of one class."""
@@ -56,6 +63,9 @@ class Scorer:
             kind="class",
             feature_diversity=calculator.diversity(*self._feature_pairs(rows, calculator.seed)),
             lpips_diversity=self._lpips_diversity(rows, calculator),
+            separability=None,
+            floor=None,
+            held_out_manifold=self._held_out(rows.generated, [label], calculator),
             **self._shared(rows, rows, calculator),
         )
 
@@ -64,36 +74,55 @@ class Scorer:
 
         Where distributions are compared, generated images are subsampled to the real class
         proportions, so that metrics do not depend on the mixture of classes. Diversity is the mean
-        over the classes. Sets without classes are one class, and their pooled metrics its own.
+        over the classes; copies are those by the threshold of their class. Sets without classes
+        are one class, and their pooled metrics its own.
         """
         if not self.sets.has_classes:
             return classes[0].model_copy(update={"name": "pooled", "kind": "pooled"})
         labels = self.sets.labels
         real = torch.isin(self.sets.real.labels, torch.tensor(labels)).nonzero().flatten()
-        counts = torch.bincount(
-            self.sets.real.labels[real], minlength=len(self.sets.class_folders)
-        ).tolist()
-        subsampled = subsample_to_proportions(
-            self.sets.generated.labels, counts, self.settings.seed
-        )
+        subsampled = self._subsampled(self.sets.real.labels[real])
         every = Rows(torch.arange(len(self.sets.generated)), real)
         lpips = [entry.lpips_diversity for entry in classes if entry.lpips_diversity]
+        calculator = MetricCalculator(seed_of(self.settings.seed, "score", -1))
         return SetScores(
             name="pooled",
             kind="pooled",
             feature_diversity=_mean_diversity([entry.feature_diversity for entry in classes]),
             lpips_diversity=_mean_diversity(lpips) if lpips else None,
-            **self._shared(
-                every,
-                Rows(subsampled, real),
-                MetricCalculator(seed_of(self.settings.seed, "score", -1)),
-            ),
+            separability=self.floor.separability_of_generated(calculator),
+            floor=self.floor.pooled(),
+            held_out_manifold=self._held_out(every.generated, labels, calculator),
+            **self._shared(every, Rows(subsampled, real), calculator),
         )
+
+    def _subsampled(self, reference: Tensor, largest: float = float("inf")) -> Tensor:
+        """Return generated rows in the class proportions of a reference."""
+        counts = torch.bincount(reference, minlength=len(self.sets.class_folders)).tolist()
+        labels, seed = self.sets.generated.labels, self.settings.seed
+        return subsample_to_proportions(labels, counts, seed, largest)
+
+    def _held_out(
+        self, rows: Tensor, labels: list[int], calculator: MetricCalculator
+    ) -> PrecisionRecallScore | None:
+        """Compare with held-out images of some classes, at their proportions and number."""
+        held_out, table = self.sets.held_out, self.outputs.features.held_out
+        if held_out is None or table is None:
+            return None
+        own = torch.isin(held_out.labels, torch.tensor(labels))
+        if not own.any():
+            return None
+        subsampled = self._subsampled(held_out.labels[own], largest=1)
+        subsampled = subsampled[torch.isin(subsampled, rows)]
+        features = self.outputs.features.generated[subsampled]
+        return calculator.precision_recall(features, table[own], "held-out")
 
     def _shared(self, rows: Rows, compared: Rows, calculator: MetricCalculator) -> dict[str, Any]:
         """Return the metrics of a class or of all; ``compared`` has the real class proportions."""
         pair = self.outputs.features.at(compared)
-        clip = self.outputs.clip_features
+        clip, energies = self.outputs.clip_features, self.outputs.energies
+        labels = self.sets.generated.labels[rows.generated], self.sets.real.labels[rows.real]
+        energy = energy_ratio(*energies.at(rows), *labels) if energies else None
         result = {
             "num_generated": len(rows.generated),
             "num_real": len(rows.real),
@@ -106,6 +135,8 @@ class Scorer:
             "agreement": self._share(self.outputs.correct, rows, calculator, "agreement"),
             "clip_agreement": self._share(self.outputs.clip_correct, rows, calculator, "clip"),
             "copies": self._copies(rows, calculator),
+            "own_source": self._own_source(rows, calculator),
+            "energy": tuple(energy.tolist()) if energy is not None else None,
         }
         return {**result, "notes": tuple(calculator.notes)}
 
@@ -114,36 +145,52 @@ class Scorer:
     ) -> Estimate | None:
         return None if correct is None else calculator.mean(correct[rows.generated], purpose)
 
-    def _copies(self, rows: Rows, calculator: MetricCalculator) -> CopyScore | None:
-        if len(rows.real) < 2:
-            calculator.notes.append(
-                f"copies not reported: {len(rows.real)} real images, must be >= 2"
-            )
+    def _own_source(self, rows: Rows, calculator: MetricCalculator) -> Estimate | None:
+        """Return the share of images whose nearest training image is their source."""
+        sources = self.sets.source_rows[rows.generated]
+        is_known = sources >= 0
+        if not is_known.any():
             return None
-        found = memorisation(*self.outputs.features.at(rows))
-        closest = found.neighbours.distance.argsort(stable=True)[:NEAREST_SHOWN]
-        nearest = [
+        nearest = self.sets.real_rows[self.outputs.nearest.index[rows.generated]]
+        return calculator.mean((nearest == sources)[is_known], "own source")
+
+    def _copies(self, rows: Rows, calculator: MetricCalculator) -> CopyScore | None:
+        found, own = self.copies, rows.generated[self.copies.is_known[rows.generated]]
+        if len(own) == 0:
+            few = f"{len(rows.real)} real images"
+            calculator.notes.append(f"copies not reported: {few}, must be >= 2 in a class")
+            return None
+        counts = torch.bincount(self.sets.real.labels[rows.real])
+        if bool((counts[counts > 0] < FEW).any()):
+            calculator.notes.append(f"thresholds of classes under {FEW} real images are rough")
+        real_distance = found.real_distance[rows.real]
+        real_distance = real_distance[real_distance.isfinite()]
+        thresholds = found.threshold[own].unique()
+        return CopyScore(
+            share=calculator.mean(found.is_copy[own], "copies"),
+            held_out=self.floor.copies(self.sets.generated.labels[own].unique(), calculator),
+            threshold=float(thresholds[0]) if len(thresholds) == 1 else None,
+            median_distance=float(found.distance[own].median()),
+            real_median_distance=float(real_distance.median()),
+            nearest=self._closest(found, own),
+        )
+
+    def _closest(self, found: ClassMemorisation, own: Tensor) -> tuple[NearestPair, ...]:
+        closest = own[found.distance[own].argsort(stable=True)[:NEAREST_SHOWN]].tolist()
+        generated, real = self.sets.generated.files, self.sets.real.files
+        return tuple(
             NearestPair(
-                generated=self.sets.relative(self.sets.generated.files[int(rows.generated[row])]),
-                real=self.sets.relative(
-                    self.sets.real.files[int(rows.real[found.neighbours.index[row]])]
-                ),
-                distance=float(found.neighbours.distance[row]),
+                generated=self.sets.relative(generated[row]),
+                real=self.sets.relative(real[int(found.index[row])]),
+                distance=float(found.distance[row]),
             )
             for row in closest
-        ]
-        return CopyScore(
-            share=calculator.mean(found.is_copy, "copies"),
-            threshold=found.threshold,
-            median_distance=found.median_distance,
-            real_median_distance=found.real_median,
-            nearest=tuple(nearest),
         )
 
     def _feature_pairs(self, rows: Rows, seed: int) -> list[PairDistances | None]:
         return [
             feature_pair_distances(table, seed) if len(table) >= 2 else None
-            for table in self.outputs.diversity_features.at(rows)
+            for table in self.outputs.features.at(rows)
         ]
 
     def _lpips_diversity(self, rows: Rows, calculator: MetricCalculator) -> DiversityScore | None:

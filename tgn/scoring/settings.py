@@ -14,9 +14,10 @@ class ScoreSettings(DeviceSettings):
     """Settings of ``tgn score``."""
 
     extractor: str = Field(
-        "tail",
-        description="tail, a classifier FILE, inception:FILE, clip/ARCH:FILE, or NAME:FILE of "
-        "torchvision or timm",
+        "auto",
+        description="the judge: auto (an ImageNet network that the generator was not trained "
+        "against), imagenet/ARCH, tail, a classifier FILE, inception:FILE, clip/ARCH:FILE, or "
+        "NAME:FILE of torchvision or timm",
     )
     lpips: str | None = Field(
         None,
@@ -26,7 +27,7 @@ class ScoreSettings(DeviceSettings):
     classifier: Path | None = Field(
         None,
         description="checkpoint, or folder of classify train --folds, that predicts the class; "
-        "default: the run's newest classifier of real images",
+        "default: a ridge probe on the judge's features, without each image's source",
     )
     clip: str | None = Field(
         None,
@@ -64,6 +65,6 @@ class FilterSettings(DeviceSettings):
     quality_percentile: float = Field(
         5.0, ge=0, lt=100, description="drop this % of each class, furthest from its real images"
     )
-    extractor: str = Field("tail", description="of features for distances; as of tgn score")
-    classifier: Path | None = Field(None, description="as of tgn score; default: the run's own")
+    extractor: str = Field("auto", description="of features for distances; as of tgn score")
+    classifier: Path | None = Field(None, description="as of tgn score")
     clip: str | None = Field(None, description="arch:tag or arch:/file, else not tested with CLIP")

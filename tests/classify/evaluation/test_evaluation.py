@@ -198,11 +198,11 @@ def test_the_command_trains_a_student(fake_run, run_cli):
     assert run_cli("train", "--name", "teacher", *SMALL).code == 0
     done = run_cli("train", "--method", "lsh", "--teacher", "teacher", *SMALL)
     assert done.code == 0, done.stderr
-    assert (fake_run.path / "classify" / "lsh" / "metrics.json").is_file()
+    assert (fake_run.path / "classify" / "lsh+random" / "metrics.json").is_file()
     plan = run_cli("train", "--method", "t2fts", "--dry-run").stdout
-    assert "4 trainings: teacher-head, teacher-middle, teacher-tail, t2fts" in plan
+    assert "4 trainings: teacher-head, teacher-middle, teacher-tail, t2fts+random" in plan
     assert "lsh:" in plan
     wrong = run_cli("train", "--method", "lsh", "--teacher", "nobody")
-    assert (wrong.code, "there are: lsh, teacher" in wrong.stderr) == (2, True)
+    assert (wrong.code, "there are: lsh+random, teacher" in wrong.stderr) == (2, True)
     wrong = run_cli("train", "--method", "lsh", "--teacher", "teacher", "--set", "lsh.hashez=1")
     assert (wrong.code, "valid: lsh.loss" in wrong.stderr) == (2, True)

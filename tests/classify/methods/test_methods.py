@@ -13,6 +13,7 @@ from classify.methods.feature_mse import GroupedTeachers
 from classify.methods.lsh import MatchedClassifier
 from classify.methods.settings import T2ftsSettings
 from classify.methods.t2fts import calibrated_weights, groups_of
+from classify.training import networks
 from classify.training import train as train_module
 from classify.training.job import TrainingJob
 from classify.training.settings import TrainSettings
@@ -93,18 +94,20 @@ def test_every_image_is_taught_by_its_group(fake_run):
 @pytest.mark.parametrize("method", ["logit-kd", "feature-mse", "lsh"])
 def test_a_teacher_stays_as_it_is_and_is_not_saved(fake_run, teacher, method, monkeypatch):
     kept, saved = [], []
-    plain = train_module.Teacher
+    plain = networks.Teacher
 
     def spy(net):
         kept.append(plain(net))
         return kept[-1]
 
-    monkeypatch.setattr(train_module, "Teacher", spy)
+    monkeypatch.setattr(networks, "Teacher", spy)
     real = train_module.ClassifierTrainer.state_dict
 
     def state(self):
         saved.append(real(self))
-        assert not any(p is q for p in self.trained for q in kept[0].net.parameters())
+        trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+        assert trained
+        assert not any(p is q for p in trained for q in kept[0].net.parameters())
         return saved[-1]
 
     monkeypatch.setattr(train_module.ClassifierTrainer, "state_dict", state)
@@ -262,7 +265,7 @@ def paired(fake_run):
 
 def test_each_phase_is_taught_by_the_student_before_it(fake_run, paired, monkeypatch):
     taught = []
-    real = train_module._teachers
+    real = train_module.load_teachers
 
     def spy(this, phase, shown):
         found = real(this, phase, shown)
@@ -274,7 +277,7 @@ def test_each_phase_is_taught_by_the_student_before_it(fake_run, paired, monkeyp
         )
         return found
 
-    monkeypatch.setattr(train_module, "_teachers", spy)
+    monkeypatch.setattr(train_module, "load_teachers", spy)
     options = {"paired": str(paired), "iterations": 2}
     train(fake_run, "cm", method="cross-modality", cross_modality=options, mixing="mixup")
     folder = fake_run.path / "classify" / "cm"

@@ -133,3 +133,23 @@ def test_it_learns(table, run_cli):
     done = run_cli("multilabel", str(table), "--name", "x", *longer)
     assert done.code == 0, done.stderr
     assert float(done.stdout.splitlines()[3].split()[1]) > 75
+
+
+def test_other_labels_are_not_passed_over(table, run_cli):
+    assert run_cli("multilabel", str(table), "--name", "x", *SMALL).code == 0
+    assert run_cli("multilabel", str(table), "--name", "x", *SMALL).code == 0
+    table.write_text(table.read_text().replace("00.png,train,square", "00.png,train,disc"))
+    done = run_cli("multilabel", str(table), "--name", "x", *SMALL)
+    assert (done.code, "(table differ)" in done.stderr) == (2, True), done.stderr
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["sampling=square-root", "num_validations=3", "cmo.power=2", "tuning=adapters", "loss=focal"],
+)
+def test_what_has_no_effect_is_refused(table, run_cli, word):
+    weights = ["--set", "weights=some.safetensors"]
+    done = run_cli("multilabel", str(table), *SMALL, *weights, "--set", word)
+    name = word.partition(".")[0].partition("=")[0]
+    assert (done.code, name in done.stderr) == (2, True), done.stderr
+    assert "needs a single label an image" in done.stderr

@@ -14,10 +14,10 @@ from classify.evaluation.export_onnx import export_onnx
 from classify.methods.class_means import class_directions, start_at_class_means
 from classify.methods.phases import MethodInputs, plain
 from classify.training.criterion import label_criterion
+from classify.training.networks import new_backbone
 from classify.training.recipes import recipe
 from classify.training.sampling import MixtureSampler
 from classify.training.settings import TrainSettings
-from classify.training.train import new_backbone
 from classify.training.trainer import ClassifierTrainer
 from tgn.models.backbones import build_backbone, load_classifier, save_classifier
 from tgn.runtime.devices import Device
@@ -152,6 +152,12 @@ def test_settings_without_effect_are_refused(changes, message):
         settings(**{"weights": "x.safetensors", **changes})
 
 
+def test_norms_that_are_not_there_are_not_frozen(weights):
+    chosen = settings(weights=weights, freeze_norm=True)
+    with pytest.raises(UserError, match="freeze_norm got test_vit, which has no batch norms"):
+        train(build_backbone(chosen, FOLDERS), image_set(*shapes((4,) * CLASSES, 1, 9.0)), chosen)
+
+
 def test_a_network_without_blocks_is_refused():
     with pytest.raises(UserError, match="has no transformer blocks"):
         build_backbone(settings(arch="tiny"), FOLDERS).adapt(8)
@@ -169,7 +175,7 @@ def test_the_command_trains_and_evaluates(fake_run, weights, run_cli):
     assert (done.code, "adapters" in done.stdout) == (0, True), done.stderr
     done = run_cli("train", "--set", "tuning=adapters", "--set", "adapter_size=4", *words)
     assert done.code == 0, done.stderr
-    folder = fake_run.path / "classify" / "adapters"
+    folder = fake_run.path / "classify" / "adapters+ce"
     net = load_classifier(folder / "classifier.safetensors")
     assert (net.facts.adapter_size, net.facts.cosine_scale) == (4, 25.0)
     assert "square" in run_cli("evaluate").stdout

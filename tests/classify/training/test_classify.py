@@ -135,10 +135,11 @@ def test_generated_images_weigh_what_is_said(augmented):
     assert batch.weight[~sampled.is_generated].eq(1.0).all()
 
 
-def test_an_empty_generated_set_is_an_error(fake_run):
-    real = fake_run.split().image_set("train", fake_run.path, 16)
+def test_an_empty_generated_set_is_an_error(augmented):
+    job = TrainingJob(augmented.path / "x", augmented.path / "generated")
+    assert images_of(job, augmented, settings(generated_ratio=0.05)).num_generated == 1
     with pytest.raises(DataError, match="tgn generate"):
-        MixtureSampler(real, ImageSet([], [], 16), "random", 0.5, 4)
+        images_of(job, augmented, settings(generated_ratio=0.01))
 
 
 def test_training_beats_chance_and_writes_what_it_says(fake_run):
@@ -372,3 +373,15 @@ def test_a_fold_never_sees_its_own_part(fake_run, monkeypatch):
         assert seen[fold] == {file for file, _ in split.train} - own
         assert load_classifier(folder / f"fold-{fold}" / "classifier.safetensors")
     assert set(folds.fold_of) == {file for file, _ in split.train}
+
+
+def test_a_dry_run_of_a_comparison_finds_what_does_not_go_together(fake_run, run_cli):
+    small = [*TINY, "--dry-run", "--recipes"]
+    done = run_cli("compare", *small, "ce,ldam-drw", "--set", "label_smoothing=0.1")
+    assert (done.code, "recipe ldam-drw: label_smoothing" in done.stderr) == (2, True), done.stderr
+    done = run_cli("compare", *small, "ce,kmdn")
+    assert (done.code, "recipe kmdn: --method kmdn found no" in done.stderr) == (2, True)
+    done = run_cli("compare", *small, "ce,focal", "--set", "loss=ce")
+    assert (done.code, "recipe focal: sets loss=focal" in done.stderr) == (2, True), done.stderr
+    done = run_cli("compare", *small, "ce,focal")
+    assert (done.code, "train 2 recipes x 3 seeds" in done.stdout) == (0, True), done.stderr

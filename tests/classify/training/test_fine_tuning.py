@@ -1,21 +1,28 @@
 """Fine-tuning: rates by layer, frozen parts, epochs, averages, exact resume, the probe's start."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import yaml
 
+from classify.comparison.cross_validation import train_folds
 from classify.losses.settings import LossSettings
 from classify.methods.base import Method
+from classify.methods.phases import RunFacts
 from classify.probe.settings import ProbeSettings
 from classify.probe.train import ProbeJob, train_probe
+from classify.training.context import phase_settings
 from classify.training.criterion import LabelCriterion
 from classify.training.job import TrainingJob
+from classify.training.method_phases import phases_of
 from classify.training.optimiser import parameter_groups
 from classify.training.sampling import MixtureSampler
 from classify.training.settings import TrainSettings, recorded_settings
 from classify.training.train import train_classifier
 from classify.training.trainer import ClassifierTrainer
 from tgn.models.backbones import TappedNet, build_backbone, load_classifier, save_classifier
+from tgn.models.extractors import Extractor
 from tgn.models.optimizers import SCALE
 from tgn.models.settings import BackboneSettings
 from tgn.runtime.devices import Device
@@ -107,11 +114,18 @@ def test_epochs_become_steps(fake_run):
         (["weights=none", "freeze_stages=2"], "freeze_stages would keep random weights"),
         (["weights=none", "freeze_norm=true"], "freeze_norm would keep random weights"),
         (["weights=none", "start=probe"], "start=probe needs pretrained weights"),
-        (["second_stage=crt", "start=probe"], "start=probe got a second stage"),
-        (["loss=ldam", "start=probe"], "start=probe got loss=ldam"),
+        (["second_stage=crt", "start=probe"], "start=probe got second_stage=crt too"),
+        (["second_stage=ncm", "loss=ldam"], "loss=ldam got second_stage=ncm too"),
+        (["loss=ldam", "start=probe"], "loss=ldam got start=probe too"),
+        (["method=lsh", "start=probe"], "start=probe got method=lsh too"),
+        (["method=lsh", "loss=ldam"], "loss=ldam got method=lsh too"),
         (["augmentation=none", "smallest_crop=0.5"], "smallest_crop got augmentation=none"),
-        (["augmentation=trivial", "bands=5"], "needs 1 or 3 bands, not 5"),
-        (["mixed_sizes=8,16"], "mixed_sizes got 8, expected >= 16"),
+        (["augmentation=trivial", "bands=5"], "needs 1 or 3 bands, not bands=5"),
+        (
+            ["augmentation=randaugment", "method=cross-modality", "cross_modality.bands=2"],
+            "needs 1 or 3 bands, not cross_modality.bands=2",
+        ),
+        (["mixed_sizes=8,16"], "mixed_sizes.0: got '8': .* greater than or equal to 16"),
         (["mixed_sizes=large"], "mixed_sizes.0"),
     ],
 )
@@ -159,6 +173,24 @@ def test_a_step_moves_the_layers_at_their_rates(fake_run, weights):
         torch.testing.assert_close(parameter.detach(), expected)
 
 
+@pytest.mark.parametrize(("stage", "factor"), [("crt", 10), ("lws", 1), ("maxnorm", 1)])
+def test_the_last_layer_has_its_higher_rate_where_it_is_new(fake_run, weights, stage, factor):
+    _, folder = train(fake_run, stage, weights=weights, second_stage=stage)
+    files = [folder / "first-stage" / "settings.yaml", folder / "settings.yaml"]
+    assert [recorded_settings(file).head_lr_factor for file in files] == [10, factor]
+
+
+def test_a_later_round_has_no_new_last_layer():
+    pairing = {"paired": "there", "iterations": 2}
+    settings = TrainSettings(method="cross-modality", cross_modality=pairing)
+    phases = phases_of(settings, RunFacts((4, 3), 1, None, Path()))
+    found = {phase.name: phase_settings(settings, phase).head_lr_factor for phase in phases}
+    later = ("control-1", "ours-1", "paired-1", "control-2", "")
+    assert found == {"ours-0": 10, "paired-0": 10, **dict.fromkeys(later, 1)}
+    given = settings.with_changes({"head_lr_factor": 3})
+    assert {phase_settings(given, phase).head_lr_factor for phase in phases} == {3}
+
+
 def test_frozen_stages_do_not_move_and_are_not_recorded(fake_run, weights):
     settings = TrainSettings(**SMALL, weights=weights, freeze_stages=3, optimizer="adamw")
     trainer = trainer_of(fake_run, settings)
@@ -203,8 +235,15 @@ def test_the_average_is_that_of_its_decay(fake_run):
     torch.testing.assert_close(trainer.result().net.get_parameter(name).detach(), third)
 
 
-def test_a_resumed_training_is_bit_equal(fake_run, weights):
-    changes = {**ALL_RANDOM, "weights": weights, "layer_decay": 0.7, "freeze_stages": 1}
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {**ALL_RANDOM, "layer_decay": 0.7, "freeze_stages": 1},
+        {"start": "probe", "mixing": "cmo", "cmo": {"probability": 1}, "freeze_norm": True},
+    ],
+)
+def test_a_resumed_training_is_bit_equal(fake_run, weights, chosen):
+    changes = {"weights": weights, **chosen}
 
     def stops(self, step, real=ClassifierTrainer.train_step):
         if step == 2:
@@ -220,6 +259,23 @@ def test_a_resumed_training_is_bit_equal(fake_run, weights):
     assert len(hashes) == 1
     other = train(fake_run, "other", **{**changes, "seed": 1})[1]
     assert sha256_of(other / "classifier.safetensors") not in hashes
+
+
+def test_folds_share_the_features_of_their_probes(fake_run, weights, monkeypatch):
+    computed, real = [], Extractor.features
+
+    def spy(self, images, *rest):
+        computed.append(len(images))
+        return real(self, images, *rest)
+
+    monkeypatch.setattr(Extractor, "features", spy)
+    settings = TrainSettings.model_validate({**SMALL, "weights": weights, "start": "probe"})
+    job = TrainingJob(fake_run.path / "classify" / "folds")
+    train_folds(fake_run, job, 2, settings.with_changes({"steps": 1, "lr": 1e-9}), Silent())
+    assert computed == [46, 46]  # symmetries and crops of all training images, once
+    files = [job.directory / f"fold-{k}" / "classifier.safetensors" for k in range(2)]
+    first, second = (load_classifier(file).classifier.weight for file in files)
+    assert not torch.allclose(first, second)  # each is fitted to its own images
 
 
 def test_it_starts_with_the_probe_and_trains_it(fake_run, weights):

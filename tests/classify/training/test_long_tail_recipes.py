@@ -1,6 +1,7 @@
 """The recipes for rare classes, piece by piece: sampling, losses, projections, settings, resume."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,15 +11,17 @@ from tests_support import Command, in_process, write_generated
 from classify.cli import main as cli
 from classify.losses.settings import LossSettings
 from classify.methods.base import Batch
-from classify.methods.phases import MethodInputs
-from classify.methods.second_stage import MaxNorm, over_smoothed
+from classify.methods.phases import MethodInputs, RunFacts
+from classify.methods.second_stage import MaxNorm
 from classify.training import trainer as trainer_module
+from classify.training.context import phase_settings
 from classify.training.criterion import LabelCriterion, label_criterion
+from classify.training.method_phases import phases_of
 from classify.training.mixing import draw_blend, mix_images
 from classify.training.mixing_settings import CmoSettings
-from classify.training.recipes import recipe
+from classify.training.recipes import recipe, recipe_name
 from classify.training.sampling import BatchRequest, MixtureSampler
-from classify.training.settings import TrainSettings, recipe_name
+from classify.training.settings import TrainSettings
 from classify.training.trainer import ClassifierTrainer
 from tgn.data.manifest import active_rows, image_set
 from tgn.models.backbones import build_backbone
@@ -110,15 +113,17 @@ def test_a_step_of_cmo_has_the_batch_it_should(fake_run, sampler):
 # Label over-smoothing
 
 
-def test_over_smoothed_labels_are_torchs(sampler):
+def test_over_smoothed_labels_are_torchs():
+    changed = settings(label_smoothing=0.3).with_changes(recipe("los").settings)
+    first, last = phases_of(changed, RunFacts((4, 3), 1, None, Path()))
+    assert phase_settings(changed, first).label_smoothing == 0.3
+    found = phase_settings(changed, last)
+    assert found.label_smoothing == 0.98  # in place of the other, not on top of it
+    loss = label_criterion(found, COUNTS, COUNTS)
     logits = torch.randn(6, 4, dtype=torch.float64, requires_grad=True)
     labels, prior = torch.tensor([0, 1, 2, 3, 0, 1]), torch.full((4,), 0.25)
-    plain = LabelCriterion("ce", "none", LossSettings(), COUNTS)
-    found = over_smoothed(plain, 0.98)(logits, batch(labels, prior))
     expected = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=0.98)
-    torch.testing.assert_close(found, expected)
-    assert over_smoothed(plain, 0.0) is plain
-    loss = over_smoothed(plain, 0.9)
+    torch.testing.assert_close(loss(logits, batch(labels, prior)), expected)
     assert torch.autograd.gradcheck(lambda z: loss(z, batch(labels, prior.double())), logits)
 
 
@@ -168,17 +173,21 @@ def test_balance_adjusts_by_the_real_counts():
         {"reweighting": "deferred"},
         {"second_stage": "crt"},
         {"method": "t2fts"},
+        {"loss_options": {"logit_adjustment_tau": 2.0}},
     ],
 )
 def test_balance_is_refused_beside_another_way_of_balancing(other):
     (name,) = other
-    with pytest.raises(ValueError, match=f"balance got {name}="):
+    with pytest.raises(ValueError, match=rf"balance got {name}[=.]"):
         settings(balance=0.5, **other)
 
 
 def test_label_smoothing_of_a_stage_that_is_not_there_is_refused():
+    smoothed = ["second_stage_options.label_smoothing=0.5"]
     with pytest.raises(UserError, match="needs crt or lws"):
-        TrainSettings.resolve(overrides=["second_stage_options.label_smoothing=0.5"])
+        TrainSettings.resolve(overrides=smoothed)
+    with pytest.raises(UserError, match="label_smoothing got loss=focal"):
+        TrainSettings.resolve(overrides=[*smoothed, "second_stage=crt", "loss=focal"])
 
 
 # Whole commands

@@ -8,12 +8,12 @@ import pytest
 from planted_support import BASE, CLASSES, balanced_accuracy, image_set, shapes, tiny_net
 
 from classify.methods.phases import MethodInputs, RunFacts
+from classify.training.context import phase_settings
 from classify.training.criterion import label_criterion
 from classify.training.method_phases import phases_of
 from classify.training.recipes import recipe
 from classify.training.sampling import MixtureSampler
 from classify.training.settings import TrainSettings
-from classify.training.train import phase_settings
 from classify.training.trainer import ClassifierTrainer
 from tgn.runtime.devices import Device
 

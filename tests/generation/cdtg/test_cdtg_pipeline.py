@@ -15,6 +15,7 @@ from tgn.generation.cdtg.sampler import CdtgSampler, open_cdtg_sampler
 from tgn.generation.cdtg.settings import CdtgSampleSettings, CdtgTrainSettings
 from tgn.generation.training_monitor import TrainingMonitor
 from tgn.models.clip import load_clip, tiny_clip
+from tgn.models.training_networks import from_header
 from tgn.runtime.checkpoints import load_weights, read_metadata, save_weights
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import NotFoundError, UserError
@@ -92,8 +93,13 @@ def test_train_resumes_bit_for_bit_and_writes_grid_log_and_weights(distilled):
     training.train_cdtg(distilled, settings(steps=3), Silent())
     folder = distilled.path / "cdtg"
     parts = sha256_of(folder / "generator.safetensors")
+    known = from_header(read_metadata(folder / "generator.safetensors"))
+    assert [network.name for network in known] == ["tail net", "CLIP tiny"]
+    assert known[0].sha256 == sha256_of(distilled.path / "kmdn" / "tail.safetensors")
     assert [row["step"] for row in read_json_lines(folder / "metrics.jsonl")] == [1, 2, 3]
     assert (folder / "grids" / "0000003.png").is_file()
+    logged = [*read_json_lines(folder / "metrics.jsonl")][-1]
+    assert {"agreement_r0.4", "own_source_r1", "energy_r1", "g_source"} <= logged.keys()
     assert sorted(folder.glob("tensorboard/*"))
     training.train_cdtg(distilled, settings(steps=3), Silent(), resume=False)
     assert sha256_of(folder / "generator.safetensors") == parts

@@ -8,6 +8,7 @@ from tests_support import QUICK
 
 from tgn.backends import generate
 from tgn.data.images import to_u8
+from tgn.generation.cdtg.checkpoint import load_conditional_generator
 from tgn.generation.cdtg.generator import StyleGenerator
 from tgn.generation.cdtg.import_published import import_generator
 from tgn.generation.cdtg.published_weights import _published_names
@@ -48,6 +49,7 @@ def test_an_imported_generator_generates_its_own_images(distilled, tmp_path):
     net = generator(classes=3)
     imported = import_generator(distilled, published(net, tmp_path))
     assert imported.classes == (1, 2, 3)  # the tail of the run
+    assert load_conditional_generator(imported.path)[1].trained_against is None
     settings = CdtgSampleSettings(noise=1.0, block=4, **QUICK)
     sampler = open_cdtg_sampler(distilled, settings)
     images, origins = sampler.sample_block(2, 0, settings)

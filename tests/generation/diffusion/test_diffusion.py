@@ -31,8 +31,10 @@ from tgn.generation.feature_noise import VARIATIONS
 from tgn.models.backbones import load_classifier
 from tgn.models.feature_bank import tail_net_file
 from tgn.models.tail_features import FrozenTailNet
-from tgn.runtime.checkpoints import save_weights
+from tgn.models.training_networks import TrainingNetwork, from_header
+from tgn.runtime.checkpoints import read_metadata, save_weights
 from tgn.runtime.errors import NotFoundError, UserError
+from tgn.runtime.files import sha256_of
 from tgn.runtime.progress import Silent
 
 FACTS = DenoiserFacts(size=32, bands=3, width=16, num_classes=4, feature_channels=6, grid_size=2)
@@ -258,6 +260,8 @@ def test_training_goes_on_where_it_stopped(distilled):
     file = distilled.denoiser
     train_diffusion(distilled, settings(), Silent())
     straight = file.read_bytes()
+    tail_net = distilled.path / "kmdn" / "tail.safetensors"
+    assert from_header(read_metadata(file)) == (TrainingNetwork("tail net", sha256_of(tail_net)),)
     assert list((distilled.path / "diffusion" / "grids").glob("*.png"))
     with pytest.raises(KeyboardInterrupt):
         train_diffusion(distilled, settings(), Stops(2), resume=False)

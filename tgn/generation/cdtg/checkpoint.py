@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
 from tgn.generation.cdtg.presets import Architecture
+from tgn.models.training_networks import TrainingNetwork, from_header
 from tgn.runtime.checkpoints import load_strictly, load_weights, read_metadata, save_weights
 from tgn.runtime.errors import NotFoundError, UserError
 
@@ -22,11 +23,13 @@ class GeneratorFacts:
         tail_net_sha256: of the tail net whose features it takes.
         classes: folder name of each class, by class index; empty in files of older versions.
         fusion_is_trained: False for imported generators, which can use no features.
+        trained_against: frozen networks that its losses used; None for imported generators.
     """
 
     tail_net_sha256: str
     classes: tuple[str, ...] = ()
     fusion_is_trained: bool = True
+    trained_against: tuple[TrainingNetwork, ...] | None = None
 
 
 def save_conditional_generator(
@@ -86,5 +89,6 @@ def load_conditional_generator(path: Path) -> tuple[ConditionalGenerator, Genera
         header["tail_net_sha256"],
         tuple(json.loads(header.get("classes", "[]"))),
         header.get("fusion") != UNTRAINED,
+        from_header(header),
     )
     return network.eval().requires_grad_(False), facts

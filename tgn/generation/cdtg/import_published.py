@@ -13,6 +13,7 @@ from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
 from tgn.generation.cdtg.generator import StyleGenerator
 from tgn.generation.cdtg.published_weights import generator_from_published, published_architecture
 from tgn.models.feature_bank import read_bank
+from tgn.models.training_networks import as_header
 from tgn.runtime.checkpoints import load_content
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import sha256_of
@@ -67,6 +68,7 @@ def import_generator(run: Run, file: Path) -> ImportedGenerator:
         tail_net_sha256=bank.weights_sha256,
         fusion=UNTRAINED,
         imported_sha256=sha256_of(file),
+        trained_against=as_header(None),
     )
     return ImportedGenerator(path, numbers.size, classes)
 

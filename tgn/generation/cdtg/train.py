@@ -13,9 +13,10 @@ from tgn.generation.cdtg.settings import CdtgTrainSettings
 from tgn.generation.cdtg.trainer import CdtgNetworks, CdtgTrainer
 from tgn.generation.tail_net import load_frozen_tail_net
 from tgn.generation.training_monitor import run_monitored
-from tgn.models.clip import ClipGuide, load_clip
+from tgn.models.clip import ClipGuide, clip_sha256, load_clip
 from tgn.models.feature_bank import tail_net_file
 from tgn.models.tail_features import sample_tail_features, within_class_distance
+from tgn.models.training_networks import TrainingNetwork, as_header, tail_net_networks
 from tgn.runtime.devices import Device
 from tgn.runtime.files import sha256_of
 from tgn.runtime.progress import Progress
@@ -45,17 +46,23 @@ def train_cdtg(
         UserError: if the checkpoint is of another tail net, or for settings, CLIP sources or
             data that cannot work.
     """
-    split, tail_net_sha256 = run.split(), sha256_of(tail_net_file(run.kmdn))
+    tail_net_sha256 = sha256_of(tail_net_file(run.kmdn))
     made_from = {"tail_net_sha256": tail_net_sha256}
     job = Job(run.cdtg, Device(settings), progress, resume, made_from)
     trainer = build_cdtg_trainer(run, settings, job)
     facts = {**made_from, "precision": job.device.precision}
     run.record("train", settings, backend="cdtg", **facts)
-    run_monitored(trainer, split, settings, job, COLLAPSE_REMEDY)
+    against = _trained_against(run, settings, trainer.networks.clip)
+    run_monitored(trainer, run, settings, job, COLLAPSE_REMEDY, against)
     if job.device.is_main:
-        folders = [entry.folder for entry in split.classes]
-        network = trainer.averaged_generator
-        save_conditional_generator(run.cdtg_generator, network, folders, tail_net_sha256)
+        folders = [entry.folder for entry in run.split().classes]
+        save_conditional_generator(
+            run.cdtg_generator,
+            trainer.averaged_generator,
+            folders,
+            tail_net_sha256,
+            trained_against=as_header(against),
+        )
 
 
 def build_cdtg_trainer(run: Run, settings: CdtgTrainSettings, job: Job) -> CdtgTrainer:
@@ -85,6 +92,16 @@ def build_cdtg_trainer(run: Run, settings: CdtgTrainSettings, job: Job) -> CdtgT
         within_class_distance(frozen_tail_net, images, device, settings.seed),
     )
     return CdtgTrainer(networks, images, settings, device)
+
+
+def _trained_against(
+    run: Run, settings: CdtgTrainSettings, clip: ClipGuide | None
+) -> list[TrainingNetwork]:
+    """Return the frozen networks that losses used."""
+    networks = tail_net_networks(tail_net_file(run.kmdn))
+    if clip is not None:
+        networks.append(TrainingNetwork(f"CLIP {settings.clip}", clip_sha256(settings.clip, clip)))
+    return networks
 
 
 def _clip(

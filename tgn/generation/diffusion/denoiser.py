@@ -215,11 +215,11 @@ def _unet(facts: DenoiserFacts) -> Any:
     return unet
 
 
-def save_denoiser(path: Path, denoiser: Denoiser, tail_net_sha256: str) -> None:
-    """Write a denoiser so that `load_denoiser` can build it again."""
+def save_denoiser(path: Path, denoiser: Denoiser, tail_net_sha256: str, **metadata: str) -> None:
+    """Write a denoiser so that `load_denoiser` can build it again; ``metadata`` is added."""
     facts = json.dumps(denoiser.facts._asdict())
     header = {"format": FORMAT, "facts": facts, "tail_net_sha256": tail_net_sha256}
-    save_weights(path, denoiser.state_dict(), header)
+    save_weights(path, denoiser.state_dict(), header | metadata)
 
 
 def load_denoiser(path: Path) -> tuple[Denoiser, str]:

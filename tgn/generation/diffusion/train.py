@@ -12,6 +12,7 @@ from tgn.generation.tail_net import load_frozen_tail_net
 from tgn.generation.training_monitor import run_monitored
 from tgn.models.feature_bank import tail_net_file
 from tgn.models.tail_features import sample_tail_features
+from tgn.models.training_networks import as_header, tail_net_networks
 from tgn.runtime.devices import Device
 from tgn.runtime.files import sha256_of
 from tgn.runtime.progress import Progress
@@ -48,9 +49,15 @@ def train_diffusion(
     trainer = build_diffusion_trainer(run, settings, job.device)
     facts = {**made_from, "precision": job.device.precision}
     run.record("train", settings, backend="diffusion", **facts)
-    run_monitored(trainer, run.split(), settings, job, COLLAPSE_REMEDY)
+    against = tail_net_networks(tail_net_file(run.kmdn))
+    run_monitored(trainer, run, settings, job, COLLAPSE_REMEDY, against)
     if job.device.is_main:
-        save_denoiser(run.denoiser, trainer.averaged_denoiser, tail_net_sha256)
+        save_denoiser(
+            run.denoiser,
+            trainer.averaged_denoiser,
+            tail_net_sha256,
+            trained_against=as_header(against),
+        )
 
 
 def build_diffusion_trainer(

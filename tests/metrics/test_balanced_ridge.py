@@ -1,0 +1,61 @@
+import torch
+
+from tgn.metrics.balanced_ridge import BalancedRidge, LeaveOneOut, centred_unit
+from tgn.probe.linear import balanced_weights
+from tgn.probe.ridge import fit_ridge
+
+PENALTY = 1e-2
+
+
+def table(rows=40, classes=4, seed=0):
+    rng = torch.Generator().manual_seed(seed)
+    labels = torch.randint(classes, (rows,), generator=rng)
+    labels[:classes] = torch.arange(classes)
+    features = torch.randn(rows, 6, generator=rng) + labels[:, None]
+    return centred_unit(features, features.mean(0)), labels
+
+
+def test_rows_are_centred_and_of_unit_length_before_the_constant():
+    rows = centred_unit(torch.tensor([[3.0, 4.0], [0.0, 2.0]]), torch.tensor([0.0, 0.0]))
+    torch.testing.assert_close(
+        rows, torch.tensor([[0.6, 0.8, 1.0], [0.0, 1.0, 1.0]], dtype=torch.float64)
+    )
+
+
+def test_it_is_the_probe_with_balanced_weights():
+    rows, labels = table()
+    expected = fit_ridge(
+        rows[:, :-1], labels, balanced_weights(labels, 4), torch.arange(40), 4, (PENALTY,)
+    ).head
+    none = rows[:0], labels[:0]
+    found = BalancedRidge(rows, labels, 4, PENALTY, torch.tensor([2, 3])).fit(*none)
+    torch.testing.assert_close(found[:-1].T.float(), expected.weight, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found[-1].float(), expected.bias, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found, LeaveOneOut.of(rows, labels, 4, PENALTY).solution)
+
+
+def test_added_rows_count_as_rows_of_their_class():
+    rows, labels = table()
+    more, more_labels = table(15, seed=1)
+    grows = more_labels >= 2
+    more, more_labels = more[grows], more_labels[grows]
+    found = BalancedRidge(rows, labels, 4, PENALTY, torch.tensor([2, 3])).fit(more, more_labels)
+    together = torch.cat([rows, more]), torch.cat([labels, more_labels])
+    torch.testing.assert_close(found, LeaveOneOut.of(*together, 4, PENALTY).solution)
+
+
+def test_a_row_left_out_has_never_been_seen():
+    """The closed form equals a fit in which the row has no weight."""
+    rows, labels = table()
+    queries, _ = table(5, seed=2)
+    fit = LeaveOneOut.of(rows, labels, 4, PENALTY)
+    left_out = torch.tensor([7, -1, 0, 39, 7])
+    found = fit.scores(queries, left_out)
+    weights = 1 / (4 * torch.bincount(labels)[labels].double())
+    for k, row in enumerate(left_out.tolist()):
+        own = weights.clone()
+        if row >= 0:
+            own[row] = 0
+        matrix = (rows * own[:, None]).T @ rows + PENALTY * torch.eye(7, dtype=torch.float64)
+        right = (rows * own[:, None]).T @ torch.nn.functional.one_hot(labels, 4).double()
+        torch.testing.assert_close(found[k], queries[k] @ torch.linalg.solve(matrix, right))

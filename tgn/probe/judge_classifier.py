@@ -1,0 +1,64 @@
+"""The classifier of generated images: ridge on a judge's features, each without its source."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tgn.metrics.balanced_ridge import LeaveOneOut, centred_unit
+from tgn.probe.linear import balanced_weights, best_scale
+from tgn.probe.ridge import fit_ridge
+
+
+@dataclass(frozen=True)
+class JudgeClassifier:
+    """A class-weighted ridge probe on all real training images.
+
+    A generated image is classified by the fit that has not seen its source, or else it would be
+    recognised by it. The mean that features are centred by is still that of all images.
+
+    Attributes:
+        mean: of the training features, [D].
+        fit: of the training images, from which each can be left out.
+        penalty: lambda, chosen by leaving each training image out.
+        scale: factor of the scores that makes them logits, chosen likewise.
+    """
+
+    mean: Tensor
+    fit: LeaveOneOut
+    penalty: float
+    scale: float
+
+    def rows(self, features: Tensor) -> Tensor:
+        """Return features as the fit takes them, float64 [N, D + 1]."""
+        return centred_unit(features, self.mean)
+
+    def probabilities(self, features: Tensor, sources: Tensor | None = None) -> Tensor:
+        """Return class probabilities [N, C], float32.
+
+        Args:
+            features: of images, [N, D].
+            sources: row of each image's source in the training set, [N]; -1, or None: none.
+        """
+        if sources is None:
+            sources = torch.full((len(features),), -1)
+        scores = self.fit.scores(self.rows(features), sources)
+        return (self.scale * scores).softmax(dim=1).float()
+
+
+def fit_judge_classifier(features: Tensor, labels: Tensor, classes: int) -> JudgeClassifier:
+    """Fit the probe.
+
+    Args:
+        features: of the real training images of all classes, [N, D].
+        labels: [N], of two or more classes.
+        classes: C.
+    """
+    mean = features.mean(0)
+    rows = centred_unit(features, mean)
+    weights = balanced_weights(labels, classes)
+    each = torch.arange(len(labels))
+    ridge = fit_ridge(rows[:, :-1].float(), labels, weights, each, classes)
+    scale = best_scale(ridge.left_out, labels, weights)
+    fit = LeaveOneOut.of(rows, labels, classes, ridge.penalty)
+    return JudgeClassifier(mean, fit, ridge.penalty, scale)

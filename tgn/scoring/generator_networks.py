@@ -1,0 +1,72 @@
+"""Which networks the generator of a folder was trained against."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from tgn.data.manifest import ManifestRow
+from tgn.data.runs import Run
+from tgn.models.provenance import Provenance
+from tgn.models.training_networks import TrainingNetwork, from_header
+from tgn.runtime.checkpoints import read_metadata
+from tgn.runtime.files import sha256_of
+
+
+def networks_behind(run: Run, rows: Sequence[ManifestRow]) -> tuple[TrainingNetwork, ...] | None:
+    """Return the frozen networks that the losses of the images' generators used.
+
+    A CLIP whose gradient guided the sampling of diffusion counts, too.
+
+    Args:
+        run: whose generators may have made them.
+        rows: of the images.
+
+    Returns:
+        The networks; None for images of a generator that is not (or no longer) in the run.
+    """
+    known = _generators(run)
+    found: list[TrainingNetwork] = []
+    for sha256 in {row.weights_sha256 for row in rows}:
+        networks = known.get(sha256)
+        if networks is None:
+            return None
+        found += networks
+    for how in {row.how for row in rows}:
+        found += _guides(how)
+    return tuple(dict.fromkeys(found))
+
+
+def _guides(how: str) -> list[TrainingNetwork]:
+    """Return the CLIP that guided sampling with these settings of a backend, given as JSON."""
+    settings = json.loads(how or "{}")
+    if not settings.get("clip_guidance"):
+        return []
+    file = Path(settings["clip"].partition(":")[2])
+    sha256 = sha256_of(file) if file.is_file() else ""
+    return [TrainingNetwork(f"CLIP {settings['clip']}", sha256)]
+
+
+def _generators(run: Run) -> dict[str, tuple[TrainingNetwork, ...] | None]:
+    """Return SHA-256 of each generator's file of the run -> the networks in its losses."""
+    known = {
+        sha256_of(file): from_header(read_metadata(file))
+        for file in (run.cdtg_generator, run.denoiser)
+        if file.is_file()
+    }
+    if run.pretrained_record.is_file():  # a denoiser tuned by its own loss alone
+        known[sha256_of(run.pretrained_record)] = ()
+    return known
+
+
+def marked(provenance: Provenance, networks: Sequence[TrainingNetwork] | None) -> Provenance:
+    """Return the provenance of a network with whether the generator was trained against it.
+
+    Args:
+        provenance: of a network that scores.
+        networks: of :func:`networks_behind`.
+    """
+    if networks is None:
+        return provenance
+    hashes = {network.sha256 for network in networks}
+    against = not hashes.isdisjoint(provenance.weights_sha256.split())
+    return provenance.model_copy(update={"trained_against": against})
