@@ -5,7 +5,20 @@ import shutil
 
 from process_support import COMMON, assert_same_curve, run_on
 
-from tgn.runtime.files import read_json, sha256_of
+from tgn.runtime.files import read_json, read_json_lines, sha256_of
+
+JUDGED = ("agreement", "own_source", "recall", "separable", "energy")
+
+
+def without_shares(file):
+    """Return a copy of a log without the judge's figures: shares of few images, which jump."""
+    kept = [
+        {name: value for name, value in row.items() if not name.startswith(JUDGED)}
+        for row in read_json_lines(file)
+    ]
+    copy = file.with_suffix(".losses.jsonl")
+    copy.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    return copy
 
 
 def test_the_pipeline_on_two_processes_is_that_on_one(fake_run, tmp_path):
@@ -33,7 +46,7 @@ def test_the_pipeline_on_two_processes_is_that_on_one(fake_run, tmp_path):
     one, two = tmp_path / "runs" / "fake", tmp_path / "two" / "fake"
     assert_same_curve(one / "kmdn" / "metrics.jsonl", two / "kmdn" / "metrics.jsonl")
     # Adam without momentum makes steps of rounding errors, so the curves part a little sooner.
-    assert_same_curve(one / "cdtg" / "metrics.jsonl", two / "cdtg" / "metrics.jsonl", 2e-2)
+    assert_same_curve(*(without_shares(run / "cdtg" / "metrics.jsonl") for run in (one, two)), 2e-2)
     for processes in (1, 2):
         words = ["--class", "all", "--n", "70", "--out", str(tmp_path / f"made{processes}")]
         run_on(processes, "tgn", "generate", *COMMON[:4], *words)
@@ -53,7 +66,7 @@ def test_the_pipeline_on_two_processes_is_that_on_one(fake_run, tmp_path):
     for processes in (1, 2):
         shutil.rmtree(one / "scores", ignore_errors=True)  # and the features in it
         run_on(processes, "tgn", "score", str(tmp_path / "made1"), "--device", "cpu")
-        (file,) = (one / "scores").glob("made1*tail.json")
+        (file,) = (one / "scores").glob("made1*[!t].json")  # not .nearest.json
         found.append(read_json(file))
         file.unlink()
     assert found[0] == found[1]
@@ -68,7 +81,7 @@ def test_diffusion_on_two_processes_is_that_on_one(fake_run, tmp_path):
         run_on(processes, "tgn", "train", *COMMON, *small, *words)
         curves[processes] = tmp_path / f"on{processes}.jsonl"
         shutil.copy(trained, curves[processes])
-    assert_same_curve(curves[1], curves[2])
+    assert_same_curve(without_shares(curves[1]), without_shares(curves[2]))
     quick = ["--device", "cpu", "--set", "block=4", "--set", "sampling_steps=2", "--n", "6"]
     for processes in (1, 2):
         out = ["--class", "all", "--out", str(tmp_path / f"drawn{processes}")]
