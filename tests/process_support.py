@@ -20,6 +20,7 @@ import torch
 from classify.cli.main import main as classify_main
 from tgn.cli.main import main as tgn_main
 from tgn.runtime.errors import UserError
+from tgn.runtime.files import read_json_lines
 from tgn.runtime.locks import exclusive_writer
 
 TINY = ("--set", "arch=tiny")
@@ -30,6 +31,7 @@ PRELOADED = [  # what ranks import, and its imports
     "tgn.generation.image_writer", "tgn.kmdn.distill", "tgn.scoring.score",
 ]  # fmt: skip
 COUNTED, ONE_IMAGE = ("d_real", "clip_hits"), 0.07  # shares of a batch of 16
+JUDGED = ("agreement", "own_source", "recall", "separable", "energy")  # shares of few images
 COMMON = ["--device", "cpu", "--set", "precision=float32", "--set", "log_every=1"]
 
 
@@ -151,3 +153,14 @@ def wait_for(done: Callable[[], bool]) -> None:
     while not done():
         assert time.monotonic() - began < 120
         time.sleep(0.2)
+
+
+def without_shares(file):
+    """Return a copy of a log without the judge's figures: shares of few images, which jump."""
+    kept = [
+        {name: value for name, value in row.items() if not name.startswith(JUDGED)}
+        for row in read_json_lines(file)
+    ]
+    copy = file.with_suffix(".losses.jsonl")
+    copy.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    return copy
