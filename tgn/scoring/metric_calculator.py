@@ -1,5 +1,6 @@
 """From features to the records of a result: each metric with its interval, or a note why not."""
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -115,12 +116,12 @@ class MetricCalculator:
                 pairs.resampled_means(seed_of(self.seed, "diversity", side))
                 for side, pairs in (("generated", generated), ("real", real))
             )
-            interval = percentile_interval(ours / theirs.clamp(min=torch.finfo(theirs.dtype).tiny))
+            interval = percentile_interval(ours / theirs)  # infinite where one image was drawn only
         return DiversityScore(
             generated=generated.mean if generated is not None else None,
             real=real.mean if real is not None else None,
-            ratio_low=interval.low if interval else None,
-            ratio_high=interval.high if interval else None,
+            ratio_low=_finite(interval.low) if interval else None,
+            ratio_high=_finite(interval.high) if interval else None,
         )
 
     def _too_few(self, what: str, generated: Tensor, real: Tensor, minimum: int) -> bool:
@@ -129,6 +130,10 @@ class MetricCalculator:
             counts = f"{len(generated)} generated, {len(real)} real"
             self.notes.append(f"{what} not reported: {counts}, both must be >= {minimum}")
         return few
+
+
+def _finite(end: float) -> float | None:
+    return end if math.isfinite(end) else None
 
 
 def _resample(table: Tensor, rng: torch.Generator) -> FeatureStatistics:
