@@ -8,6 +8,7 @@ from score_support import FOLDERS, picture, save, write_generated
 from torchvision.models import squeezenet1_1
 
 from tgn.data.splits.folds import Folds, write_folds
+from tgn.metrics.pair_diversity import PairDistances
 from tgn.metrics.proportions import subsample_to_proportions
 from tgn.models import extractors
 from tgn.models.backbones import build_backbone, save_classifier
@@ -19,6 +20,7 @@ from tgn.runtime.errors import UserError
 from tgn.runtime.files import sha256_of, write_json
 from tgn.runtime.progress import Silent
 from tgn.scoring.class_predictors import NOT_SEEN
+from tgn.scoring.metric_calculator import MetricCalculator
 from tgn.scoring.results import Scores
 from tgn.scoring.score import score_run
 from tgn.scoring.settings import ScoreSettings
@@ -115,6 +117,17 @@ def test_images_too_small_for_lpips_are_refused_before_any_work(mixed, tmp_path,
     monkeypatch.setattr(FeatureCache, "features", None)  # no network is applied
     with pytest.raises(UserError, match=r"lpips=squeeze got images of 16 px.*least 17.*size=32"):
         score(mixed, lpips=f"squeeze:{tmp_path / 'squeeze.pth'}")
+
+
+def test_the_interval_of_the_diversity_of_two_real_images():
+    """Half of the resamples repeat one of them; their ratio has no value and does not count."""
+    real, ours = (
+        PairDistances(torch.tensor([0]), torch.tensor([1]), torch.tensor([d]).double(), 2)
+        for d in (10.0, 50.0)
+    )
+    found = MetricCalculator(seed=0).diversity(ours, real)
+    assert found.ratio == 5
+    assert 0 <= found.ratio_low <= found.ratio_high <= 5
 
 
 def test_small_sets_are_noted(mixed):

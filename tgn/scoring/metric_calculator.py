@@ -115,7 +115,10 @@ class MetricCalculator:
                 pairs.resampled_means(seed_of(self.seed, "diversity", side))
                 for side, pairs in (("generated", generated), ("real", real))
             )
-            interval = percentile_interval(ours / theirs.clamp(min=torch.finfo(theirs.dtype).tiny))
+            # A resample of few images may repeat a single one, whose ratio has no value.
+            has_pair = theirs > 0
+            if has_pair.any():
+                interval = percentile_interval((ours / theirs)[has_pair])
         return DiversityScore(
             generated=generated.mean if generated is not None else None,
             real=real.mean if real is not None else None,
