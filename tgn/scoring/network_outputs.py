@@ -16,6 +16,7 @@ from tgn.scoring.networks import ScoringNetworks
 
 WITHOUT_SOURCE = "real training images; each generated one is classified without its source"
 SOURCES_UNKNOWN = "real images, perhaps the sources: which they are is not known"
+RIDGE_ON = "ridge on "  # in the name of the judge's classifier
 SMALLEST_SIDE = 2**LEVELS
 
 
@@ -120,7 +121,7 @@ def judge_provenance(sets: ComparedSets, extractor: Extractor) -> Provenance:
     is_known = bool((sets.source_rows >= 0).all())
     return extractor.provenance.model_copy(
         update={
-            "name": f"ridge on {extractor.name}",
+            "name": f"{RIDGE_ON}{extractor.name}",
             "seen": WITHOUT_SOURCE if is_known else SOURCES_UNKNOWN,
         }
     )

@@ -32,6 +32,7 @@ from tgn.scoring.worth import LabelledRows, worth_in_real_images
 
 SCORES_SUFFIX = ".scores.json"  # beside a folder that was scored without a split
 NEAREST_SUFFIX = ".nearest.json"  # beside the scores: file -> nearest real file and distance
+FITTED = "in features that the generator was trained against: not to be believed"
 UNKNOWN_WORTH = "worth in real images is not known"
 NO_HELD_OUT = "the run has no test images of these classes; folders have none"
 IMPLEMENTATION = f"tgn.score with torch {torch.__version__}, formulas in float64"
@@ -150,6 +151,8 @@ def score_sets(
     worth, headline = _worth(sets, outputs, settings.seed)
     progress.advance()
     used = _provenances(networks, outputs)
+    if used["extractor"].trained_against:
+        headline = f"{headline} ({FITTED})"
     return Scores(
         generated=sets.relative(sets.folder),
         reference=sets.reference,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from tgn.models.provenance import Provenance
+from tgn.scoring.network_outputs import RIDGE_ON
 from tgn.scoring.results import (
     DiversityScore,
     Estimate,
@@ -132,7 +133,7 @@ class Summary:
             interval=interval,
             floor=floor,
             better=better,
-            network=network.name if network else "",
+            network=network.name.removeprefix(RIDGE_ON) if network else "",
             trained_against=network.trained_against if network else None,
         )
 
