@@ -29,8 +29,8 @@ def test_it_is_the_probe_with_balanced_weights():
     ).head
     none = rows[:0], labels[:0]
     found = BalancedRidge(rows, labels, 4, PENALTY, torch.tensor([2, 3])).fit(*none)
-    torch.testing.assert_close(found[:-1].T.float(), expected.weight, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(found[-1].float(), expected.bias, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found[:-1].T, expected.weight, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found[-1], expected.bias, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(found, LeaveOneOut.of(rows, labels, 4, PENALTY).solution)
 
 
