@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tgn.runtime.bf16_speed import cpu_is_faster_in_bf16
 from tgn.runtime.errors import UserError
 from tgn.runtime.memory import keep_freed_memory
 from tgn.runtime.settings import ComputeSettings
@@ -152,5 +153,4 @@ def has_depthwise(net: nn.Module) -> bool:
 def _has_fast_bf16(device: str) -> bool:
     if device != "cpu" and torch.cuda.is_available():
         return torch.cuda.is_bf16_supported()
-    # torch offers no public question
-    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return cpu_is_faster_in_bf16()
