@@ -15,9 +15,9 @@ RUN = "demo"
 
 # Sizes that fit a laptop: up to 10 minutes on two cores without a GPU.
 SETTINGS = {
-    "distill": ["steps=400", "batch_size=32", "control=false"],
-    "train": ["steps=400", "batch_size=32"],
-    "classify": ["size=64", "steps=50", "probe.crops=0"],
+    "distill": ["steps=300", "batch_size=32", "control=false"],
+    "train": ["steps=300", "batch_size=32"],
+    "classify": ["size=64", "steps=40", "probe.crops=0"],
 }
 
 app = typer.Typer()
