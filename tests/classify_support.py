@@ -10,6 +10,15 @@ from tgn.data.runs import Run
 from tgn.runtime.files import sha256_of
 from tgn.runtime.progress import Silent
 
+SMALL = {
+    "arch": "tiny",
+    "steps": 2,
+    "batch_size": 16,
+    "size": 16,
+    "device": "cpu",
+    "precision": "float32",
+}
+
 
 def assert_a_stopped_training_goes_on_exactly(run: Run, chosen: TrainSettings, stop: int) -> None:
     """Compare a whole training with one that was interrupted and resumed.

@@ -126,6 +126,7 @@ def _planned(
         teacher=plan.teacher,
     )
     phases = planned_phases(run, job, settings)
+    # Not phase_settings: finished comparisons have the job's settings, with the last phase's head.
     trained_with = settings.resolved(new_head=phases[-1].has_new_head)
     made_with = {
         "settings": trained_with.model_dump(mode="json"),

@@ -168,7 +168,7 @@ def with_recipe(given: Mapping[str, Any], name: str) -> TrainSettings:
         valid = ", ".join(known for known, one in BASES.items() if one.probe is None)
         raise UserError(f"--recipe got {name!r}; valid: {valid}; for probes: classify probe")
     arch = str(given.get("arch", TrainSettings.model_fields["arch"].default))
-    with naming_recipe(name, "; choose another with --recipe"):
+    with naming_recipe(name, "; or choose another with --recipe"):
         return TrainSettings.joined(settings_of(found, arch), given)
 
 
@@ -180,11 +180,14 @@ def with_recipe_over(settings: TrainSettings, name: str) -> TrainSettings:
         name: of a checked recipe.
 
     Raises:
-        UserError: if a setting was given that the recipe sets otherwise, or does not go with it.
+        UserError: if a setting was given that the recipe sets otherwise, also by leaving it at its
+            neutral value, or that does not go with it.
     """
-    changes = settings_of(recipe(name), settings.arch)
+    found = recipe(name)
+    changes = settings_of(found, settings.arch)
+    meant = {**NEUTRAL, **changes} if found.probe is None else changes
     with naming_recipe(name):
-        for path, (wanted, ours) in _departures(settings, changes).items():
+        for path, (wanted, ours) in _departures(settings, meant).items():
             if _was_given(settings, path):
                 raise UserError(
                     f"sets {path}={wanted}, but {ours} was given; leave the setting or the recipe "

@@ -97,3 +97,7 @@ def test_the_sentence_names_both_ends():
         "these 100 images are worth about 6.4 fresh real images a class, 95%: 2 to more than 40 "
         "(+2.5 points, 95%: +1.0 to +5.0)"
     )
+    large = {"images_per_class": 123.4, "images_low": 99.6, "images_high": 640, "most": 1280}
+    large_one = found.model_copy(update=large)
+    assert "about 123 fresh real images a class, 95%: 100 to 640 (" in large_one.sentence
+    assert "at least 1280 " in large_one.model_copy(update={"is_at_least": True}).sentence

@@ -22,6 +22,7 @@ from tgn.scoring.filter import filter_run
 from tgn.scoring.generator_networks import networks_behind
 from tgn.scoring.score import score_run
 from tgn.scoring.settings import FilterSettings, ScoreSettings
+from tgn.scoring.summary import NONE
 from tgn.scoring.tables import by_trust, class_table, fitted_title, judges_line
 
 MOBILENET, LITE = "mobilenetv2_100", "tf_efficientnet_lite0"
@@ -130,7 +131,13 @@ def test_recall_column_is_against_held_out_images(tested):
     columns, rows = class_table(scores)
     assert "own source" in columns
     recall = scores.classes[0].held_out_manifold.recall.value
-    assert rows[0][columns.index("recall")] == f"{100 * recall:.1f}%"
+    assert rows[0][columns.index("recall, held-out")] == f"{100 * recall:.1f}%"
+    small = scores.classes[0].model_copy(update={"held_out_manifold": None})
+    mixed = scores.model_copy(update={"classes": (small, *scores.classes[1:])})
+    columns, rows = class_table(mixed)  # no recall against training images in its place
+    assert rows[0][columns.index("recall, held-out")] == NONE
+    none = [one.model_copy(update={"held_out_manifold": None}) for one in scores.classes]
+    assert "recall, training" in class_table(mixed.model_copy(update={"classes": tuple(none)}))[0]
 
 
 def test_the_judge_is_one_that_the_generator_does_not_know(tested, installed):
@@ -147,6 +154,9 @@ def test_the_judge_is_one_that_the_generator_does_not_know(tested, installed):
     assert scores.classifier.trained_against is False
     assert scores.pooled.copies.share.value == scores.pooled.own_source.value == 1
     assert "the generator was not trained against it" in judges_line(scores)
+    generator(tail_net, TrainingNetwork("CLIP arch:tag", ""))  # any network may be that one
+    assert score(tested, extractor="auto").extractor.trained_against is None
+    assert score(tested).extractor.trained_against is True  # the tail net
     generator(tail_net, TrainingNetwork("critic", IMAGENET[MOBILENET].sha256))
     assert score(tested, extractor="auto").extractor.name == f"imagenet/{LITE}"
     chosen = FilterSettings(device="cpu", **{**OFF, "quality_percentile": 5})

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 # Files in the folder of a classifier.
 CHECKPOINT = "classifier.safetensors"
 CONFUSION_PICTURE = "confusion.png"
 METRICS = "metrics.json"  # written last: its presence marks a finished training
-SCORES_FORMAT = "tgn-scores-2"  # of files in scores/; those without it have no independent judge
+
+# Of files in scores/; those without it have no independent judge.
+SCORES_FORMAT: Final = "tgn-scores-2"
 
 
 @dataclass(frozen=True)

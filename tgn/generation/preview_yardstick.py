@@ -17,7 +17,7 @@ from tgn.metrics.neighbours import nearest_neighbours
 from tgn.metrics.precision_and_recall import NEIGHBOURS, neighbour_balls
 from tgn.metrics.separability import separability
 from tgn.metrics.spectrum import LEVELS, difference_energies, energy_ratio
-from tgn.models.extractors import BATCH_SIZE, load_extractor
+from tgn.models.extractors import BATCH_SIZE, exact_convolutions, load_extractor
 from tgn.models.feature_bank import tail_net_file
 from tgn.models.feature_cache import FeatureCache
 from tgn.models.feature_networks import FeatureNetwork
@@ -26,6 +26,7 @@ from tgn.models.training_networks import TrainingNetwork
 from tgn.probe.judge_classifier import JudgeClassifier, fit_judge_classifier
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
+from tgn.runtime.progress import Silent
 from tgn.runtime.seeds import generator
 from tgn.runtime.training_loop import Job
 
@@ -92,9 +93,10 @@ class PreviewYardstick:
 
     def _values(self, drawn_u8: Tensor, sources: Tensor) -> dict[str, float]:
         network = self.network
-        drawn = torch.cat(
-            [network(self.device.put(part)).float().cpu() for part in drawn_u8.split(BATCH_SIZE)]
-        )
+        with exact_convolutions():
+            drawn = torch.cat(
+                [network(self.device.put(p)).float().cpu() for p in drawn_u8.split(BATCH_SIZE)]
+            )
         labels, real_labels = self.images.labels[sources], self.images.labels[self.tail]
         real = self.features[self.tail]
         known = self.classifier.probabilities(drawn, sources).argmax(dim=1) == labels
@@ -132,17 +134,21 @@ def open_yardstick(
         seed: of the noise and of subsets.
 
     Returns:
-        None, with a warning, if the judge's package is not installed.
+        None on processes other than the main one, which do not look; and, with a warning, if the
+        judge's package is not installed.
     """
     split, file = run.split(), tail_net_file(run.kmdn)
+    progress = job.progress if job.device.is_main else Silent()
     try:
         extractor = load_extractor(choose_judge(file, trained_against))
     except UserError as error:
-        job.progress.warn(f"no judge looks at this training: {error}")
+        progress.warn(f"no judge looks at this training: {error}")
         return None
     if len(images) < len(split.train):  # the tail alone; classes are told from all others
         images = split.image_set("train", run.path, images.size, images.bands)
-    features = FeatureCache(run.feature_cache, job.device, job.progress).features(extractor, images)
+    features = FeatureCache(run.feature_cache, job.device, progress).features(extractor, images)
+    if not job.device.is_main:
+        return None
     tail = torch.isin(images.labels, torch.tensor([*split.tail_classes])).nonzero().flatten()
     return PreviewYardstick(
         network=job.device.move(extractor.network),

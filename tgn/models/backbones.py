@@ -3,6 +3,7 @@
 import json
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -191,6 +192,7 @@ def build_backbone(
     return net
 
 
+@cache
 def has_batch_norms(arch: str) -> bool:
     """Return whether a network has batch normalisations; nothing is computed or loaded.
 

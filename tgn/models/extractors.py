@@ -1,5 +1,6 @@
 """Feature extractors: frozen networks by a short name, with their provenance."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -98,6 +99,11 @@ class Extractor:
         return apply_network(self.network, images, device, progress)
 
 
+def exact_convolutions() -> AbstractContextManager[None]:
+    """Return the context of networks for metrics: no TensorFloat-32, which rounds to 10 bits."""
+    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+
+
 @torch.inference_mode()
 def apply_network(network: nn.Module, images: Images, device: Device, progress: Progress) -> Tensor:
     """Return a network's outputs for a set in its order, in float32 on every device.
@@ -119,8 +125,7 @@ def apply_network(network: nn.Module, images: Images, device: Device, progress: 
     def apply(rows: Tensor) -> Tensor:
         return network(device.put(images.batch(rows))).float()
 
-    # Metrics must not depend on TensorFloat-32, which rounds products to 10 bits.
-    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+    with exact_convolutions():
         first = apply(batches[0])  # by all processes: its shape is that of every batch
         table = first.new_zeros(len(images), *first.shape[1:])
         for number, rows in enumerate(batches):

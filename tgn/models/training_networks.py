@@ -53,7 +53,7 @@ def as_header(networks: Iterable[TrainingNetwork] | None) -> str:
 
 
 def from_header(header: Mapping[str, str]) -> tuple[TrainingNetwork, ...] | None:
-    """Return what :func:`as_header` wrote; of a file without the entry, its tail net.
+    """Return what :func:`as_header` wrote; of a file without the entry, tail net and an unknown.
 
     Args:
         header: of a generator's file.
@@ -63,6 +63,9 @@ def from_header(header: Mapping[str, str]) -> tuple[TrainingNetwork, ...] | None
     """
     if TRAINED_AGAINST not in header:
         tail_net = header.get("tail_net_sha256")
-        return (TrainingNetwork(TAIL_NET, tail_net),) if tail_net else None
+        if not tail_net:
+            return None
+        others = TrainingNetwork("others, which older versions did not record", "")
+        return (TrainingNetwork(TAIL_NET, tail_net), others)
     known = json.loads(header[TRAINED_AGAINST])
     return None if known is None else tuple(TrainingNetwork(**network) for network in known)

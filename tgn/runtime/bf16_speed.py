@@ -15,7 +15,8 @@ def cpu_is_faster_in_bf16() -> bool:
 
     Matrix units (AMX) are faster, and CPUs without bfloat16 are slower. With AVX-512 BF16 alone it
     depends on the maker: an AMD EPYC trains 1.9 times as fast in bfloat16, an Intel Xeon 0.6
-    times. A tenth of a second decides; neither lies near 1.
+    times. Neither lies near 1, so that every process of a machine, and a resumed run, finds the
+    same without asking the others; a hundredth of a second decides.
     """
     # torch offers no public question
     if torch.cpu._is_amx_tile_supported():

@@ -69,4 +69,6 @@ def marked(provenance: Provenance, networks: Sequence[TrainingNetwork] | None) -
         return provenance
     hashes = {network.sha256 for network in networks}
     against = not hashes.isdisjoint(provenance.weights_sha256.split())
+    if not against and "" in hashes:  # it may be the one whose weights are not known
+        return provenance
     return provenance.model_copy(update={"trained_against": against})

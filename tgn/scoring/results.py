@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
+from tgn.data.run_layout import SCORES_FORMAT
 from tgn.models.provenance import Provenance
 
 
@@ -94,6 +95,11 @@ class CopyScore(_Record):
     nearest: tuple[NearestPair, ...]  # the closest few
 
 
+def _number(images: float, digits: int = 2) -> str:
+    """Return a number of images with so many digits, and whole ones without an exponent."""
+    return f"{images:.{digits}g}" if images < 10**digits - 0.5 else f"{images:.0f}"
+
+
 class CurvePoint(_Record):
     """What fresh real images bring."""
 
@@ -128,14 +134,14 @@ class WorthScore(_Record):
         if gain <= 0:
             return f"these {self.num_generated} images are worth nothing: {points}"
         number = (
-            f"at least {self.most:.3g}"
+            f"at least {_number(self.most, 3)}"
             if self.is_at_least
-            else f"about {self.images_per_class:.2g}"
+            else f"about {_number(self.images_per_class)}"
         )
         top = "more than " if self.images_high >= self.most else ""
         return (
             f"these {self.num_generated} images are worth {number} fresh real images a class, 95%: "
-            f"{self.images_low:.2g} to {top}{self.images_high:.2g} ({points})"
+            f"{_number(self.images_low)} to {top}{_number(self.images_high)} ({points})"
         )
 
 
@@ -193,7 +199,7 @@ class SetScores(_Record):
 class Scores(_Record):
     """One scoring of one generated folder."""
 
-    format: Literal["tgn-scores-2"] = "tgn-scores-2"  # SCORES_FORMAT
+    format: Literal["tgn-scores-2"] = SCORES_FORMAT
     generated: str  # folder, relative to the root: the run, or the folder above this one
     reference: str  # which real images: "train" of the run, or a folder
     implementation: str

@@ -3,11 +3,19 @@
 from collections.abc import Callable
 
 from tgn.models.provenance import Provenance
-from tgn.scoring.results import DiversityScore, Estimate, Figure, Scores, SetScores
+from tgn.scoring.results import (
+    DiversityScore,
+    Estimate,
+    Figure,
+    PrecisionRecallScore,
+    Scores,
+    SetScores,
+)
 from tgn.scoring.summary import NONE, percent
 
 SUMMARY_COLUMNS = ("all classes together", "generated", "95%", "held-out real", "better")
 AGREEMENT = "agreement"
+RECALL = {True: "recall, held-out", False: "recall, training"}  # True: against held-out images
 AGAINST = "the generator was trained against {networks}, which flatters these figures"
 
 
@@ -50,10 +58,13 @@ def _known(provenance: Provenance) -> str:
 def class_table(scores: Scores) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Return the columns and rows of the table of classes; it has no columns without a number.
 
-    Recall is against held-out real images where there are any, else against training images.
-    Agreement with a network that the generator was trained against is left out.
+    Recall is against held-out real images if a class has enough of them; else, of all classes,
+    against training images. Agreement with a network that the generator was trained against is
+    left out.
     """
     cells = {name: [cell(entry) for entry in scores.classes] for name, cell in COLUMNS.items()}
+    has_held_out = any(entry.held_out_manifold for entry in scores.classes)
+    del cells[RECALL[not has_held_out]]
     if scores.classifier and scores.classifier.trained_against:
         del cells[AGREEMENT]
     shown = [(name, values) for name, values in cells.items() if set(values) != {NONE}]
@@ -69,8 +80,7 @@ def _ratio(score: DiversityScore | None) -> str:
     return NONE if score is None or score.ratio is None else f"{score.ratio:.2f}"
 
 
-def _recall(entry: SetScores) -> str:
-    manifold = entry.held_out_manifold or entry.manifold
+def _recall(manifold: PrecisionRecallScore | None) -> str:
     return _share(manifold.recall if manifold else None)
 
 
@@ -79,7 +89,8 @@ COLUMNS: dict[str, Callable[[SetScores], str]] = {
     "real": lambda entry: str(entry.num_real),
     "drawn": lambda entry: str(entry.num_generated),
     AGREEMENT: lambda entry: _share(entry.agreement),
-    "recall": _recall,
+    RECALL[True]: lambda entry: _recall(entry.held_out_manifold),
+    RECALL[False]: lambda entry: _recall(entry.manifold),
     "copies": lambda entry: _share(entry.copies.share if entry.copies else None),
     "own source": lambda entry: _share(entry.own_source),
     "diversity": lambda entry: _ratio(entry.feature_diversity),

@@ -99,7 +99,8 @@ def _learning_curve(
     orders = [_orders(held_out.labels, seed, draw) for draw in range(DRAWS)]
     folds = orders[0].remainder(FOLDS)
     largest = int((orders[0].max() + 1) * (FOLDS - 1) // FOLDS)
-    sizes = [size for size in SIZES if size < largest][: len(SIZES) - 1] + [max(largest, 1)]
+    sizes = [*(size for size in SIZES if size < largest), largest]
+    classes = len(held_out.labels.unique())
     curve = [torch.zeros(len(held_out.labels), dtype=torch.float64) for _ in sizes]
     added = [0.0] * len(sizes)
     for order in orders:
@@ -108,7 +109,6 @@ def _learning_curve(
             for place, fresh in enumerate(_fresh(held_out.labels, order, folds != fold, sizes)):
                 right = _is_right(ridge, held_out.at(fresh), held_out.at(tested))
                 curve[place][tested] += right / DRAWS
-                classes = len(held_out.labels.unique())
                 added[place] += len(fresh) / classes / (FOLDS * DRAWS)
     return added, curve
 

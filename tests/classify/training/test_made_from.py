@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from classify_support import SMALL
 from tests_support import write_generated
 
 from classify.comparison import sweep
@@ -18,15 +19,6 @@ from tgn.runtime.errors import UserError
 from tgn.runtime.files import read_json, sha256_of, write_json
 from tgn.runtime.progress import Silent
 from tgn.runtime.training_loop import STATE
-
-SMALL = {
-    "arch": "tiny",
-    "steps": 2,
-    "batch_size": 16,
-    "size": 16,
-    "device": "cpu",
-    "precision": "float32",
-}
 
 
 def train(run, name, augmented=None, teacher=None, left_out=(), **changes):

@@ -113,6 +113,8 @@ def test_a_comparison_refuses_what_a_recipe_would_overwrite():
         with_recipe_over(TrainSettings(generated_ratio=2), "ce+generated@0.5")
     with pytest.raises(UserError, match=r"^recipe ldam-drw: label_smoothing got loss=ldam"):
         with_recipe_over(TrainSettings(label_smoothing=0.1), "ldam-drw")
+    with pytest.raises(UserError, match=r"^recipe ce: sets loss=ce, but focal was given"):
+        with_recipe_over(TrainSettings(loss="focal"), "ce")  # a row named ce would be focal loss
     same = with_recipe_over(TrainSettings(lr=1e-4, second_stage_options={"lr_factor": 2}), BEST)
     assert (same.lr, same.second_stage_options.lr_factor) == (1e-4, 2)
 

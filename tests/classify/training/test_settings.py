@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import yaml
+from classify_support import SMALL
 
 from classify.comparison.compare import ComparisonPlan, compare
 from classify.comparison.sweep import RECORD
@@ -27,14 +28,6 @@ LIGHT = (
     "classify.training.recipes",
 )
 HEAVY = ("torch", "torchvision", "timm", "numpy", "scipy", "matplotlib")
-SMALL = {
-    "arch": "tiny",
-    "steps": 2,
-    "batch_size": 16,
-    "size": 16,
-    "device": "cpu",
-    "precision": "float32",
-}
 OLD_NAMES = {
     "finish": "second_stage",
     "second.steps": "second_stage_options",
