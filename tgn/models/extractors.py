@@ -1,7 +1,7 @@
 """Feature extractors: frozen networks by a short name, with their provenance."""
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -23,7 +23,7 @@ from tgn.models.feature_networks import (
     build_torchvision,
 )
 from tgn.models.judge import AUTO, IMAGENET_PREFIX, choose_judge
-from tgn.models.pretrained import file_of, imagenet_weights
+from tgn.models.pretrained import IMAGENET, file_of
 from tgn.models.provenance import Provenance
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import NotFoundError, UserError
@@ -38,6 +38,7 @@ CHOICES = (
     "resnet50:/path/to/resnet50.safetensors), inception:FILE or clip/ARCH:FILE"
 )
 NO_IMAGE_OF_THE_RUN = "ImageNet only: none of these images"
+USE_TAIL_NET = "use the run's tail net (extractor=tail)"
 CLIP_REMEDY = "use extractor=clip/ARCH:/path/to/file, or another extractor"
 
 
@@ -135,7 +136,9 @@ def apply_network(network: nn.Module, images: Images, device: Device, progress: 
     return device.total(table).cpu()
 
 
-def load_extractor(spec: str | Path, tail_net: Path | None = None) -> Extractor:
+def load_extractor(
+    spec: str | Path, tail_net: Path | None = None, otherwise: str = USE_TAIL_NET
+) -> Extractor:
     """Build an extractor by its short name.
 
     Args:
@@ -147,6 +150,7 @@ def load_extractor(spec: str | Path, tail_net: Path | None = None) -> Extractor:
             name and timm's is meant; ``clip/ARCH:FILE`` or ``clip/ARCH:TAG`` for a CLIP of
             open_clip.
         tail_net: checkpoint of the run's tail net, which ``tail`` needs and ``auto`` looks at.
+        otherwise: what to do where a package with weights is not installed, for the message.
 
     Returns:
         The extractor, frozen and in eval mode.
@@ -159,7 +163,7 @@ def load_extractor(spec: str | Path, tail_net: Path | None = None) -> Extractor:
     if spec == TAIL:
         return _extractor(TAIL, _tail_net(tail_net))
     if str(spec).startswith(IMAGENET_PREFIX):
-        return _imagenet_extractor(str(spec))
+        return _imagenet_extractor(str(spec), otherwise)
     if isinstance(spec, Path) or ":" not in spec:
         return _classifier_extractor(spec)
     if spec.startswith("clip/"):
@@ -184,10 +188,12 @@ def clip_extractor(spec: str, guide: ClipGuide) -> Extractor:
     )
 
 
-def _imagenet_extractor(name: str) -> Extractor:
-    entry = imagenet_weights(name.removeprefix(IMAGENET_PREFIX))
-    # This message, not that of a training, which would go on without the package.
-    file_of(replace(entry, otherwise="use the run's tail net (extractor=tail)"))
+def _imagenet_extractor(name: str, otherwise: str) -> Extractor:
+    entry = IMAGENET.get(name.removeprefix(IMAGENET_PREFIX))
+    if entry is None:
+        valid = ", ".join(f"{IMAGENET_PREFIX}{arch}" for arch in IMAGENET)
+        raise UserError(f"extractor got {name!r}; with weights from pip: {valid}")
+    file_of(entry, otherwise)
     network = ImagenetFeatures(load_imagenet_backbone(entry.arch, ImagenetFeatures.SIZE)).eval()
     return Extractor(name, _dimension(network), entry.sha256, network, NO_IMAGE_OF_THE_RUN)
 

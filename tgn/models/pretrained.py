@@ -127,21 +127,32 @@ def imagenet_weights(arch: str) -> PackagedWeights:
     return IMAGENET[arch]
 
 
-@functools.cache
-def file_of(entry: PackagedWeights) -> Path:
+def file_of(entry: PackagedWeights, otherwise: str | None = None) -> Path:
     """Return where the weights are, their SHA-256 verified once a process.
+
+    Args:
+        entry: of the registry.
+        otherwise: what to do without the package; None: as the entry says.
 
     Raises:
         UserError: if the package is not installed, or its file is another one.
     """
+    path = _installed(entry)
+    if path is None:
+        raise UserError(
+            f"the weights of {entry.arch} are not installed; install them ({entry.install}), or "
+            f"{otherwise or entry.otherwise}"
+        )
+    return path
+
+
+@functools.cache
+def _installed(entry: PackagedWeights) -> Path | None:
     spec = importlib.util.find_spec(entry.module)  # of a top-level module: it is not imported
     folders = spec.submodule_search_locations if spec is not None else None
     path = Path(folders[0]) / entry.file if folders else None
     if path is None or not path.is_file():
-        raise UserError(
-            f"the weights of {entry.arch} are not installed; install them ({entry.install}), or "
-            f"{entry.otherwise}"
-        )
+        return None
     found = sha256_of(path)
     if found != entry.sha256:
         raise UserError(
