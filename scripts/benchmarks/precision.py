@@ -42,10 +42,11 @@ def passes(arch: str, images: Tensor, variant: Variant) -> tuple[Callable[[], No
     """Return the forward pass, and forward and backward, of a network with random weights."""
     layout = LAYOUTS[variant.layout]
     torch.manual_seed(0)
-    net: Any = timm.create_model(arch, num_classes=CLASSES).to(memory_format=layout)
+    net: Any = timm.create_model(arch, num_classes=CLASSES)
+    net = net.to(images.device).to(memory_format=layout)
     placed = images.to(memory_format=layout)
     run: Any = torch.compile(net) if variant.compiled else net
-    precision = torch.autocast("cpu", torch.bfloat16, enabled=variant.bf16)
+    precision = torch.autocast(images.device.type, torch.bfloat16, enabled=variant.bf16)
 
     def forward() -> None:
         net.eval()
@@ -68,6 +69,8 @@ def least_times(steps: list[Callable[[], None]], turns: int) -> list[float]:
         for place, step in enumerate(steps):
             started = time.perf_counter()
             step()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
             if turn:
                 times[place] = min(times[place], time.perf_counter() - started)
     return times
@@ -81,6 +84,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--turns", type=int, default=4)
     parser.add_argument("--compile", action="store_true", help="also with torch.compile")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     given = parser.parse_args()
     compiled = (False, True) if given.compile else (False,)
     variants = list(itertools.starmap(Variant, itertools.product((False, True), LAYOUTS, compiled)))
@@ -88,12 +92,12 @@ def main() -> None:
     header = [f"{arch}, {size} px" for arch in given.arch for size in given.size]
     columns = []
     for arch, size in itertools.product(given.arch, given.size):
-        images = torch.randn(given.batch, 3, size, size)
+        images = torch.randn(given.batch, 3, size, size, device=given.device)
         steps = [step for variant in variants for step in passes(arch, images, variant)]
         times = least_times(steps, given.turns)
         columns.append(list(zip(times[::2], times[1::2], strict=True)))
     rows = [
-        [str(variant), *(f"{forward * 1e3:.0f}; {both * 1e3:.0f}" for forward, both in row)]
+        [str(variant), *(f"{forward * 1e3:.3g}; {both * 1e3:.3g}" for forward, both in row)]
         for variant, row in zip(variants, zip(*columns, strict=True), strict=True)
     ]
     print(markdown_table(["precision, layout", *header], rows))

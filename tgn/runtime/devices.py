@@ -29,6 +29,7 @@ class Device:
         )
         from accelerate import Accelerator  # a second to import: --help must not wait for it
 
+        _forget_other_device(settings.device == "cpu")
         # Precision is not accelerate's to keep: it is one for the whole process there.
         self.accelerator = Accelerator(cpu=settings.device == "cpu")
         self.precision = "bf16" if use_bf16 else "float32"
@@ -148,6 +149,20 @@ def has_depthwise(net: nn.Module) -> bool:
     """Return whether a network has convolutions of one channel each."""
     convolutions = (module for module in net.modules() if isinstance(module, nn.Conv2d))
     return any(layer.groups == layer.in_channels > 1 for layer in convolutions)
+
+
+def _forget_other_device(cpu: bool) -> None:
+    """Let accelerate choose anew where it holds a GPU and the CPU is wanted, or the reverse.
+
+    It keeps one device for the whole process, and a process may run several verbs.
+    """
+    from accelerate.state import AcceleratorState, PartialState
+
+    if not PartialState._shared_state or not torch.cuda.is_available():
+        return
+    held = PartialState()
+    if not held.use_distributed and (held.device.type == "cpu") != cpu:
+        AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def _has_fast_bf16(device: str) -> bool:
