@@ -28,7 +28,8 @@ def command(monkeypatch, capsys) -> Command:
 
 
 @pytest.mark.parametrize(
-    ("name", "changes"), [("cdtg", {"clip": "none"}), ("diffusion", {"width": 16})]
+    ("name", "changes"),
+    [("cdtg", {"clip": "none"}), ("diffusion", {"width": 16, "size": 32, "autoencoder_steps": 1})],
 )
 def test_mode_collapse_is_answered_with_settings_of_the_backend(distilled, name, changes):
     chosen = backend(name)

@@ -3,21 +3,14 @@
 import json
 
 import pytest
-import torch
 
 from tgn.backends import BACKENDS, backend
-from tgn.generation.diffusion.denoiser import Denoiser, DenoiserFacts, load_denoiser
 from tgn.generation.diffusion.settings import DiffusionSampleSettings, DiffusionTrainSettings
 from tgn.kmdn.settings import DistillSettings
-from tgn.runtime.checkpoints import save_weights
 from tgn.runtime.errors import UserError
 
 RENAMED = [
-    (DiffusionTrainSettings, "predicts=velocity", "prediction_type"),
-    (DiffusionTrainSettings, "perceptual=0.5", "perceptual_weight"),
     (DiffusionTrainSettings, "dropped=0.2", "class_dropout"),
-    (DiffusionTrainSettings, "min_snr=5", "min_snr_gamma"),
-    (DiffusionTrainSettings, "transfer=0.2", "transfer_weight"),
     (DiffusionSampleSettings, "doubt=0.1", "conditioning_noise"),
     (DistillSettings, "warmup=0.2", "warmup_fraction"),
 ]
@@ -48,19 +41,3 @@ def test_every_backend_knows_its_own_record(name):
     settings = backend(name).sample_settings(device="cpu")
     assert settings.is_recorded_as(settings.how)
     assert not settings.is_recorded_as('{"other": 1}')
-
-
-def test_a_denoiser_with_former_names_in_its_header_is_read(tmp_path):
-    facts = DenoiserFacts(32, 3, 16, 4, 6, 2, "velocity")
-    header = facts._asdict()
-    header["predicts"] = header.pop("prediction_type")
-    torch.manual_seed(0)
-    metadata = {
-        "format": "tgn-diffusion-2",
-        "facts": json.dumps(header),
-        "tail_net_sha256": "abc",
-    }
-    save_weights(tmp_path / "old.safetensors", Denoiser(facts).state_dict(), metadata)
-    read, tail_net_sha256 = load_denoiser(tmp_path / "old.safetensors")
-    assert read.facts == facts
-    assert tail_net_sha256 == "abc"

@@ -96,7 +96,9 @@ def test_cdtg_trains_goes_on_after_a_stop_and_generates(distilled, precision, mo
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_diffusion_trains_and_generates(distilled, precision):
-    chosen = DiffusionTrainSettings.model_validate(on_gpu(precision, steps=6, grid_every=3))
+    chosen = DiffusionTrainSettings.model_validate(
+        on_gpu(precision, steps=6, autoencoder_steps=4, size=32, grid_every=3)
+    )
     train_diffusion(distilled, chosen, Silent())
     settings = DiffusionSampleSettings(n=2, device="cuda", sampling_steps=4)
     assert images_of(distilled, settings, "d").float().std() > 1

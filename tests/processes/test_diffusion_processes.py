@@ -9,11 +9,17 @@ def test_diffusion_on_two_processes_is_that_on_one(fake_run, tmp_path):
     small = ["--set", "steps=4", "--set", "batch_size=16"]
     run_on(1, "tgn", "distill", *COMMON, *small, "--set", "bank_views=2")
     trained, curves = fake_run.path / "diffusion" / "metrics.jsonl", {}
+    learned, autoencoders = fake_run.latents / "metrics.jsonl", {}
     for processes in (2, 1):
-        words = ["--backend", "diffusion", "--no-resume", "--set", "width=16"]
+        words = ["--backend", "diffusion", "--no-resume", "--set", "width=16", "--set", "size=32"]
+        words += ["--set", "autoencoder_steps=3"]
         run_on(processes, "tgn", "train", *COMMON, *small, *words)
         curves[processes] = tmp_path / f"on{processes}.jsonl"
         shutil.copy(trained, curves[processes])
+        autoencoders[processes] = tmp_path / f"autoencoder{processes}.jsonl"
+        shutil.move(learned, autoencoders[processes])
+        fake_run.autoencoder.unlink()
+    assert_same_curve(autoencoders[1], autoencoders[2])
     assert_same_curve(without_shares(curves[1]), without_shares(curves[2]))
     quick = ["--device", "cpu", "--set", "block=4", "--set", "sampling_steps=2", "--n", "6"]
     for processes in (1, 2):

@@ -59,6 +59,16 @@ class RunLayout:
         return self.path / "kmdn"
 
     @property
+    def latents(self) -> Path:
+        """The learned latent space of the generators."""
+        return self.path / "latents"
+
+    @property
+    def autoencoder(self) -> Path:
+        """Weights of the autoencoder from images to latents and back."""
+        return self.latents / "autoencoder.safetensors"
+
+    @property
     def cdtg(self) -> Path:
         """Generator of ``tgn train``."""
         return self.path / "cdtg"

@@ -5,7 +5,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 VARIATIONS = 16  # deviations kept of each class
-SPARSITY = 3  # weights are |n|^3: a few deviations dominate, so that the sum is no plain average
 
 
 class FeatureNoise(nn.Module):
@@ -13,8 +12,9 @@ class FeatureNoise(nn.Module):
 
     White noise in place of spatial features is unlike any image's features, and a short training
     does not learn to decode it. A variation is the deviation of one image's features from the mean
-    of its class. (Variations of head classes for the tail, after Yin et al. 2019, arXiv 1803.09014,
-    were tried: generated images looked like the other class.)
+    of its class. Weights are of either sign and of unit length together, so that mean and
+    covariance are those of the class. (Variations of head classes for the tail, after Yin et al.
+    2019, arXiv 1803.09014, were tried: generated images looked like the other class.)
 
     Args:
         num_classes: C.
@@ -50,7 +50,7 @@ class FeatureNoise(nn.Module):
 
     def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
         """Map noise [B, 16], standard normal, and classes [B] to features [B, D, g, g]."""
-        weights = F.normalize(noise.abs() ** SPARSITY, dim=1)
+        weights = F.normalize(noise, dim=1)
         rows = labels[:, None] * VARIATIONS + torch.arange(VARIATIONS, device=labels.device)
         # Weights over the variations of all classes: one product in place of 16 copies an image.
         spread = weights.new_zeros(len(weights), len(self.variations)).scatter(1, rows, weights)

@@ -97,6 +97,11 @@ class TappedNet(nn.Module):
         return self.net.feature_info[self.stages - 2]["num_chs"]
 
     @property
+    def stage_channels(self) -> list[int]:
+        """D_i, channels of every stage, finest first."""
+        return [int(stage["num_chs"]) for stage in self.net.feature_info]
+
+    @property
     def classifier(self) -> Any:
         """The last layer, embeddings [B, E] -> logits [B, C]."""
         return self.net.get_classifier()
@@ -130,6 +135,17 @@ class TappedNet(nn.Module):
             last, stages = self._stages(images_pm1)
             logits = self.classifier(self._embedding(last, stages))
             return logits, stages  # [B, C], each [B, D_i, h_i, w_i]
+
+    def first_stages(self, images_pm1: Tensor, count: int) -> list[Tensor]:
+        """Return the features of the first stages, finest first; the others are not computed."""
+        with self._precision(images_pm1):
+            stages: list[Tensor] = self.net.forward_intermediates(
+                self._normalise(images_pm1),
+                indices=list(range(count)),
+                stop_early=True,
+                intermediates_only=True,
+            )
+            return stages
 
     def pooled(self, images_pm1: Tensor) -> list[Tensor]:
         """Return the parts that a probe reads: the embedding and pooled stages."""

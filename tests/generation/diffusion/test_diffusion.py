@@ -1,6 +1,4 @@
-"""Diffusion: the network, its schedule, its guidance, and the stage from training to sampling."""
-
-from types import SimpleNamespace
+"""Diffusion: the network, its flow, its guidance, and the stage from training to sampling."""
 
 import pytest
 import torch
@@ -16,18 +14,26 @@ from tgn.generation.diffusion.denoiser import (
     load_denoiser,
     save_denoiser,
 )
+from tgn.generation.diffusion.flow import (
+    logit_normal_times,
+    noisy_latents,
+    times_from,
+    velocity_loss,
+)
 from tgn.generation.diffusion.guidance import apply_guidance, tail_net_loss
 from tgn.generation.diffusion.reverse_process import (
     ReverseProcess,
-    _expected_image,
+    entry,
+    guided_velocity,
     sample_images,
 )
 from tgn.generation.diffusion.sampler import open_diffusion_sampler
-from tgn.generation.diffusion.schedule import ddim, dpm, image_from_velocity, min_snr_weight
 from tgn.generation.diffusion.settings import DiffusionSampleSettings, DiffusionTrainSettings
 from tgn.generation.diffusion.train import train_diffusion
-from tgn.generation.diffusion.trainer import _noise_levels, transfer_loss
+from tgn.generation.diffusion.trainer import _noise_levels
 from tgn.generation.feature_noise import VARIATIONS
+from tgn.generation.latents.autoencoder import Autoencoder
+from tgn.generation.latents.train import autoencoder_networks
 from tgn.models.backbones import load_classifier
 from tgn.models.feature_bank import tail_net_file
 from tgn.models.tail_features import FrozenTailNet
@@ -37,43 +43,50 @@ from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.files import sha256_of
 from tgn.runtime.progress import Silent
 
-FACTS = DenoiserFacts(size=32, bands=3, width=16, num_classes=4, feature_channels=6, grid_size=2)
+FACTS = DenoiserFacts(size=32, bands=3, width=16, num_classes=4, feature_channels=6)
 
 
 def denoiser(**changes) -> Denoiser:
     torch.manual_seed(0)
-    return Denoiser(FACTS._replace(**changes)).eval()
+    facts = FACTS._replace(**changes)
+    return Denoiser(facts, Autoencoder(facts.latents)).eval()
 
 
 def source(count: int, level: float, seed: int = 0) -> Conditioning:
     draw = torch.Generator().manual_seed(seed)
-    shape = (count, FACTS.feature_channels, 2, 2)
-    features, noise = (torch.randn(shape, generator=draw) for _ in range(2))
+    features, noise = (torch.randn(count, FACTS.feature_channels, generator=draw) for _ in range(2))
     return Conditioning(features, noise, torch.full((count,), level))
 
 
 def sample(net: Denoiser, given: Conditioning, labels: torch.Tensor, **changes) -> torch.Tensor:
-    noise = torch.randn(len(labels), 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    process = ReverseProcess(DiffusionSampleSettings(sampling_steps=4, device="cpu", **changes))
-    return sample_images(net, noise, given, labels, process, torch.no_grad)
+    draw = torch.Generator().manual_seed(1)
+    noise = torch.randn(len(labels), *net.facts.latent_shape, generator=draw)
+    images = torch.rand(len(labels), 3, 32, 32, generator=draw) * 2 - 1
+    settings = DiffusionSampleSettings(sampling_steps=4, device="cpu", **changes)
+    with torch.no_grad():
+        x = entry(net, images, noise, settings.noise, torch.no_grad)
+        return sample_images(net, x, given, labels, ReverseProcess(settings), torch.no_grad)
 
 
-@pytest.mark.parametrize("prediction_type", ["image", "velocity"])
 @pytest.mark.parametrize(
-    ("size", "bands", "patch", "levels"), [(32, 3, 4, 2), (64, 1, 4, 3), (128, 3, 8, 3)]
+    ("size", "bands", "shape"),
+    [(32, 3, (16, 8, 8)), (64, 1, (16, 16, 16)), (128, 3, (32, 16, 16)), (256, 3, (64, 16, 16))],
 )
-def test_an_image_of_every_size(size, bands, patch, levels, prediction_type):
-    net = denoiser(size=size, bands=bands, prediction_type=prediction_type)
-    assert (net.facts.patch, net.facts.levels) == (patch, levels)
-    images, times = torch.randn(2, bands, size, size), torch.tensor([3, 900])
-    found = net(images, times, source(2, 0.5), torch.tensor([0, net.null_class]))
-    assert found.shape == images.shape
+def test_an_image_of_every_size(size, bands, shape):
+    net = denoiser(size=size, bands=bands)
+    assert net.facts.latent_shape == shape
+    images = torch.rand(2, bands, size, size) * 2 - 1
+    latents = net.autoencoder.encode(images)
+    assert latents.shape == (2, *shape)
+    found = net(latents, torch.rand(2), source(2, 0.5), torch.tensor([0, net.null_class]))
+    assert found.shape == latents.shape
     assert found.dtype == torch.float32
+    assert net.autoencoder.decode(latents).shape == images.shape
 
 
 def test_conditioning_noise_removes_the_features():
     net = denoiser()
-    net.fit(3 + 2 * torch.randn(64, 6, 2, 2), torch.arange(64) % 4, torch.rand(4, 3, 32, 32))
+    net.fit(3 + 2 * torch.randn(64, 6, 2, 2), torch.arange(64) % 4)
     first, second = source(2, 1.0), source(2, 1.0, seed=9)
     other = Conditioning(second.features, first.noise, first.noise_level)
     # Nothing of the features is left at noise level 1, and nothing of the noise at level 0.
@@ -86,11 +99,12 @@ def test_conditioning_noise_removes_the_features():
 
 def test_the_network_reads_the_best_linear_estimate_of_the_features():
     net = denoiser()
-    features = 3 + 2 * torch.randn(500, 6, 2, 2)
-    net.fit(features, torch.arange(500) % 4, torch.rand(4, 3, 32, 32))
+    features = 3 + 2 * torch.randn(2000, 6, 1, 1)
+    net.fit(features, torch.arange(2000) % 4)
+    features = features.flatten(1)
     standard = (features - net.mean) / net.std
     for level in (0.0, 0.3, 0.7, 1.0):
-        given = Conditioning(features, torch.randn(500, 6, 2, 2), torch.full((500,), level))
+        given = Conditioning(features, torch.randn(2000, 6), torch.full((2000,), level))
         estimate = net._estimated_features(given)
         error = (estimate - standard).square().mean().item()
         assert error == pytest.approx(level**2, abs=0.03)
@@ -101,118 +115,97 @@ def test_the_network_reads_the_best_linear_estimate_of_the_features():
 def test_the_ratio_goes_from_the_source_to_its_class():
     net, labels = denoiser(), torch.arange(40) % 4
     features = labels.view(-1, 1, 1, 1) + 0.1 * torch.randn(40, 6, 2, 2)
-    net.fit(features, labels, torch.rand(4, 3, 32, 32))
+    net.fit(features, labels)
     noise = torch.randn(40, VARIATIONS)
     near, half, far = (
         net.interpolate_features(features, labels, noise, r) for r in (0.0, 0.5, 1.0)
     )
-    torch.testing.assert_close(near, features)
+    torch.testing.assert_close(near, features.mean((2, 3)))
     torch.testing.assert_close(half, (near + far) / 2)
+    assert torch.equal(far, net.interpolate_features(features.flip(0) * 0, labels, noise, 1.0))
+    assert (far.mean(1) - labels).abs().max() < 0.3
+    assert (far - far[4]).abs().sum(1)[0] > 0  # two of a class differ
+
+
+def test_the_flow_is_a_straight_way():
+    latents, noise = torch.randn(2, 5, 3, 4, 4)
+    times = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0])
+    noisy = noisy_latents(latents, noise, times)
+    torch.testing.assert_close(noisy[0], latents[0])
+    torch.testing.assert_close(noisy[1], 0.75 * latents[1] + 0.25 * noise[1])
+    torch.testing.assert_close(noisy[4], noise[4])
+    torch.testing.assert_close(velocity_loss(noise - latents, latents, noise), torch.zeros(5))
     torch.testing.assert_close(
-        far, net.interpolate_features(features.flip(0) * 0, labels, noise, 1.0)
+        velocity_loss(noise - latents + 2, latents, noise), torch.full((5,), 4.0)
     )
-    assert (far.mean((1, 2, 3)) - labels).abs().max() < 0.3
-    assert (far - far[4]).abs().sum((1, 2, 3))[0] > 0  # two of a class differ
-
-
-def test_encoded_images_have_mean_0_and_variance_1():
-    net, images = denoiser(), 0.3 + 0.2 * torch.randn(50, 3, 32, 32)
-    net.fit(torch.randn(10, 6, 2, 2), torch.arange(10) % 4, images)
-    encoded = net.encode(images)
-    assert encoded.mean().item() == pytest.approx(0, abs=1e-4)
-    assert encoded.std().item() == pytest.approx(1, abs=1e-3)
-    torch.testing.assert_close(net.decode(encoded), images)
-
-
-def test_the_image_follows_from_the_velocity():
-    schedule, draw = ddim(), torch.Generator().manual_seed(0)
-    images, noise = (torch.randn(5, 3, 8, 8, generator=draw) for _ in range(2))
-    times = torch.tensor([0, 50, 400, 700, 999])
-    noisy = schedule.add_noise(images, noise, times)
-    velocity = schedule.get_velocity(images, noise, times)
-    signal = schedule.alphas_cumprod[times].view(-1, 1, 1, 1)
-    torch.testing.assert_close(
-        image_from_velocity(noisy, velocity, signal), images, atol=1e-5, rtol=1e-5
+    assert logit_normal_times(torch.tensor([-9.0, 0.0, 9.0])).tolist() == pytest.approx(
+        [0.0001, 0.5, 0.9999], abs=1e-4
     )
 
 
-def test_a_network_of_velocities_returns_the_image(monkeypatch):
-    net, given = denoiser(prediction_type="velocity"), source(2, 0.5)
-    noisy, times = torch.randn(2, 3, 32, 32), torch.tensor([100, 800])
-    output = torch.randn(2, 48, 8, 8)
-    monkeypatch.setattr(net.unet, "forward", lambda *_, **__: SimpleNamespace(sample=output))
-    found = net(noisy, times, given, torch.tensor([0, 1]))
-    signal = ddim().alphas_cumprod[times].view(-1, 1, 1, 1)
-    expected = image_from_velocity(noisy, torch.nn.functional.pixel_shuffle(output, 4), signal)
-    torch.testing.assert_close(found, expected)
+def test_the_way_is_entered_at_r():
+    assert times_from(1.0, 20) == pytest.approx([1 - k / 20 for k in range(21)])
+    assert times_from(0.4, 20) == pytest.approx([0.4, 0.35, 0.3, 0.25, 0.2, 0.15, 0.1, 0.05, 0])
+    assert times_from(0.05, 20) == pytest.approx([0.05, 0.0375, 0.025, 0.0125, 0])
+    assert times_from(0.0, 20) == [0.0]
 
 
-def test_min_snr_weight():
-    signal = torch.tensor([0.5, 0.75, 0.99, 0.01])
-    torch.testing.assert_close(min_snr_weight(signal, 5.0), torch.tensor([1.0, 3.0, 5.0, 1.0]))
+def test_without_noise_the_source_is_decoded_and_at_1_nothing_of_it_is_left():
+    net = denoiser()
+    draw = torch.Generator().manual_seed(3)
+    first, second = torch.rand(2, 2, 3, 32, 32, generator=draw) * 2 - 1
+    noise = torch.randn(2, *net.facts.latent_shape, generator=draw)
+    with torch.no_grad():
+        kept = entry(net, first, noise, 0.0, torch.no_grad)
+        torch.testing.assert_close(kept, net.autoencoder.encode(first))
+        gone = [entry(net, images, noise, 1.0, torch.no_grad) for images in (first, second)]
+    torch.testing.assert_close(gone[0], noise)
+    torch.testing.assert_close(gone[1], noise)
 
 
-def test_transfer_loss_pulls_both_ways_and_most_where_there_is_most_noise():
-    own = torch.randn(3, 2, 4, 4, dtype=torch.float64, requires_grad=True)
-    other = torch.randn(3, 2, 4, 4, dtype=torch.float64, requires_grad=True)
-    loss = transfer_loss(own, other, torch.tensor([1.0, 0.5, 0.01]))
-    loss.backward()
-    torch.testing.assert_close(other.grad.norm(), own.grad.norm() / 4)
-    sizes = own.grad.flatten(1).norm(dim=1)
-    assert sizes[0] == 0
-    assert sizes[1] < sizes[2]
-    assert transfer_loss(own, own, torch.full((3,), 0.5)) == 0
+class Perfect(torch.nn.Module):
+    """Knows the latents under the noise: one number a class, zero where no class is given."""
+
+    null_class = 4
+
+    class _Identity:
+        encode = decode = staticmethod(lambda x: x)
+
+    autoencoder = _Identity
+
+    def forward(self, noisy, times, _source, labels):
+        clean = ((labels.float() / 4 - 0.5) * (labels < 4)).view(-1, 1, 1, 1).expand_as(noisy)
+        return (noisy - clean) / times.view(-1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("ratio", [0.3, 1.0])
+def test_sampling_ends_at_what_the_network_knows(ratio):
+    labels = torch.tensor([0, 1, 3])
+    start = torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    settings = DiffusionSampleSettings(noise=ratio, sampling_steps=5, guidance=1.0, device="cpu")
+    found = sample_images(
+        Perfect(), start, source(3, 0.5), labels, ReverseProcess(settings), torch.no_grad
+    )  # fmt: skip
+    expected = (labels / 4 - 0.5).view(3, 1, 1, 1).expand_as(found)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
 def test_training_covers_all_noise_levels_and_often_has_no_source():
     levels = _noise_levels(torch.linspace(0, 1, 1001))
     assert levels.min() == 0
     assert (levels == 1).float().mean().item() == pytest.approx(0.13, abs=0.01)
-    between = torch.histc(levels[levels < 1], 10, 0, 1)
-    assert (between > 0).all()
-    assert between[0] > between[-1]
-
-
-class Perfect(torch.nn.Module):
-    """Knows the image under the noise: one colour a class, grey where no class is given."""
-
-    null_class = 4
-    facts = FACTS
-
-    def decode(self, images):
-        return images
-
-    def forward(self, noisy, _times, _source, labels):
-        return ((labels.float() / 4 - 0.5) * (labels < 4)).view(-1, 1, 1, 1).expand_as(noisy)
-
-
-@pytest.mark.parametrize("sampler", ["dpm++", "ddim"])
-@pytest.mark.parametrize("steps", [4, 12])
-def test_samplers_converge_to_what_the_network_predicts(sampler, steps):
-    labels = torch.tensor([0, 1, 3])
-    noise = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    settings = DiffusionSampleSettings(
-        sampler=sampler, sampling_steps=steps, guidance=1.0, device="cpu"
-    )
-    found = sample_images(
-        Perfect(), noise, source(3, 0.5), labels, ReverseProcess(settings), torch.no_grad
-    )  # fmt: skip
-    expected = (labels / 4 - 0.5).view(3, 1, 1, 1).expand_as(found)
-    torch.testing.assert_close(found, expected, atol=0.02, rtol=0)
-
-
-def test_schedules_of_both_samplers_are_one():
-    torch.testing.assert_close(ddim().alphas_cumprod, dpm().alphas_cumprod)
 
 
 def test_guidance_goes_from_no_class_to_the_class_and_beyond():
     net, given, labels = denoiser(), source(2, 0.5), torch.tensor([0, 3])
-    x, times = torch.randn(2, 3, 32, 32), torch.tensor([500, 500])
+    x = torch.randn(2, *net.facts.latent_shape)
     nothing = Conditioning(given.features, given.noise, torch.ones(2))
     with torch.no_grad():
-        with_class = net(x, times, given, labels)
-        without = net(x, times, nothing, torch.full((2,), net.null_class))
-        found = _expected_image(net, x, times, given, labels, 3.0)
+        with_class = net(x, torch.full((2,), 0.5), given, labels)
+        none = torch.full((2,), net.null_class)
+        without = net(x, torch.full((2,), 0.5), nothing, none)
+        found = guided_velocity(net, x, 0.5, given, labels, 3.0)
+    assert not torch.allclose(with_class, without, atol=1e-4)
     torch.testing.assert_close(found, without + 3 * (with_class - without), atol=1e-4, rtol=1e-3)
 
 
@@ -236,23 +229,27 @@ def test_guidance_lowers_the_loss_of_the_tail_net(distilled):
 
 def test_a_denoiser_is_read_as_it_was_written(tmp_path):
     net = denoiser()
-    net.fit(torch.randn(10, 6, 2, 2), torch.arange(10) % 4, torch.rand(4, 3, 32, 32))
+    net.fit(torch.randn(10, 6, 2, 2), torch.arange(10) % 4)
     save_denoiser(tmp_path / "x.safetensors", net, "abc")
     read, tail = load_denoiser(tmp_path / "x.safetensors")
     assert tail == "abc"
     given, labels = source(2, 0.3), torch.tensor([0, 1])
-    images, times = torch.randn(2, 3, 32, 32), torch.tensor([10, 700])
-    expected = net(images, times, given, labels)
-    torch.testing.assert_close(read(images, times, given, labels), expected)
+    images, times = torch.rand(2, 3, 32, 32), torch.tensor([0.1, 0.7])
+    latents = net.autoencoder.encode(images)
+    torch.testing.assert_close(read.autoencoder.encode(images), latents)
+    torch.testing.assert_close(
+        read(latents, times, given, labels), net(latents, times, given, labels)
+    )
     with pytest.raises(NotFoundError, match="tgn train --backend diffusion"):
         load_denoiser(tmp_path / "y.safetensors")
-    save_weights(tmp_path / "old.safetensors", net.state_dict(), {"format": "tgn-diffusion-1"})
-    with pytest.raises(UserError, match="tgn-diffusion-1.*--no-resume"):
+    save_weights(tmp_path / "old.safetensors", net.state_dict(), {"format": "tgn-diffusion-2"})
+    with pytest.raises(UserError, match="tgn-diffusion-2.*--no-resume"):
         load_denoiser(tmp_path / "old.safetensors")
 
 
 def settings(**changes) -> DiffusionTrainSettings:
-    small = {"width": 16, "batch_size": 8, "steps": 4, "log_every": 1, "grid_every": 100}
+    small = {"size": 32, "width": 16, "batch_size": 8, "steps": 4, "autoencoder_steps": 3}
+    small |= {"log_every": 1, "grid_every": 100}
     return DiffusionTrainSettings.model_validate({**QUICK, **small, **changes})
 
 
@@ -261,12 +258,15 @@ def test_training_goes_on_where_it_stopped(distilled):
     train_diffusion(distilled, settings(), Silent())
     straight = file.read_bytes()
     tail_net = distilled.path / "kmdn" / "tail.safetensors"
-    assert from_header(read_metadata(file)) == (TrainingNetwork("tail net", sha256_of(tail_net)),)
+    known = (TrainingNetwork("tail net", sha256_of(tail_net)), *autoencoder_networks())
+    assert from_header(read_metadata(file)) == known
     assert list((distilled.path / "diffusion" / "grids").glob("*.png"))
-    with pytest.raises(KeyboardInterrupt):
-        train_diffusion(distilled, settings(), Stops(2), resume=False)
-    train_diffusion(distilled, settings(), Silent())
-    assert file.read_bytes() == straight
+    for after in (2, 5):  # within the autoencoder's training, and after it
+        distilled.autoencoder.unlink(missing_ok=True)
+        with pytest.raises(KeyboardInterrupt):
+            train_diffusion(distilled, settings(), Stops(after), resume=False)
+        train_diffusion(distilled, settings(), Silent())
+        assert file.read_bytes() == straight
 
 
 @pytest.fixture(scope="module")

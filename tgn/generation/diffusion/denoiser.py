@@ -1,30 +1,21 @@
-"""The denoiser: noisy images, timestep, class and tail features in, clean images out."""
+"""The denoiser: noisy latents, time, class and tail features in, velocity out."""
 
 import json
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
-from diffusers import UNet2DConditionModel
-from diffusers.models.attention_processor import AttnProcessor
+from diffusers import UNet2DModel
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from tgn.generation.diffusion.schedule import ddim, image_from_velocity
-from tgn.generation.diffusion.settings import DiffusionTrainSettings
 from tgn.generation.feature_noise import FeatureNoise
+from tgn.generation.latents.autoencoder import Autoencoder, AutoencoderFacts
 from tgn.runtime.checkpoints import load_strictly, load_weights, read_metadata, save_weights
 from tgn.runtime.errors import NotFoundError, UserError
 
-FORMAT = "tgn-diffusion-2"
-CONTEXT = 64  # channels of a token
-HINTS = 48  # channels of the source's features that are concatenated to the image
+FORMAT = "tgn-diffusion-3"
 NORM_GROUPS = 8
-LARGEST_FINE = 64  # larger images are cut into larger patches, to limit the cost
-COARSEST = 4  # positions of a side at the lowest level, where attention is
-TOKENS = 4  # tokens of a side; the exact layout is read from the concatenated features
-
-PredictionType = Literal["image", "velocity"]
+TIME_SCALE = 1000.0  # the network's embedding of time expects 0 to 1000
 
 
 class DenoiserFacts(NamedTuple):
@@ -35,98 +26,83 @@ class DenoiserFacts(NamedTuple):
     width: int  # channels at full resolution
     num_classes: int
     feature_channels: int  # D of the tail net
-    grid_size: int  # g of its features
-    prediction_type: PredictionType = "image"
 
     @property
-    def patch(self) -> int:
-        """Side of the squares of pixels that are one position of the network."""
-        return 4 if self.size <= LARGEST_FINE else 8
+    def latents(self) -> AutoencoderFacts:
+        """Of the autoencoder."""
+        return AutoencoderFacts(self.size, self.bands)
 
     @property
-    def tokens(self) -> int:
-        """Side of the grid of tokens that describe the source."""
-        return min(self.grid_size, TOKENS)
-
-    @property
-    def levels(self) -> int:
-        """Number of resolutions of the network."""
-        return (self.size // self.patch // COARSEST).bit_length()
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Shape of the latents of one image."""
+        facts = self.latents
+        return facts.channels, facts.side, facts.side
 
 
 class Conditioning(NamedTuple):
     """The source images that samples are conditioned on."""
 
-    features: Tensor  # of the tail net, [B, D, h, w]
-    noise: Tensor  # standard normal, [B, D, g, g]
+    features: Tensor  # of the tail net, [B, D]
+    noise: Tensor  # standard normal, [B, D]
     noise_level: Tensor  # share of noise in the features, [B] in [0, 1]
 
 
 class Denoiser(nn.Module):
-    """A UNet of diffusers over patches of pixels, conditioned on class and source features.
+    """A UNet of diffusers over latents, conditioned on class and source features.
 
-    The features enter twice: through cross-attention, and concatenated to the image, from which
-    the layout is learned much sooner. Noise is added to them (conditioning augmentation, Ho et al.
-    2021, arXiv 2106.15282): the network reads the best linear estimate of the standardised
-    features f from sqrt(1 - d^2) f + d noise, so that at noise level d = 1 nothing of them is left.
-    d is given by a token of its own, and training covers all of [0, 1]. For sampling, the features
-    are interpolated with random ones of the class by the ratio r; at r = 1 nothing of the source
-    is left.
-
-    The UNet's output is the clean image, or the velocity from which it follows. Images lie near a
-    manifold of few dimensions and velocities do not, so that a narrow network over large patches
-    learns them sooner (Li and He 2025, arXiv 2511.13720).
-
-    The names of layers are those in saved files: ``made_up`` are the random features, ``place``
-    the position embedding, ``tell_doubt`` the embedding of the noise level.
+    The tail net's features of the source, averaged over places, enter with the embedding of time.
+    Noise is added to them (conditioning augmentation, Ho et al. 2021, arXiv 2106.15282): the
+    network reads the best linear estimate of the standardised features f from
+    sqrt(1 - d^2) f + d noise, so that at noise level d = 1 nothing of them is left. Training covers
+    all of [0, 1]. For sampling, the features are interpolated with random ones of the class by the
+    ratio r; at r = 1 nothing of the source is left.
 
     Args:
         facts: of the network.
+        autoencoder: from images to latents and back; it is not trained any more.
     """
 
     mean: Tensor
     std: Tensor
-    image_mean: Tensor
-    image_std: Tensor
-    alpha_bar: Tensor
 
-    def __init__(self, facts: DenoiserFacts) -> None:
+    def __init__(self, facts: DenoiserFacts, autoencoder: Autoencoder) -> None:
         super().__init__()
         self.facts = facts
+        self.autoencoder = autoencoder.eval().requires_grad_(False)
         self.unet = _unet(facts)
-        self.hint = nn.Conv2d(facts.feature_channels, HINTS, 1)
-        self.embed = nn.Linear(facts.feature_channels, CONTEXT)
-        self.made_up = FeatureNoise(facts.num_classes, facts.feature_channels, facts.grid_size)
-        self.place = nn.Parameter(0.02 * torch.randn(1, facts.tokens**2, CONTEXT))
-        self.tell_doubt = nn.Sequential(
-            nn.Linear(1, CONTEXT), nn.SiLU(), nn.Linear(CONTEXT, CONTEXT)
+        embedding = 4 * facts.width
+        self.class_embedding = nn.Embedding(facts.num_classes + 1, embedding)
+        self.feature_embedding = nn.Sequential(
+            nn.Linear(facts.feature_channels + 1, embedding),
+            nn.SiLU(),
+            nn.Linear(embedding, embedding),
         )
-        shape = (1, facts.feature_channels, 1, 1)
-        self.register_buffer("mean", torch.zeros(shape))
-        self.register_buffer("std", torch.ones(shape))
-        self.register_buffer("image_mean", torch.zeros(1, facts.bands, 1, 1))
-        self.register_buffer("image_std", torch.ones(()))
-        self.register_buffer("alpha_bar", ddim().alphas_cumprod, persistent=False)
+        self.feature_noise = FeatureNoise(facts.num_classes, facts.feature_channels, 1)
+        self.register_buffer("mean", torch.zeros(1, facts.feature_channels))
+        self.register_buffer("std", torch.ones(1, facts.feature_channels))
+
+    def train(self, mode: bool = True) -> "Denoiser":
+        """Switch the mode of all but the autoencoder."""
+        super().train(mode)
+        self.autoencoder.eval()
+        return self
 
     @property
     def null_class(self) -> int:
         """The label of images without class."""
         return self.facts.num_classes
 
-    def fit(self, features: Tensor, labels: Tensor, images_pm1: Tensor) -> None:
-        """Set the statistics of real features and images; call once, before training.
+    def fit(self, features: Tensor, labels: Tensor) -> None:
+        """Set the statistics of real features; call once, before training.
 
         Args:
             features: of the tail net, in random order, [N, D, h, w].
             labels: their classes, [N].
-            images_pm1: [M, bands, H, W].
         """
-        self.made_up.fit(features, labels)
-        features = _pooled(features, self.facts.grid_size)
-        self.image_mean.copy_(images_pm1.mean((0, 2, 3), keepdim=True))
-        self.image_std.copy_((images_pm1 - self.image_mean).square().mean().sqrt().clamp(min=1e-3))
-        self.mean.copy_(features.mean((0, 2, 3), keepdim=True))
-        self.std.copy_(features.std((0, 2, 3), keepdim=True).clamp(min=1e-4))
+        self.feature_noise.fit(features, labels)
+        pooled = pooled_features(features)
+        self.mean.copy_(pooled.mean(0, keepdim=True))
+        self.std.copy_(pooled.std(0, keepdim=True).clamp(min=1e-4))
 
     def interpolate_features(
         self, features: Tensor, labels: Tensor, noise: Tensor, ratio: float
@@ -140,79 +116,57 @@ class Denoiser(nn.Module):
             ratio: r in [0, 1]: 0 keeps the source's features, 1 ignores them.
 
         Returns:
-            [B, D, g, g].
+            [B, D].
         """
-        return _pooled(features, self.facts.grid_size).lerp(self.made_up(noise, labels), ratio)
-
-    def encode(self, images_pm1: Tensor) -> Tensor:
-        """Standardise images to mean 0 and variance 1, as the noise schedule assumes."""
-        return (images_pm1 - self.image_mean) / self.image_std
-
-    def decode(self, images: Tensor) -> Tensor:
-        """Invert `encode`; the result is in about [-1, 1]."""
-        return images * self.image_std + self.image_mean
+        random = self.feature_noise(noise, labels).flatten(1)
+        return pooled_features(features).lerp(random, ratio)
 
     def forward(
-        self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning, labels: Tensor
+        self, noisy: Tensor, times: Tensor, conditioning: Conditioning, labels: Tensor
     ) -> Tensor:
-        """Return the expected clean images, encoded, [B, bands, H, W].
+        """Return the velocity from latents to noise, [B, C, h, w].
 
         Args:
-            noisy: encoded images with noise, [B, bands, H, W].
-            timesteps: [B] in [0, 1000).
+            noisy: (1 - t) latents + t noise, [B, C, h, w].
+            times: t, [B] in [0, 1].
             conditioning: source of each image.
             labels: classes, or `null_class`, [B].
         """
-        patches = F.pixel_unshuffle(noisy, self.facts.patch)  # [B, bands p^2, H / p, W / p]
-        estimate = self._estimated_features(conditioning)  # [B, D, g, g]
-        hints = F.interpolate(self.hint(estimate), patches.shape[2:], mode="bilinear")
-        inputs = torch.cat((patches, hints), dim=1).contiguous(memory_format=torch.channels_last)
-        tokens = self._tokens(estimate, conditioning.noise_level)  # [B, tokens + 1, CONTEXT]
-        output = self.unet(inputs, timesteps, tokens, class_labels=labels).sample
-        output = F.pixel_shuffle(output.float(), self.facts.patch)
-        if self.facts.prediction_type == "image":
-            return output
-        return image_from_velocity(noisy, output, self.alpha_bar[timesteps].view(-1, 1, 1, 1))
+        estimate = self._estimated_features(conditioning)
+        given = torch.cat((estimate, conditioning.noise_level[:, None]), dim=1)
+        embedding = self.class_embedding(labels) + self.feature_embedding(given)
+        inputs = noisy.contiguous(memory_format=torch.channels_last)
+        output = self.unet(inputs, times * TIME_SCALE, class_labels=embedding).sample
+        return cast(Tensor, output.float())
 
     def _estimated_features(self, conditioning: Conditioning) -> Tensor:
         """Return the best linear estimate of the standardised features from noisy ones."""
-        level = conditioning.noise_level.view(-1, 1, 1, 1)
-        features = (_pooled(conditioning.features, self.facts.grid_size) - self.mean) / self.std
+        level = conditioning.noise_level[:, None]
+        features = (conditioning.features - self.mean) / self.std
         scale = (1 - level.square()).sqrt()
         return scale * (scale * features + level * conditioning.noise)
 
-    def _tokens(self, estimate: Tensor, noise_level: Tensor) -> Tensor:
-        coarse = _pooled(estimate, self.facts.tokens)
-        tokens = self.embed(coarse.flatten(2).mT) + self.place
-        return torch.cat((tokens, self.tell_doubt(noise_level[:, None])[:, None]), dim=1)
 
-
-def _pooled(features: Tensor, side: int) -> Tensor:
-    """Average features [B, D, h, w] to [B, D, side, side]."""
-    if features.shape[-1] == side:
-        return features
-    return F.adaptive_avg_pool2d(features.float(), side)
+def pooled_features(features: Tensor) -> Tensor:
+    """Average features [B, D, h, w] over places to [B, D]."""
+    return features.float().mean((2, 3))
 
 
 def _unet(facts: DenoiserFacts) -> Any:
-    width, channels = facts.width, facts.bands * facts.patch**2
-    plain = facts.levels - 1
-    unet = cast(Any, UNet2DConditionModel)(
-        sample_size=facts.size // facts.patch,
-        in_channels=channels + HINTS,
+    channels, side, _ = facts.latent_shape
+    width = facts.width
+    return cast(Any, UNet2DModel)(
+        sample_size=side,
+        in_channels=channels,
         out_channels=channels,
-        block_out_channels=(width, *(2 * width,) * plain),
+        block_out_channels=(width, 2 * width, 3 * width),
         layers_per_block=1,
-        down_block_types=(*("DownBlock2D",) * plain, "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", *("UpBlock2D",) * plain),
-        cross_attention_dim=CONTEXT,
-        attention_head_dim=4,
+        down_block_types=("DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=width // 2,
         norm_num_groups=NORM_GROUPS,
-        num_class_embeds=facts.num_classes + 1,
+        class_embed_type="identity",
     )
-    # With so few tokens, fused attention on CPUs takes longer than all convolutions.
-    unet.set_attn_processor(AttnProcessor())
-    return unet
 
 
 def save_denoiser(path: Path, denoiser: Denoiser, tail_net_sha256: str, **metadata: str) -> None:
@@ -240,7 +194,7 @@ def load_denoiser(path: Path) -> tuple[Denoiser, str]:
             f"{path} has format {header.get('format')!r}, expected {FORMAT!r}; make it anew with: "
             "tgn train --backend diffusion --no-resume"
         )
-    facts = DiffusionTrainSettings.with_new_names(json.loads(header["facts"]))
-    denoiser = Denoiser(DenoiserFacts(**facts))
+    facts = DenoiserFacts(**json.loads(header["facts"]))
+    denoiser = Denoiser(facts, Autoencoder(facts.latents))
     load_strictly(denoiser, load_weights(path), str(path))
     return denoiser.eval().requires_grad_(False), header["tail_net_sha256"]

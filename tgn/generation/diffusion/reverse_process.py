@@ -1,4 +1,4 @@
-"""The reverse process of diffusion: from noise to images, step by step, with guidance."""
+"""The reverse process: from noise, or a source with noise, to images, with guidance."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -9,12 +9,9 @@ import torch
 from torch import Tensor
 
 from tgn.generation.diffusion.denoiser import Conditioning, Denoiser
+from tgn.generation.diffusion.flow import noisy_latents, times_from
 from tgn.generation.diffusion.guidance import GuidanceLoss, apply_guidance
-from tgn.generation.diffusion.schedule import ddim, dpm
 from tgn.generation.diffusion.settings import DiffusionSampleSettings
-
-GUIDANCE_INTERVAL = (0.1, 0.6)
-"""Shares of the steps between which guidance pays (Kynkäänniemi et al. 2024, arXiv 2404.07724)."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +19,7 @@ class ReverseProcess:
     """How images are sampled.
 
     Attributes:
-        settings: sampler, number of steps, scale of classifier-free guidance.
+        settings: ratio r, number of steps, scale of classifier-free guidance.
         losses: that guide by their gradients, with their strengths.
     """
 
@@ -30,9 +27,36 @@ class ReverseProcess:
     losses: list[tuple[float, GuidanceLoss]] = field(default_factory=list)
 
 
+def entry(
+    denoiser: Denoiser,
+    sources: Tensor,
+    noise: Tensor,
+    ratio: float,
+    precision: Callable[[], AbstractContextManager[Any]],
+) -> Tensor:
+    """Return where the way from noise to images is entered: latents of sources with noise.
+
+    Source: SDEdit (Meng et al. 2022, arXiv 2108.01073). At r = 0 it is the source, at r = 1
+    nothing of it is left.
+
+    Args:
+        denoiser: in eval.
+        sources: images_pm1, [B, bands, S, S].
+        noise: standard normal, [B, C, h, w] like latents.
+        ratio: r in [0, 1].
+        precision: gives the context of the network's passes.
+
+    Returns:
+        [B, C, h, w].
+    """
+    with precision():
+        latents = denoiser.autoencoder.encode(sources)
+    return noisy_latents(latents, noise, latents.new_full((len(latents),), ratio))
+
+
 def sample_images(
     denoiser: Denoiser,
-    noise: Tensor,
+    x: Tensor,
     conditioning: Conditioning,
     labels: Tensor,
     process: ReverseProcess,
@@ -42,47 +66,53 @@ def sample_images(
 
     Args:
         denoiser: in eval.
-        noise: standard normal, [B, bands, H, W].
+        x: of :func:`entry`, [B, C, h, w].
         conditioning: features of the sources.
         labels: classes, [B].
-        process: sampler, steps, guidance.
+        process: r, steps, guidance.
         precision: gives the context of the network's passes.
 
     Returns:
-        images_pm1 [B, bands, H, W].
+        images_pm1 [B, bands, S, S].
     """
     settings = process.settings
-    schedule = dpm() if settings.sampler == "dpm++" else ddim()
-    schedule.set_timesteps(settings.sampling_steps)
-    x = noise * schedule.init_noise_sigma
-    for number, timestep in enumerate(schedule.timesteps):
-        share = number / settings.sampling_steps
-        is_guided = settings.guidance > 1 and GUIDANCE_INTERVAL[0] <= share < GUIDANCE_INTERVAL[1]
-        timesteps = torch.full_like(labels, int(timestep))
-        scale = settings.guidance if is_guided else 1.0
+    times = times_from(settings.noise, settings.sampling_steps)
+    for time, following in zip(times[:-1], times[1:], strict=True):
         with precision():
-            expected = _expected_image(denoiser, x, timesteps, conditioning, labels, scale)
+            velocity = guided_velocity(denoiser, x, time, conditioning, labels, settings.guidance)
         if process.losses:
-            sigma = float((1 - schedule.alphas_cumprod[int(timestep)]).sqrt())
-            moved = apply_guidance(denoiser.decode(expected), labels, process.losses, sigma)
-            expected = denoiser.encode(moved)
-        x = schedule.step(expected, timestep, x).prev_sample
-    return denoiser.decode(x).clamp(-1, 1)
+            velocity = (
+                velocity - _change(denoiser, x - time * velocity, labels, process, time) / time
+            )
+        x = x + (following - time) * velocity
+    with precision():
+        return denoiser.autoencoder.decode(x).clamp(-1, 1)
 
 
-def _expected_image(
+def guided_velocity(
     denoiser: Denoiser,
     x: Tensor,
-    timesteps: Tensor,
+    time: float,
     conditioning: Conditioning,
     labels: Tensor,
     guidance: float,
 ) -> Tensor:
     """Apply classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598, eq. 6)."""
+    times = torch.full((len(x),), time, device=x.device)
     if guidance == 1:
-        return denoiser(x, timesteps, conditioning, labels)
+        return denoiser(x, times, conditioning, labels)
     ignored = conditioning._replace(noise_level=torch.ones_like(conditioning.noise_level))
     both = Conditioning(*(torch.cat(pair) for pair in zip(conditioning, ignored, strict=True)))
     classes = torch.cat((labels, torch.full_like(labels, denoiser.null_class)))
-    given, null = denoiser(x.repeat(2, 1, 1, 1), timesteps.repeat(2), both, classes).chunk(2)
+    given, null = denoiser(x.repeat(2, 1, 1, 1), times.repeat(2), both, classes).chunk(2)
     return null + guidance * (given - null)
+
+
+def _change(
+    denoiser: Denoiser, latents: Tensor, labels: Tensor, process: ReverseProcess, time: float
+) -> Tensor:
+    """Return by how much the losses want the expected latents changed."""
+    autoencoder = denoiser.autoencoder
+    image = autoencoder.decode(latents)
+    moved = apply_guidance(image, labels, process.losses, time)
+    return autoencoder.encode(moved) - autoencoder.encode(image)

@@ -5,16 +5,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tgn.data.images import to_u8
+from tgn.data.augmentation import draw_crops, random_dihedral, rotated_crops
+from tgn.data.image_set import ImageSet
+from tgn.data.images import to_pm1, to_u8
 from tgn.data.prompts import read_prompts
 from tgn.data.runs import Run
 from tgn.data.split import Split
 from tgn.generation.diffusion.denoiser import Conditioning, Denoiser, load_denoiser
 from tgn.generation.diffusion.guidance import GuidanceLoss, clip_loss, tail_net_loss
-from tgn.generation.diffusion.reverse_process import ReverseProcess, sample_images
+from tgn.generation.diffusion.reverse_process import ReverseProcess, entry, sample_images
 from tgn.generation.diffusion.settings import DiffusionSampleSettings
 from tgn.generation.feature_noise import VARIATIONS
-from tgn.generation.sampling_plan import plan_block
+from tgn.generation.sampling_plan import SamplingPlan, plan_block
 from tgn.generation.settings import GenerateSettings
 from tgn.generation.tail_net import load_frozen_tail_net
 from tgn.models.clip import load_clip
@@ -32,6 +34,7 @@ class DiffusionSampler:
 
     denoiser: Denoiser
     bank: FeatureBank
+    images: ImageSet  # the bank's, in its order
     split: Split
     weights_sha256: str
     device: Device
@@ -54,22 +57,32 @@ class DiffusionSampler:
         chosen, size = DiffusionSampleSettings.of(settings), settings.block
         facts, target = self.denoiser.facts, self.device.torch_device
         plan = plan_block(self.bank, self.split, label, block, settings)
-        noise = plan.noise(facts.bands, facts.size, facts.size).to(target)
-        own = plan.noise(facts.feature_channels, facts.grid_size, facts.grid_size).to(target)
+        noise = plan.noise(*facts.latent_shape).to(target)
+        own = plan.noise(facts.feature_channels).to(target)
         weights = plan.noise(VARIATIONS).to(target)
         features = self.bank.features[plan.sources, plan.views].float().to(target)
         labels = torch.full((size,), label, device=target)
         features = self.denoiser.interpolate_features(features, labels, weights, settings.noise)
         noise_level = torch.full((size,), chosen.conditioning_noise, device=target)
+        sources = self._sources(plan, chosen.crop)
         images = sample_images(
             self.denoiser,
-            noise,
+            entry(self.denoiser, sources, noise, settings.noise, self.device.autocast),
             Conditioning(features, own, noise_level),
             labels,
             ReverseProcess(chosen, self.losses),
             self.device.autocast,
         )
         return to_u8(images).cpu(), plan.origins
+
+    def _sources(self, plan: SamplingPlan, crop: float) -> Tensor:
+        """Return the source images as the plan views them, images_pm1 [B, bands, S, S]."""
+        images = to_pm1(self.device.put(self.images.batch(plan.sources)))
+        images = random_dihedral(images, plan.views.to(images.device))
+        if crop == 1:
+            return images
+        numbers = torch.cat([draw_crops(1, own) for own in plan.generators])
+        return rotated_crops(images, numbers, crop)
 
 
 def open_diffusion_sampler(run: Run, settings: DiffusionSampleSettings) -> DiffusionSampler:
@@ -86,8 +99,17 @@ def open_diffusion_sampler(run: Run, settings: DiffusionSampleSettings) -> Diffu
             "the denoiser was trained with another tail net than the feature bank's; "
             "run tgn train --backend diffusion --no-resume"
         )
+    images = _images_of(bank, run, denoiser.facts.size, denoiser.facts.bands)
     placed, losses = device.place(denoiser), _guidance_losses(run, settings, device)
-    return DiffusionSampler(placed, bank, split, sha256_of(run.denoiser), device, losses)
+    return DiffusionSampler(placed, bank, images, split, sha256_of(run.denoiser), device, losses)
+
+
+def _images_of(bank: FeatureBank, run: Run, size: int, bands: int) -> ImageSet:
+    """Return the images of a feature bank, row by row."""
+    split = run.split()
+    row_of = {file: row for row, (file, _) in enumerate(split.train)}
+    rows = torch.tensor([row_of[file] for file in bank.files])
+    return split.image_set("train", run.path, size, bands).subset(rows)
 
 
 def _guidance_losses(

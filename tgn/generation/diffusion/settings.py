@@ -11,30 +11,18 @@ from tgn.generation.settings import GenerateSettings, GeneratorTrainSettings
 class DiffusionTrainSettings(GeneratorTrainSettings):
     """Settings of ``tgn train --backend diffusion``."""
 
-    renamed: ClassVar[Mapping[str, str]] = {
-        "predicts": "prediction_type",
-        "perceptual": "perceptual_weight",
-        "dropped": "class_dropout",
-        "min_snr": "min_snr_gamma",
-        "transfer": "transfer_weight",
-    }
+    renamed: ClassVar[Mapping[str, str]] = {"dropped": "class_dropout"}
 
-    size: Literal[32, 64, 128] = Field(32, description="side in pixels")
-    width: int = Field(96, ge=16, multiple_of=16, description="channels at full resolution")
-    prediction_type: Literal["image", "velocity"] = Field(
-        "image", description="output of the network: image (learned sooner) or velocity"
+    steps: int = Field(1500, ge=1, description="optimisation steps of the denoiser")
+    size: Literal[32, 64, 128, 256] = Field(64, description="side in pixels")
+    autoencoder_steps: int = Field(
+        1000, ge=1, description="training steps of the autoencoder, once per run"
     )
-    perceptual_weight: float = Field(
-        1.0, ge=0, description="weight of the perceptual loss in the tail net's features"
-    )
+    width: int = Field(48, ge=16, multiple_of=16, description="channels at full resolution")
     lr: float = Field(1e-3, gt=0, description="highest learning rate (AdamW, cosine)")
     weight_decay: float = Field(0.01, ge=0, description="of all weights")
     class_dropout: float = Field(
         0.1, ge=0, lt=1, description="share of images without class and source, for guidance"
-    )
-    min_snr_gamma: float = Field(2.0, ge=1, description="gamma of the min-SNR weight of a timestep")
-    transfer_weight: float = Field(
-        0.1, ge=0, description="weight of the transfer loss (head to tail), tau"
     )
 
 
@@ -44,10 +32,14 @@ class DiffusionSampleSettings(GenerateSettings):
     renamed: ClassVar[Mapping[str, str]] = {"doubt": "conditioning_noise"}
 
     conditioning_noise: float = Field(
-        0.2, ge=0, lt=1, description="noise in the source's features: 0 none, near 1 ignores them"
+        0.4, ge=0, lt=1, description="noise in the source's features: 0 none, near 1 ignores them"
     )
-    sampler: Literal["dpm++", "ddim"] = Field("dpm++", description="dpm++ (second order) or ddim")
-    sampling_steps: int = Field(8, ge=2, le=1000, description="steps of the sampler")
+    crop: float = Field(
+        1.0, gt=0.1, le=1, description="sources are rotated crops of this side or more; 1: whole"
+    )
+    sampling_steps: int = Field(
+        20, ge=2, le=1000, description="steps from pure noise; r of them from a source"
+    )
     guidance: float = Field(2.0, ge=1, description="classifier-free guidance scale; 1 is none")
     tail_guidance: float = Field(0.0, ge=0, description="strength of guidance by the tail net")
     clip_guidance: float = Field(0.0, ge=0, description="strength of guidance by CLIP")

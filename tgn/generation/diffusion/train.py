@@ -3,11 +3,11 @@
 import torch
 
 from tgn.data.image_set import select_classes
-from tgn.data.images import to_pm1
 from tgn.data.runs import Run
 from tgn.generation.diffusion.denoiser import Denoiser, DenoiserFacts, save_denoiser
 from tgn.generation.diffusion.settings import DiffusionTrainSettings
 from tgn.generation.diffusion.trainer import DiffusionTrainer
+from tgn.generation.latents.train import autoencoder_networks, trained_autoencoder
 from tgn.generation.tail_net import load_frozen_tail_net
 from tgn.generation.training_monitor import run_monitored
 from tgn.models.feature_bank import tail_net_file
@@ -16,21 +16,19 @@ from tgn.models.training_networks import as_header, tail_net_networks
 from tgn.runtime.devices import Device
 from tgn.runtime.files import sha256_of
 from tgn.runtime.progress import Progress
-from tgn.runtime.seeds import generator, seed_of
+from tgn.runtime.seeds import seed_of
+from tgn.runtime.settings import LoopSettings
 from tgn.runtime.training_loop import Job
 
-FITTED_IMAGES = 512  # from which mean and variance are estimated
-LARGEST_GRID = 8  # side of the source's features
 COLLAPSE_REMEDY = (
-    "train longer (steps), lower perceptual_weight, or generate with lower guidance and more "
-    "conditioning_noise"
+    "train longer (steps), or generate with lower guidance and more conditioning_noise"
 )
 
 
 def train_diffusion(
     run: Run, settings: DiffusionTrainSettings, progress: Progress, resume: bool = True
 ) -> None:
-    """Train a denoiser on a run whose ``kmdn/`` is there; writes ``diffusion/``.
+    """Train a denoiser on a run whose ``kmdn/`` is there; writes ``latents/`` and ``diffusion/``.
 
     Args:
         run: split and distilled.
@@ -46,10 +44,10 @@ def train_diffusion(
     tail_net_sha256 = sha256_of(tail_net_file(run.kmdn))
     made_from = {"tail_net_sha256": tail_net_sha256}
     job = Job(run.diffusion, Device(settings), progress, resume, made_from)
-    trainer = build_diffusion_trainer(run, settings, job.device)
+    trainer = build_diffusion_trainer(run, settings, job)
     facts = {**made_from, "precision": job.device.precision}
     run.record("train", settings, backend="diffusion", **facts)
-    against = tail_net_networks(tail_net_file(run.kmdn))
+    against = [*tail_net_networks(tail_net_file(run.kmdn)), *autoencoder_networks()]
     run_monitored(trainer, run, settings, job, COLLAPSE_REMEDY, against)
     if job.device.is_main:
         save_denoiser(
@@ -61,33 +59,38 @@ def train_diffusion(
 
 
 def build_diffusion_trainer(
-    run: Run, settings: DiffusionTrainSettings, device: Device
+    run: Run, settings: DiffusionTrainSettings, job: Job
 ) -> DiffusionTrainer:
     """Build the networks for a run whose ``kmdn/`` is there, at step 0.
 
+    The autoencoder is trained if the run has none yet.
+
     Raises:
         NotFoundError: without a tail net.
-        UserError: for images that cannot be generated.
+        UserError: for images that cannot be generated, or without the autoencoder's frozen network.
     """
-    split = run.split()
+    split, device = run.split(), job.device
     frozen_tail_net = load_frozen_tail_net(run, device)
     tail_net = frozen_tail_net.tail_net
     images = split.image_set("train", run.path, settings.size, tail_net.facts.bands)
+    facts = DenoiserFacts(
+        settings.size,
+        tail_net.facts.bands,
+        settings.width,
+        split.num_classes,
+        tail_net.feature_channels,
+    )
+    loop = LoopSettings(
+        steps=settings.autoencoder_steps,
+        log_every=settings.log_every,
+        save_every=settings.save_every,
+        seed=settings.seed,
+    )
+    autoencoder = trained_autoencoder(run, facts.latents, loop, job)
     if settings.classes == "tail":
         images = select_classes(images, split.tail_classes)
     features, labels = sample_tail_features(frozen_tail_net, images, device, settings.seed)
     torch.manual_seed(seed_of(settings.seed, "diffusion init"))
-    denoiser = Denoiser(
-        DenoiserFacts(
-            settings.size,
-            tail_net.facts.bands,
-            settings.width,
-            split.num_classes,
-            tail_net.feature_channels,
-            min(features.shape[-1], LARGEST_GRID),
-            settings.prediction_type,
-        )
-    )
-    rows = torch.randperm(len(images), generator=generator(settings.seed, "diffusion fit"))
-    denoiser.fit(features, labels, to_pm1(images.batch(rows[:FITTED_IMAGES])))
+    denoiser = Denoiser(facts, autoencoder)
+    denoiser.fit(features, labels)
     return DiffusionTrainer(device.place(denoiser), frozen_tail_net, images, settings, device)
