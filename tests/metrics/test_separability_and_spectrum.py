@@ -44,6 +44,19 @@ def test_too_few_images_of_common_classes():
         separability(normal(20, 1) / 0, normal(20, 2), (labels, labels), 0)
 
 
+def test_images_of_one_source_are_not_told_by_their_source():
+    labels, sources = torch.arange(200) % 4, torch.arange(200) % 20
+    first = normal(20, 1)[sources] + 0.1 * normal(200, 2)
+    second = normal(200, 3)
+    pair = (labels, labels)
+    assert separability(first, second, pair, 0).accuracy > 0.8
+    assert separability(first, second, pair, 0, sources).accuracy < 0.65
+    unknown = torch.full_like(sources, -1)
+    alone = separability(first, second, pair, 0)
+    assert torch.equal(separability(first, second, pair, 0, unknown).correct, alone.correct)
+    assert separability(first, second, pair, 0, sources % 4) is None
+
+
 def test_energies_are_those_of_the_haar_bands():
     images = torch.randint(256, (3, 2, 16, 24), dtype=torch.uint8)
     expected, low = [], images.double()

@@ -106,7 +106,7 @@ class PreviewYardstick:
             values["recall"] = neighbour_balls(drawn, real).recall
         unseen = ~torch.isin(self.tail, sources)
         pair = (labels, real_labels[unseen])
-        if apart := separability(drawn, real[unseen], pair, self.seed):
+        if apart := separability(drawn, real[unseen], pair, self.seed, sources):
             values["separable"] = apart.accuracy
         if self.energies is not None:
             ours = difference_energies(drawn_u8)

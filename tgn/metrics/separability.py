@@ -30,13 +30,19 @@ class Separability:
 
 
 def separability(
-    first: Tensor, second: Tensor, labels: tuple[Tensor, Tensor], seed: int
+    first: Tensor,
+    second: Tensor,
+    labels: tuple[Tensor, Tensor],
+    seed: int,
+    sources: Tensor | None = None,
 ) -> Separability | None:
     """Return the cross-validated accuracy of a linear classifier of the set an image is from.
 
     Of every class equally many images of both sets are taken, so that neither the mixture of
     classes nor the larger set gives the answer away. Ridge regression to -1 and 1 on features that
-    are standardised by the other folds.
+    are standardised by the other folds. Images of one source are in one fold: else the classifier
+    knows the others of a source by their source, which tells nothing of how they look. (Thirty
+    symmetric views each of 12 real images are told from fresh real ones in 82% without this.)
     Source: the classifier two-sample test, Lopez-Paz and Oquab 2017 (arXiv 1610.06545).
 
     Args:
@@ -44,9 +50,10 @@ def separability(
         second: features, [M, D].
         labels: classes of both, [N] and [M].
         seed: of the subsets and folds.
+        sources: image that each of the first set was made from, [N]; -1: not known, one of its own.
 
     Returns:
-        None if fewer than ten images a side are in common classes.
+        None if fewer than ten images a side are in common classes, or of fewer than five sources.
 
     Raises:
         ValueError: for wrong shapes or non-finite values.
@@ -59,12 +66,28 @@ def separability(
     side = torch.ones(len(features), dtype=torch.float64)
     side[: len(rows[0])] = -1
     # Rows are in the order of their class, in which folds are dealt out: each has its share.
-    folds = torch.arange(len(rows[0])).remainder(FOLDS).repeat(2)
+    dealt = torch.arange(len(rows[0]))
+    own = dealt if sources is None else _order_of_appearance(sources[rows[0]])
+    if int(own.max()) + 1 < FOLDS:
+        return None
+    folds = torch.cat([own, dealt]).remainder(FOLDS)
     scores = torch.empty(len(features), dtype=torch.float64)
     for fold in range(FOLDS):
         out = folds == fold
         scores[out] = _ridge_scores(features[~out], side[~out], features[out])
     return Separability(scores * side > 0)
+
+
+def _order_of_appearance(sources: Tensor) -> Tensor:
+    """Number sources by their first appearance; every -1 counts as a source of its own."""
+    numbers: dict[int, int] = {}
+    count, found = 0, []
+    for place, source in enumerate(sources.tolist()):
+        key = source if source >= 0 else -1 - place
+        if key not in numbers:
+            numbers[key], count = count, count + 1
+        found.append(numbers[key])
+    return torch.tensor(found)
 
 
 def _balanced_rows(first: Tensor, second: Tensor, seed: int) -> tuple[Tensor, Tensor]:

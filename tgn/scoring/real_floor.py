@@ -66,8 +66,8 @@ class RealFloorScorer:
 
     def separability_of_generated(self, calculator: MetricCalculator) -> Estimate | None:
         """Return how well generated images are told from held-out ones."""
-        features = self.outputs.features.generated
-        return self._separability(features, self.sets.generated.labels, calculator)
+        features, labels = self.outputs.features.generated, self.sets.generated.labels
+        return self._separability(features, labels, calculator, self.sets.source_rows)
 
     def copies(self, labels: Tensor, calculator: MetricCalculator) -> Estimate | None:
         """Return the share of held-out images of some classes that would count as copies."""
@@ -82,13 +82,17 @@ class RealFloorScorer:
         return calculator.mean(self._is_copy[own], "real copies") if own.any() else None
 
     def _separability(
-        self, features: Tensor, labels: Tensor, calculator: MetricCalculator
+        self,
+        features: Tensor,
+        labels: Tensor,
+        calculator: MetricCalculator,
+        sources: Tensor | None = None,
     ) -> Estimate | None:
         held_out = self.held_out
         if held_out is None:
             return None
-        seed = seed_of(self.seed, "separability")
-        found = separability(features, held_out.features, (labels, held_out.labels), seed)
+        seed, pair = seed_of(self.seed, "separability"), (labels, held_out.labels)
+        found = separability(features, held_out.features, pair, seed, sources)
         return calculator.mean(found.correct, "separability") if found else None
 
     def _halves(self, calculator: MetricCalculator) -> PrecisionRecallScore | None:
