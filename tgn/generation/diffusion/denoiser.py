@@ -9,7 +9,7 @@ from diffusers import UNet2DModel
 from torch import Tensor, nn
 
 from tgn.generation.feature_noise import FeatureNoise
-from tgn.generation.latents.autoencoder import Autoencoder, AutoencoderFacts
+from tgn.generation.latents.autoencoder import SIDE, Autoencoder, AutoencoderFacts
 from tgn.runtime.checkpoints import load_strictly, load_weights, read_metadata, save_weights
 from tgn.runtime.errors import NotFoundError, UserError
 
@@ -35,8 +35,7 @@ class DenoiserFacts(NamedTuple):
     @property
     def latent_shape(self) -> tuple[int, int, int]:
         """Shape of the latents of one image."""
-        facts = self.latents
-        return facts.channels, facts.side, facts.side
+        return self.latents.channels, SIDE, SIDE
 
 
 class Conditioning(NamedTuple):
@@ -153,10 +152,9 @@ def pooled_features(features: Tensor) -> Tensor:
 
 
 def _unet(facts: DenoiserFacts) -> Any:
-    channels, side, _ = facts.latent_shape
-    width = facts.width
+    channels, width = facts.latents.channels, facts.width
     return cast(Any, UNet2DModel)(
-        sample_size=side,
+        sample_size=SIDE,
         in_channels=channels,
         out_channels=channels,
         block_out_channels=(width, 2 * width, 3 * width),

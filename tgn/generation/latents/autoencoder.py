@@ -14,31 +14,25 @@ from tgn.runtime.errors import UserError
 FORMAT = "tgn-autoencoder-1"
 WIDTH = 48  # channels at the finer of the two resolutions
 NORM_GROUPS = 8
-LARGEST_LATENTS = 16  # positions of a side up to 64 px and beyond
-SMALLEST_FACTOR = 4
+SIDE = 16  # positions of a side, whatever the size of images: the cost does not grow with it
 _EPSILON = 1e-6
 
 
 class AutoencoderFacts(NamedTuple):
     """What an autoencoder is built from, and rebuilt from its file."""
 
-    size: int  # side of images in pixels
+    size: int  # side of images in pixels, a multiple of 32
     bands: int
 
     @property
     def factor(self) -> int:
-        """Pixels of a side that become one position: 4, or more so that 16 positions are left."""
-        return max(SMALLEST_FACTOR, self.size // LARGEST_LATENTS)
+        """Pixels of a side that become one position."""
+        return self.size // SIDE
 
     @property
     def channels(self) -> int:
-        """Channels of the latents: three pixels of three bands become one number at 64 px."""
+        """Channels of the latents: at 64 px three numbers become one."""
         return 4 * self.factor
-
-    @property
-    def side(self) -> int:
-        """Positions of a side."""
-        return self.size // self.factor
 
 
 class ResidualBlock(nn.Module):
@@ -103,7 +97,7 @@ class Autoencoder(nn.Module):
         )
 
     def encode(self, images_pm1: Tensor) -> Tensor:
-        """Map images [B, bands, S, S] to latents [B, channels, S / factor, S / factor]."""
+        """Map images [B, bands, S, S] to latents [B, channels, 16, 16]."""
         latents = self.encoder(images_pm1).float()
         moment = latents.square().mean((1, 2, 3), keepdim=True)
         return latents * torch.rsqrt(moment + _EPSILON)

@@ -10,7 +10,7 @@ from tgn.data.augmentation import SYMMETRIES, random_dihedral
 from tgn.data.batches import BatchSampler, Prefetcher
 from tgn.data.image_set import ImageSet
 from tgn.data.images import to_pm1
-from tgn.generation.latents.autoencoder import Autoencoder
+from tgn.generation.latents.autoencoder import SIDE, Autoencoder
 from tgn.generation.latents.stage_discriminator import (
     StageDiscriminator,
     generator_loss,
@@ -43,7 +43,7 @@ class AutoencoderBatch(NamedTuple):
 
     images_u8: Tensor  # [B, bands, S, S]
     codes: Tensor  # symmetry of each image, [B]
-    noise: Tensor  # [B, channels, S / factor, S / factor]
+    noise: Tensor  # [B, channels, 16, 16]
 
 
 class AutoencoderTrainer:
@@ -129,8 +129,7 @@ class AutoencoderTrainer:
         """Draw the global batch of a step and return this process's rows of it."""
         random = generator(self.loop.seed, "autoencoder", step)
         codes = torch.randint(SYMMETRIES, (BATCH_SIZE,), generator=random)
-        facts = self.network.facts
-        shape = (BATCH_SIZE, facts.channels, facts.side, facts.side)
+        shape = (BATCH_SIZE, self.network.facts.channels, SIDE, SIDE)
         noise = torch.randn(shape, generator=random)
         own = self.device.own_rows(BATCH_SIZE)
         rows = self.sampler.rows(step)
