@@ -9,6 +9,7 @@ from tests_support import QUICK
 
 from tgn.data.manifest import active_rows, image_set, read_manifest
 from tgn.data.prompts import prompts_of
+from tgn.generation.cdtg import losses
 from tgn.generation.cdtg import train as training
 from tgn.generation.cdtg.checkpoint import load_conditional_generator
 from tgn.generation.cdtg.sampler import CdtgSampler, open_cdtg_sampler
@@ -80,6 +81,25 @@ def test_penalties_are_lazy_and_frozen_nets_stay(trainer):
         for k, v in trainer.networks.frozen_tail_net.state_dict().items()
     )
     assert all(torch.equal(clip[k], v) for k, v in trainer.networks.clip.state_dict().items())
+
+
+def test_the_mean_path_starts_at_the_first_measured_one_and_is_saved(trainer, monkeypatch):
+    lengths = iter([torch.tensor([3.0, 5.0]), torch.tensor([104.0]), torch.tensor([4.0])])
+    monkeypatch.setattr(losses, "path_lengths", lambda *_: next(lengths))
+    batch = trainer._batch(0)
+    with torch.no_grad():
+        source = trainer.frozen_tail_net(batch.images)
+    saved = trainer.state_dict()
+    assert saved["mean_path"] is None
+    assert float(trainer._path_length(batch, source, 0)) == 1  # both are one from their mean
+    trainer._path_length(batch, source, 16)
+    assert float(trainer.mean_path) == pytest.approx(4 + 0.01 * 100)
+    trainer.load_state_dict(saved)
+    trainer._path_length(batch, source, 0)
+    assert float(trainer.mean_path) == 4  # of the third measurement: nothing of the others is left
+    # States of older versions always hold a number.
+    trainer.load_state_dict({**saved, "mean_path": torch.tensor(7.0)})
+    assert float(trainer.mean_path) == 7
 
 
 def test_ratio_covers_all_of_zero_to_one(trainer):

@@ -89,7 +89,7 @@ class CdtgTrainer:
         self.average = averaged(networks.generator, decay)
         self.generator_optimizer = _adam(networks.generator, settings.lr, settings.path_every)
         self.discriminator_optimizer = _adam(networks.discriminator, settings.lr, settings.r1_every)
-        self.mean_path = torch.zeros((), device=device.torch_device)
+        self.mean_path: Tensor | None = None  # until it is first measured
 
     @property
     def frozen_tail_net(self) -> FrozenTailNet:
@@ -268,7 +268,8 @@ class CdtgTrainer:
         noise = noise[self.device.own_rows(size)][some].to(output.images.device)
         lengths = losses.path_lengths(output.images, output.styles, noise)
         mean = self.device.average(lengths.detach().mean())
-        self.mean_path = self.mean_path.lerp(mean, PATH_DECAY)
+        # From zero it would take hundreds of measurements to arrive, with a wrong target until then.
+        self.mean_path = mean if self.mean_path is None else self.mean_path.lerp(mean, PATH_DECAY)
         return (lengths - self.mean_path).square().mean()
 
     def _stateful(self) -> Iterator[tuple[str, Any]]:
@@ -288,7 +289,8 @@ class CdtgTrainer:
         """Restore what `state_dict` returned."""
         for name, part in self._stateful():
             part.load_state_dict(state[name])
-        self.mean_path = state["mean_path"].to(self.device.torch_device)
+        mean = state["mean_path"]
+        self.mean_path = None if mean is None else mean.to(self.device.torch_device)
 
 
 def _adam(net: nn.Module, lr: float, lazy_every: int) -> torch.optim.Adam:
