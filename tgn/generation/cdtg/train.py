@@ -84,12 +84,12 @@ def build_cdtg_trainer(run: Run, settings: CdtgTrainSettings, job: Job) -> CdtgT
     generator = ConditionalGenerator(numbers, split.num_classes, feature_channels)
     discriminator = build_discriminator(numbers, split.num_classes)
     generator.fit(*sample_tail_features(frozen_tail_net, images, device, settings.seed))
+    real_distance = 0.0
+    if settings.diversity_weight:
+        measured = frozen_tail_net, images, split.tail_classes
+        real_distance = within_class_distance(*measured, device, settings.seed)
     networks = CdtgNetworks(
-        device.place(generator),
-        device.place(discriminator),
-        frozen_tail_net,
-        clip,
-        within_class_distance(frozen_tail_net, images, device, settings.seed),
+        device.place(generator), device.place(discriminator), frozen_tail_net, clip, real_distance
     )
     return CdtgTrainer(networks, images, settings, device)
 

@@ -63,7 +63,8 @@ class CdtgNetworks:
         discriminator: trained.
         frozen_tail_net: gives features, class logits and perceptual distances.
         clip: frozen; None without CLIP loss.
-        real_distance: mean perceptual distance of two real images of a class.
+        real_distance: mean perceptual distance of two real images of a tail class; 0 without
+            diversity loss.
     """
 
     generator: ConditionalGenerator
