@@ -11,7 +11,7 @@ from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
 from tgn.generation.cdtg.presets import architecture, build_discriminator
 from tgn.generation.cdtg.settings import CdtgTrainSettings
 from tgn.generation.cdtg.trainer import CdtgNetworks, CdtgTrainer
-from tgn.generation.tail_net import load_frozen_tail_net
+from tgn.generation.tail_net import load_frozen_tail_net, warn_of_smaller_input
 from tgn.generation.training_monitor import run_monitored
 from tgn.models.clip import ClipGuide, clip_sha256, load_clip
 from tgn.models.feature_bank import tail_net_file
@@ -76,6 +76,7 @@ def build_cdtg_trainer(run: Run, settings: CdtgTrainSettings, job: Job) -> CdtgT
     frozen_tail_net = load_frozen_tail_net(run, device)
     bands = frozen_tail_net.tail_net.facts.bands
     numbers = architecture(settings.preset, settings.size, bands)
+    warn_of_smaller_input(frozen_tail_net, numbers.size, job)
     images = split.image_set("train", run.path, numbers.size, bands)
     clip = _clip(settings, images, read_prompts(run.prompts_file, split), job)
     images = images if settings.classes == "all" else select_classes(images, split.tail_classes)
