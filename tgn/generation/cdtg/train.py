@@ -5,7 +5,7 @@ import torch
 from tgn.data.image_set import ImageSet, select_classes
 from tgn.data.prompts import Prompts, read_prompts
 from tgn.data.runs import Run
-from tgn.generation.cdtg.checkpoint import save_conditional_generator
+from tgn.generation.cdtg.checkpoint import is_imported, save_conditional_generator
 from tgn.generation.cdtg.clip_tiny import trained_tiny_clip
 from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
 from tgn.generation.cdtg.presets import architecture, build_discriminator
@@ -18,6 +18,7 @@ from tgn.models.feature_bank import tail_net_file
 from tgn.models.tail_features import sample_tail_features, within_class_distance
 from tgn.models.training_networks import TrainingNetwork, as_header, tail_net_networks
 from tgn.runtime.devices import Device
+from tgn.runtime.errors import UserError
 from tgn.runtime.files import sha256_of
 from tgn.runtime.progress import Progress
 from tgn.runtime.seeds import seed_of
@@ -39,13 +40,19 @@ def train_cdtg(
         run: split and distilled.
         settings: of the training.
         progress: gets the count of steps and warnings.
-        resume: continue from the last checkpoint, if there is one.
+        resume: continue from the last checkpoint, if there is one; False also replaces an
+            imported generator.
 
     Raises:
         NotFoundError: without a tail net (``tgn distill`` makes it).
-        UserError: if the checkpoint is of another tail net, or for settings, CLIP sources or
-            data that cannot work.
+        UserError: if the checkpoint is of another tail net, if the run has an imported generator,
+            or for settings, CLIP sources or data that cannot work.
     """
+    if resume and is_imported(run.cdtg_generator):
+        raise UserError(
+            f"{run.cdtg_generator} is an imported generator, which training would overwrite; train "
+            "in another run (tgn split DATA --run NAME), or replace it: tgn train --no-resume"
+        )
     tail_net_sha256 = sha256_of(tail_net_file(run.kmdn))
     made_from = {"tail_net_sha256": tail_net_sha256}
     job = Job(run.cdtg, Device(settings), progress, resume, made_from)
@@ -53,6 +60,8 @@ def train_cdtg(
     facts = {**made_from, "precision": job.device.precision}
     run.record("train", settings, backend="cdtg", **facts)
     against = _trained_against(run, settings, trainer.networks.clip)
+    if job.device.is_main and is_imported(run.cdtg_generator):
+        run.cdtg_generator.unlink()  # else an interrupted training could not be gone on with
     run_monitored(trainer, run, settings, job, COLLAPSE_REMEDY, against)
     if job.device.is_main:
         folders = [entry.folder for entry in run.split().classes]
