@@ -39,6 +39,33 @@ def test_mode_collapse_is_answered_with_settings_of_the_backend(distilled, name,
     assert alarm["text"].endswith(REMEDIES[name])
 
 
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("cdtg", {"clip": "none", "log_every": 1}), ("diffusion", {"width": 16})],
+)
+def test_a_tail_net_that_sees_less_than_is_drawn_is_warned_of_once(distilled, name, changes):
+    class Listener(Silent):
+        def __init__(self) -> None:
+            self.lines: list[str] = []
+
+        def warn(self, text: str) -> None:
+            self.lines.append(text)
+
+    few = {"steps": 1, "batch_size": 4, "autoencoder_steps": 1, **QUICK}
+    for size in (64, 32):
+        listener, chosen = Listener(), backend(name)
+        known = {**few, "size": size, **changes}.items()
+        fields = chosen.train_settings.model_fields
+        settings = chosen.train_settings.model_validate({k: v for k, v in known if k in fields})
+        chosen.train(distilled, settings, listener, resume=False)
+        said = [line for line in listener.lines if "tail net sees" in line]
+        assert len(said) == (size == 64)
+        if said:
+            assert "at 32 px" in said[0]
+            assert "draws 64 px" in said[0]
+            assert "tgn distill --set size=64 --no-resume" in said[0]
+
+
 @pytest.mark.parametrize("name", REMEDIES)
 def test_a_remedy_names_settings_that_the_backend_has(name: BackendName):
     known = {

@@ -165,6 +165,33 @@ def test_what_after_step_returns_is_logged(tmp_path):
     assert "score" not in rows[4]
 
 
+class Lazy(Toy):
+    """Has a penalty at every third step, beginning with the first."""
+
+    lazy_terms = ("penalty",)
+
+    def train_step(self, step):
+        terms = super().train_step(step)
+        return terms | ({"penalty": torch.tensor(float(step))} if step % 3 == 0 else {})
+
+
+def test_a_lazy_term_is_logged_at_each_step_that_has_it_also_after_a_resume(tmp_path):
+    def logged(folder, *steps):
+        for number in steps:
+            job = Job(tmp_path / folder, DEVICE, Silent())
+            run_steps(Lazy(), LoopSettings(steps=number, log_every=5, save_every=4), job)
+        return list(read_json_lines(tmp_path / folder / "metrics.jsonl"))
+
+    rows = logged("a", 11)
+    assert [row["step"] for row in rows] == [1, 4, 5, 7, 10, 11]
+    assert {row["step"]: row.get("penalty") for row in rows} == {
+        1: 0, 4: 3, 5: None, 7: 6, 10: 9, 11: None,
+    }  # fmt: skip
+    assert [row["step"] for row in rows if "loss" in row] == [5, 10, 11]
+    resumed = {row["step"]: row for row in logged("b", 6, 11)}
+    assert all(resumed[row["step"]] == row for row in rows)
+
+
 @pytest.mark.parametrize("how", ["cut short", "one bit"])
 def test_a_training_goes_on_from_the_state_before(tmp_path, how):
     whole = run(Toy(), tmp_path / "a")

@@ -6,6 +6,7 @@ from tgn.models.feature_bank import tail_net_file
 from tgn.models.tail_features import FrozenTailNet
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
+from tgn.runtime.training_loop import Job
 
 
 def load_frozen_tail_net(run: Run, device: Device) -> FrozenTailNet:
@@ -22,3 +23,19 @@ def load_frozen_tail_net(run: Run, device: Device) -> FrozenTailNet:
             "bands can be generated: tgn distill --set bands=3 (classify takes any number)"
         )
     return FrozenTailNet(tail_net)
+
+
+def warn_of_smaller_input(tail_net: FrozenTailNet, size: int, job: Job) -> None:
+    """Say that a tail net sees less than the generator draws, if it does.
+
+    Args:
+        tail_net: gives features to the generator and judges its images.
+        size: side of the generator's images in pixels.
+        job: of the training; its main process speaks.
+    """
+    side = tail_net.tail_net.facts.size
+    if side < size and job.device.is_main:
+        job.progress.warn(
+            f"the tail net sees images at {side} px and the generator draws {size} px: it knows "
+            f"nothing of finer detail; better: tgn distill --set size={size} --no-resume"
+        )

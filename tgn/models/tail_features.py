@@ -1,5 +1,6 @@
 """Features and logits of the frozen tail net, which guide the training of a generator."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from tgn.data.images import to_pm1
 from tgn.models.backbones import TappedNet
 from tgn.models.feature_losses import perceptual_distance
 from tgn.runtime.devices import Device
+from tgn.runtime.errors import UserError
 from tgn.runtime.seeds import generator
 
 REFERENCE_PAIRS = 512
@@ -54,21 +56,45 @@ class FrozenTailNet(nn.Module):
 
 @torch.no_grad()
 def within_class_distance(
-    tail_net_features: FrozenTailNet, images: ImageSet, device: Device, seed: int
+    tail_net_features: FrozenTailNet,
+    images: ImageSet,
+    classes: Sequence[int],
+    device: Device,
+    seed: int,
 ) -> float:
-    """Return the mean perceptual distance of two real images of one class, over random pairs."""
+    """Return the mean perceptual distance of two real images of one class, every class alike.
+
+    Args:
+        tail_net_features: measure it.
+        images: real ones.
+        classes: that count, each with as many random pairs; those of one image are left out.
+        device: where to compute.
+        seed: of the pairs.
+
+    Raises:
+        UserError: if no class has two images.
+    """
     draw = generator(seed, "reference pairs")
-    first = torch.randint(len(images), (REFERENCE_PAIRS,), generator=draw)
-    second = torch.stack([_partner(images, int(row), draw) for row in first])
-    pairs = (first != second).nonzero().flatten()
+    rows_of = [rows for label in classes if len(rows := images.rows_of(label)) > 1]
+    if not rows_of:
+        raise UserError(
+            "no tail class has two training images, so that how much real images of a class differ "
+            "cannot be measured: --set diversity_weight=0"
+        )
+    each = max(REFERENCE_PAIRS // len(rows_of), 1)
+    pairs = torch.cat([_pairs(rows, each, draw) for rows in rows_of], dim=1)
     distances = []
-    for rows in pairs.split(128):
-        views = [
-            tail_net_features(to_pm1(device.put(images.batch(side[rows]))))
-            for side in (first, second)
-        ]
+    for rows in pairs.split(128, dim=1):
+        views = [tail_net_features(to_pm1(device.put(images.batch(side)))) for side in rows]
         distances.append(perceptual_distance(views[0].stages, views[1].stages))
     return float(torch.cat(distances).mean())
+
+
+def _pairs(rows: Tensor, count: int, draw: torch.Generator) -> Tensor:
+    """Return random pairs of different rows, [2, count]."""
+    first = torch.randint(len(rows), (count,), generator=draw)
+    further = torch.randint(1, len(rows), (count,), generator=draw)
+    return rows[torch.stack([first, (first + further) % len(rows)])]
 
 
 @torch.no_grad()
@@ -95,8 +121,3 @@ def sample_tail_features(
         for part, code in zip(rows.split(128), codes.split(128), strict=True)
     ]
     return torch.cat([view.stages[-1].cpu() for view in views]), images.labels[rows]
-
-
-def _partner(images: ImageSet, row: int, draw: torch.Generator) -> Tensor:
-    same = images.rows_of(int(images.labels[row]))
-    return same[torch.randint(len(same), (), generator=draw)]

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +34,11 @@ TRANSPORTS = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by 
 
 
 class Trainer(Protocol):
-    """What the loop drives."""
+    """What the loop drives.
+
+    A trainer may have an attribute ``lazy_terms``: names of terms that only some steps have, such
+    as a penalty of every 16th step. They are logged at each step that has them.
+    """
 
     def train_step(self, step: int) -> Mapping[str, torch.Tensor]:
         """Do optimisation step number ``step`` (from 0) and return scalar terms to log."""
@@ -141,20 +145,19 @@ def _run_steps(
     progress = job.progress if job.device.is_main else Silent()
     done = _resume(trainer, job, settings, progress) if job.resume else _forget(job)
     log = MetricLog(job.directory, done) if job.device.is_main else None
+    lazy_terms: Sequence[str] = getattr(trainer, "lazy_terms", ())
     progress.start(title, settings.steps, done)
     try:
         while done < settings.steps:
             torch.manual_seed(seed_of(settings.seed, "step", done))
             terms = trainer.train_step(done)
             done += 1
-            extra = shown = (after_step(done) if after_step and log else None) or {}
-            if done % settings.log_every == 0 or done == settings.steps:
-                values = job.device.mean(terms)
-                _check_finite(values, done)
-                extra, shown = {**values, **extra}, shown or values
-            if log and extra:
+            extra = (after_step(done) if after_step and log else None) or {}
+            values = _mean(_due(terms, lazy_terms, done, settings), done, job.device)
+            if log and (values or extra):
+                shown = extra or {name: v for name, v in values.items() if name not in lazy_terms}
                 progress.advance(0, " ".join(f"{name} {v:.3g}" for name, v in shown.items()))
-                log.write(done, extra)
+                log.write(done, {**values, **extra})
             progress.advance()
             if log and (done % settings.save_every == 0 or done == settings.steps):
                 _save(trainer, job, settings, done)
@@ -169,13 +172,25 @@ def _run_steps(
             log.close()
 
 
-def _check_finite(values: Mapping[str, float], step: int) -> None:
+def _due(
+    terms: Mapping[str, torch.Tensor], lazy_terms: Sequence[str], done: int, settings: LoopSettings
+) -> Mapping[str, torch.Tensor]:
+    """Return the terms to log after a step: all now and then, lazy ones whenever they are there."""
+    if done % settings.log_every == 0 or done == settings.steps:
+        return terms
+    return {name: term for name, term in terms.items() if name in lazy_terms}
+
+
+def _mean(terms: Mapping[str, torch.Tensor], step: int, device: Device) -> dict[str, float]:
+    """Return the means over all processes of what is logged, after checking them."""
+    values = device.mean(terms) if terms else {}
     bad = [name for name, value in values.items() if not math.isfinite(value)]
     if bad:
         raise DivergedError(
             f"step {step}: {', '.join(bad)} became NaN or infinite; the last checkpoint is kept. "
             "Lower the learning rate (--set lr=...) or use --set precision=float32"
         )
+    return values
 
 
 def _save(trainer: Trainer, job: Job, settings: LoopSettings, done: int) -> None:

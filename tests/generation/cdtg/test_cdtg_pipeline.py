@@ -9,8 +9,11 @@ from tests_support import QUICK
 
 from tgn.data.manifest import active_rows, image_set, read_manifest
 from tgn.data.prompts import prompts_of
+from tgn.generation.cdtg import losses
 from tgn.generation.cdtg import train as training
+from tgn.generation.cdtg import trainer as cdtg_trainer
 from tgn.generation.cdtg.checkpoint import load_conditional_generator
+from tgn.generation.cdtg.gradient_norms import gradient_norms
 from tgn.generation.cdtg.sampler import CdtgSampler, open_cdtg_sampler
 from tgn.generation.cdtg.settings import CdtgSampleSettings, CdtgTrainSettings
 from tgn.generation.training_monitor import TrainingMonitor
@@ -80,6 +83,58 @@ def test_penalties_are_lazy_and_frozen_nets_stay(trainer):
         for k, v in trainer.networks.frozen_tail_net.state_dict().items()
     )
     assert all(torch.equal(clip[k], v) for k, v in trainer.networks.clip.state_dict().items())
+
+
+def test_the_mean_path_starts_at_the_first_measured_one_and_is_saved(trainer, monkeypatch):
+    lengths = iter([torch.tensor([3.0, 5.0]), torch.tensor([104.0]), torch.tensor([4.0])])
+    monkeypatch.setattr(losses, "path_lengths", lambda *_: next(lengths))
+    batch = trainer._batch(0)
+    with torch.no_grad():
+        source = trainer.frozen_tail_net(batch.images)
+    saved = trainer.state_dict()
+    assert saved["mean_path"] is None
+    assert float(trainer._path_length(batch, source, 0)) == 1  # both are one from their mean
+    trainer._path_length(batch, source, 16)
+    assert float(trainer.mean_path) == pytest.approx(4 + 0.01 * 100)
+    trainer.load_state_dict(saved)
+    trainer._path_length(batch, source, 0)
+    assert float(trainer.mean_path) == 4  # of the third measurement: nothing of the others is left
+    # States of older versions always hold a number.
+    trainer.load_state_dict({**saved, "mean_path": torch.tensor(7.0)})
+    assert float(trainer.mean_path) == 7
+
+
+def test_lazy_terms_are_logged_whenever_they_are_there(distilled):
+    chosen = settings(steps=5, log_every=4, r1_every=2, path_every=3, clip="none")
+    training.train_cdtg(distilled, chosen, Silent())
+    rows = {row["step"]: row for row in read_json_lines(distilled.path / "cdtg" / "metrics.jsonl")}
+    assert [step for step, row in rows.items() if "d_r1" in row] == [1, 3, 5]
+    assert [step for step, row in rows.items() if "g_path" in row] == [1, 4]
+    assert [step for step, row in rows.items() if "grad_source" in row] == [1]
+    assert [step for step, row in rows.items() if "g_source" in row] == [4, 5]
+
+
+def test_a_gradient_norm_is_that_of_the_weighted_term_at_the_images():
+    images = torch.tensor([[1.0, -2.0], [3.0, 4.0]]).reshape(2, 1, 1, 2).requires_grad_()
+    pixels = images * 1.0
+    terms = {"g_source": pixels.mean(), "g_class": pixels.square().sum() / 2}
+    norms = gradient_norms(terms, {"g_source": 6.0, "g_class": 0.5}, pixels, Device(settings()))
+    assert norms["grad_source"] == pytest.approx(6 / 4 * 2)  # four values of 6 / 4 each
+    assert norms["grad_class"] == pytest.approx(0.5 * 30**0.5)
+    assert images.grad is None
+    sum(terms.values()).backward()  # the graph is still there
+
+
+def test_gradient_norms_change_nothing_of_the_training(distilled, monkeypatch):
+    found = []
+    for every in (1, 10**9):
+        monkeypatch.setattr(cdtg_trainer, "GRADIENTS_EVERY", every)
+        job = training.Job(distilled.cdtg, Device(settings()), Silent())
+        trainer = training.build_cdtg_trainer(distilled, settings(), job)
+        terms = [trainer.train_step(step) for step in (1, 2, 3)][-1]
+        assert ("grad_adversarial" in terms) == (every == 1)
+        found.append({**trainer.networks.generator.state_dict(), "term": terms["g_source"]})
+    assert all(torch.equal(found[0][name], value) for name, value in found[1].items())
 
 
 def test_ratio_covers_all_of_zero_to_one(trainer):

@@ -4,7 +4,7 @@ import os
 
 import pytest
 import torch
-from tests_support import QUICK
+from tests_support import QUICK, Stops
 
 from tgn.backends import generate
 from tgn.data.images import to_u8
@@ -13,7 +13,8 @@ from tgn.generation.cdtg.generator import StyleGenerator
 from tgn.generation.cdtg.import_published import import_generator
 from tgn.generation.cdtg.published_weights import _published_names
 from tgn.generation.cdtg.sampler import open_cdtg_sampler
-from tgn.generation.cdtg.settings import CdtgSampleSettings
+from tgn.generation.cdtg.settings import CdtgSampleSettings, CdtgTrainSettings
+from tgn.generation.cdtg.train import train_cdtg
 from tgn.generation.generate import GenerationRequest
 from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.progress import Silent
@@ -86,6 +87,21 @@ def test_what_does_not_fit_is_refused(distilled, tmp_path):
     import_generator(distilled, good)
     with pytest.raises(UserError, match="import into another run"):
         import_generator(distilled, good)
+
+
+def test_training_refuses_to_overwrite_an_imported_generator_unless_told(distilled, tmp_path):
+    path = import_generator(distilled, published(generator(3), tmp_path)).path
+    before = path.read_bytes()
+    few = {"steps": 2, "batch_size": 4, "clip": "none", **QUICK}
+    chosen = CdtgTrainSettings.model_validate(few)
+    with pytest.raises(UserError, match=r"imported generator.*--run NAME.*--no-resume"):
+        train_cdtg(distilled, chosen, Silent())
+    assert path.read_bytes() == before
+    assert [file.name for file in distilled.cdtg.iterdir()] == [path.name]
+    with pytest.raises(KeyboardInterrupt):
+        train_cdtg(distilled, chosen, Stops(after=1), resume=False)
+    train_cdtg(distilled, chosen, Silent())  # goes on with the training that replaces it
+    assert load_conditional_generator(path)[1].fusion_is_trained
 
 
 class Hostile:

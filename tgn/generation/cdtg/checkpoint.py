@@ -59,6 +59,11 @@ def save_conditional_generator(
     save_weights(path, network.state_dict(), header | metadata)
 
 
+def is_imported(path: Path) -> bool:
+    """Return whether there is a generator at ``path`` that ``tgn import`` wrote."""
+    return path.is_file() and read_metadata(path).get("fusion") == UNTRAINED
+
+
 def load_conditional_generator(path: Path) -> tuple[ConditionalGenerator, GeneratorFacts]:
     """Load a generator from its file alone.
 

@@ -5,19 +5,20 @@ import torch
 from tgn.data.image_set import ImageSet, select_classes
 from tgn.data.prompts import Prompts, read_prompts
 from tgn.data.runs import Run
-from tgn.generation.cdtg.checkpoint import save_conditional_generator
+from tgn.generation.cdtg.checkpoint import is_imported, save_conditional_generator
 from tgn.generation.cdtg.clip_tiny import trained_tiny_clip
 from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
 from tgn.generation.cdtg.presets import architecture, build_discriminator
 from tgn.generation.cdtg.settings import CdtgTrainSettings
 from tgn.generation.cdtg.trainer import CdtgNetworks, CdtgTrainer
-from tgn.generation.tail_net import load_frozen_tail_net
+from tgn.generation.tail_net import load_frozen_tail_net, warn_of_smaller_input
 from tgn.generation.training_monitor import run_monitored
 from tgn.models.clip import ClipGuide, clip_sha256, load_clip
 from tgn.models.feature_bank import tail_net_file
 from tgn.models.tail_features import sample_tail_features, within_class_distance
 from tgn.models.training_networks import TrainingNetwork, as_header, tail_net_networks
 from tgn.runtime.devices import Device
+from tgn.runtime.errors import UserError
 from tgn.runtime.files import sha256_of
 from tgn.runtime.progress import Progress
 from tgn.runtime.seeds import seed_of
@@ -39,13 +40,19 @@ def train_cdtg(
         run: split and distilled.
         settings: of the training.
         progress: gets the count of steps and warnings.
-        resume: continue from the last checkpoint, if there is one.
+        resume: continue from the last checkpoint, if there is one; False also replaces an
+            imported generator.
 
     Raises:
         NotFoundError: without a tail net (``tgn distill`` makes it).
-        UserError: if the checkpoint is of another tail net, or for settings, CLIP sources or
-            data that cannot work.
+        UserError: if the checkpoint is of another tail net, if the run has an imported generator,
+            or for settings, CLIP sources or data that cannot work.
     """
+    if resume and is_imported(run.cdtg_generator):
+        raise UserError(
+            f"{run.cdtg_generator} is an imported generator, which training would overwrite; train "
+            "in another run (tgn split DATA --run NAME), or replace it: tgn train --no-resume"
+        )
     tail_net_sha256 = sha256_of(tail_net_file(run.kmdn))
     made_from = {"tail_net_sha256": tail_net_sha256}
     job = Job(run.cdtg, Device(settings), progress, resume, made_from)
@@ -53,6 +60,8 @@ def train_cdtg(
     facts = {**made_from, "precision": job.device.precision}
     run.record("train", settings, backend="cdtg", **facts)
     against = _trained_against(run, settings, trainer.networks.clip)
+    if job.device.is_main and is_imported(run.cdtg_generator):
+        run.cdtg_generator.unlink()  # else an interrupted training could not be gone on with
     run_monitored(trainer, run, settings, job, COLLAPSE_REMEDY, against)
     if job.device.is_main:
         folders = [entry.folder for entry in run.split().classes]
@@ -76,6 +85,7 @@ def build_cdtg_trainer(run: Run, settings: CdtgTrainSettings, job: Job) -> CdtgT
     frozen_tail_net = load_frozen_tail_net(run, device)
     bands = frozen_tail_net.tail_net.facts.bands
     numbers = architecture(settings.preset, settings.size, bands)
+    warn_of_smaller_input(frozen_tail_net, numbers.size, job)
     images = split.image_set("train", run.path, numbers.size, bands)
     clip = _clip(settings, images, read_prompts(run.prompts_file, split), job)
     images = images if settings.classes == "all" else select_classes(images, split.tail_classes)
@@ -84,12 +94,12 @@ def build_cdtg_trainer(run: Run, settings: CdtgTrainSettings, job: Job) -> CdtgT
     generator = ConditionalGenerator(numbers, split.num_classes, feature_channels)
     discriminator = build_discriminator(numbers, split.num_classes)
     generator.fit(*sample_tail_features(frozen_tail_net, images, device, settings.seed))
+    real_distance = 0.0
+    if settings.diversity_weight:
+        measured = frozen_tail_net, images, split.tail_classes
+        real_distance = within_class_distance(*measured, device, settings.seed)
     networks = CdtgNetworks(
-        device.place(generator),
-        device.place(discriminator),
-        frozen_tail_net,
-        clip,
-        within_class_distance(frozen_tail_net, images, device, settings.seed),
+        device.place(generator), device.place(discriminator), frozen_tail_net, clip, real_distance
     )
     return CdtgTrainer(networks, images, settings, device)
 

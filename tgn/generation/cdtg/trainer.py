@@ -16,6 +16,7 @@ from tgn.generation.cdtg import losses
 from tgn.generation.cdtg.conditional_generator import ConditionalGenerator, GeneratorOutput
 from tgn.generation.cdtg.diff_augment import diff_augment, sample_diff_augmentation
 from tgn.generation.cdtg.discriminator import Discriminator
+from tgn.generation.cdtg.gradient_norms import gradient_name, gradient_norms
 from tgn.generation.cdtg.settings import CdtgTrainSettings
 from tgn.models.clip import ClipGuide
 from tgn.models.feature_losses import perceptual_distance
@@ -30,6 +31,7 @@ PIXEL_WEIGHT = 2.0  # of the mean absolute pixel difference beside the perceptua
 PAIR_STRIDE = 4  # every fourth image is generated twice, for the diversity loss
 PATH_STRIDE = 4  # path length is measured on a quarter of the batch (Karras et al. 2020, app. B)
 PATH_DECAY = 0.01
+GRADIENTS_EVERY = 50  # steps between gradient norms, which take a fifth to a half of a step's time
 CLIP_STRIDE = 2  # CLIP, the most expensive network, sees every second image
 
 
@@ -61,7 +63,8 @@ class CdtgNetworks:
         discriminator: trained.
         frozen_tail_net: gives features, class logits and perceptual distances.
         clip: frozen; None without CLIP loss.
-        real_distance: mean perceptual distance of two real images of a class.
+        real_distance: mean perceptual distance of two real images of a tail class; 0 without
+            diversity loss.
     """
 
     generator: ConditionalGenerator
@@ -89,7 +92,12 @@ class CdtgTrainer:
         self.average = averaged(networks.generator, decay)
         self.generator_optimizer = _adam(networks.generator, settings.lr, settings.path_every)
         self.discriminator_optimizer = _adam(networks.discriminator, settings.lr, settings.r1_every)
-        self.mean_path = torch.zeros((), device=device.torch_device)
+        self.mean_path: Tensor | None = None  # until it is first measured
+
+    @property
+    def lazy_terms(self) -> tuple[str, ...]:
+        """Names of terms that only some steps have; see `run_steps`."""
+        return "d_r1", "g_path", *map(gradient_name, self._weights())
 
     @property
     def frozen_tail_net(self) -> FrozenTailNet:
@@ -199,12 +207,15 @@ class CdtgTrainer:
         terms = self.generator_terms(batch, source, fake.images, step)
         self.networks.discriminator.requires_grad_(True)
         weights = self._weights()
+        norms = {}
+        if step % GRADIENTS_EVERY == 0:
+            norms = gradient_norms(terms, weights, fake.images, self.device)
         loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
         if self.settings.path_weight and step % self.settings.path_every == 0:
             terms["g_path"] = self._path_length(batch, source, step)
             loss = loss + self.settings.path_weight * self.settings.path_every * terms["g_path"]
         optimise(loss, self.generator_optimizer, self.device)
-        return {name: term.detach() for name, term in terms.items()}
+        return {name: term.detach() for name, term in terms.items()} | norms
 
     def generator_terms(
         self, batch: CdtgBatch, source: TailNetOutput, images: Tensor, step: int
@@ -268,7 +279,8 @@ class CdtgTrainer:
         noise = noise[self.device.own_rows(size)][some].to(output.images.device)
         lengths = losses.path_lengths(output.images, output.styles, noise)
         mean = self.device.average(lengths.detach().mean())
-        self.mean_path = self.mean_path.lerp(mean, PATH_DECAY)
+        # From zero it would arrive after hundreds of measurements; the target is wrong until then.
+        self.mean_path = mean if self.mean_path is None else self.mean_path.lerp(mean, PATH_DECAY)
         return (lengths - self.mean_path).square().mean()
 
     def _stateful(self) -> Iterator[tuple[str, Any]]:
@@ -288,7 +300,8 @@ class CdtgTrainer:
         """Restore what `state_dict` returned."""
         for name, part in self._stateful():
             part.load_state_dict(state[name])
-        self.mean_path = state["mean_path"].to(self.device.torch_device)
+        mean = state["mean_path"]
+        self.mean_path = None if mean is None else mean.to(self.device.torch_device)
 
 
 def _adam(net: nn.Module, lr: float, lazy_every: int) -> torch.optim.Adam:

@@ -8,7 +8,7 @@ from tgn.generation.diffusion.denoiser import Denoiser, DenoiserFacts, save_deno
 from tgn.generation.diffusion.settings import DiffusionTrainSettings
 from tgn.generation.diffusion.trainer import DiffusionTrainer
 from tgn.generation.latents.train import autoencoder_networks, trained_autoencoder
-from tgn.generation.tail_net import load_frozen_tail_net
+from tgn.generation.tail_net import load_frozen_tail_net, warn_of_smaller_input
 from tgn.generation.training_monitor import run_monitored
 from tgn.models.feature_bank import tail_net_file
 from tgn.models.tail_features import sample_tail_features
@@ -71,6 +71,7 @@ def build_diffusion_trainer(
     """
     split, device = run.split(), job.device
     frozen_tail_net = load_frozen_tail_net(run, device)
+    warn_of_smaller_input(frozen_tail_net, settings.size, job)
     tail_net = frozen_tail_net.tail_net
     images = split.image_set("train", run.path, settings.size, tail_net.facts.bands)
     facts = DenoiserFacts(
