@@ -1,6 +1,6 @@
 """The stage ``tgn filter``: every criterion on every image, then the manifest of what is kept."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +56,7 @@ class FilterNetworks:
     Attributes:
         extractor: distances are taken in its features.
         classifier: predicts classes in place of the ridge on the extractor's features.
+        uses_ridge: whether that ridge predicts classes.
         clip: predicts classes.
         skipped: classifiers that are not available -> the remedy.
         trained_against: networks in the losses of the generator; None where it is not known.
@@ -63,8 +64,9 @@ class FilterNetworks:
 
     extractor: Extractor
     classifier: ClassPredictor | None
+    uses_ridge: bool
     clip: ClipPredictor | None
-    skipped: dict[str, str]
+    skipped: Mapping[str, str]
     trained_against: tuple[TrainingNetwork, ...] | None
 
 
@@ -149,16 +151,21 @@ def _load_networks(
 ) -> FilterNetworks:
     if not sets.has_classes:
         why = {"classifier": NO_CLASSES, "CLIP": NO_CLASSES}
-        return FilterNetworks(extractor, None, None, why, against)
+        return FilterNetworks(extractor, None, False, None, why, against)
     predictor = clip = None
-    skipped = {}
-    if settings.classifier and settings.min_probability:
-        predictor = load_class_predictor(settings.classifier, run)
+    skipped, uses_ridge = {}, False
+    if settings.min_probability:
+        if settings.classifier:
+            predictor = load_class_predictor(settings.classifier, run)
+        elif sets.has_several_classes:
+            uses_ridge = True
+        else:
+            skipped["classifier"] = ONE_CLASS
     if settings.clip is None:
         skipped["CLIP"] = NO_CLIP
     elif settings.min_clip_probability:
         clip = load_clip_predictor(settings.clip, sets.class_names)
-    return FilterNetworks(extractor, predictor, clip, skipped, against)
+    return FilterNetworks(extractor, predictor, uses_ridge, clip, skipped, against)
 
 
 def _device(settings: FilterSettings) -> Device:
@@ -229,17 +236,14 @@ def _by_classifier(
     cache: FeatureCache,
 ) -> tuple[CriterionResult, Provenance] | None:
     """Return what the classifier drops, and which it is: a given one, else the judge's ridge."""
-    if not sets.has_classes or not settings.min_probability:
-        return None
     if networks.classifier:
         provenance = networks.classifier.provenance
         probabilities = networks.classifier.probabilities(
             sets.generated, sets.sources, sets.class_folders, cache.device, cache.progress
         )
     else:
-        judge = fitted_judge(sets, features)
+        judge = fitted_judge(sets, features) if networks.uses_ridge else None
         if judge is None:
-            networks.skipped["classifier"] = ONE_CLASS
             return None
         provenance = judge_provenance(sets, networks.extractor)
         probabilities = judge.probabilities(features.generated, sets.source_rows)

@@ -110,10 +110,10 @@ def whole_tables(
 
 def fitted_judge(sets: ComparedSets, features: FeatureTables) -> JudgeClassifier | None:
     """Return the ridge on the training images' features; None without two classes."""
-    labels = sets.training.labels
-    if not sets.has_classes or features.training is None or len(labels.unique()) < 2:
+    if features.training is None or not sets.has_several_classes:
         return None
-    return fit_judge_classifier(features.training, labels, len(sets.class_folders))
+    classes = len(sets.class_folders)
+    return fit_judge_classifier(features.training, sets.training.labels, classes)
 
 
 def judge_provenance(sets: ComparedSets, extractor: Extractor) -> Provenance:
