@@ -3,6 +3,7 @@ import torch
 from score_support import FOLDERS, picture, write_generated
 
 from tgn.data.manifest import FILTERED, active_rows
+from tgn.models import extractors
 from tgn.models.backbones import build_backbone, save_classifier
 from tgn.models.settings import BackboneSettings
 from tgn.runtime.errors import UserError
@@ -113,6 +114,17 @@ def test_classifiers_are_used_or_named_as_missing(mixed):
     counts = filtered(mixed, classifier=mixed.path / "classifier.safetensors").counts()
     assert counts["pale"]["kept"] == 12
     assert counts["dark"] == {"classifier doubts": 20}
+
+
+@pytest.mark.parametrize(("minimum", "real"), [(0.1, 30), (0, 24)])
+def test_head_images_are_looked_at_only_to_fit_the_ridge(mixed, monkeypatch, minimum, real):
+    computed = []
+    plain = extractors.apply_network
+    monkeypatch.setattr(
+        extractors, "apply_network", lambda *given: computed.append(len(given[1])) or plain(*given)
+    )
+    filtered(mixed, duplicate_percentile=1, min_probability=minimum)
+    assert sorted(computed) == [real, 37]
 
 
 def test_class_folders_of_another_generator(run):

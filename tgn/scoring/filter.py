@@ -181,7 +181,9 @@ def _filter(
 ) -> FilterOutcome:
     """Apply all criteria to the images and write the outcome into their folder."""
     _check_distances(sets, settings)
-    features = whole_tables(networks.extractor, sets, cache, with_held_out=False)
+    features = whole_tables(
+        networks.extractor, sets, cache, with_training=networks.uses_ridge, with_held_out=False
+    )
     results = _by_distance(sets, features, settings)
     by_class = [
         _by_classifier(sets, networks, settings, features, cache),
@@ -242,7 +244,7 @@ def _by_classifier(
             sets.generated, sets.sources, sets.class_folders, cache.device, cache.progress
         )
     else:
-        judge = fitted_judge(sets, features) if networks.uses_ridge else None
+        judge = fitted_judge(sets, features)
         if judge is None:
             return None
         provenance = judge_provenance(sets, networks.extractor)
