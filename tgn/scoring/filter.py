@@ -9,6 +9,7 @@ import torch
 from tgn.data.image_folders import folder_rows
 from tgn.data.manifest import ManifestRow, all_rows
 from tgn.data.runs import Run
+from tgn.metrics.memorisation import distances_within_classes
 from tgn.models.extractors import Extractor
 from tgn.models.feature_cache import FeatureCache
 from tgn.models.provenance import Provenance
@@ -216,17 +217,28 @@ def _check_distances(sets: ComparedSets, settings: FilterSettings) -> None:
 def _by_distance(
     sets: ComparedSets, features: FeatureTables, settings: FilterSettings
 ) -> list[CriterionResult]:
-    generated, real = features.generated, features.real
-    labels, real_labels, results = sets.generated.labels, sets.real.labels, []
-    if settings.copy_percentile:
-        thresholds = class_thresholds(labels, real, real_labels, settings.copy_percentile)
-        results.append(copies(generated, labels, real, real_labels, thresholds))
-    if settings.duplicate_percentile:
-        thresholds = class_thresholds(labels, real, real_labels, settings.duplicate_percentile)
-        results.append(duplicates(generated, labels, thresholds))
+    results = []
+    if settings.copy_percentile or settings.duplicate_percentile:
+        results = _too_near(sets, features, settings)
     if settings.quality_percentile:
-        percentile = settings.quality_percentile
-        results.append(unlike_real(generated, labels, real, real_labels, percentile))
+        pair = features.generated, sets.generated.labels, features.real, sets.real.labels
+        results.append(unlike_real(*pair, settings.quality_percentile))
+    return results
+
+
+def _too_near(
+    sets: ComparedSets, features: FeatureTables, settings: FilterSettings
+) -> list[CriterionResult]:
+    """Apply the criteria whose thresholds are distances between real images of a class."""
+    labels, real_labels, results = sets.generated.labels, sets.real.labels, []
+    within = distances_within_classes(features.real, real_labels)
+    if percentile := settings.copy_percentile:
+        thresholds = class_thresholds(within, real_labels, labels, percentile)
+        pair = features.generated, labels, features.real, real_labels
+        results.append(copies(*pair, thresholds))
+    if percentile := settings.duplicate_percentile:
+        thresholds = class_thresholds(within, real_labels, labels, percentile)
+        results.append(duplicates(features.generated, labels, thresholds))
     return results
 
 
