@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tgn.metrics.balanced_ridge import BalancedRidge
-from tgn.metrics.bootstrap import NUM_RESAMPLES, percentile_interval, resampling_counts
+from tgn.metrics.bootstrap import NUM_RESAMPLES, percentile_interval, resampled_means
 from tgn.metrics.equivalent_number import equivalent_number
 from tgn.probe.judge_classifier import JudgeClassifier
 from tgn.runtime.seeds import generator, seed_of
@@ -145,12 +145,12 @@ def _result(
         seed: of the resamples.
     """
     classes = labels.unique()
-    counts = torch.ones(NUM_RESAMPLES + 1, len(labels), dtype=torch.float64)  # the first: as it is
+    # The first row is of the images as they are, the others of resamples.
+    accuracy = torch.zeros(1 + NUM_RESAMPLES, table.shape[1], dtype=torch.float64)
     for label in classes.tolist():
-        own = (labels == label).nonzero().flatten()
-        counts[1:, own] = resampling_counts(len(own), seed_of(seed, "worth", label))
-        counts[:, own] /= len(own) * len(classes)
-    accuracy = counts @ table  # [1 + S, 2 + P]
+        own = table[labels == label]
+        resampled = resampled_means(own, seed_of(seed, "worth", label))
+        accuracy += torch.cat([own.mean(0, keepdim=True), resampled]) / len(classes)
     real, reached, curve = (
         accuracy[:, 0],
         accuracy[:, 1],
