@@ -21,7 +21,6 @@ from classify.training.recipes import (
 )
 from classify.training.settings import TrainSettings
 from classify.training.train import planned_phases
-from tgn.data.manifest import fingerprint
 from tgn.data.runs import Run
 from tgn.runtime.files import write_json, write_text
 from tgn.runtime.progress import Progress
@@ -96,15 +95,13 @@ def planned_trainings(
             go with it or a teacher is missing.
         NotFoundError: if a recipe needs generated images and there are none.
     """
-    uses_generated = any(recipe(name).generated for name in plan.recipes)
-    generated = fingerprint(plan.augmented, run.split()) if uses_generated else ""
     planned = []
     for name in plan.recipes:
         changed = with_recipe_over(settings, name)
         for seed in _seeds(plan, settings):
             with naming_recipe(name):
                 one = changed.with_changes({"seed": seed})
-                planned.append(_planned(run, plan, name, generated, one))
+                planned.append(_planned(run, plan, name, one))
     return planned
 
 
@@ -112,19 +109,16 @@ def _seeds(plan: ComparisonPlan, settings: TrainSettings) -> range:
     return range(settings.seed, settings.seed + plan.seeds)
 
 
-def _planned(
-    run: Run, plan: ComparisonPlan, name: str, generated: str, settings: TrainSettings
-) -> PlannedTraining:
+def _planned(run: Run, plan: ComparisonPlan, name: str, settings: TrainSettings) -> PlannedTraining:
     changes = recipe(name)
-    directory = run.comparison / f"{name}-seed{settings.seed}"
-    if changes.probe is not None:
-        return _planned_probe(plan, directory, changes, generated, settings)
     job = TrainingJob(
-        directory,
+        run.comparison / f"{name}-seed{settings.seed}",
         plan.augmented if changes.generated else None,
         images=changes.images,
         teacher=plan.teacher,
     )
+    if changes.probe is not None:
+        return _planned_probe(run, plan, job, changes, settings)
     phases = planned_phases(run, job, settings)
     # Not phase_settings: finished comparisons have the job's settings, with the last phase's head.
     trained_with = settings.resolved(new_head=phases[-1].has_new_head)
@@ -137,7 +131,7 @@ def _planned(
 
 
 def _planned_probe(
-    plan: ComparisonPlan, directory: Path, changes: Recipe, generated: str, settings: TrainSettings
+    run: Run, plan: ComparisonPlan, job: TrainingJob, changes: Recipe, settings: TrainSettings
 ) -> PlannedTraining:
     """Plan a probe, which depends on the probe's settings alone and on no others."""
     shared = {key: getattr(settings, key) for key in ("seed", "device", "bands")}
@@ -147,10 +141,10 @@ def _planned_probe(
     made_with = {
         "settings": {},
         "probe": probe.model_dump(mode="json"),
-        "generated": generated if changes.generated else "",
+        "generated": "",
         "generated_ratio": settings.generated_ratio if changes.generated else None,
+        **made_from(job, run, phases=()),
     }
-    job = TrainingJob(directory, plan.augmented if changes.generated else None)
     return PlannedTraining(job, settings, made_with, probe)
 
 

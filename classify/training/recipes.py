@@ -135,7 +135,7 @@ def naming_recipe(name: str, remedy: str = "") -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise UserError(f"recipe {name}: {error}{remedy}") from None
+        raise type(error)(f"recipe {name}: {error}{remedy}") from None
 
 
 def default_recipe(given: Mapping[str, Any]) -> str | None:

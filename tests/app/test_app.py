@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from tgn.data.manifest import FILTERED, active_rows, read_manifest
 from tgn.generation.cdtg.sampler import open_cdtg_sampler
 from tgn.generation.cdtg.settings import CdtgSampleSettings
 from tgn.generation.generate import GenerationRequest
+from tgn.models.pretrained import IMAGENET, file_of
 from tgn.runtime.errors import UserError
 from tgn.runtime.progress import Silent
 
@@ -42,7 +44,7 @@ def sampler(made):
 
 @pytest.fixture
 def real_images(made, sampler):
-    return RealTailImages(made, 32, sampler.device)
+    return RealTailImages(made, 32, sampler.device, Silent())
 
 
 def test_live_samples_equal_what_generate_writes(made, sampler, real_images):
@@ -67,6 +69,30 @@ def test_a_training_image_is_its_own_nearest(real_images):
     assert all(torch.equal(image.generated, image.nearest) for image in compared)
     assert [image.distance for image in compared] == pytest.approx([0, 0], abs=1e-4)
     assert all(image.source is None for image in compared)
+
+
+def test_the_nearest_are_by_a_judge_that_is_named(real_images):
+    try:
+        file_of(IMAGENET["mobilenetv2_100"])
+    except UserError as error:
+        pytest.skip(str(error))
+    assert real_images.extractor.name == "imagenet/mobilenetv2_100"
+    assert "imagenet/mobilenetv2_100" in real_images.judge
+    grey = real_images.images.batch(torch.tensor([3]))[:, :1]
+    assert real_images.compare(grey, [""])[0].generated.shape == (3, 32, 32)
+
+
+def test_without_the_judges_package_the_tail_net_stands_in_with_a_warning(
+    made, sampler, monkeypatch
+):
+    entry = replace(IMAGENET["mobilenetv2_100"], module="no_such_module")
+    monkeypatch.setitem(IMAGENET, "mobilenetv2_100", entry)
+    real_images = RealTailImages(made, 32, sampler.device, Silent())
+    assert real_images.extractor.name == "tail"
+    assert real_images.judge.startswith("Warning: ")
+    assert "not installed" in real_images.judge
+    some = real_images.images.batch(torch.tensor([2]))
+    assert real_images.compare(some, [""])[0].distance == pytest.approx(0, abs=1e-4)
 
 
 def test_images_dropped_by_hand_no_longer_count(made, real_images):
@@ -109,6 +135,7 @@ def use_as_a_person_would(tab, url: str, folder: Path) -> None:
     tab.goto(url)
     pictures = tab.locator("#generated img")
     pictures.nth(7).wait_for()
+    assert "Nearest training images are those" in tab.locator("#title").inner_text()
     before = pictures.first.get_attribute("src")
     slider = tab.locator("#generate-noise input[type=number]")
     slider.fill("1")

@@ -3,6 +3,8 @@ import torch
 from score_support import FOLDERS, picture, write_generated
 
 from tgn.data.manifest import FILTERED, active_rows
+from tgn.metrics.memorisation import distances_within_classes
+from tgn.models import extractors
 from tgn.models.backbones import build_backbone, save_classifier
 from tgn.models.settings import BackboneSettings
 from tgn.runtime.errors import UserError
@@ -29,7 +31,8 @@ def test_copies_are_dropped_and_fresh_images_kept():
     real, fresh = features(50), features(30, seed=1)
     generated, labels = torch.cat([real[:10], fresh]), torch.arange(40) % 2
     real_labels = torch.arange(50) % 2
-    thresholds = filter_criteria.class_thresholds(labels, real, real_labels, percentile=1)
+    within = distances_within_classes(real, real_labels)
+    thresholds = filter_criteria.class_thresholds(within, real_labels, labels, percentile=1)
     result = filter_criteria.copies(generated, labels, real, real_labels, thresholds)
     assert result.drop[:10].all()
     assert result.drop[10:].double().mean() < 0.2
@@ -38,7 +41,8 @@ def test_copies_are_dropped_and_fresh_images_kept():
 def test_classes_have_thresholds_of_their_own():
     real = torch.tensor([[0.0], [1.0], [2.0], [100.0], [110.0], [120.0], [500.0]])
     real_labels, labels = torch.tensor([0, 0, 0, 1, 1, 1, 2]), torch.tensor([0, 1, 2, 2])
-    found = filter_criteria.class_thresholds(labels, real, real_labels, percentile=0)
+    within = distances_within_classes(real, real_labels)
+    found = filter_criteria.class_thresholds(within, real_labels, labels, percentile=0)
     assert found.tolist() == [1, 10, 1, 1]  # one image: as all classes together
 
 
@@ -113,6 +117,17 @@ def test_classifiers_are_used_or_named_as_missing(mixed):
     counts = filtered(mixed, classifier=mixed.path / "classifier.safetensors").counts()
     assert counts["pale"]["kept"] == 12
     assert counts["dark"] == {"classifier doubts": 20}
+
+
+@pytest.mark.parametrize(("minimum", "real"), [(0.1, 30), (0, 24)])
+def test_head_images_are_looked_at_only_to_fit_the_ridge(mixed, monkeypatch, minimum, real):
+    computed = []
+    plain = extractors.apply_network
+    monkeypatch.setattr(
+        extractors, "apply_network", lambda *given: computed.append(len(given[1])) or plain(*given)
+    )
+    filtered(mixed, duplicate_percentile=1, min_probability=minimum)
+    assert sorted(computed) == [real, 37]
 
 
 def test_class_folders_of_another_generator(run):

@@ -14,7 +14,7 @@ from tgn.runtime.errors import DataError, NotFoundError, UserError
 from tgn.runtime.files import read_json, read_json_lines
 from tgn.runtime.progress import Silent
 from tgn.scoring.class_predictors import UNKNOWN
-from tgn.scoring.filter import filter_folders, remove_filter
+from tgn.scoring.filter import ONE_CLASS, filter_folders, remove_filter
 from tgn.scoring.results import Scores
 from tgn.scoring.score import score_folders, score_run
 from tgn.scoring.settings import FilterSettings, ScoreSettings
@@ -155,6 +155,14 @@ def test_filter_of_flat_folders(folders, net, tmp_path):
     assert (flat / "filter.png").is_file()
     assert "no class folders" in outcome.skipped["classifier"]
     assert score((flat, folders[1]), net)[0].pooled.num_generated == 5
+
+
+def test_of_one_class_no_classifier_can_be_fitted(tmp_path, net):
+    generated = write(tmp_path / "generated", {"pale": [picture("pale", i) for i in range(4)]})
+    real = write(tmp_path / "real", {"pale": [picture("pale", f"real {i}") for i in range(6)]})
+    assert filtered((generated, real), net).skipped["classifier"] == ONE_CLASS
+    assert set(filtered((generated, real), net, classifier=net).skipped) == {"CLIP"}
+    assert set(filtered((generated, real), net, min_probability=0).skipped) == {"CLIP"}
 
 
 def test_mistakes(folders, net, tmp_path, run):

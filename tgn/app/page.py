@@ -17,6 +17,7 @@ from tgn.data.runs import Run
 from tgn.generation.generate import ImageSampler
 from tgn.generation.settings import GenerateSettings
 from tgn.runtime.errors import NotFoundError, UserError
+from tgn.runtime.progress import Progress
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # no usage data leaves this machine
 try:
@@ -30,21 +31,21 @@ DROPPED_COLOUR = (200, 30, 30)
 CAPTION = "left: generated; right: its source above, its nearest training image below"
 
 
-def serve(run: Run, host: str, port: int | None, device: str) -> None:
+def serve(run: Run, host: str, port: int | None, device: str, progress: Progress) -> None:
     """Show the page of a run until Ctrl-C.
 
     Raises:
         NotFoundError: if the run has no trained generator.
         UserError: if the port is taken.
     """
-    page = build_page(run, device)
+    page = build_page(run, device, progress)
     try:
         page.launch(server_name=host, server_port=port, share=False, show_error=True)
     except OSError as error:
         raise UserError(f"{host}:{port} cannot be used ({error}); try another --port") from None
 
 
-def build_page(run: Run, device: str) -> gr.Blocks:
+def build_page(run: Run, device: str, progress: Progress) -> gr.Blocks:
     """Build the page of a run without serving it.
 
     Raises:
@@ -53,9 +54,9 @@ def build_page(run: Run, device: str) -> gr.Blocks:
     backend = trained_backend(run)
     settings = backend.sample_settings.resolve(device=device, block=LIVE_IMAGES)
     sampler = backend.open_sampler(run, settings)
-    real_images = RealTailImages(run, sampler.size, sampler.device)
+    real_images = RealTailImages(run, sampler.size, sampler.device, progress)
     with gr.Blocks(title=f"tgn: {run.name}", analytics_enabled=False) as page:
-        gr.Markdown(f"# {run.name}")
+        gr.Markdown(f"# {run.name}\n\n{real_images.judge}", elem_id="title")
         with gr.Tab("Generate"):
             _generate_tab(sampler, real_images, settings, page)
         with gr.Tab("Review"):

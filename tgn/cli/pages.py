@@ -6,7 +6,7 @@ import typer
 
 from tgn.data.runs import find_run
 from tgn.runtime.command_options import DeviceOption, RunOption
-from tgn.runtime.console import out
+from tgn.runtime.console import TerminalProgress, out
 
 LOOPBACK = "127.0.0.1"
 
@@ -33,4 +33,4 @@ def app_verb(
     """Open a page in the browser: generate images live, review generated ones, drop bad ones."""
     from tgn.app.page import serve
 
-    serve(find_run(run), host, port, device or "auto")
+    serve(find_run(run), host, port, device or "auto", TerminalProgress())

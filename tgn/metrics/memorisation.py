@@ -114,18 +114,79 @@ def memorisation_by_class(
     Raises:
         ValueError: for wrong shapes or non-finite values.
     """
-    nan = float("nan")
-    distance, threshold = (torch.full((len(generated),), nan, dtype=torch.float64) for _ in "ab")
+    nearest = nearest_of_class(generated, labels, real, real_labels)
+    within = distances_within_classes(real, real_labels)
+    threshold = class_percentiles(within, real_labels, labels, percentile)
+    return ClassMemorisation(nearest.distance, nearest.index, threshold, within)
+
+
+def nearest_of_class(
+    generated: Tensor, labels: Tensor, real: Tensor, real_labels: Tensor
+) -> Neighbours:
+    """Return the nearest real image of each generated one's class.
+
+    Args:
+        generated: features, [N, D].
+        labels: [N].
+        real: features, [M, D].
+        real_labels: [M].
+
+    Returns:
+        Distances [N] and row numbers [N]; infinity and -1 where the class has no real image.
+
+    Raises:
+        ValueError: for wrong shapes or non-finite values.
+    """
+    distance = torch.full((len(generated),), float("inf"), dtype=torch.float64)
     index = torch.full((len(generated),), -1)
-    own = torch.full((len(real),), nan, dtype=torch.float64)
-    distance.fill_(float("inf"))
-    for label in torch.cat([labels, real_labels]).unique():
-        rows, real_rows = ((k == label).nonzero().flatten() for k in (labels, real_labels))
-        if len(real_rows) and len(rows):
-            found = nearest_neighbours(generated[rows], real[real_rows])
-            distance[rows], index[rows] = found.distance, real_rows[found.index]
-        if len(real_rows) > 1:
-            table = real[real_rows]
-            own[real_rows] = nearest_neighbours(table, table, leave_one_out=True).distance
-            threshold[rows] = torch.quantile(own[real_rows], percentile / 100)
-    return ClassMemorisation(distance, index, threshold, own)
+    for label in labels.unique():
+        own = (real_labels == label).nonzero().flatten()
+        if len(own):
+            rows = labels == label
+            found = nearest_neighbours(generated[rows], real[own])
+            distance[rows], index[rows] = found.distance, own[found.index]
+    return Neighbours(distance, index)
+
+
+def distances_within_classes(features: Tensor, labels: Tensor) -> Tensor:
+    """Return the distance of each image to the nearest other one of its class.
+
+    Args:
+        features: [N, D].
+        labels: [N].
+
+    Returns:
+        float64 [N]; NaN for the only image of a class.
+
+    Raises:
+        ValueError: for wrong shapes or non-finite values.
+    """
+    distance = torch.full((len(features),), float("nan"), dtype=torch.float64)
+    for label in labels.unique():
+        rows = labels == label
+        own = features[rows]
+        if len(own) > 1:
+            distance[rows] = nearest_neighbours(own, own, leave_one_out=True).distance
+    return distance
+
+
+def class_percentiles(
+    within: Tensor, real_labels: Tensor, labels: Tensor, percentile: float
+) -> Tensor:
+    """Return a percentile of the distances within the class of each generated image.
+
+    Args:
+        within: of real images, from :func:`distances_within_classes`, [M].
+        real_labels: their classes, [M].
+        labels: classes of the generated images, [N].
+        percentile: 0 to 100.
+
+    Returns:
+        float64 [N]; NaN where the class has fewer than two real images.
+    """
+    found = torch.full((len(labels),), float("nan"), dtype=torch.float64)
+    for label in labels.unique():
+        own = within[real_labels == label]
+        if len(own) > 1:
+            found[labels == label] = torch.quantile(own, percentile / 100)
+    return found

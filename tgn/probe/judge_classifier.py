@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tgn.metrics.balanced_ridge import LeaveOneOut, centred_unit
+from tgn.models.classifier_layers import normalised_parts
+from tgn.probe.balanced_ridge import LeaveOneOut
 from tgn.probe.linear import balanced_weights, best_scale
 from tgn.probe.ridge import fit_ridge
 
@@ -30,8 +31,8 @@ class JudgeClassifier:
     scale: float
 
     def rows(self, features: Tensor) -> Tensor:
-        """Return features as the fit takes them, float64 [N, D + 1]."""
-        return centred_unit(features, self.mean)
+        """Return features as the fit takes them, centred and of unit length, float64 [N, D]."""
+        return _unit(features, self.mean)
 
     def probabilities(self, features: Tensor, sources: Tensor | None = None) -> Tensor:
         """Return class probabilities [N, C], float32.
@@ -55,10 +56,14 @@ def fit_judge_classifier(features: Tensor, labels: Tensor, classes: int) -> Judg
         classes: C.
     """
     mean = features.mean(0)
-    rows = centred_unit(features, mean)
+    rows = _unit(features, mean)
     weights = balanced_weights(labels, classes)
     each = torch.arange(len(labels))
-    ridge = fit_ridge(rows[:, :-1].float(), labels, weights, each, classes)
+    ridge = fit_ridge(rows.float(), labels, weights, each, classes)
     scale = best_scale(ridge.left_out, labels, weights)
     fit = LeaveOneOut.of(rows, labels, classes, ridge.penalty)
     return JudgeClassifier(mean, fit, ridge.penalty, scale)
+
+
+def _unit(features: Tensor, mean: Tensor) -> Tensor:
+    return normalised_parts(features.double(), mean, features.shape[1:])

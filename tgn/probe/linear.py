@@ -24,12 +24,25 @@ class LinearHead(NamedTuple):
         """Return the head whose scores are ``scale`` times these."""
         return LinearHead(self.weight * scale, self.bias * scale)
 
+    @classmethod
+    def of(cls, solution: Tensor) -> "LinearHead":
+        """Return the head of coefficients B [D + 1, C], of which the last row is the constant's."""
+        return cls(solution[:-1].T.contiguous(), solution[-1].clone())
+
+
+def with_constant(features: Tensor) -> Tensor:
+    """Return features [..., D + 1] with a constant 1 behind them."""
+    return F.pad(features, (0, 1), value=1.0)
+
+
+def class_mean_weights(labels: Tensor, classes: int) -> Tensor:
+    """Return weights, float64 [N], under which the rows of each class sum to their mean."""
+    return 1 / torch.bincount(labels, minlength=classes).double()[labels]
+
 
 def balanced_weights(labels: Tensor, classes: int) -> Tensor:
-    """Return weights [N], mean 1, under which every class that has rows weighs the same."""
-    counts = torch.bincount(labels, minlength=classes).double()
-    present = int((counts > 0).sum())
-    return (len(labels) / (present * counts[labels])).float()
+    """Return weights, float64 [N], mean 1, under which all classes with rows weigh the same."""
+    return class_mean_weights(labels, classes) * (len(labels) / len(labels.unique()))
 
 
 def prototypes(features: Tensor, labels: Tensor, classes: int) -> LinearHead:
@@ -59,6 +72,7 @@ def softmax_regression(
         classes: C.
         penalty: > 0, which makes the problem strictly convex in W.
     """
+    weights = weights.to(features)
     share = weights / weights.sum()
     weight = features.new_zeros(classes, features.shape[1], requires_grad=True)
     bias = features.new_zeros(classes, requires_grad=True)

@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from tgn.probe.linear import LinearHead
+from tgn.probe.linear import LinearHead, with_constant
 
 CHUNK_ROWS = 8192
 # Of the mean second moment: rows have unit length.
@@ -86,7 +85,7 @@ def fit_ridge(
         scores = -residuals / problem.scale[rows][..., None]
         left_out[rows] = _added(scores, labels[rows], torch.ones_like(problem.scale[rows]))
     solution = problem.vectors @ (problem.inverse(penalty)[:, None] * problem.moment)
-    return RidgeFit(_head(solution, features), penalty, errors, left_out)
+    return RidgeFit(LinearHead.of(solution.to(features)), penalty, errors, left_out)
 
 
 def ridge_head(
@@ -101,36 +100,38 @@ def ridge_head(
         classes: C.
         penalty: lambda, > 0.
     """
-    second, moment = _moments(features, labels, weights.sqrt().double(), classes)
+    second, moment = weighted_moments(features, labels, weights.double().sqrt(), classes)
     second.diagonal().add_(penalty * len(features))
-    return _head(torch.cholesky_solve(moment, torch.linalg.cholesky(second)), features)
-
-
-def _head(solution: Tensor, features: Tensor) -> LinearHead:
-    """Return a solution [D + 1, C] in the precision of the features."""
-    found = solution.to(features)
-    return LinearHead(found[:-1].T.contiguous(), found[-1].clone())
+    solution = torch.cholesky_solve(moment, torch.linalg.cholesky(second))
+    return LinearHead.of(solution.to(features))
 
 
 def _decompose(features: Tensor, labels: Tensor, weights: Tensor, classes: int) -> _Problem:
     scale = weights.sqrt().to(features)
-    second, moment = _moments(features, labels, scale, classes)
+    second, moment = weighted_moments(features, labels, scale, classes)
     values, vectors = torch.linalg.eigh(second)
     return _Problem(features, labels, scale, values, vectors, vectors.T @ moment)
 
 
-def _moments(
+def weighted_moments(
     features: Tensor, labels: Tensor, scale: Tensor, classes: int
 ) -> tuple[Tensor, Tensor]:
-    """Return X~^T X~ [D + 1, D + 1] and X~^T Y~ [D + 1, C], float64 sums over parts of the rows.
+    """Return X~^T X~ and X~^T Y~ of :func:`fit_ridge`, summed over parts of the rows.
 
-    Products are in the precision of ``scale`` [N], the square roots of the weights.
+    Args:
+        features: [N, D].
+        labels: class of each row, [N].
+        scale: square roots of the weights, [N]; products are in their precision.
+        classes: C.
+
+    Returns:
+        float64 [D + 1, D + 1] and [D + 1, C].
     """
     side = features.shape[1] + 1
     second = torch.zeros(side, side, dtype=torch.float64)
     moment = torch.zeros(classes, side, dtype=torch.float64)
     for rows in torch.arange(len(features)).split(CHUNK_ROWS):
-        part = scale[rows, None] * _with_constant(features[rows])
+        part = scale[rows, None] * with_constant(features[rows])
         second += (part.T @ part).double()
         moment.index_add_(0, labels[rows], (scale[rows, None] * part).double())
     return second, moment.T
@@ -139,10 +140,6 @@ def _moments(
 def _added(scores: Tensor, labels: Tensor, values: Tensor) -> Tensor:
     """Return scores [..., C] with a value [...] added at each label [...]."""
     return scores.scatter_add_(-1, labels[..., None], values[..., None])
-
-
-def _with_constant(rows: Tensor) -> Tensor:
-    return F.pad(rows, (0, 1), value=1.0)
 
 
 def _blocks(groups: Tensor) -> Iterator[Tensor]:
@@ -157,7 +154,7 @@ def _blocks(groups: Tensor) -> Iterator[Tensor]:
 
 def _rotated(problem: _Problem, rows: Tensor) -> Tensor:
     """Return W^(1/2) X Q of the rows [G, V], [G, V, D + 1]."""
-    part = problem.scale[rows][..., None] * _with_constant(problem.features[rows])
+    part = problem.scale[rows][..., None] * with_constant(problem.features[rows])
     return part @ problem.vectors.to(part)
 
 

@@ -73,6 +73,11 @@ class ComparedSets:
         """Whether images are compared class by class."""
         return tuple(self.class_folders) != (FLAT,)
 
+    @property
+    def has_several_classes(self) -> bool:
+        """Whether the training images are of two or more classes: a classifier can be fitted."""
+        return self.has_classes and len(self.training.labels.unique()) > 1
+
     def relative(self, path: Path) -> str:
         """Return a file as it is written in the result."""
         return Path(os.path.relpath(path.resolve(), self.root.resolve())).as_posix()

@@ -1,6 +1,6 @@
 """The stage ``tgn filter``: every criterion on every image, then the manifest of what is kept."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import torch
 from tgn.data.image_folders import folder_rows
 from tgn.data.manifest import ManifestRow, all_rows
 from tgn.data.runs import Run
+from tgn.metrics.memorisation import distances_within_classes
 from tgn.models.extractors import Extractor
 from tgn.models.feature_cache import FeatureCache
 from tgn.models.provenance import Provenance
@@ -56,6 +57,7 @@ class FilterNetworks:
     Attributes:
         extractor: distances are taken in its features.
         classifier: predicts classes in place of the ridge on the extractor's features.
+        uses_ridge: whether that ridge predicts classes.
         clip: predicts classes.
         skipped: classifiers that are not available -> the remedy.
         trained_against: networks in the losses of the generator; None where it is not known.
@@ -63,8 +65,9 @@ class FilterNetworks:
 
     extractor: Extractor
     classifier: ClassPredictor | None
+    uses_ridge: bool
     clip: ClipPredictor | None
-    skipped: dict[str, str]
+    skipped: Mapping[str, str]
     trained_against: tuple[TrainingNetwork, ...] | None
 
 
@@ -149,16 +152,21 @@ def _load_networks(
 ) -> FilterNetworks:
     if not sets.has_classes:
         why = {"classifier": NO_CLASSES, "CLIP": NO_CLASSES}
-        return FilterNetworks(extractor, None, None, why, against)
+        return FilterNetworks(extractor, None, False, None, why, against)
     predictor = clip = None
-    skipped = {}
-    if settings.classifier and settings.min_probability:
-        predictor = load_class_predictor(settings.classifier, run)
+    skipped, uses_ridge = {}, False
+    if settings.min_probability:
+        if settings.classifier:
+            predictor = load_class_predictor(settings.classifier, run)
+        elif sets.has_several_classes:
+            uses_ridge = True
+        else:
+            skipped["classifier"] = ONE_CLASS
     if settings.clip is None:
         skipped["CLIP"] = NO_CLIP
     elif settings.min_clip_probability:
         clip = load_clip_predictor(settings.clip, sets.class_names)
-    return FilterNetworks(extractor, predictor, clip, skipped, against)
+    return FilterNetworks(extractor, predictor, uses_ridge, clip, skipped, against)
 
 
 def _device(settings: FilterSettings) -> Device:
@@ -174,7 +182,9 @@ def _filter(
 ) -> FilterOutcome:
     """Apply all criteria to the images and write the outcome into their folder."""
     _check_distances(sets, settings)
-    features = whole_tables(networks.extractor, sets, cache, with_held_out=False)
+    features = whole_tables(
+        networks.extractor, sets, cache, with_training=networks.uses_ridge, with_held_out=False
+    )
     results = _by_distance(sets, features, settings)
     by_class = [
         _by_classifier(sets, networks, settings, features, cache),
@@ -207,17 +217,28 @@ def _check_distances(sets: ComparedSets, settings: FilterSettings) -> None:
 def _by_distance(
     sets: ComparedSets, features: FeatureTables, settings: FilterSettings
 ) -> list[CriterionResult]:
-    generated, real = features.generated, features.real
-    labels, real_labels, results = sets.generated.labels, sets.real.labels, []
-    if settings.copy_percentile:
-        thresholds = class_thresholds(labels, real, real_labels, settings.copy_percentile)
-        results.append(copies(generated, labels, real, real_labels, thresholds))
-    if settings.duplicate_percentile:
-        thresholds = class_thresholds(labels, real, real_labels, settings.duplicate_percentile)
-        results.append(duplicates(generated, labels, thresholds))
+    results = []
+    if settings.copy_percentile or settings.duplicate_percentile:
+        results = _too_near(sets, features, settings)
     if settings.quality_percentile:
-        percentile = settings.quality_percentile
-        results.append(unlike_real(generated, labels, real, real_labels, percentile))
+        pair = features.generated, sets.generated.labels, features.real, sets.real.labels
+        results.append(unlike_real(*pair, settings.quality_percentile))
+    return results
+
+
+def _too_near(
+    sets: ComparedSets, features: FeatureTables, settings: FilterSettings
+) -> list[CriterionResult]:
+    """Apply the criteria whose thresholds are distances between real images of a class."""
+    labels, real_labels, results = sets.generated.labels, sets.real.labels, []
+    within = distances_within_classes(features.real, real_labels)
+    if percentile := settings.copy_percentile:
+        thresholds = class_thresholds(within, real_labels, labels, percentile)
+        pair = features.generated, labels, features.real, real_labels
+        results.append(copies(*pair, thresholds))
+    if percentile := settings.duplicate_percentile:
+        thresholds = class_thresholds(within, real_labels, labels, percentile)
+        results.append(duplicates(features.generated, labels, thresholds))
     return results
 
 
@@ -229,8 +250,6 @@ def _by_classifier(
     cache: FeatureCache,
 ) -> tuple[CriterionResult, Provenance] | None:
     """Return what the classifier drops, and which it is: a given one, else the judge's ridge."""
-    if not sets.has_classes or not settings.min_probability:
-        return None
     if networks.classifier:
         provenance = networks.classifier.provenance
         probabilities = networks.classifier.probabilities(
@@ -239,7 +258,6 @@ def _by_classifier(
     else:
         judge = fitted_judge(sets, features)
         if judge is None:
-            networks.skipped["classifier"] = ONE_CLASS
             return None
         provenance = judge_provenance(sets, networks.extractor)
         probabilities = judge.probabilities(features.generated, sets.source_rows)

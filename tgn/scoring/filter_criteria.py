@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tgn.metrics.memorisation import memorisation_by_class
+from tgn.metrics.memorisation import class_percentiles, nearest_of_class
 from tgn.metrics.pairwise import distance_blocks
 
 QUALITY_NEIGHBOURS = 5
@@ -55,7 +55,7 @@ def copies(
         real_labels: int64 [M].
         thresholds: of :func:`class_thresholds`, [N].
     """
-    distance = memorisation_by_class(generated, labels, real, real_labels).distance
+    distance = nearest_of_class(generated, labels, real, real_labels).distance
     return CriterionResult("copy of a training image", thresholds, distance, distance <= thresholds)
 
 
@@ -102,7 +102,7 @@ def unlike_real(
 
 
 def class_thresholds(
-    labels: Tensor, real: Tensor, real_labels: Tensor, percentile: float
+    within: Tensor, real_labels: Tensor, labels: Tensor, percentile: float
 ) -> Tensor:
     """Return a percentile of the distances of each class's real images to their nearest other one.
 
@@ -110,22 +110,17 @@ def class_thresholds(
     a class with fewer than two takes that of all classes together.
 
     Args:
-        labels: classes of the generated images, [N].
-        real: features of the training images, [M, D].
+        within: distance of each training image to the nearest other one of its class, [M].
         real_labels: [M], of which a class has two or more.
+        labels: classes of the generated images, [N].
         percentile: 0 to 100.
 
     Returns:
         The threshold of each generated image's class, float64 [N].
     """
-    own = memorisation_by_class(real[:0], labels[:0], real, real_labels).real_distance
-    every = torch.quantile(own[own.isfinite()], percentile / 100)
-    thresholds = torch.full((len(labels),), float(every), dtype=torch.float64)
-    for label in labels.unique():
-        distances = own[real_labels == label]
-        if len(distances) > 1:
-            thresholds[labels == label] = torch.quantile(distances, percentile / 100)
-    return thresholds
+    every = torch.quantile(within[within.isfinite()], percentile / 100)
+    thresholds = class_percentiles(within, real_labels, labels, percentile)
+    return thresholds.where(thresholds.isfinite(), every)
 
 
 def _nearest_earlier(features: Tensor) -> Tensor:

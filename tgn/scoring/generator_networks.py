@@ -36,6 +36,12 @@ def networks_behind(run: Run, rows: Sequence[ManifestRow]) -> tuple[TrainingNetw
     return tuple(dict.fromkeys(found))
 
 
+def networks_of_run(run: Run) -> tuple[TrainingNetwork, ...]:
+    """Return the frozen networks in the losses of any generator of a run, where they are known."""
+    known = (networks or () for networks in _generators(run).values())
+    return tuple(dict.fromkeys(one for networks in known for one in networks))
+
+
 def _guides(how: str) -> list[TrainingNetwork]:
     """Return the CLIP that guided sampling with these settings of a backend, given as JSON."""
     settings = json.loads(how or "{}")

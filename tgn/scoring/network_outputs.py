@@ -78,7 +78,7 @@ def compute_outputs(
     if sets.generated.size >= SMALLEST_SIDE:
         bands = networks.extractor.network.bands
         spectrum = Extractor("spectrum", LEVELS, "", SpectrumFeatures(bands).eval())
-        energies = whole_tables(spectrum, sets, cache)
+        energies = whole_tables(spectrum, sets, cache, with_training=False)
     judge = fitted_judge(sets, features)
     correct, classifier = _agreement(sets, networks, judge, features, cache)
     clip, clip_correct = _clip(sets, networks, cache)
@@ -98,22 +98,39 @@ def compute_outputs(
 
 
 def whole_tables(
-    extractor: Extractor, sets: ComparedSets, cache: FeatureCache, with_held_out: bool = True
+    extractor: Extractor,
+    sets: ComparedSets,
+    cache: FeatureCache,
+    with_training: bool = True,
+    with_held_out: bool = True,
 ) -> FeatureTables:
-    """Return the features of all images of a comparison, perhaps without the held-out ones."""
-    training, held_out = cache.features(extractor, sets.training), None
+    """Return the features of the images of a comparison.
+
+    Args:
+        extractor: the network.
+        sets: the images.
+        cache: where features are kept.
+        with_training: also of the training images that generated ones are not compared with.
+        with_held_out: also of the held-out images.
+    """
+    training = held_out = None
+    if with_training:
+        training = cache.features(extractor, sets.training)
+        real = training[sets.real_rows]
+    else:
+        real = cache.features(extractor, sets.real)
     if with_held_out and sets.held_out is not None:
         held_out = cache.features(extractor, sets.held_out)
     generated = cache.features(extractor, sets.generated)
-    return FeatureTables(generated, training[sets.real_rows], training, held_out)
+    return FeatureTables(generated, real, training, held_out)
 
 
 def fitted_judge(sets: ComparedSets, features: FeatureTables) -> JudgeClassifier | None:
     """Return the ridge on the training images' features; None without two classes."""
-    labels = sets.training.labels
-    if not sets.has_classes or features.training is None or len(labels.unique()) < 2:
+    if features.training is None or not sets.has_several_classes:
         return None
-    return fit_judge_classifier(features.training, labels, len(sets.class_folders))
+    classes = len(sets.class_folders)
+    return fit_judge_classifier(features.training, sets.training.labels, classes)
 
 
 def judge_provenance(sets: ComparedSets, extractor: Extractor) -> Provenance:

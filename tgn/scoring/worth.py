@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tgn.metrics.balanced_ridge import BalancedRidge
-from tgn.metrics.bootstrap import NUM_RESAMPLES, percentile_interval, resampling_counts
+from tgn.metrics.bootstrap import NUM_RESAMPLES, percentile_interval, resampled_means
 from tgn.metrics.equivalent_number import equivalent_number
+from tgn.probe.balanced_ridge import BalancedRidge
 from tgn.probe.judge_classifier import JudgeClassifier
 from tgn.runtime.seeds import generator, seed_of
 from tgn.scoring.results import CurvePoint, WorthScore
@@ -27,7 +27,7 @@ class LabelledRows:
     """Images as the judge's classifier takes them.
 
     Attributes:
-        rows: float64 [N, D + 1], of :meth:`JudgeClassifier.rows`.
+        rows: float64 [N, D], of :meth:`JudgeClassifier.rows`.
         labels: [N].
     """
 
@@ -71,7 +71,7 @@ def worth_in_real_images(
     generated, held_out = (
         part.at(torch.isin(part.labels, classes)) for part in (generated, held_out)
     )
-    count = judge.fit.solution.shape[1]
+    count = len(judge.fit.head.bias)
     ridge = BalancedRidge(training.rows, training.labels, count, judge.penalty, classes)
     none = held_out.at(torch.arange(0))
     correct = [_is_right(ridge, none, held_out), _is_right(ridge, generated, held_out)]
@@ -88,7 +88,7 @@ def _measured_classes(generated: Tensor, held_out: Tensor) -> Tensor:
 
 def _is_right(ridge: BalancedRidge, added: LabelledRows, tested: LabelledRows) -> Tensor:
     """Return whether the fit with added rows knows the class of each tested image, float64 [N]."""
-    scores = tested.rows @ ridge.fit(added.rows, added.labels)
+    scores = ridge.fit(added.rows, added.labels).scores(tested.rows)
     return (scores.argmax(dim=1) == tested.labels).double()
 
 
@@ -145,12 +145,12 @@ def _result(
         seed: of the resamples.
     """
     classes = labels.unique()
-    counts = torch.ones(NUM_RESAMPLES + 1, len(labels), dtype=torch.float64)  # the first: as it is
+    # The first row is of the images as they are, the others of resamples.
+    accuracy = torch.zeros(1 + NUM_RESAMPLES, table.shape[1], dtype=torch.float64)
     for label in classes.tolist():
-        own = (labels == label).nonzero().flatten()
-        counts[1:, own] = resampling_counts(len(own), seed_of(seed, "worth", label))
-        counts[:, own] /= len(own) * len(classes)
-    accuracy = counts @ table  # [1 + S, 2 + P]
+        own = table[labels == label]
+        resampled = resampled_means(own, seed_of(seed, "worth", label))
+        accuracy += torch.cat([own.mean(0, keepdim=True), resampled]) / len(classes)
     real, reached, curve = (
         accuracy[:, 0],
         accuracy[:, 1],

@@ -1,6 +1,7 @@
 import torch
 
-from tgn.metrics.balanced_ridge import BalancedRidge, LeaveOneOut, centred_unit
+from tgn.probe.balanced_ridge import BalancedRidge, LeaveOneOut
+from tgn.probe.judge_classifier import fit_judge_classifier
 from tgn.probe.linear import balanced_weights
 from tgn.probe.ridge import fit_ridge
 
@@ -12,26 +13,26 @@ def table(rows=40, classes=4, seed=0):
     labels = torch.randint(classes, (rows,), generator=rng)
     labels[:classes] = torch.arange(classes)
     features = torch.randn(rows, 6, generator=rng) + labels[:, None]
-    return centred_unit(features, features.mean(0)), labels
+    centred = (features - features.mean(0)).double()
+    return torch.nn.functional.normalize(centred, dim=1), labels
 
 
-def test_rows_are_centred_and_of_unit_length_before_the_constant():
-    rows = centred_unit(torch.tensor([[3.0, 4.0], [0.0, 2.0]]), torch.tensor([0.0, 0.0]))
-    torch.testing.assert_close(
-        rows, torch.tensor([[0.6, 0.8, 1.0], [0.0, 1.0, 1.0]], dtype=torch.float64)
-    )
+def test_the_judge_takes_features_that_are_centred_and_of_unit_length():
+    features = torch.tensor([[4.0, 6.0], [-2.0, -2.0], [1.0, 4.0], [1.0, 0.0]])
+    judge = fit_judge_classifier(features, torch.tensor([0, 1, 0, 1]), 2)
+    expected = torch.tensor([[0.6, 0.8], [-0.6, -0.8], [0, 1], [0, -1]], dtype=torch.float64)
+    torch.testing.assert_close(judge.rows(features), expected)
 
 
 def test_it_is_the_probe_with_balanced_weights():
     rows, labels = table()
     expected = fit_ridge(
-        rows[:, :-1], labels, balanced_weights(labels, 4), torch.arange(40), 4, (PENALTY,)
+        rows, labels, balanced_weights(labels, 4), torch.arange(40), 4, (PENALTY,)
     ).head
     none = rows[:0], labels[:0]
     found = BalancedRidge(rows, labels, 4, PENALTY, torch.tensor([2, 3])).fit(*none)
-    torch.testing.assert_close(found[:-1].T, expected.weight, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(found[-1], expected.bias, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(found, LeaveOneOut.of(rows, labels, 4, PENALTY).solution)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found, LeaveOneOut.of(rows, labels, 4, PENALTY).head)
 
 
 def test_added_rows_count_as_rows_of_their_class():
@@ -41,7 +42,7 @@ def test_added_rows_count_as_rows_of_their_class():
     more, more_labels = more[grows], more_labels[grows]
     found = BalancedRidge(rows, labels, 4, PENALTY, torch.tensor([2, 3])).fit(more, more_labels)
     together = torch.cat([rows, more]), torch.cat([labels, more_labels])
-    torch.testing.assert_close(found, LeaveOneOut.of(*together, 4, PENALTY).solution)
+    torch.testing.assert_close(found, LeaveOneOut.of(*together, 4, PENALTY).head)
 
 
 def test_a_row_left_out_has_never_been_seen():
@@ -56,6 +57,8 @@ def test_a_row_left_out_has_never_been_seen():
         own = weights.clone()
         if row >= 0:
             own[row] = 0
-        matrix = (rows * own[:, None]).T @ rows + PENALTY * torch.eye(7, dtype=torch.float64)
-        right = (rows * own[:, None]).T @ torch.nn.functional.one_hot(labels, 4).double()
-        torch.testing.assert_close(found[k], queries[k] @ torch.linalg.solve(matrix, right))
+        x = torch.nn.functional.pad(rows, (0, 1), value=1)
+        matrix = (x * own[:, None]).T @ x + PENALTY * torch.eye(7, dtype=torch.float64)
+        right = (x * own[:, None]).T @ torch.nn.functional.one_hot(labels, 4).double()
+        query = torch.nn.functional.pad(queries[k], (0, 1), value=1)
+        torch.testing.assert_close(found[k], query @ torch.linalg.solve(matrix, right))
