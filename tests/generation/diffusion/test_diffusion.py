@@ -49,7 +49,11 @@ FACTS = DenoiserFacts(size=32, bands=3, width=16, num_classes=4, feature_channel
 def denoiser(**changes) -> Denoiser:
     torch.manual_seed(0)
     facts = FACTS._replace(**changes)
-    return Denoiser(facts, Autoencoder(facts.latents)).eval()
+    network = Denoiser(facts, Autoencoder(facts.latents)).eval()
+    for weight in network.unet.parameters():
+        if not weight.any():  # it starts as one that sees nothing
+            torch.nn.init.normal_(weight, std=0.05)
+    return network
 
 
 def source(count: int, level: float, seed: int = 0) -> Conditioning:
@@ -207,6 +211,14 @@ def test_guidance_goes_from_no_class_to_the_class_and_beyond():
         found = guided_velocity(net, x, 0.5, given, labels, 3.0)
     assert not torch.allclose(with_class, without, atol=1e-4)
     torch.testing.assert_close(found, without + 3 * (with_class - without), atol=1e-4, rtol=1e-3)
+
+
+def test_an_untrained_network_predicts_nothing():
+    net = Denoiser(FACTS, Autoencoder(FACTS.latents)).eval()
+    x = torch.randn(2, *FACTS.latent_shape)
+    with torch.no_grad():
+        found = net(x, torch.rand(2), source(2, 0.5), torch.tensor([0, 3]))
+    assert found.abs().max() < 0.2
 
 
 def test_guidance_changes_images():
