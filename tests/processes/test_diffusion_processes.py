@@ -12,7 +12,7 @@ def test_diffusion_on_two_processes_is_that_on_one(fake_run, tmp_path):
     learned, autoencoders = fake_run.latents / "metrics.jsonl", {}
     for processes in (2, 1):
         words = ["--backend", "diffusion", "--no-resume", "--set", "width=16", "--set", "size=32"]
-        words += ["--set", "autoencoder_steps=3"]
+        words += ["--set", "autoencoder_steps=2"]
         run_on(processes, "tgn", "train", *COMMON, *small, *words)
         curves[processes] = tmp_path / f"on{processes}.jsonl"
         shutil.copy(trained, curves[processes])
