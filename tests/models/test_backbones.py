@@ -170,12 +170,14 @@ def test_augmentation_stays_in_range_and_depends_on_its_generator():
 
 def test_batches_depend_on_seed_and_step_alone_and_can_be_balanced():
     labels = torch.tensor([0] * 90 + [1] * 10)
-    balanced = BatchSampler(labels, 4000, True, seed=3)
-    assert torch.equal(balanced.rows(5), BatchSampler(labels, 4000, True, seed=3).rows(5))
+    balanced = BatchSampler(labels, 4000, 0, seed=3)
+    assert torch.equal(balanced.rows(5), BatchSampler(labels, 4000, 0, seed=3).rows(5))
     assert not torch.equal(balanced.rows(5), balanced.rows(6))
     assert (labels[balanced.rows(0)] == 1).float().mean() == pytest.approx(0.5, abs=0.05)
-    plain = BatchSampler(labels, 4000, False, seed=3)
+    plain = BatchSampler(labels, 4000, 1, seed=3)
     assert (labels[plain.rows(0)] == 1).float().mean() == pytest.approx(0.1, abs=0.03)
+    root = BatchSampler(labels, 4000, 0.5, seed=3)  # sqrt 90 to sqrt 10 is 3 to 1
+    assert (labels[root.rows(0)] == 1).float().mean() == pytest.approx(0.25, abs=0.04)
 
 
 def test_seeds_are_fixed_and_tell_keys_apart():

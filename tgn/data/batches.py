@@ -44,22 +44,18 @@ class BatchSampler:
     Args:
         labels: [N] class indices.
         batch_size: rows a step, drawn with replacement across steps.
-        balanced: draw the class first, uniformly over the classes present (class-balanced
-            sampling, Kang et al. 2020, arXiv 1910.09217, eq. 1 with q = 0); else every row is
-            as likely as another.
+        power: q, a class is drawn in proportion to its count to this power (Kang et al. 2020,
+            arXiv 1910.09217, eq. 1): 0 every class alike, 0.5 square root, 1 every row alike.
         seed: seed of the whole run.
     """
 
-    def __init__(self, labels: Tensor, batch_size: int, balanced: bool, seed: int) -> None:
+    def __init__(self, labels: Tensor, batch_size: int, power: float, seed: int) -> None:
         if len(labels) == 0:
             raise DataError("no images to draw batches from; check the split")
         self.batch_size = batch_size
         self.seed = seed
-        counts = torch.bincount(labels)
-        weight = (
-            1.0 / counts.clamp(min=1).double() if balanced else torch.ones(len(counts)).double()
-        )
-        self._weights = weight[labels].double()
+        counts = torch.bincount(labels).clamp(min=1).double()
+        self._weights = (counts ** (power - 1))[labels]
 
     def rows(self, step: int) -> Tensor:
         """Return the row numbers [batch_size] of one step."""

@@ -86,7 +86,7 @@ class KmdnTrainer:
 
     def _sampler(self, labels: Tensor, name: str) -> BatchSampler:
         seed = seed_of(self.settings.seed, "kmdn", name)
-        return BatchSampler(labels, self.settings.batch_size, balanced=True, seed=seed)
+        return BatchSampler(labels, self.settings.batch_size, power=0, seed=seed)
 
     def train_step(self, step: int) -> Mapping[str, Tensor]:
         """Update every student of this step; losses are those before its update."""

@@ -94,7 +94,7 @@ class TappedNet(nn.Module):
     @property
     def feature_channels(self) -> int:
         """D, channels of the tapped features."""
-        return self.net.feature_info[self.stages - 2]["num_chs"]
+        return self.stage_channels[self.stages - 2]
 
     @property
     def stage_channels(self) -> list[int]:

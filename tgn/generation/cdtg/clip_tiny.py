@@ -30,7 +30,7 @@ class ClipTrainer:
         self, guide: ClipGuide, images: ImageSet, steps: int, device: Device, seed: int
     ) -> None:
         self.guide, self.images, self.device, self.seed = guide, images, device, seed
-        self.sampler = BatchSampler(images.labels, BATCH_SIZE, balanced=True, seed=seed)
+        self.sampler = BatchSampler(images.labels, BATCH_SIZE, power=0, seed=seed)
         self.optimizer = torch.optim.AdamW(guide.parameters(), lr=1e-3, weight_decay=0.05)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, 2e-3, steps)
 

@@ -86,7 +86,7 @@ class CdtgTrainer:
     ) -> None:
         self.networks, self.images, self.settings = networks, images, settings
         self.device = device
-        self.batch_sampler = BatchSampler(images.labels, settings.batch_size, True, settings.seed)
+        self.batch_sampler = BatchSampler(images.labels, settings.batch_size, 0, settings.seed)
         self.host_batches = Prefetcher(self._host_batch, settings.steps, in_thread=device.is_gpu)
         decay = 0.5 ** (settings.batch_size / settings.ema_images)
         self.average = averaged(networks.generator, decay)

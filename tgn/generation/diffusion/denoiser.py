@@ -68,7 +68,7 @@ class Denoiser(nn.Module):
     def __init__(self, facts: DenoiserFacts, autoencoder: Autoencoder) -> None:
         super().__init__()
         self.facts = facts
-        self.autoencoder = autoencoder.eval().requires_grad_(False)
+        self.autoencoder = autoencoder.requires_grad_(False)
         self.unet = _unet(facts)
         embedding = 4 * facts.width
         self.class_embedding = nn.Embedding(facts.num_classes + 1, embedding)
@@ -80,12 +80,6 @@ class Denoiser(nn.Module):
         self.feature_noise = FeatureNoise(facts.num_classes, facts.feature_channels, 1)
         self.register_buffer("mean", torch.zeros(1, facts.feature_channels))
         self.register_buffer("std", torch.ones(1, facts.feature_channels))
-
-    def train(self, mode: bool = True) -> "Denoiser":
-        """Switch the mode of all but the autoencoder."""
-        super().train(mode)
-        self.autoencoder.eval()
-        return self
 
     @property
     def null_class(self) -> int:

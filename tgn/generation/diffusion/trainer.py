@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tgn.data.augmentation import SYMMETRIES, random_dihedral
-from tgn.data.batches import Prefetcher
+from tgn.data.batches import BatchSampler, Prefetcher
 from tgn.data.image_set import ImageSet
 from tgn.data.images import to_pm1
 from tgn.generation.diffusion.denoiser import Conditioning, Denoiser, pooled_features
@@ -54,8 +54,7 @@ class DiffusionTrainer:
     ) -> None:
         self.denoiser, self.frozen_tail_net, self.images = denoiser, frozen_tail_net, images
         self.settings, self.device = settings, device
-        counts = torch.bincount(images.labels).double()
-        self.row_weights = counts.clamp(min=1).rsqrt()[images.labels]
+        self.batch_sampler = BatchSampler(images.labels, settings.batch_size, 0.5, settings.seed)
         self.batches = Prefetcher(self._batch, settings.steps, in_thread=device.is_gpu)
         self.average = averaged(denoiser, 0.5 ** (settings.batch_size / settings.ema_images))
         self.optimizer = torch.optim.AdamW(
@@ -126,8 +125,7 @@ class DiffusionTrainer:
     def _batch(self, step: int) -> DiffusionBatch:
         """Draw the global batch of a step and return this process's rows of it."""
         size, random = self.settings.batch_size, generator(self.settings.seed, "diffusion", step)
-        facts = self.denoiser.facts
-        rows = torch.multinomial(self.row_weights, size, replacement=True, generator=random)
+        facts, rows = self.denoiser.facts, self.batch_sampler.rows(step)
         global_batch = (
             self.images.labels[rows],
             torch.randint(SYMMETRIES, (size,), generator=random),

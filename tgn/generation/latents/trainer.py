@@ -33,6 +33,7 @@ PERCEPTUAL_WEIGHT = 0.5
 ADVERSARIAL_WEIGHT = 0.1
 ADVERSARIAL_START = 0.3  # share of the steps that go before
 RISE = 100  # steps over which its weight grows
+WARMUP = 50  # steps over which the learning rate grows
 LATENT_NOISE = 0.1  # added to latents of second moment 1
 AVERAGE_DECAY = 0.99
 CLIP_NORM = 1.0
@@ -67,7 +68,7 @@ class AutoencoderTrainer:
     ) -> None:
         self.network, self.frozen, self.images = network, frozen, images
         self.loop, self.device = loop, device
-        self.sampler = BatchSampler(images.labels, BATCH_SIZE, balanced=False, seed=loop.seed)
+        self.sampler = BatchSampler(images.labels, BATCH_SIZE, power=1, seed=loop.seed)
         self.batches = Prefetcher(self._batch, loop.steps, in_thread=device.is_gpu)
         self.discriminator = device.place(StageDiscriminator(frozen.stage_channels[:STAGES]))
         self.average = averaged(network, AVERAGE_DECAY)
@@ -123,7 +124,7 @@ class AutoencoderTrainer:
 
     def _rate(self, step: int) -> float:
         """Return the factor of the learning rate: it falls over the second half of the steps."""
-        return min(1.0, (step + 1) / 50, 2 * (1 - step / self.loop.steps))
+        return min(1.0, (step + 1) / WARMUP, 2 * (1 - step / self.loop.steps))
 
     def _batch(self, step: int) -> AutoencoderBatch:
         """Draw the global batch of a step and return this process's rows of it."""

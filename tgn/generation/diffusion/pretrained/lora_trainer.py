@@ -53,7 +53,7 @@ class LoraTrainer:
         self.pipeline, self.parameters, self.images = pipeline, parameters, images
         self.prompts, self.settings, self.device = prompts, settings, device
         self.schedule: Any = DDPMScheduler.from_config(pipeline.scheduler.config)
-        self.batch_sampler = BatchSampler(images.labels, settings.batch_size, True, settings.seed)
+        self.batch_sampler = BatchSampler(images.labels, settings.batch_size, 0, settings.seed)
         self.batches = Prefetcher(self._batch, settings.steps, in_thread=device.is_gpu)
         self.optimizer = torch.optim.AdamW(parameters, settings.lr)
 
