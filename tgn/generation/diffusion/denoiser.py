@@ -8,7 +8,7 @@ import torch
 from diffusers import UNet2DModel
 from torch import Tensor, nn
 
-from tgn.generation.feature_noise import FeatureNoise
+from tgn.generation.feature_noise import VARIATIONS, FeatureNoise
 from tgn.generation.latents.autoencoder import SIDE, Autoencoder, AutoencoderFacts
 from tgn.runtime.checkpoints import load_strictly, load_weights, read_metadata, save_weights
 from tgn.runtime.errors import NotFoundError, UserError
@@ -37,6 +37,11 @@ class DenoiserFacts(NamedTuple):
     def latent_shape(self) -> tuple[int, int, int]:
         """Shape of the latents of one image."""
         return self.latents.channels, SIDE, SIDE
+
+    @property
+    def noise_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the standard normal numbers of one image, in the order of `Noise`."""
+        return self.latent_shape, (self.feature_channels,), (VARIATIONS,)
 
 
 class Conditioning(NamedTuple):

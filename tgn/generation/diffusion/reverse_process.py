@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,6 +25,50 @@ class ReverseProcess:
 
     settings: DiffusionSampleSettings
     losses: list[tuple[float, GuidanceLoss]] = field(default_factory=list)
+
+
+class Source(NamedTuple):
+    """Real images that samples are made from."""
+
+    images: Tensor  # images_pm1, [B, bands, S, S]
+    features: Tensor  # of the tail net, [B, D, h, w]
+
+
+class Noise(NamedTuple):
+    """Standard normal numbers of samples."""
+
+    latents: Tensor  # [B, C, h, w]
+    features: Tensor  # [B, D]
+    weights: Tensor  # of the class's variations, [B, VARIATIONS]
+
+
+def sample_from(
+    denoiser: Denoiser,
+    source: Source,
+    noise: Noise,
+    labels: Tensor,
+    process: ReverseProcess,
+    precision: Callable[[], AbstractContextManager[Any]],
+) -> Tensor:
+    """Sample images from sources.
+
+    Args:
+        denoiser: in eval.
+        source: real images of the classes.
+        noise: of each sample.
+        labels: classes, [B].
+        process: r, steps, guidance.
+        precision: gives the context of the network's passes.
+
+    Returns:
+        images_pm1 [B, bands, S, S].
+    """
+    ratio, level = process.settings.noise, process.settings.conditioning_noise
+    features = denoiser.interpolate_features(source.features, labels, noise.weights, ratio)
+    levels = torch.full((len(labels),), level, device=labels.device)
+    conditioning = Conditioning(features, noise.features, levels)
+    x = entry(denoiser, source.images, noise.latents, ratio, precision)
+    return sample_images(denoiser, x, conditioning, labels, process, precision)
 
 
 def entry(

@@ -11,11 +11,10 @@ from tgn.data.images import to_pm1, to_u8
 from tgn.data.prompts import read_prompts
 from tgn.data.runs import Run
 from tgn.data.split import Split
-from tgn.generation.diffusion.denoiser import Conditioning, Denoiser, load_denoiser
+from tgn.generation.diffusion.denoiser import Denoiser, load_denoiser
 from tgn.generation.diffusion.guidance import GuidanceLoss, clip_loss, tail_net_loss
-from tgn.generation.diffusion.reverse_process import ReverseProcess, entry, sample_images
+from tgn.generation.diffusion.reverse_process import Noise, ReverseProcess, Source, sample_from
 from tgn.generation.diffusion.settings import DiffusionSampleSettings
-from tgn.generation.feature_noise import VARIATIONS
 from tgn.generation.sampling_plan import SamplingPlan, plan_block
 from tgn.generation.settings import GenerateSettings
 from tgn.generation.tail_net import load_frozen_tail_net
@@ -54,22 +53,15 @@ class DiffusionSampler:
         self, label: int, block: int, settings: GenerateSettings
     ) -> tuple[Tensor, list[tuple[int, int]]]:
         """Generate one block of a class; see `ImageSampler`."""
-        chosen, size = DiffusionSampleSettings.of(settings), settings.block
-        facts, target = self.denoiser.facts, self.device.torch_device
+        chosen, target = DiffusionSampleSettings.of(settings), self.device.torch_device
         plan = plan_block(self.bank, self.split, label, block, settings)
-        noise = plan.noise(*facts.latent_shape).to(target)
-        own = plan.noise(facts.feature_channels).to(target)
-        weights = plan.noise(VARIATIONS).to(target)
+        noise = Noise(*(plan.noise(*s).to(target) for s in self.denoiser.facts.noise_shapes))
         features = self.bank.features[plan.sources, plan.views].float().to(target)
-        labels = torch.full((size,), label, device=target)
-        features = self.denoiser.interpolate_features(features, labels, weights, settings.noise)
-        noise_level = torch.full((size,), chosen.conditioning_noise, device=target)
-        sources = self._sources(plan, chosen.crop)
-        images = sample_images(
+        images = sample_from(
             self.denoiser,
-            entry(self.denoiser, sources, noise, settings.noise, self.device.autocast),
-            Conditioning(features, own, noise_level),
-            labels,
+            Source(self._sources(plan, chosen.crop), features),
+            noise,
+            torch.full((settings.block,), label, device=target),
             ReverseProcess(chosen, self.losses),
             self.device.autocast,
         )

@@ -12,9 +12,8 @@ from tgn.data.image_set import ImageSet
 from tgn.data.images import to_pm1
 from tgn.generation.diffusion.denoiser import Conditioning, Denoiser, pooled_features
 from tgn.generation.diffusion.flow import logit_normal_times, noisy_latents, velocity_loss
-from tgn.generation.diffusion.reverse_process import ReverseProcess, entry, sample_images
+from tgn.generation.diffusion.reverse_process import Noise, ReverseProcess, Source, sample_from
 from tgn.generation.diffusion.settings import DiffusionSampleSettings, DiffusionTrainSettings
-from tgn.generation.feature_noise import VARIATIONS
 from tgn.models.moving_average import averaged
 from tgn.models.tail_features import FrozenTailNet
 from tgn.runtime.devices import Device
@@ -82,23 +81,20 @@ class DiffusionTrainer:
         Returns:
             images_pm1 [B, bands, H, W].
         """
-        device, facts, count = self.device, self.denoiser.facts, len(real_u8)
+        device, net, count = self.device, self.averaged_denoiser.eval(), len(real_u8)
         target = device.torch_device
-        noise, own, weights = (
-            torch.randn(count, *shape, generator=random).to(target)
-            for shape in (facts.latent_shape, (facts.feature_channels,), (VARIATIONS,))
+        noise = Noise(
+            *(
+                torch.randn(count, *shape, generator=random).to(target)
+                for shape in net.facts.noise_shapes
+            )
         )
         images = to_pm1(device.put(real_u8))
         with device.autocast():
             features = self.frozen_tail_net(images).stages[-1]
         labels = torch.full((count,), label, device=target)
-        net = self.averaged_denoiser.eval()
-        features = net.interpolate_features(features, labels, weights, ratio)
         process = ReverseProcess(DiffusionSampleSettings(noise=ratio))
-        level = torch.full((count,), process.settings.conditioning_noise, device=target)
-        conditioning = Conditioning(features, own, level)
-        x = entry(net, images, noise, ratio, device.autocast)
-        return sample_images(net, x, conditioning, labels, process, device.autocast)
+        return sample_from(net, Source(images, features), noise, labels, process, device.autocast)
 
     def train_step(self, step: int) -> Mapping[str, Tensor]:
         """Do step ``step``."""
