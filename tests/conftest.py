@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
-from tests_support import QUICK, copied_run
+from tests_support import CDTG, QUICK, copied_run
 
 from tgn.data.runs import Run
 from tgn.data.splits.make_split import split_run
 from tgn.data.splits.settings import SplitSettings
 from tgn.generation.cdtg.settings import CdtgTrainSettings
 from tgn.generation.cdtg.train import train_cdtg
+from tgn.generation.latents import trainer as latents
 from tgn.kmdn.distill import distill
 from tgn.kmdn.settings import DistillSettings
 from tgn.runtime.progress import Silent
@@ -102,8 +103,10 @@ def made_distilled(made_run: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def made_trained(made_distilled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make once what :func:`trained` copies."""
     made = tmp_path_factory.mktemp("cdtg")
-    few = CdtgTrainSettings.model_validate({**QUICK, "steps": 1, "batch_size": 4, "clip": "none"})
-    train_cdtg(copied_run(made_distilled, made), few, Silent())
+    few = CdtgTrainSettings.model_validate({**CDTG, "steps": 1, "clip": "none"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(latents, "BATCH_SIZE", 8)
+        train_cdtg(copied_run(made_distilled, made), few, Silent())
     return made
 
 

@@ -29,7 +29,8 @@ VERBS = {
         "kmdn/*.safetensors",
     ),
     "tgn train": (
-        ["tgn", "train", *COMMON, *STEPS, "--set", "steps=20", "--set", "clip_steps=5"],
+        ["tgn", "train", *COMMON, *STEPS, "--set", "size=32", "--set", "width=16",
+         "--set", "autoencoder_steps=5", "--set", "steps=20", "--set", "clip_steps=5"],
         "cdtg/*.safetensors",
     ),
     "tgn generate": (

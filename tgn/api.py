@@ -11,10 +11,10 @@ from torch import Tensor
 
 from tgn.backends import trained_backend
 from tgn.data.augmentation import SYMMETRIES
-from tgn.data.images import to_u8
+from tgn.data.images import to_pm1, to_u8
 from tgn.data.runs import Run, find_run
 from tgn.generation.cdtg.checkpoint import GeneratorFacts, load_conditional_generator
-from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
+from tgn.generation.cdtg.conditional_generator import ConditionalGenerator, Source
 from tgn.generation.generate import ImageSampler
 from tgn.generation.sampling_plan import draw_images
 from tgn.runtime.devices import Device
@@ -152,7 +152,7 @@ def load_run(run: str | Path | None = None) -> LoadedRun:
 
 
 class Generator:
-    """A CDTG generator without its run: features in, or noise alone, images out."""
+    """A CDTG generator without its run: sources in, or noise alone, images out."""
 
     def __init__(
         self, network: ConditionalGenerator, facts: GeneratorFacts, device: Device
@@ -184,36 +184,37 @@ class Generator:
         class_name: str | int,
         n: int = 8,
         noise: float = 1.0,
-        features: Tensor | None = None,
+        sources: tuple[Tensor, Tensor] | None = None,
         seed: int = 0,
     ) -> GeneratedImages:
-        """Generate images of a class from given features, or from noise alone.
+        """Generate images of a class from real images, or from noise alone.
 
         With ``noise=1`` they are the first that ``tgn generate`` writes with this seed, up to the
         last bit of a pixel, which depends on how many are computed at once.
 
         Args:
             class_name: a name of :attr:`classes`, or the class index.
-            n: how many, > 0; with features: their number.
-            noise: r in [0, 1]; without features only 1 is possible.
-            features: tail features of source images, [n, D, h, w].
+            n: how many, > 0; with sources: their number.
+            noise: r in [0, 1]; without sources only 1 is possible.
+            sources: real images, uint8 [n, bands, S, S], and their tail features, [n, D, h, w].
             seed: another seed gives other images.
 
         Raises:
-            UserError: for an unknown class, features of another shape, or r < 1 without features.
+            UserError: for an unknown class, sources of another shape, or r < 1 without sources.
         """
         label = self._label(class_name)
-        if features is None:
-            features = self._no_features(n, noise)
-        self._check(features, noise)
+        images, features = self._no_sources(n, noise) if sources is None else sources
+        self._check(images, features, noise)
         name = self.classes[label] if self.classes else ""
         draws = draw_images(seed, name or str(label), range(len(features)), SYMMETRIES)
         noises, target = draws.noise(self.network.noise_dim), self._device.torch_device
         labels = torch.full((len(features),), label, device=target)
         ratio = torch.full((len(features),), float(noise), device=target)
         with torch.inference_mode(), self._device.autocast():
-            made = self.network(features.float().to(target), labels, noises.to(target), ratio)
-        images_u8, seeds = to_u8(made.images).cpu(), tuple(draws.seeds)
+            latents = self.network.encode(to_pm1(self._device.put(images)))
+            source = Source(features.float().to(target), latents)
+            made = self.network(source, labels, noises.to(target), ratio)
+        images_u8, seeds = to_u8(made).cpu(), tuple(draws.seeds)
         return GeneratedImages(images_u8, name, ("",) * len(seeds), seeds, noise)
 
     def _label(self, class_name: str | int) -> int:
@@ -227,26 +228,38 @@ class Generator:
             f"{known}"
         )
 
-    def _no_features(self, n: int, noise: float) -> Tensor:
+    def _no_sources(self, n: int, noise: float) -> tuple[Tensor, Tensor]:
         if noise < 1:
             raise UserError(
-                f"noise got {noise} without features: only noise=1 needs none; give features="
-                f"[n, {self.feature_channels}, h, w], or use load_run(...).generator()"
+                f"noise got {noise} without sources: only noise=1 needs none; give sources="
+                f"(images, features), or use load_run(...).generator()"
             )
         if n < 1:
             raise UserError(f"n got {n}, expected at least 1")
-        return torch.zeros(n, self.feature_channels, 1, 1)
+        images = torch.zeros(n, *self._image_shape, dtype=torch.uint8)
+        return images, torch.zeros(n, self.feature_channels, 1, 1)
 
-    def _check(self, features: Tensor, noise: float) -> None:
-        if features.ndim != 4 or features.shape[1] != self.feature_channels or not len(features):
+    @property
+    def _image_shape(self) -> tuple[int, int, int]:
+        return self.network.architecture.bands, self.size, self.size
+
+    def _check(self, images: Tensor, features: Tensor, noise: float) -> None:
+        shape, count = self._image_shape, len(images)
+        if images.shape[1:] != shape or images.dtype != torch.uint8 or not count:
             raise UserError(
-                f"features got {[*features.shape]}, expected [n, {self.feature_channels}, h, w]"
+                f"images got {images.dtype} {[*images.shape]}, expected torch.uint8 "
+                f"[n, {', '.join(map(str, shape))}]"
+            )
+        if features.ndim != 4 or features.shape[:2] != (count, self.feature_channels):
+            raise UserError(
+                f"features got {[*features.shape]}, expected [{count}, {self.feature_channels}, "
+                "h, w], of the same images"
             )
         if not 0 <= noise <= 1:
             raise UserError(f"noise got {noise}, expected r in [0, 1]")
         if noise < 1 and not self._facts.fusion_is_trained:
             raise UserError(
-                f"noise got {noise}, but an imported generator cannot use features; use noise=1"
+                f"noise got {noise}, but an imported generator cannot use sources; use noise=1"
             )
 
 

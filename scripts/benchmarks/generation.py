@@ -1,7 +1,7 @@
 #!/usr/bin/env -S .venv/bin/python
 """How much faster is `tgn generate` than the textbook way? A ratio inside one run.
 
-    scripts/benchmarks/generation.py --preset base      (or paper: 256 px)
+    scripts/benchmarks/generation.py --size 64      (or 256)
 
 Both sides draw images of the same network and write them as files. The textbook's: one image at a
 time, weights scaled for each image in a grouped convolution, filters as convolutions, float32.
@@ -61,7 +61,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--preset", default="base", choices=("tiny", "base", "paper"))
+    parser.add_argument("--size", type=int, default=64, help="of images in pixels")
+    parser.add_argument("--width", type=int, default=96, help="of the generator")
     parser.add_argument("--block", type=int, default=64)
     parser.add_argument("--images", type=int, default=512, help="ours, a turn")
     parser.add_argument("--plain-images", type=int, default=24, help="the textbook's, a turn")
@@ -72,7 +73,7 @@ def main() -> None:
     plain = CdtgSampleSettings(n=given.plain_images, block=1, precision="float32")
     ours, theirs = [], []
     with tempfile.TemporaryDirectory() as name:
-        run = made_up_run(Path(name), given.preset)
+        run = made_up_run(Path(name), given.size, given.width)
         for turn in range(given.turns):
             ours.append(apart(rate, run, Path(name) / f"fast{turn}", fast, False))
             theirs.append(apart(rate, run, Path(name) / f"plain{turn}", plain, True))
@@ -80,7 +81,8 @@ def main() -> None:
     ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
     print(machine())
     print(
-        f"preset {given.preset}, {given.images} images to files{', compiled' * given.compile}: "
+        f"{given.size} px, width {given.width}, {given.images} images to files"
+        f"{', compiled' * given.compile}: "
         f"textbook {statistics.median(theirs):.2f} images/s, ours in blocks of {given.block} "
         f"{statistics.median(ours):.1f} images/s; ratio {statistics.median(ratios):.1f} "
         f"({min(ratios):.1f} to {max(ratios):.1f}); {shares}"

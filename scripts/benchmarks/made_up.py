@@ -8,21 +8,32 @@ import torch
 from PIL import Image
 
 from tgn.data.runs import Run
+from tgn.data.split import Split
 from tgn.data.splits.make_split import split_run
 from tgn.data.splits.settings import SplitSettings
+from tgn.generation.cdtg.architecture import latent_architecture
 from tgn.generation.cdtg.checkpoint import save_conditional_generator
 from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
-from tgn.generation.cdtg.presets import architecture
+from tgn.generation.cdtg.settings import CdtgTrainSettings
+from tgn.generation.latents.autoencoder import SIDE as LATENT_SIDE
+from tgn.generation.latents.autoencoder import Autoencoder, save_autoencoder
 from tgn.kmdn.distill import distill
 from tgn.kmdn.settings import DistillSettings
 from tgn.models.feature_bank import read_bank
 from tgn.runtime.progress import Silent
 
 CLASSES, IMAGES, SIDE = 4, 20, 64
+USUAL = CdtgTrainSettings()
 
 
-def made_up_run(folder: Path, preset: str) -> Run:
-    """Make a run in ``folder`` whose generator has random weights of a preset's shape."""
+def made_up_run(folder: Path, size: int = USUAL.size, width: int = USUAL.width) -> Run:
+    """Make a run in ``folder`` whose generator and autoencoder have random weights.
+
+    Args:
+        folder: gets data and run.
+        size: of images in pixels.
+        width: of the generator.
+    """
     os.environ["TGN_RUNS"] = str(folder / "runs")
     draw = np.random.default_rng(0)
     for number in range(CLASSES * IMAGES):
@@ -32,10 +43,21 @@ def made_up_run(folder: Path, preset: str) -> Run:
         Image.fromarray(pixels).save(place / f"{number:03d}.png")
     run, split = split_run(folder / "data", "benchmark", SplitSettings(), Silent())
     distill(run, DistillSettings(steps=4, batch_size=8), Silent())
-    bank, numbers = read_bank(run.kmdn), architecture(preset)
+    _random_generator(run, split, size, width)
+    return run
+
+
+def _random_generator(run: Run, split: Split, size: int, width: int) -> None:
+    bank, numbers = read_bank(run.kmdn), latent_architecture(size, 3, width)
     torch.manual_seed(0)
-    generator = ConditionalGenerator(numbers, split.num_classes, bank.features.shape[2])
-    generator.fit(bank.features[:, 0].float(), bank.labels)
+    autoencoder = Autoencoder(numbers.latents).eval()
+    # As if it had been trained with the usual settings: trainings find it and train none.
+    training = f"steps={USUAL.autoencoder_steps} seed={USUAL.seed}"
+    save_autoencoder(run.autoencoder, autoencoder, training)
+    features = bank.features[:, 0].float()
+    channels = features.shape[1]
+    generator = ConditionalGenerator(numbers, split.num_classes, channels, autoencoder)
+    latents = torch.randn(len(features), numbers.latents.channels, LATENT_SIDE, LATENT_SIDE)
+    generator.fit(features, bank.labels, latents)
     folders = [entry.folder for entry in split.classes]
     save_conditional_generator(run.cdtg_generator, generator, folders, bank.weights_sha256)
-    return run

@@ -36,8 +36,8 @@ CLASS = 3
 
 
 def generating(folder: Path, images: int) -> None:
-    """Generate images with preset tiny."""
-    run = made_up_run(folder, "tiny")
+    """Generate images with a generator of the usual size."""
+    run = made_up_run(folder)
     request = GenerationRequest((CLASS,), folder / "out", CdtgSampleSettings(n=images))
     generate(run, request, Silent())
 
@@ -53,8 +53,8 @@ def set_size(folder: Path, images: int) -> None:
 
 
 def batch_size(folder: Path, batch: int) -> None:
-    """Train preset tiny for a few steps."""
-    run = made_up_run(folder, "tiny")
+    """Train a generator of the usual size for a few steps."""
+    run = made_up_run(folder)
     settings = CdtgTrainSettings(batch_size=batch, clip="none")
     trainer = build_cdtg_trainer(run, settings, Job(folder / "x", Device(settings), Silent()))
     for step in range(3):
@@ -63,7 +63,7 @@ def batch_size(folder: Path, batch: int) -> None:
 
 def manifest(folder: Path, lines: int) -> None:
     """Join a manifest, read it, and list its images for a training."""
-    run = made_up_run(folder, "tiny")
+    run = made_up_run(folder)
     entry = run.split().classes[CLASS]
     writer = ManifestWriter(folder)
     (folder / entry.folder).mkdir()

@@ -1,4 +1,4 @@
-"""The generator and discriminator computed as their papers write them: plain, and slow.
+"""The generator computed as its papers write it: plain, and slow.
 
 Benchmarks time ours against it; tests/generation/cdtg/test_fast_paths.py holds ours equal to it.
 """
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tgn.generation.cdtg import discriminator, generator, layers, resampling
+from tgn.generation.cdtg import conditional_generator, generator, layers
 from tgn.runtime import devices
 
 TAPS = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
@@ -43,10 +43,10 @@ def modulated(
     return out if bias is None else out + bias[:, None, None]
 
 
-def filtered(x: Tensor, gain: float, padding: int = 1, stride: int = 1) -> Tensor:
+def filtered(x: Tensor, gain: float, padding: int = 1) -> Tensor:
     """The [1, 3, 3, 1] filter as one 4x4 convolution of each channel."""
     kernel = (torch.outer(TAPS, TAPS) * gain).to(x).expand(x.shape[1], 1, 4, 4)
-    return F.conv2d(x, kernel, padding=padding, stride=stride, groups=x.shape[1])
+    return F.conv2d(x, kernel, padding=padding, groups=x.shape[1])
 
 
 def upsample(x: Tensor) -> Tensor:
@@ -57,11 +57,6 @@ def upsample(x: Tensor) -> Tensor:
     return filtered(
         F.pad(spread.reshape(batch, channels, 2 * height, 2 * width), (2, 1, 2, 1)), 4, 0
     )
-
-
-def downsample(_: resampling.Downsample, x: Tensor) -> Tensor:
-    """The filter, at every second pixel."""
-    return filtered(x, gain=1, stride=2)
 
 
 def haar(images: Tensor) -> Tensor:
@@ -83,16 +78,16 @@ def inverse_haar(bands: Tensor) -> Tensor:
 
 @contextmanager
 def textbook() -> Iterator[None]:
-    """Within the block, our networks compute this way."""
+    """Within the block, our generators compute this way."""
     places: list[tuple[Any, str, Any]] = [
         (layers.ModulatedConv2d, "forward", modulated),
         (layers.DemodulatedConv2d, "forward", modulated),
-        (resampling.Downsample, "forward", downsample),
         (generator, "upsample", upsample),
+        (generator, "haar", haar),
+        (generator, "inverse_haar", inverse_haar),
+        (conditional_generator, "haar", haar),
+        (devices, "keep_freed_memory", lambda: None),
     ]
-    places.append((devices, "keep_freed_memory", lambda: None))
-    for room in (generator, discriminator):
-        places += [(room, "haar", haar), (room, "inverse_haar", inverse_haar)]
     with ExitStack() as patches:
         for owner, name, plain in places:
             patches.enter_context(mock.patch.object(owner, name, plain))

@@ -12,11 +12,16 @@ from tests_support import QUICK
 import tgn
 from tgn.backends import generate
 from tgn.data.image_set import ImageSet
+from tgn.data.images import to_u8
 from tgn.generation.cdtg.settings import CdtgSampleSettings
 from tgn.generation.generate import GenerationRequest
 from tgn.generation.sampling_plan import plan_block
+from tgn.generation.source_images import SourceImages
 from tgn.models.feature_bank import read_bank
+from tgn.runtime.devices import Device
 from tgn.runtime.progress import Silent
+
+IMAGES, FEATURES = torch.zeros(2, 3, 32, 32, dtype=torch.uint8), torch.zeros(2, 5, 4, 4)
 
 
 def test_a_run_is_loaded_by_name_by_path_and_by_default(fake_run):
@@ -82,20 +87,25 @@ def test_a_generator_is_loaded_without_its_run(trained):
     assert noise.shape == (3, 3, generator.size, generator.size)
     assert noise.class_name == "bar"
     features = torch.rand(2, generator.feature_channels, 4, 4)
-    redrawn = generator.sample(2, noise=0.1, features=features)
+    images = torch.randint(256, (2, 3, generator.size, generator.size), dtype=torch.uint8)
+    redrawn = generator.sample(2, noise=0.1, sources=(images, features))
     assert (len(redrawn), redrawn.class_name) == (2, "bar")
     assert not torch.equal(redrawn[0], redrawn[1])
+    others = generator.sample(2, noise=0.1, sources=(255 - images, features))
+    assert not torch.equal(redrawn.images, others.images)
 
 
 def test_a_generator_alone_draws_the_images_of_its_run(trained):
-    """By name or by index, from the bank's features or from noise alone."""
+    """By name or by index, from sources with the bank's features or from noise alone."""
     in_run = tgn.load_run("fake").generator(device="cpu")
     alone = tgn.load_generator(trained.cdtg_generator, device="cpu")
     bank, label = read_bank(trained.kmdn), trained.split().tail_class("bar")
     settings = CdtgSampleSettings(block=4, seed=3, **QUICK)
     plan = plan_block(bank, trained.split(), label, 0, settings)
     features = bank.features[plan.sources, plan.views].float()
-    for noise, given in ((1.0, None), (0.5, features)):
+    of_run = SourceImages.of(bank, trained, alone.size, 3)
+    sources = to_u8(of_run.of_plan(plan, Device(settings))), features
+    for noise, given in ((1.0, None), (0.5, sources)):
         expected = in_run.sample("bar", 4, noise, seed=3)
         for named in ("bar", label):
             images = alone.sample(named, 4, noise, given, seed=3)
@@ -108,7 +118,15 @@ def test_a_generator_alone_draws_the_images_of_its_run(trained):
     [
         ({"class_name": "car"}, "expected an index 0 to 3, or a name: square"),
         ({"class_name": "bar", "noise": 0.5}, "only noise=1 needs none"),
-        ({"class_name": "bar", "features": torch.rand(2, 5, 4, 4)}, "expected \\[n, "),
+        ({"class_name": "bar", "sources": (IMAGES, FEATURES)}, r"features got \[2, 5"),
+        (
+            {"class_name": "bar", "sources": (IMAGES[:, :, 1:], FEATURES)},
+            r"images got torch.uint8 \[2, 3, 31, 32\], expected torch.uint8 \[n, 3, 32, 32\]",
+        ),
+        (
+            {"class_name": "bar", "sources": (IMAGES.float(), FEATURES)},
+            "images got torch.float32",
+        ),
         ({"class_name": "bar", "n": 0}, "expected at least 1"),
         ({"class_name": "bar", "noise": 1.5}, "expected r in"),
     ],
@@ -120,7 +138,7 @@ def test_wrong_arguments_of_a_bare_generator_are_named(trained, arguments, messa
 
 
 def test_a_file_that_is_no_generator_is_refused(trained):
-    with pytest.raises(tgn.TgnError, match="expected 'tgn-cdtg-1'"):
+    with pytest.raises(tgn.TgnError, match="expected 'tgn-cdtg-2'"):
         tgn.load_generator(trained.kmdn / "tail.safetensors")
     with pytest.raises(tgn.TgnError, match="no trained generator"):
         tgn.load_generator("nothing.safetensors")

@@ -1,8 +1,6 @@
 import pytest
 import torch
 
-from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
-from tgn.generation.cdtg.presets import architecture
 from tgn.generation.feature_noise import VARIATIONS, FeatureNoise
 
 
@@ -52,19 +50,26 @@ def test_a_class_without_images_gets_the_mean_of_all(features):
     torch.testing.assert_close(sampled(features, 2)[0, 1], expected, atol=1e-4, rtol=0)
 
 
-def test_it_is_saved_with_the_generator_and_fits_once(features):
-    network = ConditionalGenerator(architecture("tiny"), 3, 6)
-    network.fit(*features)
-    again = ConditionalGenerator(architecture("tiny"), 3, 6)
-    again.load_state_dict(network.state_dict())
-    noise = torch.randn(2, network.noise_dim)
-    labels, ratio = torch.tensor([0, 1]), torch.ones(2)
-    found = [p(features[0][:2], labels, noise, ratio).images for p in (network, again)]
-    torch.testing.assert_close(*found)
+def test_as_many_variations_are_kept_as_asked_for(features):
+    table, labels = features
+    noise = FeatureNoise(3, 6, 4, variations=2)
+    noise.fit(table, labels)
+    assert noise.variations.shape == (6, 6, 4, 4)
+    means = table[labels == 0].mean(0)
+    weights = torch.tensor([[1.0, 0.0], [0.0, -5.0], [3.0, 4.0]])
+    found = noise(weights, torch.zeros(3, dtype=torch.int64))
+    first, second = table[0] - means, table[1] - means  # of the first two images of the class
+    expected = torch.stack([first, -second, 0.6 * first + 0.8 * second]) + means
+    torch.testing.assert_close(found, expected)
 
 
-def test_presets_without_grid_have_no_such_noise():
-    small = architecture("tiny").model_copy(update={"grid_channels": 0})
-    network = ConditionalGenerator(small, 3, 6)
-    assert network.feature_noise is None
-    assert network.noise_dim == small.style_dim + network.generator.noise_dim
+def test_a_class_varies_as_itself_and_not_as_another():
+    table, labels = torch.zeros(8, 2, 4, 4), torch.arange(8) % 2
+    table[labels == 0, 0] = torch.randn(4, 4, 4)
+    table[labels == 1, 1] = torch.randn(4, 4, 4)
+    noise = FeatureNoise(2, 2, 4, variations=3)
+    noise.fit(table, labels)
+    found = noise(torch.randn(2, 3), torch.tensor([0, 1]))
+    assert (found[0, 0].std() > 0, found[1, 1].std() > 0) == (True, True)
+    assert not found[0, 1].any()
+    assert not found[1, 0].any()

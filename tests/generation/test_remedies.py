@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from tests_support import QUICK, Command, in_process, write_generated
+from tests_support import CDTG, Command, in_process, write_generated
 
 from tgn.backends import BackendName, backend
 from tgn.cli import main as cli
@@ -18,7 +18,7 @@ from tgn.runtime.files import read_json_lines
 from tgn.runtime.progress import Silent
 from tgn.scoring import class_predictors
 
-SMALL = {"steps": 1, "batch_size": 4, "grid_every": 1, "collapse_fraction": 1e6, **QUICK}
+SMALL = {**CDTG, "steps": 1, "grid_every": 1, "collapse_fraction": 1e6}
 REMEDIES = {"cdtg": cdtg.COLLAPSE_REMEDY, "diffusion": diffusion.COLLAPSE_REMEDY}
 
 
@@ -29,7 +29,7 @@ def command(monkeypatch, capsys) -> Command:
 
 @pytest.mark.parametrize(
     ("name", "changes"),
-    [("cdtg", {"clip": "none"}), ("diffusion", {"width": 16, "size": 32, "autoencoder_steps": 1})],
+    [("cdtg", {"clip": "none"}), ("diffusion", {})],
 )
 def test_mode_collapse_is_answered_with_settings_of_the_backend(distilled, name, changes):
     chosen = backend(name)
@@ -41,7 +41,7 @@ def test_mode_collapse_is_answered_with_settings_of_the_backend(distilled, name,
 
 @pytest.mark.parametrize(
     ("name", "changes"),
-    [("cdtg", {"clip": "none", "log_every": 1}), ("diffusion", {"width": 16})],
+    [("cdtg", {"clip": "none", "log_every": 1}), ("diffusion", {})],
 )
 def test_a_tail_net_that_sees_less_than_is_drawn_is_warned_of_once(distilled, name, changes):
     class Listener(Silent):
@@ -51,12 +51,10 @@ def test_a_tail_net_that_sees_less_than_is_drawn_is_warned_of_once(distilled, na
         def warn(self, text: str) -> None:
             self.lines.append(text)
 
-    few = {"steps": 1, "batch_size": 4, "autoencoder_steps": 1, **QUICK}
     for size in (64, 32):
         listener, chosen = Listener(), backend(name)
-        known = {**few, "size": size, **changes}.items()
-        fields = chosen.train_settings.model_fields
-        settings = chosen.train_settings.model_validate({k: v for k, v in known if k in fields})
+        few = {**CDTG, "steps": 1, "size": size, **changes}
+        settings = chosen.train_settings.model_validate(few)
         chosen.train(distilled, settings, listener, resume=False)
         said = [line for line in listener.lines if "tail net sees" in line]
         assert len(said) == (size == 64)

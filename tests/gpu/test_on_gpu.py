@@ -72,7 +72,16 @@ def test_features_equal_those_of_the_cpu(distilled):
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_cdtg_trains_goes_on_after_a_stop_and_generates(distilled, precision, monkeypatch):
     chosen = CdtgTrainSettings.model_validate(
-        on_gpu(precision, steps=6, clip_steps=4, save_every=2, grid_every=3)
+        on_gpu(
+            precision,
+            steps=6,
+            size=32,
+            width=32,
+            autoencoder_steps=4,
+            clip_steps=4,
+            save_every=2,
+            grid_every=3,
+        )
     )
     train_step = CdtgTrainer.train_step
 

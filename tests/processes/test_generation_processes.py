@@ -7,6 +7,9 @@ from process_support import COMMON, assert_same_curve, run_on, without_shares
 
 from tgn.runtime.files import read_json, sha256_of
 
+QUICK = ("size=32", "width=16", "autoencoder_steps=2", "clip_steps=2")
+OF_TRAIN = [word for setting in QUICK for word in ("--set", setting)]
+
 
 def test_the_pipeline_on_two_processes_is_that_on_one(fake_run, tmp_path):
     small = ["--set", "steps=4", "--set", "batch_size=16"]
@@ -26,9 +29,9 @@ def test_the_pipeline_on_two_processes_is_that_on_one(fake_run, tmp_path):
             )
         where = {"TGN_RUNS": str(runs)}
         run_on(processes, "tgn", "distill", *COMMON, *small, "--set", "bank_views=2", **where)
-        run_on(processes, "tgn", "train", *COMMON, *small, "--set", "clip_steps=2", **where)
+        run_on(processes, "tgn", "train", *COMMON, *small, *OF_TRAIN, **where)
     for processes, root in ((1, "two"), (2, "runs")):  # on with the other number of processes
-        longer = [*small, "--set", "clip_steps=2", "--set", "steps=6"]
+        longer = [*small, *OF_TRAIN, "--set", "steps=6"]
         run_on(processes, "tgn", "train", *COMMON, *longer, TGN_RUNS=str(tmp_path / root))
     one, two = tmp_path / "runs" / "fake", tmp_path / "two" / "fake"
     assert_same_curve(one / "kmdn" / "metrics.jsonl", two / "kmdn" / "metrics.jsonl")

@@ -11,9 +11,13 @@ OutputFormat = Literal["png", "jpeg", "webdataset"]
 
 
 class GeneratorTrainSettings(ComputeSettings, LoopSettings):
-    """Settings of training a generator from scratch that all backends share."""
+    """Settings of training a generator from scratch that its backends share."""
 
-    steps: int = Field(3000, ge=1, description="optimisation steps")
+    steps: int = Field(1500, ge=1, description="optimisation steps of the generator")
+    size: Literal[32, 64, 128, 256] = Field(64, description="side in pixels")
+    autoencoder_steps: int = Field(
+        1000, ge=1, description="training steps of the autoencoder, once per run"
+    )
     batch_size: int = Field(64, ge=4, description="images a step, over all processes")
     classes: Literal["all", "tail"] = Field("all", description="train on head classes too, or not")
     ema_images: float = Field(10_000, gt=0, description="half-life of the averaged weights, images")

@@ -1,6 +1,6 @@
 """Features and logits of the frozen tail net, which guide the training of a generator."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -56,7 +56,7 @@ class FrozenTailNet(nn.Module):
 
 @torch.no_grad()
 def within_class_distance(
-    tail_net_features: FrozenTailNet,
+    stages_of: Callable[[Tensor], Sequence[Tensor]],
     images: ImageSet,
     classes: Sequence[int],
     device: Device,
@@ -65,7 +65,7 @@ def within_class_distance(
     """Return the mean perceptual distance of two real images of one class, every class alike.
 
     Args:
-        tail_net_features: measure it.
+        stages_of: frozen features of images_pm1, each [B, D_i, h_i, w_i]; they measure it.
         images: real ones.
         classes: that count, each with as many random pairs; those of one image are left out.
         device: where to compute.
@@ -85,8 +85,8 @@ def within_class_distance(
     pairs = torch.cat([_pairs(rows, each, draw) for rows in rows_of], dim=1)
     distances = []
     for rows in pairs.split(128, dim=1):
-        views = [tail_net_features(to_pm1(device.put(images.batch(side)))) for side in rows]
-        distances.append(perceptual_distance(views[0].stages, views[1].stages))
+        views = [stages_of(to_pm1(device.put(images.batch(side)))) for side in rows]
+        distances.append(perceptual_distance(*views))
     return float(torch.cat(distances).mean())
 
 
@@ -97,27 +97,43 @@ def _pairs(rows: Tensor, count: int, draw: torch.Generator) -> Tensor:
     return rows[torch.stack([first, (first + further) % len(rows)])]
 
 
-@torch.no_grad()
-def sample_tail_features(
-    tail_net_features: FrozenTailNet, images: ImageSet, device: Device, seed: int
-) -> tuple[Tensor, Tensor]:
-    """Return tail features of up to 512 random images, each turned at random, and their classes.
+def random_views(
+    images: ImageSet, device: Device, seed: int, per_class: int = 1
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield about 512 random images, each turned at random, in random order and in parts.
 
     No class has less than its share while it has images: of every class equally many come first.
 
-    Returns:
-        [N, D, h, w] and [N] on the CPU, in random order.
+    Args:
+        images: real ones.
+        device: where they are put.
+        seed: of the choice.
+        per_class: as many at least of each class, if it has them.
+
+    Yields:
+        images_pm1 [B, bands, H, W] on the device, and their classes [B].
     """
     draw = generator(seed, "some features")
     classes = torch.unique(images.labels).tolist()
-    most = max(SAMPLED_IMAGES // len(classes), 1)
+    most = max(SAMPLED_IMAGES // len(classes), per_class)
     shuffled = torch.randperm(len(images), generator=draw)
     labels = images.labels[shuffled]
     rows = torch.cat([shuffled[labels == label][:most] for label in classes])
     rows = rows[torch.randperm(len(rows), generator=draw)]
     codes = torch.randint(SYMMETRIES, (len(rows),), generator=draw)
-    views = [
-        tail_net_features(random_dihedral(to_pm1(device.put(images.batch(part))), code))
-        for part, code in zip(rows.split(128), codes.split(128), strict=True)
+    for part, code in zip(rows.split(128), codes.split(128), strict=True):
+        turned = random_dihedral(to_pm1(device.put(images.batch(part))), code)
+        yield turned, images.labels[part]
+
+
+@torch.no_grad()
+def sample_tail_features(
+    tail_net_features: FrozenTailNet, images: ImageSet, device: Device, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Return tail features and classes of `random_views`: [N, D, h, w] and [N] on the CPU."""
+    parts = [
+        (tail_net_features(turned).stages[-1].cpu(), labels)
+        for turned, labels in random_views(images, device, seed)
     ]
-    return torch.cat([view.stages[-1].cpu() for view in views]), images.labels[rows]
+    features, labels = zip(*parts, strict=True)
+    return torch.cat(features), torch.cat(labels)

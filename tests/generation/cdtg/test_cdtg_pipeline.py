@@ -1,21 +1,29 @@
 """CDTG on a tiny run: each term's gradient, exact resume, deterministic sampling."""
 
-import json
+import copy
 
 import pytest
 import torch
 from generation_support import assert_order_does_not_matter, distill_anew, generate_tail
-from tests_support import QUICK
+from tests_support import CDTG, QUICK
 
+from tgn.data.images import to_u8
 from tgn.data.manifest import active_rows, image_set, read_manifest
 from tgn.data.prompts import prompts_of
 from tgn.generation.cdtg import losses
 from tgn.generation.cdtg import train as training
 from tgn.generation.cdtg import trainer as cdtg_trainer
+from tgn.generation.cdtg.architecture import Architecture, latent_architecture
 from tgn.generation.cdtg.checkpoint import load_conditional_generator
+from tgn.generation.cdtg.conditional_generator import Source
 from tgn.generation.cdtg.gradient_norms import gradient_norms
 from tgn.generation.cdtg.sampler import CdtgSampler, open_cdtg_sampler
 from tgn.generation.cdtg.settings import CdtgSampleSettings, CdtgTrainSettings
+from tgn.generation.cdtg.trainer import CdtgTrainer
+from tgn.generation.latents.autoencoder import load_autoencoder
+from tgn.generation.latents.stage_discriminator import StageDiscriminator
+from tgn.generation.latents.train import autoencoder_networks
+from tgn.generation.sampling_plan import plan_block
 from tgn.generation.training_monitor import TrainingMonitor
 from tgn.models.clip import load_clip, tiny_clip
 from tgn.models.training_networks import from_header
@@ -24,91 +32,147 @@ from tgn.runtime.devices import Device
 from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.files import read_json_lines, sha256_of
 from tgn.runtime.progress import Silent
+from tgn.runtime.training_loop import Job
 
 TERMS = ("g_adversarial", "g_class", "g_clip", "g_diversity", "g_source")
 
 
 def settings(**changes: object) -> CdtgTrainSettings:
-    small = {"steps": 3, "batch_size": 4, "clip_steps": 2, "log_every": 1, "grid_every": 3}
-    return CdtgTrainSettings.model_validate({**QUICK, **small, **changes})
+    small = {"steps": 3, "clip_steps": 2, "log_every": 1, "grid_every": 3}
+    return CdtgTrainSettings.model_validate({**CDTG, **small, **changes})
+
+
+def built(run, **changes: object) -> CdtgTrainer:
+    chosen = settings(**changes)
+    return training.build_cdtg_trainer(run, chosen, Job(run.cdtg, Device(chosen), Silent()))
 
 
 @pytest.fixture
-def trainer(distilled):
-    job = training.Job(distilled.cdtg, Device(settings()), Silent())
-    return training.build_cdtg_trainer(distilled, settings(), job)
+def trainer(trained):
+    """A trainer at step 0; the run's autoencoder is there."""
+    return built(trained)
 
 
-@pytest.mark.parametrize("name", TERMS)
-def test_every_term_sends_gradient_into_generator_and_is_there_only_with_a_weight(trainer, name):
+def frozen_networks(trainer: CdtgTrainer) -> dict[str, torch.nn.Module]:
+    networks = trainer.networks
+    return {
+        "autoencoder": networks.generator.autoencoder,
+        "frozen": networks.frozen,
+        "tail net": networks.frozen_tail_net,
+        "clip": networks.clip,
+    }
+
+
+def test_every_term_sends_gradient_into_the_generator_and_into_no_frozen_net(trainer):
+    for step in (1, 2):  # the noise strengths start at zero: one step makes pairs differ
+        trainer.train_step(step)
+    batch = trainer._batch(0)
+    fake = trainer._generate(batch)
+    terms, network = trainer.generator_terms(batch, fake), trainer.networks.generator
+    assert tuple(terms) == TERMS
+    for name, term in terms.items():
+        found = torch.autograd.grad(
+            term, [*network.generator.parameters()], retain_graph=True, allow_unused=True
+        )
+        gradients = [gradient for gradient in found if gradient is not None]
+        assert sum(float(gradient.abs().sum()) for gradient in gradients) > 0, name
+        assert all(gradient.isfinite().all() for gradient in gradients), name
+    network.zero_grad()
+    torch.stack([*terms.values()]).sum().backward()
+    assert network.fusion.to_vector.weight.grad.any()
+    for name, net in frozen_networks(trainer).items():
+        assert all(weight.grad is None for weight in net.parameters()), name
+
+
+def test_a_term_is_there_only_with_a_weight(trainer):
     batch = trainer._batch(0)
     with torch.no_grad():
-        source = trainer.networks.frozen_tail_net(batch.images)
-    for _ in range(2):  # the noise strengths start at zero: one step makes pairs differ
-        trainer.train_step(0)
-    images = trainer._generate(batch, source).images
-    term = trainer.generator_terms(batch, source, images, 0)[name]
-    trainer.networks.generator.zero_grad()
-    term.backward()
-    gradients = [
-        p.grad for p in trainer.networks.generator.generator.parameters() if p.grad is not None
-    ]
-    assert sum(float(g.abs().sum()) for g in gradients) > 0
-    assert all(g.isfinite().all() for g in gradients)
-    assert all(p.grad is None for p in trainer.networks.frozen_tail_net.parameters())
-    key = {"g_adversarial": "adversarial", "g_class": "class", "g_clip": "clip"}.get(name, name[2:])
-    off = settings(**{f"{key}_weight": 0.0})
-    trainer.settings = off
-    assert name not in trainer.generator_terms(batch, source, images, 0)
+        fake = trainer._generate(batch)
+        for name in TERMS:
+            off = {f"{term[2:]}_weight": 0.0 for term in TERMS if term != name}
+            trainer.settings = settings(**off)
+            assert set(trainer.generator_terms(batch, fake)) == {name}
 
 
-def test_the_fusion_is_trained_and_averaged(trainer):
-    before = trainer.networks.generator.fusion.to_vector.weight.detach().clone()
-    mean_before = trainer.averaged_generator.fusion.to_vector.weight.detach().clone()
-    trainer.train_step(1)
-    assert not torch.equal(before, trainer.networks.generator.fusion.to_vector.weight)
-    assert not torch.equal(mean_before, trainer.averaged_generator.fusion.to_vector.weight)
+def test_generator_and_discriminator_are_trained_and_nothing_else(trainer):
+    frozen = frozen_networks(trainer)
+    before = {name: copy.deepcopy(net.state_dict()) for name, net in frozen.items()}
+    networks, average = trainer.networks, trainer.averaged_generator
+    statistics = copy.deepcopy(networks.generator.latent_noise.state_dict())
+    trained = (networks.generator.generator, networks.generator.fusion, networks.discriminator)
+    trained += (average.generator, average.fusion)
+    weights_before = [torch.nn.utils.parameters_to_vector(net.parameters()) for net in trained]
+    weights_before = [weights.detach().clone() for weights in weights_before]
+    first, second = trainer.train_step(0), trainer.train_step(1)
+    for net, weights in zip(trained, weights_before, strict=True):
+        assert not torch.equal(torch.nn.utils.parameters_to_vector(net.parameters()), weights)
+    for name, net in frozen.items():
+        assert_same_state(net.state_dict(), before[name])
+    assert_same_state(average.autoencoder.state_dict(), before["autoencoder"])
+    assert_same_state(average.latent_noise.state_dict(), statistics)
+    assert "g_path" in first  # lazy, as gradient norms are
+    assert {"d_adversarial", "d_real", *TERMS} == second.keys()
+    assert all(value.isfinite() for value in (*first.values(), *second.values()))
+    assert all(weight.requires_grad for weight in networks.discriminator.parameters())
 
 
-def test_penalties_are_lazy_and_frozen_nets_stay(trainer):
-    frozen_tail_net = {
-        k: v.clone() for k, v in trainer.networks.frozen_tail_net.state_dict().items()
-    }
-    clip = {k: v.clone() for k, v in trainer.networks.clip.state_dict().items()}
-    every, off = trainer.train_step(0), trainer.train_step(1)
-    assert {"d_r1", "g_path"} <= every.keys()
-    assert not {"d_r1", "g_path"} & off.keys()
-    assert all(
-        torch.equal(frozen_tail_net[k], v)
-        for k, v in trainer.networks.frozen_tail_net.state_dict().items()
-    )
-    assert all(torch.equal(clip[k], v) for k, v in trainer.networks.clip.state_dict().items())
+def assert_same_state(one, two) -> None:
+    assert one.keys() == two.keys()
+    assert all(torch.equal(value, two[name]) for name, value in one.items())
+
+
+def test_the_discriminator_is_told_the_class_and_what_is_left_of_the_source(trainer, monkeypatch):
+    told = []
+    forward = StageDiscriminator.forward
+
+    def listens(self, stages, labels, condition):
+        told.append((labels, condition))
+        return forward(self, stages, labels, condition)
+
+    monkeypatch.setattr(StageDiscriminator, "forward", listens)
+    batch = trainer._batch(0)._replace(ratio=torch.tensor([0.0, 0.25, 1.0, 1.0]))
+    trainer._discriminator_step(batch, trainer._generate(batch))
+    pooled = trainer.networks.generator.fusion.pooled(batch.source.features)
+    for labels, condition in told:  # of real and of generated images alike
+        assert torch.equal(labels, batch.labels)
+        torch.testing.assert_close(condition, (1 - batch.ratio)[:, None] * pooled)
+        assert not condition[2:].any()
+        assert not condition.requires_grad
+    assert len(told) == 2
+
+
+def test_pairs_share_the_source_and_differ_in_noise(trainer):
+    batch = trainer._batch(0)
+    with torch.no_grad():
+        fake = trainer._generate(batch)
+        given = batch.source.part(slice(0, 1)), batch.labels[:1], batch.noise[4:], batch.ratio[:1]
+        again = trainer.networks.generator.codes(*given).codes
+    assert len(fake.codes) == len(fake.images) == len(fake.stages[0]) == 5
+    torch.testing.assert_close(fake.codes[4:], again, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(fake.codes[0], fake.codes[4], atol=0.01)
 
 
 def test_the_mean_path_starts_at_the_first_measured_one_and_is_saved(trainer, monkeypatch):
     lengths = iter([torch.tensor([3.0, 5.0]), torch.tensor([104.0]), torch.tensor([4.0])])
     monkeypatch.setattr(losses, "path_lengths", lambda *_: next(lengths))
     batch = trainer._batch(0)
-    with torch.no_grad():
-        source = trainer.frozen_tail_net(batch.images)
     saved = trainer.state_dict()
     assert saved["mean_path"] is None
-    assert float(trainer._path_length(batch, source, 0)) == 1  # both are one from their mean
-    trainer._path_length(batch, source, 16)
+    assert float(trainer._path_length(batch, 0)) == 1  # both are one from their mean
+    trainer._path_length(batch, 16)
     assert float(trainer.mean_path) == pytest.approx(4 + 0.01 * 100)
     trainer.load_state_dict(saved)
-    trainer._path_length(batch, source, 0)
+    trainer._path_length(batch, 0)
     assert float(trainer.mean_path) == 4  # of the third measurement: nothing of the others is left
     # States of older versions always hold a number.
     trainer.load_state_dict({**saved, "mean_path": torch.tensor(7.0)})
     assert float(trainer.mean_path) == 7
 
 
-def test_lazy_terms_are_logged_whenever_they_are_there(distilled):
-    chosen = settings(steps=5, log_every=4, r1_every=2, path_every=3, clip="none")
-    training.train_cdtg(distilled, chosen, Silent())
-    rows = {row["step"]: row for row in read_json_lines(distilled.path / "cdtg" / "metrics.jsonl")}
-    assert [step for step, row in rows.items() if "d_r1" in row] == [1, 3, 5]
+def test_lazy_terms_are_logged_whenever_they_are_there(trained):
+    chosen = settings(steps=5, log_every=4, path_every=3, clip="none", grid_every=100)
+    training.train_cdtg(trained, chosen, Silent(), resume=False)
+    rows = {row["step"]: row for row in read_json_lines(trained.cdtg / "metrics.jsonl")}
     assert [step for step, row in rows.items() if "g_path" in row] == [1, 4]
     assert [step for step, row in rows.items() if "grad_source" in row] == [1]
     assert [step for step, row in rows.items() if "g_source" in row] == [4, 5]
@@ -125,20 +189,19 @@ def test_a_gradient_norm_is_that_of_the_weighted_term_at_the_images():
     sum(terms.values()).backward()  # the graph is still there
 
 
-def test_gradient_norms_change_nothing_of_the_training(distilled, monkeypatch):
+def test_gradient_norms_change_nothing_of_the_training(trained, monkeypatch):
     found = []
     for every in (1, 10**9):
         monkeypatch.setattr(cdtg_trainer, "GRADIENTS_EVERY", every)
-        job = training.Job(distilled.cdtg, Device(settings()), Silent())
-        trainer = training.build_cdtg_trainer(distilled, settings(), job)
-        terms = [trainer.train_step(step) for step in (1, 2, 3)][-1]
+        trainer = built(trained)
+        terms = [trainer.train_step(step) for step in (1, 2)][-1]
         assert ("grad_adversarial" in terms) == (every == 1)
         found.append({**trainer.networks.generator.state_dict(), "term": terms["g_source"]})
     assert all(torch.equal(found[0][name], value) for name, value in found[1].items())
 
 
 def test_ratio_covers_all_of_zero_to_one(trainer):
-    ratio = torch.cat([trainer._batch(step).ratio for step in range(300)])
+    ratio = torch.cat([trainer._host_batch(step).ratio for step in range(300)])
     assert ratio.min() < 0.01
     assert ratio.max() > 0.97
 
@@ -149,7 +212,9 @@ def test_train_resumes_bit_for_bit_and_writes_grid_log_and_weights(distilled):
     folder = distilled.path / "cdtg"
     parts = sha256_of(folder / "generator.safetensors")
     known = from_header(read_metadata(folder / "generator.safetensors"))
-    assert [network.name for network in known] == ["tail net", "CLIP tiny"]
+    assert [network.name for network in known] == [
+        "tail net", *(network.name for network in autoencoder_networks()), "CLIP tiny"
+    ]  # fmt: skip
     assert known[0].sha256 == sha256_of(distilled.path / "kmdn" / "tail.safetensors")
     assert [row["step"] for row in read_json_lines(folder / "metrics.jsonl")] == [1, 2, 3]
     assert (folder / "grids" / "0000003.png").is_file()
@@ -160,21 +225,21 @@ def test_train_resumes_bit_for_bit_and_writes_grid_log_and_weights(distilled):
     assert sha256_of(folder / "generator.safetensors") == parts
 
 
-def test_mode_collapse_is_warned_of(trainer, distilled):
+def test_mode_collapse_is_warned_of(trainer, trained):
     lines = []
 
     class Listener(Silent):
         def warn(self, text: str) -> None:
             lines.append(text)
 
-    job = training.Job(distilled.path / "cdtg", trainer.device, Listener())
+    job = Job(trained.cdtg, trainer.device, Listener())
     chosen = settings(collapse_fraction=1e6)
-    monitor = TrainingMonitor(trainer, distilled.split(), chosen, job, "raise x")
+    monitor = TrainingMonitor(trainer, trained.split(), chosen, job, "raise x")
     assert monitor.after(2) is None
     logged = monitor.after(3)
     assert logged is not None
     assert {"variety_min", "variety_mean"} <= logged.keys()
-    assert len(lines) == len(distilled.split().tail_classes)
+    assert len(lines) == len(trained.split().tail_classes)
     alarms = list(read_json_lines(job.directory / "alarms.jsonl"))
     assert alarms[0]["step"] == 3
 
@@ -284,24 +349,29 @@ def test_without_n_classes_are_filled_up_to_the_largest(trained, tmp_path):
     }
 
 
-def test_at_r_zero_noise_matters_less_than_at_r_one(trained):
+def test_at_r_0_the_source_is_drawn_and_at_r_1_another_image(trained):
     sampler = open_cdtg_sampler(trained, CdtgSampleSettings(**QUICK))
     label = trained.split().num_classes - 1
-    images = [
-        sampler.sample_block(
-            label, 0, CdtgSampleSettings(noise=noise, seed=seed, block=4, **QUICK)
-        )[0]
+    chosen = [
+        CdtgSampleSettings(noise=noise, seed=seed, block=4, **QUICK)
         for noise in (0.0, 1.0)
         for seed in (0, 0, 1)
     ]
+    images = [sampler.sample_block(label, 0, each)[0] for each in chosen]
     assert torch.equal(images[0], images[1])
     assert torch.equal(images[3], images[4])
     assert not torch.equal(images[3], images[5])
+    plan = plan_block(sampler.bank, sampler.split, label, 0, chosen[0])
+    with torch.inference_mode():
+        real = sampler.images.of_plan(plan, sampler.device)
+        decoded = to_u8(sampler.network.decode(sampler.network.encode(real))).float()
+    near, far = ((images[k] - decoded).abs().mean() for k in (0, 3))
+    assert near < 0.5 * far
 
 
 def test_a_saved_architecture_is_enough_to_generate(trained):
     facts = read_metadata(trained.cdtg_generator)
-    assert json.loads(facts["architecture"])["size"] == 32
+    assert Architecture.model_validate_json(facts["architecture"]) == latent_architecture(32, 3, 16)
 
 
 def test_a_generator_is_loaded_from_its_file_alone(trained, tmp_path):
@@ -310,22 +380,30 @@ def test_a_generator_is_loaded_from_its_file_alone(trained, tmp_path):
     assert facts.classes == tuple(entry.folder for entry in split.classes)
     assert facts.fusion_is_trained
     assert (network.architecture.size, network.num_classes) == (32, split.num_classes)
-    # Files of older versions hold no names of classes.
+    assert not any(weight.requires_grad for weight in network.parameters())
+    of_run, _ = load_autoencoder(trained.autoencoder)
+    assert_same_state(network.autoencoder.state_dict(), of_run.state_dict())
+    # A file may hold no names of classes.
     header = read_metadata(path)
     del header["classes"]
-    save_weights(tmp_path / "old.safetensors", load_weights(path), header)
-    old, facts = load_conditional_generator(tmp_path / "old.safetensors")
+    save_weights(tmp_path / "nameless.safetensors", load_weights(path), header)
+    nameless, facts = load_conditional_generator(tmp_path / "nameless.safetensors")
     assert facts.classes == ()
-    noise = torch.randn(2, network.noise_dim)
-    given = (
-        torch.randn(2, network.feature_channels, 4, 4),
-        torch.tensor([0, 3]),
-        noise,
-        torch.ones(2),
-    )
-    assert torch.equal(network(*given).images, old(*given).images)
-    save_weights(tmp_path / "other.safetensors", load_weights(path), {"format": "tgn-diffusion-2"})
-    with pytest.raises(UserError, match="has format 'tgn-diffusion-2', expected 'tgn-cdtg-1'"):
+    images, noise = torch.rand(2, 3, 32, 32) * 2 - 1, torch.randn(2, network.noise_dim)
+    features = torch.randn(2, network.feature_channels, 4, 4)
+    drawn = [
+        net(Source(features, net.encode(images)), torch.tensor([0, 3]), noise, torch.rand(2) * 0)
+        for net in (network, nameless)
+    ]
+    assert torch.equal(*drawn)
+
+
+@pytest.mark.parametrize("found", ["tgn-cdtg-1", "tgn-diffusion-2"])
+def test_a_file_of_another_format_is_refused_with_the_remedy(trained, tmp_path, found):
+    weights, header = load_weights(trained.cdtg_generator), read_metadata(trained.cdtg_generator)
+    save_weights(tmp_path / "other.safetensors", weights, {**header, "format": found})
+    message = f"format '{found}', expected 'tgn-cdtg-2'.*tgn train --no-resume .or tgn import"
+    with pytest.raises(UserError, match=message):
         load_conditional_generator(tmp_path / "other.safetensors")
 
 

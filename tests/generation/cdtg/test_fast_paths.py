@@ -7,28 +7,48 @@ import pytest
 import torch
 from textbook import textbook
 
-from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
-from tgn.generation.cdtg.losses import path_lengths, r1_penalty
-from tgn.generation.cdtg.presets import architecture, build_discriminator
+from tgn.generation.cdtg.architecture import Architecture, latent_architecture
+from tgn.generation.cdtg.conditional_generator import ConditionalGenerator, Source
+from tgn.generation.cdtg.losses import path_lengths
 from tgn.runtime.seeds import generator
 
 CLASSES, FEATURES, BATCH = 5, 16, 4
+OF_PIXELS = Architecture(
+    size=32,
+    bands=3,
+    in_latents=False,
+    style_dim=24,
+    mapping_layers=2,
+    channels={4: 24, 8: 16, 16: 12},
+)
+ARCHITECTURES = {"latents": latent_architecture(64, 3, 32), "pixels": OF_PIXELS}
 
 
-@pytest.fixture(params=["tiny", "base"])
+@pytest.fixture(params=ARCHITECTURES)
 def network(request):
     torch.manual_seed(0)
-    network = ConditionalGenerator(architecture(request.param), CLASSES, FEATURES)
+    network = ConditionalGenerator(ARCHITECTURES[request.param], CLASSES, FEATURES)
+    latents = _latents(network, torch.float32)
+    features = torch.randn(BATCH, FEATURES, 2, 2)
+    network.fit(features, torch.arange(BATCH), latents)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter += 0.1 * torch.randn_like(parameter)  # biases and strengths start at zero
     return network
 
 
+def _latents(network, dtype):
+    if not network.architecture.in_latents:
+        return None
+    shape = (BATCH, network.architecture.latents.channels, 16, 16)
+    return torch.randn(shape, generator=generator(0, "latents"), dtype=dtype)
+
+
 def given(network, dtype=torch.float64):
     draw = generator(0, "given")
+    features = torch.randn(BATCH, FEATURES, 8, 8, generator=draw, dtype=dtype)
     return (
-        torch.randn(BATCH, FEATURES, 8, 8, generator=draw, dtype=dtype),
+        Source(features, _latents(network, dtype)),
         torch.arange(BATCH),
         torch.randn(BATCH, network.noise_dim, generator=draw, dtype=dtype),
         torch.linspace(0, 1, BATCH, dtype=dtype),
@@ -37,10 +57,11 @@ def given(network, dtype=torch.float64):
 
 def assert_equal_to_the_textbook(net, compute):
     """``compute`` gives a tensor and a loss; the tensor and the loss's gradients must agree."""
+    trained = [*net.generator.parameters(), *net.fusion.parameters()]
 
     def both():
         result, loss = compute()
-        found = torch.autograd.grad(loss, [*net.parameters()], allow_unused=True)
+        found = torch.autograd.grad(loss, trained, allow_unused=True)
         return result.detach(), [gradient for gradient in found if gradient is not None]
 
     ours = both()
@@ -50,44 +71,36 @@ def assert_equal_to_the_textbook(net, compute):
     assert len(ours[1]) > 10
 
 
-def test_images_and_their_gradients(network):
-    def compute():
-        images = network(*given(network)).images
-        return images, images.square().mean()
+def test_codes_and_their_gradients(network):
+    weights = torch.randn(_codes(network.double()).codes.shape, generator=generator(0, "loss"))
 
-    assert_equal_to_the_textbook(network.double(), compute)
+    def compute():
+        codes = _codes(network).codes
+        return codes, (weights.double() * codes).square().mean()  # latents have second moment 1
+
+    assert_equal_to_the_textbook(network, compute)
+
+
+def _codes(network):
+    return network.codes(*given(network))
 
 
 def test_path_length_and_its_gradient(network):
     def compute():
-        output = network(*given(network))
-        noise = torch.randn(output.images.shape, generator=generator(0, "path")).double()
-        lengths = path_lengths(output.images, output.styles, noise)
+        made = _codes(network)
+        noise = torch.randn(made.codes.shape, generator=generator(0, "path")).double()
+        lengths = path_lengths(made.codes, made.styles, noise)
         return lengths, lengths.square().mean()
 
     assert_equal_to_the_textbook(network.double(), compute)
 
 
-@pytest.mark.parametrize("preset", ["tiny", "base"])
-def test_r1_and_its_gradient(preset):
-    torch.manual_seed(0)
-    numbers = architecture(preset)
-    net = build_discriminator(numbers, CLASSES).double()
-    images = torch.randn(BATCH, 3, numbers.size, numbers.size).double().requires_grad_(True)
-
-    def compute():
-        penalty = r1_penalty(net(images, torch.arange(BATCH)), images)
-        return penalty, penalty
-
-    assert_equal_to_the_textbook(net, compute)
-
-
-def test_bf16_images_are_those_of_float32(network):
+def test_bf16_codes_are_those_of_float32(network):
     batch = given(network, torch.float32)
     with torch.no_grad():
-        exact = network(*batch).images
+        exact = network.codes(*batch).codes
         with torch.autocast("cpu", torch.bfloat16):
-            rounded = network(*batch).images
+            rounded = network.codes(*batch).codes
     peak = (exact.max() - exact.min()).square()
     psnr = 10 * (peak / (rounded - exact).square().mean()).log10()
     assert psnr > 40

@@ -1,10 +1,11 @@
 """A published checkpoint in a run: the same images, and nothing that runs code."""
 
 import os
+import shutil
 
 import pytest
 import torch
-from tests_support import QUICK, Stops
+from tests_support import CDTG, QUICK, Stops
 
 from tgn.backends import generate
 from tgn.data.images import to_u8
@@ -24,7 +25,7 @@ CHANNELS = {4: 8, 8: 8, 16: 8}
 
 def generator(classes: int) -> StyleGenerator:
     torch.manual_seed(3)
-    return StyleGenerator(32, classes, 16, 2, CHANNELS, local_details=False).eval()
+    return StyleGenerator(32, classes, 16, 2, CHANNELS).eval()
 
 
 def published(net: StyleGenerator, folder, **entries) -> str:
@@ -92,16 +93,34 @@ def test_what_does_not_fit_is_refused(distilled, tmp_path):
 def test_training_refuses_to_overwrite_an_imported_generator_unless_told(distilled, tmp_path):
     path = import_generator(distilled, published(generator(3), tmp_path)).path
     before = path.read_bytes()
-    few = {"steps": 2, "batch_size": 4, "clip": "none", **QUICK}
-    chosen = CdtgTrainSettings.model_validate(few)
+    chosen = CdtgTrainSettings.model_validate({**CDTG, "steps": 2, "clip": "none"})
     with pytest.raises(UserError, match=r"imported generator.*--run NAME.*--no-resume"):
         train_cdtg(distilled, chosen, Silent())
     assert path.read_bytes() == before
     assert [file.name for file in distilled.cdtg.iterdir()] == [path.name]
     with pytest.raises(KeyboardInterrupt):
-        train_cdtg(distilled, chosen, Stops(after=1), resume=False)
+        train_cdtg(distilled, chosen, Stops(after=2), resume=False)  # 1 is of the autoencoder
     train_cdtg(distilled, chosen, Silent())  # goes on with the training that replaces it
     assert load_conditional_generator(path)[1].fusion_is_trained
+
+
+def test_a_training_starts_from_an_imported_generator_and_draws_pixels(distilled, tmp_path):
+    start = tmp_path / "published.safetensors"
+    shutil.move(import_generator(distilled, published(generator(3), tmp_path)).path, start)
+    before, _ = load_conditional_generator(start)
+    chosen = {**CDTG, "steps": 2, "clip": "none", "start": str(start)}
+    train_cdtg(distilled, CdtgTrainSettings.model_validate(chosen), Silent())
+    after, facts = load_conditional_generator(distilled.cdtg_generator)
+    assert not after.architecture.in_latents
+    assert not distilled.latents.exists()
+    assert facts.fusion_is_trained
+    moved = (after.generator.constant - before.generator.constant).abs().max()
+    assert 0 < moved < 0.1
+    settings = CdtgSampleSettings(noise=0.5, block=4, **QUICK)
+    sampler = open_cdtg_sampler(distilled, settings)
+    images, _ = sampler.sample_block(2, 0, settings)
+    assert images.shape == (4, 3, 32, 32)
+    assert sampler.notes(settings) == []
 
 
 class Hostile:

@@ -6,7 +6,6 @@ from textbook import modulated
 from torch.nn import functional as F
 
 from tgn.generation.cdtg.layers import (
-    ActivatedConv2d,
     DemodulatedConv2d,
     DemodulatedUpConv2d,
     EqualizedConv2d,
@@ -14,9 +13,8 @@ from tgn.generation.cdtg.layers import (
     ModulatedConv2d,
     StyledLayer,
     pixel_norm,
-    scaled_leaky_relu,
 )
-from tgn.generation.cdtg.resampling import Downsample, upsample
+from tgn.generation.cdtg.resampling import upsample
 
 FILTER = torch.outer(*2 * [torch.tensor([1.0, 3.0, 3.0, 1.0])]) / 64
 
@@ -79,12 +77,6 @@ def test_upsample_equals_zeros_then_filter():
     torch.testing.assert_close(upsample(x), expected, atol=1e-6, rtol=1e-6)
 
 
-def test_downsample_equals_filter_then_every_second():
-    x = torch.randn(2, 3, 8, 8)
-    expected = F.conv2d(x, FILTER.expand(3, 1, 4, 4), stride=2, padding=1, groups=3)
-    torch.testing.assert_close(Downsample()(x), expected, atol=1e-6, rtol=1e-6)
-
-
 def test_equalised_layers_keep_the_second_moment():
     x = torch.randn(64, 128)
     assert EqualizedLinear(128, 256)(x).square().mean().item() == pytest.approx(1, rel=0.1)
@@ -98,14 +90,6 @@ def test_equalised_layers_keep_the_second_moment():
 def test_linear_stays_in_full_precision_under_autocast():
     with torch.autocast("cpu", torch.bfloat16):
         assert EqualizedLinear(4, 4)(torch.randn(2, 4)).dtype == torch.float32
-
-
-def test_activated_convolution_folds_the_gain():
-    layer, x = ActivatedConv2d(3, 4, 3), torch.randn(2, 3, 8, 8)
-    with torch.no_grad():
-        layer.bias.normal_()
-    plain = F.conv2d(x, layer.weight / math.sqrt(27), layer.bias, padding=1)
-    torch.testing.assert_close(layer(x), scaled_leaky_relu(plain), atol=1e-6, rtol=1e-5)
 
 
 def test_pixel_norm_of_known_values():

@@ -1,7 +1,8 @@
-"""The autoencoder: its shapes and scale, what its discriminator learns, and its training."""
+"""The autoencoder: its shapes and scale, and its training."""
 
 import pytest
 import torch
+from tests_support import QUICK
 
 from tgn.data.runs import Run
 from tgn.generation.latents.autoencoder import (
@@ -10,18 +11,13 @@ from tgn.generation.latents.autoencoder import (
     load_autoencoder,
     save_autoencoder,
 )
-from tgn.generation.latents.stage_discriminator import (
-    StageDiscriminator,
-    generator_loss,
-    hinge_loss,
-)
 from tgn.generation.latents.train import trained_autoencoder
+from tgn.generation.settings import GeneratorTrainSettings
 from tgn.runtime.checkpoints import save_weights
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import read_json_lines
 from tgn.runtime.progress import Silent
-from tgn.runtime.settings import ComputeSettings, LoopSettings
 from tgn.runtime.training_loop import Job
 
 FACTS = AutoencoderFacts(32, 3)
@@ -35,37 +31,6 @@ def test_latents_have_one_size_and_second_moment_1(size):
     assert latents.shape == (2, size // 4, 16, 16)
     torch.testing.assert_close(latents.square().mean((1, 2, 3)), torch.ones(2), rtol=1e-3, atol=0)
     assert network.decode(latents).shape == images.shape
-
-
-def test_losses_of_the_discriminator_by_hand():
-    real, fake = [torch.tensor([2.0, 0.0])], [torch.tensor([-3.0, 0.5])]
-    assert hinge_loss(real, fake).item() == pytest.approx((0 + 1) / 2 + (0 + 1.5) / 2)
-    assert generator_loss(fake).item() == pytest.approx(1.25)
-    twice = hinge_loss(real * 2, fake * 2)
-    torch.testing.assert_close(twice, hinge_loss(real, fake))
-
-
-def test_the_discriminator_learns_another_texture_and_not_the_scale():
-    torch.manual_seed(0)
-    network = StageDiscriminator([4, 8])
-    optimizer = torch.optim.Adam(network.parameters(), 1e-2)
-
-    def stages(offset: float) -> list[torch.Tensor]:
-        shapes = ((16, 4, 8, 8), (16, 8, 4, 4))
-        return [
-            torch.randn(shape) + offset * torch.eye(shape[1])[0].view(-1, 1, 1) for shape in shapes
-        ]
-
-    for _ in range(60):
-        loss = hinge_loss(network(stages(2)), network(stages(-2)))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert loss < 0.8
-    given = stages(2)
-    longer = [7 * stage for stage in given]
-    for ours, theirs in zip(network(given), network(longer), strict=True):
-        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
 
 def test_it_is_read_as_it_was_written(tmp_path):
@@ -82,9 +47,9 @@ def test_it_is_read_as_it_was_written(tmp_path):
 
 
 def trained(run: Run, steps: int, seed: int = 0, resume: bool = True) -> Autoencoder:
-    device = Device(ComputeSettings(device="cpu", precision="float32"))
-    loop = LoopSettings(steps=steps, seed=seed, log_every=1)
-    return trained_autoencoder(run, FACTS, loop, Job(run.diffusion, device, Silent(), resume))
+    chosen = GeneratorTrainSettings(autoencoder_steps=steps, seed=seed, log_every=1, **QUICK)
+    job = Job(run.diffusion, Device(chosen), Silent(), resume)
+    return trained_autoencoder(run, FACTS, chosen, job)
 
 
 def test_it_learns_to_reconstruct_and_is_trained_once(fake_run):

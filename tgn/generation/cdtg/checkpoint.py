@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tgn.generation.cdtg.architecture import Architecture
 from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
-from tgn.generation.cdtg.presets import Architecture
 from tgn.models.training_networks import TrainingNetwork, from_header
 from tgn.runtime.checkpoints import load_strictly, load_weights, read_metadata, save_weights
 from tgn.runtime.errors import NotFoundError, UserError
 
-FORMAT = "tgn-cdtg-1"
+FORMAT = "tgn-cdtg-2"
 UNTRAINED = "untrained"  # the fusion of an imported generator
 
 
@@ -64,6 +64,17 @@ def is_imported(path: Path) -> bool:
     return path.is_file() and read_metadata(path).get("fusion") == UNTRAINED
 
 
+def existing_generator(path: Path) -> Path:
+    """Return the path of a generator's file.
+
+    Raises:
+        NotFoundError: if it is not there; says which command makes it.
+    """
+    if not path.is_file():
+        raise NotFoundError(f"no trained generator in {path}; make it with: tgn train")
+    return path
+
+
 def load_conditional_generator(path: Path) -> tuple[ConditionalGenerator, GeneratorFacts]:
     """Load a generator from its file alone.
 
@@ -77,13 +88,11 @@ def load_conditional_generator(path: Path) -> tuple[ConditionalGenerator, Genera
         NotFoundError: if there is no such file; says which command makes it.
         UserError: if it is no CDTG generator, or damaged.
     """
-    if not path.is_file():
-        raise NotFoundError(f"no trained generator in {path}; make it with: tgn train")
-    header = read_metadata(path)
+    header = read_metadata(existing_generator(path))
     if header.get("format") != FORMAT:
         raise UserError(
-            f"{path} has format {header.get('format')!r}, expected {FORMAT!r}: a file "
-            "that tgn train or tgn import wrote"
+            f"{path} has format {header.get('format')!r}, expected {FORMAT!r}; make it anew with: "
+            "tgn train --no-resume (or tgn import)"
         )
     architecture = Architecture.model_validate_json(header["architecture"])
     network = ConditionalGenerator(

@@ -50,17 +50,11 @@ class ToBands(nn.Module):
         in_channels: C.
         style_dim: D.
         image_channels: of the image; the bands have four times as many.
-        local_details: subtract the local mean of the three difference bands. A difference that is
-            the same everywhere is a checkerboard of pixels; perceptual losses take it for texture,
-            and a short training never removes it. Differs from SWAGAN.
     """
 
-    def __init__(
-        self, in_channels: int, style_dim: int, image_channels: int, local_details: bool
-    ) -> None:
+    def __init__(self, in_channels: int, style_dim: int, image_channels: int) -> None:
         super().__init__()
         num_bands = 4 * image_channels
-        self.image_channels, self.local_details = image_channels, local_details
         self.conv = ModulatedConv2d(in_channels, num_bands, 1, style_dim)
         self.bias = nn.Parameter(torch.zeros(num_bands))
         # Unit weights would start as a strong checkerboard that takes hundreds of steps to unlearn.
@@ -68,12 +62,7 @@ class ToBands(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """Map [B, C, H, W] and [B, D] to bands [B, 4 image_channels, H, W], full precision."""
-        bands = self.conv(x, style).to(self.bias.dtype) + self.bias[:, None, None]
-        if not self.local_details:
-            return bands
-        mean, details = bands[:, : self.image_channels], bands[:, self.image_channels :]
-        local = F.avg_pool2d(details, 3, stride=1, padding=1, count_include_pad=False)
-        return torch.cat((mean, details - local), dim=1)
+        return self.conv(x, style).to(self.bias.dtype) + self.bias[:, None, None]
 
 
 class SynthesisBlock(nn.Module):
@@ -84,21 +73,15 @@ class SynthesisBlock(nn.Module):
         out_channels: C_out.
         style_dim: D.
         image_channels: of the image.
-        local_details: see `ToBands`.
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        style_dim: int,
-        image_channels: int,
-        local_details: bool,
+        self, in_channels: int, out_channels: int, style_dim: int, image_channels: int
     ) -> None:
         super().__init__()
         self.up = StyledLayer(DemodulatedUpConv2d(in_channels, out_channels, style_dim))
         self.same = StyledLayer(DemodulatedConv2d(out_channels, out_channels, 3, style_dim))
-        self.to_bands = ToBands(out_channels, style_dim, image_channels, local_details)
+        self.to_bands = ToBands(out_channels, style_dim, image_channels)
 
     def forward(
         self,
@@ -132,9 +115,9 @@ class SynthesisBlock(nn.Module):
 class StyleGenerator(nn.Module):
     """Generator of images from a latent, a class and, optionally, a spatial grid.
 
-    Sources: StyleGAN2 (arXiv 1912.04958), SWAGAN (arXiv 2102.06108). Differs from the papers: the
-    4x4 constant may be shifted by a 1x1 convolution of a grid; an 8x8 grid is averaged down for
-    that and added once more at its own resolution.
+    Sources: StyleGAN2 (arXiv 1912.04958), SWAGAN (arXiv 2102.06108). Differs from the papers: a
+    grid of the resolution of the bands may be given; 1x1 convolutions of it, averaged down, are
+    added to the features of every resolution.
 
     Args:
         size: image height and width, a power of two >= 16.
@@ -144,8 +127,6 @@ class StyleGenerator(nn.Module):
         channels: resolution -> width, for 4, 8, ..., size / 2.
         image_channels: 3 for RGB.
         grid_channels: 0 for no grid.
-        grid_size: 4 or 8.
-        local_details: see `ToBands`.
     """
 
     def __init__(  # noqa: PLR0913 - each number is one axis of the architecture
@@ -157,16 +138,12 @@ class StyleGenerator(nn.Module):
         channels: Mapping[int, int],
         image_channels: int = 3,
         grid_channels: int = 0,
-        grid_size: int = 4,
-        local_details: bool = True,
     ) -> None:
         super().__init__()
         self.resolutions = feature_resolutions(size, channels)
-        if grid_channels and grid_size not in (4, 8):
-            raise ValueError(f"grid_size must be 4 or 8, got {grid_size}")
         self.size, self.num_classes, self.style_dim = size, num_classes, style_dim
         self.image_channels = image_channels
-        self.grid_channels, self.grid_size = grid_channels, grid_size
+        self.grid_channels, self.grid_size = grid_channels, size // 2
         widths = [channels[resolution] for resolution in self.resolutions]
         self.label_embedding = nn.Embedding(num_classes, style_dim)
         self.mapping_network = nn.ModuleList(
@@ -178,13 +155,13 @@ class StyleGenerator(nn.Module):
             {
                 str(resolution): EqualizedConv2d(grid_channels, channels[resolution], 1, bias=False)
                 for resolution in self.resolutions
-                if grid_channels and resolution <= grid_size
+                if grid_channels
             }
         )
         self.first = StyledLayer(DemodulatedConv2d(widths[0], widths[0], 3, style_dim))
-        self.first_bands = ToBands(widths[0], style_dim, image_channels, local_details)
+        self.first_bands = ToBands(widths[0], style_dim, image_channels)
         self.blocks = nn.ModuleList(
-            SynthesisBlock(width_in, width_out, style_dim, image_channels, local_details)
+            SynthesisBlock(width_in, width_out, style_dim, image_channels)
             for width_in, width_out in zip(widths[:-1], widths[1:], strict=True)
         )
 
@@ -241,7 +218,7 @@ class StyleGenerator(nn.Module):
         Args:
             w: [B, D].
             noise: maps as from `split_noise`; None injects none.
-            grid: [B, grid_channels, g, g]; needed exactly if the generator has a grid.
+            grid: [B, grid_channels, size / 2, size / 2]; needed exactly if there is a grid input.
 
         Returns:
             images_pm1, [B, image_channels, size, size], about [-1, 1] but unbounded.
@@ -292,7 +269,5 @@ class StyleGenerator(nn.Module):
             raise ValueError(f"grid must be {[*expected]}, got {got}")
         return [
             self.grid_inputs[str(resolution)](F.adaptive_avg_pool2d(grid, resolution))
-            if str(resolution) in self.grid_inputs
-            else None
             for resolution in self.resolutions
         ]

@@ -59,7 +59,7 @@ def import_generator(run: Run, file: Path) -> ImportedGenerator:
     classes = _classes(num_classes, split)
     torch.manual_seed(0)
     network = ConditionalGenerator(numbers, split.num_classes, bank.features.shape[2])
-    network.fit(bank.features[:, VIEW].float(), bank.labels)
+    network.fit(bank.features[:, VIEW].float(), bank.labels, latents=None)
     _place_weights(network.generator, generator, classes)
     save_conditional_generator(
         path,

@@ -94,7 +94,6 @@ class EqualizedConv2d(nn.Module):
         out_channels: C_out.
         kernel_size: odd.
         bias: whether to add one.
-        gain: multiplies the output; sqrt 2 in front of a plain leaky ReLU equals the scaled one.
     """
 
     def __init__(
@@ -103,30 +102,16 @@ class EqualizedConv2d(nn.Module):
         out_channels: int,
         kernel_size: int,
         bias: bool = True,
-        gain: float = 1.0,
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
-        self.weight_scale = gain / math.sqrt(in_channels * kernel_size**2)
-        self.gain = gain
+        self.weight_scale = 1 / math.sqrt(in_channels * kernel_size**2)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, C_in, H, W] to [B, C_out, H, W]."""
-        bias = None if self.bias is None else self.bias * self.gain
         padding = self.weight.shape[-1] // 2
-        return F.conv2d(x, self.weight * self.weight_scale, bias, padding=padding)
-
-
-class ActivatedConv2d(EqualizedConv2d):
-    """Equalised convolution, bias and scaled leaky ReLU; the gain is folded into the weight."""
-
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
-        super().__init__(in_channels, out_channels, kernel_size, gain=ACTIVATION_GAIN)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map [B, C_in, H, W] to [B, C_out, H, W]."""
-        return F.leaky_relu(super().forward(x), ACTIVATION_SLOPE, inplace=True)
+        return F.conv2d(x, self.weight * self.weight_scale, self.bias, padding=padding)
 
 
 class ModulatedConv2d(nn.Module):

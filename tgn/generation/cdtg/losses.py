@@ -1,4 +1,4 @@
-"""Losses of the generator and the discriminator: tensors in, one scalar out."""
+"""Losses of the generator: tensors in, one scalar out."""
 
 import math
 
@@ -7,47 +7,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def generator_adversarial(fake_logits: Tensor) -> Tensor:
-    """Return the non-saturating logistic loss, mean of softplus(-D(G)) (Goodfellow et al. 2014).
-
-    Args:
-        fake_logits: of generated images, [B].
-    """
-    return F.softplus(-fake_logits).mean()
-
-
-def discriminator_adversarial(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """Return the logistic loss, mean of softplus(-D(x)) + softplus(D(G)); both logits are [B]."""
-    return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
-
-
-def r1_penalty(real_logits: Tensor, real_images: Tensor) -> Tensor:
-    """Return the squared gradient of D at real images (Mescheder et al. 2018, eq. 9).
-
-    Args:
-        real_logits: [B], computed from ``real_images``.
-        real_images: [B, bands, H, W] with ``requires_grad``.
-
-    Returns:
-        E |grad D(x)|^2; the caller multiplies by gamma / 2.
-    """
-    (gradient,) = torch.autograd.grad(real_logits.sum(), real_images, create_graph=True)
-    return gradient.float().square().sum((1, 2, 3)).mean()
-
-
-def path_lengths(images: Tensor, styles: Tensor, noise: Tensor) -> Tensor:
+def path_lengths(codes: Tensor, styles: Tensor, noise: Tensor) -> Tensor:
     """Return the length |J_w^T y| per image (Karras et al. 2020, arXiv 1912.04958, eq. 4).
 
     Args:
-        images: [B, bands, H, W], computed from ``styles``.
+        codes: what the generator made, [B, C, H, W], computed from ``styles``.
         styles: w, [B, D] with ``requires_grad``.
-        noise: y, standard normal, shaped as ``images``.
+        noise: y, standard normal, shaped as ``codes``.
 
     Returns:
         [B] lengths; y is scaled by 1 / sqrt(H W) so that they do not grow with the image.
     """
-    scale = 1.0 / math.sqrt(images.shape[2] * images.shape[3])
-    (gradient,) = torch.autograd.grad((images * noise).sum() * scale, styles, create_graph=True)
+    scale = 1.0 / math.sqrt(codes.shape[2] * codes.shape[3])
+    (gradient,) = torch.autograd.grad((codes * noise).sum() * scale, styles, create_graph=True)
     return gradient.float().square().sum(1).sqrt()
 
 

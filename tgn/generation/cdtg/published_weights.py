@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from tgn.generation.cdtg.architecture import Architecture, build_generator
 from tgn.generation.cdtg.generator import START_RESOLUTION, StyleGenerator
-from tgn.generation.cdtg.presets import Architecture, build_generator
 from tgn.runtime.errors import UserError
 
 # Filters and Haar matrices, which we compute, and fixed noise, which we sample.
@@ -23,8 +23,7 @@ def published_architecture(state: Mapping[str, Tensor]) -> tuple[Architecture, i
         state: the dict under `g_ema` in a published checkpoint.
 
     Returns:
-        The architecture and the number of classes. The published discriminator is not read; its
-        widths are set to the generator's.
+        The architecture and the number of classes. The published discriminator is not read.
 
     Raises:
         UserError: if keys are missing from which the shape is read.
@@ -44,14 +43,11 @@ def published_architecture(state: Mapping[str, Tensor]) -> tuple[Architecture, i
     channels |= {2 ** (3 + block): state[name].shape[1] for block, name in enumerate(ups)}
     arch = Architecture(
         size=2 * max(channels),
+        bands=state["to_rgb1.bias"].numel() // 4,
+        in_latents=False,
         style_dim=style_dim,
         mapping_layers=sum(n.startswith("style.") and n.endswith(".weight") for n in state),
-        generator_channels=channels,
-        discriminator_channels=channels,
-        grid_channels=0,
-        grid_size=4,
-        image_channels=state["to_rgb1.bias"].numel() // 4,
-        local_details=False,
+        channels=channels,
     )
     return arch, num_classes
 

@@ -1,8 +1,8 @@
-"""The [1, 3, 3, 1] low-pass filter of up- and downsampling, with backward passes of its own.
+"""The [1, 3, 3, 1] low-pass filter of upsampling, with a backward pass of its own.
 
-Autograd's backward passes of depthwise convolutions and of slices take most of a training step on
-CPUs: they leave the channels-last layout and fill tensors with zeros. The adjoint of each of these
-linear maps is again a filter, and is written as one here, to any order of derivative.
+Autograd's backward pass of a depthwise convolution leaves the channels-last layout, which takes
+most of a training step on CPUs. The adjoint of this linear map is again a filter, and is written as
+one here, to any order of derivative.
 """
 
 from typing import Any
@@ -29,79 +29,23 @@ class _Smooth(Function):
         return _Smooth.apply(gradient, *ctx.saved_tensors, 3 - ctx.padding), None, None
 
 
-class _Halve(Function):
-    """Filter every second pixel."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, kernel: Tensor) -> Tensor:
-        ctx.save_for_backward(kernel)
-        weight = _of_all_channels(kernel, x)
-        return F.conv2d(x, weight, padding=1, stride=2, groups=x.shape[1])
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return _Double.apply(gradient, *ctx.saved_tensors), None
-
-
-class _Double(Function):
-    """Apply the adjoint of `_Halve`: zeros between the pixels, then the filter; phase by phase."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, kernel: Tensor) -> Tensor:
-        ctx.save_for_backward(kernel)
-        batch, channels, height, width = x.shape
-        is_last = x.is_contiguous(memory_format=torch.channels_last)
-        layout = torch.channels_last if is_last else torch.contiguous_format
-        shape = (batch, channels, 2 * height, 2 * width)
-        out = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=layout)
-        for row in (0, 1):  # of the two by two pixels that come of one
-            for column in (0, 1):
-                taps = kernel[1 - row :: 2, 1 - column :: 2].flip(0, 1)
-                phase = F.conv2d(x, _of_all_channels(taps, x), padding=1, groups=channels)
-                rows, columns = slice(row, row + height), slice(column, column + width)
-                out[:, :, row::2, column::2] = phase[:, :, rows, columns]
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return _Halve.apply(gradient, *ctx.saved_tensors), None
-
-
 def _of_all_channels(kernel: Tensor, x: Tensor) -> Tensor:
     return kernel.to(x.dtype).expand(x.shape[1], 1, *kernel.shape)
 
 
-class _Lowpass(nn.Module):
-    """Base of the modules that apply the separable filter with a gain."""
+class SmoothAfterUpsampling(nn.Module):
+    """Low-pass filter after a transposed convolution of stride 2, with gain 4."""
 
     kernel: Tensor
 
-    def __init__(self, gain: float) -> None:
+    def __init__(self) -> None:
         super().__init__()
         taps = torch.tensor(TAPS)
-        self.register_buffer("kernel", torch.outer(taps, taps) * gain, persistent=False)
-
-
-class SmoothAfterUpsampling(_Lowpass):
-    """Low-pass filter after a transposed convolution of stride 2, with gain 4."""
-
-    def __init__(self) -> None:
-        super().__init__(gain=4.0)
+        self.register_buffer("kernel", torch.outer(taps, taps) * 4.0, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, C, 2H+1, 2W+1] to [B, C, 2H, 2W]."""
         return _Smooth.apply(x, self.kernel, 1)
-
-
-class Downsample(_Lowpass):
-    """Downsampling by 2: low-pass filter, then every second pixel, zero borders."""
-
-    def __init__(self) -> None:
-        super().__init__(gain=1.0)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map [B, C, H, W], H and W even, to [B, C, H/2, W/2]."""
-        return _Halve.apply(x, self.kernel)
 
 
 def upsample(x: Tensor) -> Tensor:

@@ -10,10 +10,11 @@ from tgn.data.images import to_u8
 from tgn.data.runs import Run
 from tgn.data.split import Split
 from tgn.generation.cdtg.checkpoint import load_conditional_generator
-from tgn.generation.cdtg.conditional_generator import ConditionalGenerator, GeneratorOutput
+from tgn.generation.cdtg.conditional_generator import ConditionalGenerator, Source
 from tgn.generation.cdtg.settings import CdtgSampleSettings
 from tgn.generation.sampling_plan import plan_block
 from tgn.generation.settings import GenerateSettings
+from tgn.generation.source_images import SourceImages
 from tgn.models.feature_bank import FeatureBank, read_bank
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
@@ -27,8 +28,9 @@ class CdtgSampler:
     """A trained CDTG generator with everything it needs to generate any image of a run."""
 
     network: ConditionalGenerator
-    forward: Callable[..., GeneratorOutput]  # the network, compiled if that was requested
+    forward: Callable[..., Tensor]  # the network, compiled if that was requested
     bank: FeatureBank
+    images: SourceImages
     split: Split
     weights_sha256: str
     device: Device
@@ -57,19 +59,21 @@ class CdtgSampler:
     ) -> tuple[Tensor, list[tuple[int, int]]]:
         """Generate one block of a class; see `ImageSampler`."""
         plan = plan_block(self.bank, self.split, label, block, settings)
-        noise = plan.noise(self.network.noise_dim)
-        features = self.bank.features[plan.sources, plan.views].float()
-        target, pixels = self.device.torch_device, self.size**2
-        part = settings.block
+        target, part = self.device.torch_device, settings.block
         if target.type == "cpu":
-            part = images_at_once(settings.block, pixels)
+            part = images_at_once(part, self.size**2)
+        given = (
+            self.images.of_plan(plan, self.device),
+            self.bank.features[plan.sources, plan.views].float().to(target),
+            plan.noise(self.network.noise_dim).to(target),
+        )
         ratio = torch.full((part,), settings.noise, device=target)
         labels = torch.full((part,), label, device=target)
         images_u8 = []
         with torch.inference_mode(), self.device.autocast():
-            for some, own in zip(features.split(part), noise.split(part), strict=True):
-                output = self.forward(some.to(target), labels, own.to(target), ratio)
-                images_u8.append(to_u8(output.images).cpu())
+            for real, features, noise in zip(*(each.split(part) for each in given), strict=True):
+                source = Source(features, self.network.encode(real))
+                images_u8.append(to_u8(self.forward(source, labels, noise, ratio)).cpu())
         return torch.cat(images_u8), plan.origins
 
 
@@ -88,9 +92,10 @@ def open_cdtg_sampler(run: Run, settings: CdtgSampleSettings) -> CdtgSampler:
             "the generator was trained with another tail net than the feature bank's; "
             "run tgn train --no-resume"
         )
-    network = device.place(network)
+    numbers, network = network.architecture, device.place(network)
+    images = SourceImages.of(bank, run, numbers.size, numbers.bands)
     trained, sha256 = facts.fusion_is_trained, sha256_of(path)
-    sampler = CdtgSampler(network, network, bank, split, sha256, device, trained)
+    sampler = CdtgSampler(network, network, bank, images, split, sha256, device, trained)
     return _compiled(sampler, settings) if settings.compile else sampler
 
 

@@ -1,21 +1,35 @@
 """The stage ``tgn train`` with CDTG: builds the networks, trains them and writes the generator."""
 
+from collections.abc import Iterable
+from pathlib import Path
+from typing import cast
+
 import torch
+from torch import Tensor
 
 from tgn.data.image_set import ImageSet, select_classes
 from tgn.data.prompts import Prompts, read_prompts
 from tgn.data.runs import Run
-from tgn.generation.cdtg.checkpoint import is_imported, save_conditional_generator
+from tgn.generation.cdtg.architecture import latent_architecture
+from tgn.generation.cdtg.checkpoint import (
+    existing_generator,
+    is_imported,
+    save_conditional_generator,
+)
 from tgn.generation.cdtg.clip_tiny import trained_tiny_clip
 from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
-from tgn.generation.cdtg.presets import architecture, build_discriminator
+from tgn.generation.cdtg.recombination import KEPT
 from tgn.generation.cdtg.settings import CdtgTrainSettings
-from tgn.generation.cdtg.trainer import CdtgNetworks, CdtgTrainer
+from tgn.generation.cdtg.start import start_from
+from tgn.generation.cdtg.trainer import COMPARED, STAGES, CdtgNetworks, CdtgTrainer
+from tgn.generation.latents.stage_discriminator import StageDiscriminator
+from tgn.generation.latents.train import FROZEN_ARCH, autoencoder_networks, trained_autoencoder
 from tgn.generation.tail_net import load_frozen_tail_net, warn_of_smaller_input
 from tgn.generation.training_monitor import run_monitored
+from tgn.models.backbones import load_imagenet_backbone
 from tgn.models.clip import ClipGuide, clip_sha256, load_clip
 from tgn.models.feature_bank import tail_net_file
-from tgn.models.tail_features import sample_tail_features, within_class_distance
+from tgn.models.tail_features import FrozenTailNet, random_views, within_class_distance
 from tgn.models.training_networks import TrainingNetwork, as_header, tail_net_networks
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
@@ -51,10 +65,13 @@ def train_cdtg(
     if resume and is_imported(run.cdtg_generator):
         raise UserError(
             f"{run.cdtg_generator} is an imported generator, which training would overwrite; train "
-            "in another run (tgn split DATA --run NAME), or replace it: tgn train --no-resume"
+            "in another run (tgn split DATA --run NAME; --set start=FILE starts from it there), or "
+            "replace it: tgn train --no-resume"
         )
     tail_net_sha256 = sha256_of(tail_net_file(run.kmdn))
     made_from = {"tail_net_sha256": tail_net_sha256}
+    if settings.start:
+        made_from["start_sha256"] = sha256_of(existing_generator(Path(settings.start)))
     job = Job(run.cdtg, Device(settings), progress, resume, made_from)
     trainer = build_cdtg_trainer(run, settings, job)
     facts = {**made_from, "precision": job.device.precision}
@@ -77,38 +94,82 @@ def train_cdtg(
 def build_cdtg_trainer(run: Run, settings: CdtgTrainSettings, job: Job) -> CdtgTrainer:
     """Build the networks for a run whose ``kmdn/`` is there, at step 0.
 
+    The autoencoder is trained if the run has none yet.
+
     Raises:
         NotFoundError: without a tail net.
-        UserError: for settings, CLIP sources or data that cannot work.
+        UserError: for settings, CLIP sources or data that cannot work, or without the frozen
+            network.
     """
     split, device = run.split(), job.device
     frozen_tail_net = load_frozen_tail_net(run, device)
-    bands = frozen_tail_net.tail_net.facts.bands
-    numbers = architecture(settings.preset, settings.size, bands)
-    warn_of_smaller_input(frozen_tail_net, numbers.size, job)
-    images = split.image_set("train", run.path, numbers.size, bands)
+    torch.manual_seed(seed_of(settings.seed, "cdtg init"))
+    generator = _generator(run, settings, frozen_tail_net, job)
+    size, bands = generator.architecture.size, generator.architecture.bands
+    warn_of_smaller_input(frozen_tail_net, size, job)
+    frozen = device.place(load_imagenet_backbone(FROZEN_ARCH, size, bands))
+    images = split.image_set("train", run.path, size, bands)
     clip = _clip(settings, images, read_prompts(run.prompts_file, split), job)
     images = images if settings.classes == "all" else select_classes(images, split.tail_classes)
-    torch.manual_seed(seed_of(settings.seed, "cdtg init"))
-    feature_channels = frozen_tail_net.tail_net.feature_channels
-    generator = ConditionalGenerator(numbers, split.num_classes, feature_channels)
-    discriminator = build_discriminator(numbers, split.num_classes)
-    generator.fit(*sample_tail_features(frozen_tail_net, images, device, settings.seed))
+    _fit(generator, frozen_tail_net, random_views(images, device, settings.seed, KEPT))
     real_distance = 0.0
     if settings.diversity_weight:
-        measured = frozen_tail_net, images, split.tail_classes
-        real_distance = within_class_distance(*measured, device, settings.seed)
+        real_distance = within_class_distance(
+            lambda real: frozen.first_stages(real, COMPARED),
+            images,
+            split.tail_classes,
+            device,
+            settings.seed,
+        )
+    discriminator = StageDiscriminator(
+        frozen.stage_channels[:STAGES], split.num_classes, generator.feature_channels
+    )
     networks = CdtgNetworks(
-        device.place(generator), device.place(discriminator), frozen_tail_net, clip, real_distance
+        generator, device.place(discriminator), frozen, frozen_tail_net, clip, real_distance
     )
     return CdtgTrainer(networks, images, settings, device)
+
+
+def _generator(
+    run: Run, settings: CdtgTrainSettings, frozen_tail_net: FrozenTailNet, job: Job
+) -> ConditionalGenerator:
+    """Return the generator to train, on the device, with its autoencoder frozen."""
+    split, tail_net = run.split(), frozen_tail_net.tail_net
+    if settings.start:
+        folders = [entry.folder for entry in split.classes]
+        shape = settings.size, tail_net.facts.bands, tail_net.feature_channels
+        started = start_from(Path(settings.start), folders, *shape)
+        return cast(ConditionalGenerator, job.device.place(started))
+    numbers = latent_architecture(settings.size, tail_net.facts.bands, settings.width)
+    autoencoder = trained_autoencoder(run, numbers.latents, settings, job)
+    torch.manual_seed(seed_of(settings.seed, "cdtg init"))
+    channels = tail_net.feature_channels
+    built = ConditionalGenerator(numbers, split.num_classes, channels, autoencoder)
+    return cast(ConditionalGenerator, job.device.place(built))
+
+
+@torch.no_grad()
+def _fit(
+    generator: ConditionalGenerator,
+    frozen_tail_net: FrozenTailNet,
+    views: Iterable[tuple[Tensor, Tensor]],
+) -> None:
+    """Measure the features and latents of real images."""
+    features, classes, latents = [], [], []
+    for real, labels in views:
+        features.append(frozen_tail_net(real).stages[-1])
+        classes.append(labels.to(real.device))
+        encoded = generator.encode(real)
+        latents += [] if encoded is None else [encoded]
+    together = torch.cat(latents) if latents else None
+    generator.fit(torch.cat(features), torch.cat(classes), together)
 
 
 def _trained_against(
     run: Run, settings: CdtgTrainSettings, clip: ClipGuide | None
 ) -> list[TrainingNetwork]:
     """Return the frozen networks that losses used."""
-    networks = tail_net_networks(tail_net_file(run.kmdn))
+    networks = [*tail_net_networks(tail_net_file(run.kmdn)), *autoencoder_networks()]
     if clip is not None:
         networks.append(TrainingNetwork(f"CLIP {settings.clip}", clip_sha256(settings.clip, clip)))
     return networks

@@ -13,26 +13,31 @@ from tgn.data.batches import BatchSampler, Prefetcher
 from tgn.data.image_set import ImageSet
 from tgn.data.images import to_pm1
 from tgn.generation.cdtg import losses
-from tgn.generation.cdtg.conditional_generator import ConditionalGenerator, GeneratorOutput
-from tgn.generation.cdtg.diff_augment import diff_augment, sample_diff_augmentation
-from tgn.generation.cdtg.discriminator import Discriminator
+from tgn.generation.cdtg.conditional_generator import Codes, ConditionalGenerator, Source
 from tgn.generation.cdtg.gradient_norms import gradient_name, gradient_norms
 from tgn.generation.cdtg.settings import CdtgTrainSettings
+from tgn.generation.latents.stage_discriminator import (
+    StageDiscriminator,
+    generator_loss,
+    hinge_loss,
+)
+from tgn.models.backbones import TappedNet
 from tgn.models.clip import ClipGuide
 from tgn.models.feature_losses import perceptual_distance
 from tgn.models.moving_average import averaged
-from tgn.models.tail_features import FrozenTailNet, TailNetOutput
+from tgn.models.tail_features import FrozenTailNet
 from tgn.runtime.devices import Device
 from tgn.runtime.optimisation import optimise
 from tgn.runtime.seeds import generator
 
+STAGES = 4  # of the frozen network, that the discriminator sees
+COMPARED = 3  # of them, in the distance of two images
 ADAM_BETAS = (0.0, 0.99)
-PIXEL_WEIGHT = 2.0  # of the mean absolute pixel difference beside the perceptual distance
 PAIR_STRIDE = 4  # every fourth image is generated twice, for the diversity loss
 PATH_STRIDE = 4  # path length is measured on a quarter of the batch (Karras et al. 2020, app. B)
 PATH_DECAY = 0.01
 GRADIENTS_EVERY = 50  # steps between gradient norms, which take a fifth to a half of a step's time
-CLIP_STRIDE = 2  # CLIP, the most expensive network, sees every second image
+NAMED_STRIDE = 2  # tail net and CLIP, which name the class, see every second image
 
 
 class CdtgHostBatch(NamedTuple):
@@ -52,6 +57,17 @@ class CdtgBatch(NamedTuple):
     labels: Tensor  # [B]
     noise: Tensor  # [B + P, noise_dim]; the last P are for second samples of every fourth image
     ratio: Tensor  # r, [B]
+    source: Source  # what the generator is given of the real images
+    stages: list[Tensor]  # features of the real images in the frozen network
+
+
+class Fake(NamedTuple):
+    """Generated images of a step and the second samples of every fourth, B + P of them."""
+
+    codes: Tensor  # [B + P, C, h, w]
+    given: Tensor | None  # recombined latents that they were made from
+    images: Tensor  # about [-1, 1], [B + P, bands, H, W]
+    stages: list[Tensor]  # features in the frozen network
 
 
 @dataclass
@@ -61,14 +77,16 @@ class CdtgNetworks:
     Attributes:
         generator: trained.
         discriminator: trained.
-        frozen_tail_net: gives features, class logits and perceptual distances.
+        frozen: ImageNet network, on whose stages the discriminator stands.
+        frozen_tail_net: gives features and class logits.
         clip: frozen; None without CLIP loss.
         real_distance: mean perceptual distance of two real images of a tail class; 0 without
             diversity loss.
     """
 
     generator: ConditionalGenerator
-    discriminator: Discriminator
+    discriminator: StageDiscriminator
+    frozen: TappedNet
     frozen_tail_net: FrozenTailNet
     clip: ClipGuide | None
     real_distance: float
@@ -86,22 +104,24 @@ class CdtgTrainer:
     ) -> None:
         self.networks, self.images, self.settings = networks, images, settings
         self.device = device
-        self.batch_sampler = BatchSampler(images.labels, settings.batch_size, 0, settings.seed)
+        self.batch_sampler = BatchSampler(images.labels, settings.batch_size, 0.5, settings.seed)
         self.host_batches = Prefetcher(self._host_batch, settings.steps, in_thread=device.is_gpu)
         decay = 0.5 ** (settings.batch_size / settings.ema_images)
         self.average = averaged(networks.generator, decay)
         self.generator_optimizer = _adam(networks.generator, settings.lr, settings.path_every)
-        self.discriminator_optimizer = _adam(networks.discriminator, settings.lr, settings.r1_every)
+        self.discriminator_optimizer = torch.optim.Adam(
+            networks.discriminator.parameters(), settings.discriminator_lr, ADAM_BETAS
+        )
         self.mean_path: Tensor | None = None  # until it is first measured
 
     @property
     def lazy_terms(self) -> tuple[str, ...]:
         """Names of terms that only some steps have; see `run_steps`."""
-        return "d_r1", "g_path", *map(gradient_name, self._weights())
+        return "g_path", *map(gradient_name, self._weights())
 
     @property
     def frozen_tail_net(self) -> FrozenTailNet:
-        """It gives features, class logits and perceptual distances."""
+        """It gives features and class logits."""
         return self.networks.frozen_tail_net
 
     @property
@@ -126,18 +146,16 @@ class CdtgTrainer:
         noise = torch.randn(count, network.noise_dim, generator=random).to(device.torch_device)
         labels = torch.full((count,), label, device=device.torch_device)
         with device.autocast():
-            features = self.frozen_tail_net(to_pm1(device.put(real_u8))).stages[-1]
-            return network(features, labels, noise, torch.full_like(noise[:, 0], ratio)).images
+            source = self._source(to_pm1(device.put(real_u8)))
+            made: Tensor = network(source, labels, noise, torch.full_like(noise[:, 0], ratio))
+        return made
 
     def train_step(self, step: int) -> Mapping[str, Tensor]:
         """Do step ``step``: discriminator first, then generator on the same samples."""
         batch = self._batch(step)
-        with self.device.autocast(), torch.no_grad():
-            source = self.frozen_tail_net(batch.images)
-        with self.device.autocast():
-            fake = self._generate(batch, source)
-        terms = self._discriminator_step(batch, fake.images.detach(), step)
-        terms |= self._generator_step(batch, source, fake, step)
+        fake = self._generate(batch)
+        terms = self._discriminator_step(batch, fake)
+        terms |= self._generator_step(batch, fake, step)
         self.average.update_parameters(self.networks.generator)
         return terms
 
@@ -146,7 +164,7 @@ class CdtgTrainer:
         size, random = self.settings.batch_size, generator(self.settings.seed, "cdtg", step)
         rows = self.batch_sampler.rows(step)
         codes = torch.randint(SYMMETRIES, (size,), generator=random)
-        ratio = torch.rand(size, generator=random).square()  # all of [0, 1], more of it near 0
+        ratio = torch.rand(size, generator=random)
         noise = torch.randn(2, size, self.networks.generator.noise_dim, generator=random)
         own = self.device.own_rows(size)
         pairs = own[::PAIR_STRIDE]
@@ -162,133 +180,140 @@ class CdtgTrainer:
         host_batch = self.host_batches(step)
         images = to_pm1(self.device.put(host_batch.images_u8))
         labels, codes, noise, ratio = (each.to(images.device) for each in host_batch[1:])
-        return CdtgBatch(random_dihedral(images, codes), labels, noise, ratio)
+        images = random_dihedral(images, codes)
+        with self.device.autocast(), torch.no_grad():
+            source = self._source(images)
+            stages = self.networks.frozen.first_stages(images, STAGES)
+        return CdtgBatch(images, labels, noise, ratio, source, stages)
 
-    def _generate(self, batch: CdtgBatch, source: TailNetOutput) -> GeneratorOutput:
+    def _source(self, images: Tensor) -> Source:
+        features = self.frozen_tail_net(images).stages[-1]
+        return Source(features, self.networks.generator.encode(images))
+
+    def _generate(self, batch: CdtgBatch) -> Fake:
         """Generate from every source once, and from every fourth a second time."""
-        given = (source.stages[-1], batch.labels, batch.ratio)
-        features, labels, ratio = (torch.cat([each, each[::PAIR_STRIDE]]) for each in given)
-        return self.networks.generator(features, labels, batch.noise, ratio)
-
-    def _discriminator_step(self, batch: CdtgBatch, fake: Tensor, step: int) -> dict[str, Tensor]:
-        """Raise the logits of real images, lower those of generated ones; R1 every few steps."""
-        fake = fake[: len(batch.images)]
+        source = Source(*(_with_pairs(each) for each in batch.source))
+        labels, ratio = _with_pairs(batch.labels), _with_pairs(batch.ratio)
         with self.device.autocast():
-            real_logits = self._logits(batch.images, batch.labels, step, "real")
-            fake_logits = self._logits(fake, batch.labels, step, "fake")
-        loss = losses.discriminator_adversarial(real_logits.float(), fake_logits.float())
-        terms = {"d_adversarial": loss.detach(), "d_real": (real_logits > 0).float().mean()}
-        if self.settings.r1_gamma and step % self.settings.r1_every == 0:
-            penalty = self._r1(batch, step)
-            terms["d_r1"] = penalty.detach()
-            loss = loss + 0.5 * self.settings.r1_gamma * self.settings.r1_every * penalty
+            made: Codes = self.networks.generator.codes(source, labels, batch.noise, ratio)
+            images = self.networks.generator.decode(made.codes)
+            stages = self.networks.frozen.first_stages(images, STAGES)
+        return Fake(made.codes, made.given, images, stages)
+
+    def _discriminator_step(self, batch: CdtgBatch, fake: Fake) -> dict[str, Tensor]:
+        """Raise the logits of real images, lower those of generated ones."""
+        count = len(batch.images)
+        real_logits = self._logits(batch.stages, batch)
+        fake_logits = self._logits([stage[:count].detach() for stage in fake.stages], batch)
+        loss = hinge_loss(real_logits, fake_logits)
         optimise(loss, self.discriminator_optimizer, self.device)
-        return terms
+        right = torch.stack([(logits > 0).float().mean() for logits in real_logits])
+        return {"d_adversarial": loss.detach(), "d_real": right.mean()}
 
-    def _r1(self, batch: CdtgBatch, step: int) -> Tensor:
-        """Return the gradient penalty at the augmented real images, in float32."""
-        images = batch.images.detach().requires_grad_(True)
-        logits = self._logits(images, batch.labels, step, "real")
-        return losses.r1_penalty(logits, images)
+    def _logits(self, stages: list[Tensor], batch: CdtgBatch) -> list[Tensor]:
+        """Return the discriminator's logits, given the class and what is left of the source."""
+        with torch.no_grad():
+            pooled = self.networks.generator.fusion.pooled(batch.source.features)
+            left = (1 - batch.ratio)[:, None] * pooled
+        logits: list[Tensor] = self.networks.discriminator(stages, batch.labels, left)
+        return logits
 
-    def _logits(self, images: Tensor, labels: Tensor, step: int, kind: str) -> Tensor:
-        """Return the discriminator's logits of augmented images, [B]."""
-        size = self.settings.batch_size
-        random = generator(self.settings.seed, "augment", kind, step)
-        augmentation = sample_diff_augmentation(size, random, self.settings.augment)
-        own = self.device.own_rows(size)
-        return self.networks.discriminator(diff_augment(images, augmentation[own]), labels)
-
-    def _generator_step(
-        self, batch: CdtgBatch, source: TailNetOutput, fake: GeneratorOutput, step: int
-    ) -> dict[str, Tensor]:
+    def _generator_step(self, batch: CdtgBatch, fake: Fake, step: int) -> dict[str, Tensor]:
         """Update the generator by the weighted sum of its losses."""
         self.networks.discriminator.requires_grad_(False)
-        terms = self.generator_terms(batch, source, fake.images, step)
+        terms = self.generator_terms(batch, fake)
         self.networks.discriminator.requires_grad_(True)
-        weights = self._weights()
-        norms = {}
+        weights, norms = self._weights(), {}
         if step % GRADIENTS_EVERY == 0:
-            norms = gradient_norms(terms, weights, fake.images, self.device)
+            norms = gradient_norms(terms, weights, fake.codes, self.device)
         loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
         if self.settings.path_weight and step % self.settings.path_every == 0:
-            terms["g_path"] = self._path_length(batch, source, step)
+            terms["g_path"] = self._path_length(batch, step)
             loss = loss + self.settings.path_weight * self.settings.path_every * terms["g_path"]
         optimise(loss, self.generator_optimizer, self.device)
         return {name: term.detach() for name, term in terms.items()} | norms
 
-    def generator_terms(
-        self, batch: CdtgBatch, source: TailNetOutput, images: Tensor, step: int
-    ) -> dict[str, Tensor]:
+    def generator_terms(self, batch: CdtgBatch, fake: Fake) -> dict[str, Tensor]:
         """Return every loss of the generator that has a weight, before weighting.
 
         Args:
             batch: real images, their labels and ratios.
-            source: features and logits of the real images.
-            images: generated, [B + P, bands, H, W] with gradient; the last P are second samples.
-            step: for the augmentation's randomness.
+            fake: generated from them, with gradient.
         """
         count = len(batch.images)
-        on = {name for name, weight in self._weights().items() if weight}
-        terms: dict[str, Tensor] = {}
+        terms = {
+            "g_adversarial": lambda: generator_loss(
+                self._logits([stage[:count] for stage in fake.stages], batch)
+            ),
+            "g_class": lambda: self._class_term(batch, fake),
+            "g_clip": lambda: self._clip_term(batch, fake),
+            "g_diversity": lambda: self._diversity_term(batch, fake),
+            "g_source": lambda: self._source_term(batch, fake),
+        }
+        return {name: terms[name]() for name, weight in self._weights().items() if weight}
+
+    def _class_term(self, batch: CdtgBatch, fake: Fake) -> Tensor:
+        some = slice(0, len(batch.images), NAMED_STRIDE)
         with self.device.autocast():
-            output = self.frozen_tail_net(images)
-            if "g_adversarial" in on:
-                logits = self._logits(images[:count], batch.labels, step, "fake")
-                terms["g_adversarial"] = losses.generator_adversarial(logits.float())
-            if self.networks.clip is not None and "g_clip" in on:
-                some = slice(0, count, CLIP_STRIDE)
-                cosines, scale = self.networks.clip(images[some]), self.networks.clip.logit_scale
-                terms["g_clip"] = losses.clip_consistency(cosines, batch.labels[some], scale)
-        fake, second = output.part(slice(count)), output.part(slice(count, None))
-        if "g_class" in on:
-            terms["g_class"] = F.cross_entropy(fake.logits.float(), batch.labels)
-        if "g_source" in on:
-            distance = perceptual_distance(fake.stages, source.stages)
-            pixels = (images[:count].float() - batch.images).abs().mean((1, 2, 3))
-            distance = distance + PIXEL_WEIGHT * pixels
-            terms["g_source"] = losses.source_fidelity(distance, batch.ratio)
-        if "g_diversity" in on:
-            pairs, real = slice(0, count, PAIR_STRIDE), self.networks.real_distance
-            between = perceptual_distance(output.part(pairs).stages, second.stages)
-            terms["g_diversity"] = losses.diversity_shortfall(between, batch.ratio[pairs], real)
-        return terms
+            logits = self.frozen_tail_net(fake.images[some]).logits
+        return F.cross_entropy(logits.float(), batch.labels[some])
+
+    def _clip_term(self, batch: CdtgBatch, fake: Fake) -> Tensor:
+        some, clip = slice(0, len(batch.images), NAMED_STRIDE), self.networks.clip
+        assert clip is not None  # its weight is 0 without
+        with self.device.autocast():
+            cosines = clip(fake.images[some])
+        return losses.clip_consistency(cosines, batch.labels[some], clip.logit_scale)
+
+    def _diversity_term(self, batch: CdtgBatch, fake: Fake) -> Tensor:
+        count = len(batch.images)
+        first = [stage[:count:PAIR_STRIDE] for stage in fake.stages[:COMPARED]]
+        between = perceptual_distance(first, [stage[count:] for stage in fake.stages[:COMPARED]])
+        ratio = batch.ratio[::PAIR_STRIDE]
+        return losses.diversity_shortfall(between, ratio, self.networks.real_distance)
+
+    def _source_term(self, batch: CdtgBatch, fake: Fake) -> Tensor:
+        """Return how far latents are from those given, or pixels from the source's."""
+        if fake.given is not None:
+            return (fake.codes.float() - fake.given).abs().mean()
+        count = len(batch.images)
+        distance = (fake.codes[:count].float() - batch.images).abs().mean((1, 2, 3))
+        return losses.source_fidelity(distance, batch.ratio)
 
     def _weights(self) -> dict[str, float]:
         chosen = self.settings
         return {
             "g_adversarial": chosen.adversarial_weight,
             "g_class": chosen.class_weight,
-            "g_clip": chosen.clip_weight,
+            "g_clip": chosen.clip_weight if self.networks.clip is not None else 0.0,
             "g_diversity": chosen.diversity_weight,
             "g_source": chosen.source_weight,
         }
 
-    def _path_length(self, batch: CdtgBatch, source: TailNetOutput, step: int) -> Tensor:
+    def _path_length(self, batch: CdtgBatch, step: int) -> Tensor:
         """Return the path length penalty (Karras et al. 2020, arXiv 1912.04958, eq. 4)."""
         count, size = len(batch.images), self.settings.batch_size
         some = slice(0, count, PATH_STRIDE)
-        output = self.networks.generator(
-            source.stages[-1][some].float(),
+        made: Codes = self.networks.generator.codes(
+            batch.source.part(some),
             batch.labels[some],
             batch.noise[:count][some],
             batch.ratio[some],
         )
         random = generator(self.settings.seed, "path", step)
-        noise = torch.randn(size, *output.images.shape[1:], generator=random)
-        noise = noise[self.device.own_rows(size)][some].to(output.images.device)
-        lengths = losses.path_lengths(output.images, output.styles, noise)
+        noise = torch.randn(size, *made.codes.shape[1:], generator=random)
+        noise = noise[self.device.own_rows(size)][some].to(made.codes.device)
+        lengths = losses.path_lengths(made.codes, made.styles, noise)
         mean = self.device.average(lengths.detach().mean())
         # From zero it would arrive after hundreds of measurements; the target is wrong until then.
         self.mean_path = mean if self.mean_path is None else self.mean_path.lerp(mean, PATH_DECAY)
         return (lengths - self.mean_path).square().mean()
 
     def _stateful(self) -> Iterator[tuple[str, Any]]:
-        """Yield what is saved; the names are those of checkpoints, also of older versions."""
-        yield "painter", self.networks.generator
+        yield "generator", self.networks.generator
         yield "discriminator", self.networks.discriminator
         yield "average", self.average
-        yield "painter_optimizer", self.generator_optimizer
+        yield "generator_optimizer", self.generator_optimizer
         yield "discriminator_optimizer", self.discriminator_optimizer
 
     def state_dict(self) -> dict[str, Any]:
@@ -304,8 +329,14 @@ class CdtgTrainer:
         self.mean_path = None if mean is None else mean.to(self.device.torch_device)
 
 
+def _with_pairs(values: Tensor | None) -> Any:
+    """Return values [B, ...] and every fourth of them once more; None stays None."""
+    return None if values is None else torch.cat([values, values[::PAIR_STRIDE]])
+
+
 def _adam(net: nn.Module, lr: float, lazy_every: int) -> torch.optim.Adam:
     """Return Adam with the correction for lazy penalties (Karras et al. 2020, appendix B)."""
     ratio = lazy_every / (lazy_every + 1)
     betas = (ADAM_BETAS[0] ** ratio, ADAM_BETAS[1] ** ratio)
-    return torch.optim.Adam(net.parameters(), lr * ratio, betas)
+    weights = [weight for weight in net.parameters() if weight.requires_grad]
+    return torch.optim.Adam(weights, lr * ratio, betas)

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tgn.data.augmentation import draw_crops, random_dihedral, rotated_crops
-from tgn.data.image_set import ImageSet
-from tgn.data.images import to_pm1, to_u8
+from tgn.data.augmentation import draw_crops, rotated_crops
+from tgn.data.images import to_u8
 from tgn.data.prompts import read_prompts
 from tgn.data.runs import Run
 from tgn.data.split import Split
@@ -17,6 +16,7 @@ from tgn.generation.diffusion.reverse_process import Noise, ReverseProcess, Sour
 from tgn.generation.diffusion.settings import DiffusionSampleSettings
 from tgn.generation.sampling_plan import SamplingPlan, plan_block
 from tgn.generation.settings import GenerateSettings
+from tgn.generation.source_images import SourceImages
 from tgn.generation.tail_net import load_frozen_tail_net
 from tgn.models.clip import load_clip
 from tgn.models.feature_bank import FeatureBank, read_bank
@@ -33,7 +33,7 @@ class DiffusionSampler:
 
     denoiser: Denoiser
     bank: FeatureBank
-    images: ImageSet  # the bank's, in its order
+    images: SourceImages
     split: Split
     weights_sha256: str
     device: Device
@@ -69,8 +69,7 @@ class DiffusionSampler:
 
     def _sources(self, plan: SamplingPlan, crop: float) -> Tensor:
         """Return the source images as the plan views them, images_pm1 [B, bands, S, S]."""
-        images = to_pm1(self.device.put(self.images.batch(plan.sources)))
-        images = random_dihedral(images, plan.views.to(images.device))
+        images = self.images.of_plan(plan, self.device)
         if crop == 1:
             return images
         numbers = torch.cat([draw_crops(1, own) for own in plan.generators])
@@ -91,17 +90,9 @@ def open_diffusion_sampler(run: Run, settings: DiffusionSampleSettings) -> Diffu
             "the denoiser was trained with another tail net than the feature bank's; "
             "run tgn train --backend diffusion --no-resume"
         )
-    images = _images_of(bank, run, denoiser.facts.size, denoiser.facts.bands)
+    images = SourceImages.of(bank, run, denoiser.facts.size, denoiser.facts.bands)
     placed, losses = device.place(denoiser), _guidance_losses(run, settings, device)
     return DiffusionSampler(placed, bank, images, split, sha256_of(run.denoiser), device, losses)
-
-
-def _images_of(bank: FeatureBank, run: Run, size: int, bands: int) -> ImageSet:
-    """Return the images of a feature bank, row by row."""
-    split = run.split()
-    row_of = {file: row for row, (file, _) in enumerate(split.train)}
-    rows = torch.tensor([row_of[file] for file in bank.files])
-    return split.image_set("train", run.path, size, bands).subset(rows)
 
 
 def _guidance_losses(

@@ -1,7 +1,7 @@
 """Settings of training a diffusion model and of sampling from it; imports nothing heavy."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -13,11 +13,6 @@ class DiffusionTrainSettings(GeneratorTrainSettings):
 
     renamed: ClassVar[Mapping[str, str]] = {"dropped": "class_dropout"}
 
-    steps: int = Field(1500, ge=1, description="optimisation steps of the denoiser")
-    size: Literal[32, 64, 128, 256] = Field(64, description="side in pixels")
-    autoencoder_steps: int = Field(
-        1000, ge=1, description="training steps of the autoencoder, once per run"
-    )
     width: int = Field(48, ge=16, multiple_of=16, description="channels at full resolution")
     lr: float = Field(1e-3, gt=0, description="highest learning rate (AdamW, cosine)")
     weight_decay: float = Field(0.01, ge=0, description="of all weights")

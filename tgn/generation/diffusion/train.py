@@ -17,7 +17,6 @@ from tgn.runtime.devices import Device
 from tgn.runtime.files import sha256_of
 from tgn.runtime.progress import Progress
 from tgn.runtime.seeds import seed_of
-from tgn.runtime.settings import LoopSettings
 from tgn.runtime.training_loop import Job
 
 COLLAPSE_REMEDY = (
@@ -81,13 +80,7 @@ def build_diffusion_trainer(
         split.num_classes,
         tail_net.feature_channels,
     )
-    loop = LoopSettings(
-        steps=settings.autoencoder_steps,
-        log_every=settings.log_every,
-        save_every=settings.save_every,
-        seed=settings.seed,
-    )
-    autoencoder = trained_autoencoder(run, facts.latents, loop, job)
+    autoencoder = trained_autoencoder(run, facts.latents, settings, job)
     if settings.classes == "tail":
         images = select_classes(images, split.tail_classes)
     features, labels = sample_tail_features(frozen_tail_net, images, device, settings.seed)

@@ -10,6 +10,7 @@ from tgn.generation.latents.autoencoder import (
     save_autoencoder,
 )
 from tgn.generation.latents.trainer import AutoencoderTrainer
+from tgn.generation.settings import GeneratorTrainSettings
 from tgn.models.backbones import load_imagenet_backbone
 from tgn.models.pretrained import IMAGENET
 from tgn.models.training_networks import TrainingNetwork
@@ -21,19 +22,25 @@ FROZEN_ARCH = "tf_efficientnet_lite0"
 
 
 def trained_autoencoder(
-    run: Run, facts: AutoencoderFacts, loop: LoopSettings, job: Job
+    run: Run, facts: AutoencoderFacts, settings: GeneratorTrainSettings, job: Job
 ) -> Autoencoder:
     """Return the run's autoencoder, frozen, on the job's device.
 
     Args:
         run: its training images of all classes are used; it gets ``latents/``.
         facts: size and bands of the images.
-        loop: number of steps, seed.
-        job: of the generator that asks for it.
+        settings: of the generator that asks for it.
+        job: of its training.
 
     Raises:
         UserError: if the package with the ImageNet weights is not installed.
     """
+    loop = LoopSettings(
+        steps=settings.autoencoder_steps,
+        log_every=settings.log_every,
+        save_every=settings.save_every,
+        seed=settings.seed,
+    )
     training = f"steps={loop.steps} seed={loop.seed}"
     if not _is_there(run, facts, training):
         _train(run, facts, loop, job, training)
