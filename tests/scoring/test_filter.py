@@ -130,6 +130,20 @@ def test_head_images_are_looked_at_only_to_fit_the_ridge(mixed, monkeypatch, min
     assert sorted(computed) == [real, 37]
 
 
+def test_head_classes_are_filtered_by_their_own_real_images(run):
+    folder = run.path / "every"
+    pictures = {
+        "pale": [picture("pale", f"new {i}") for i in range(4)],
+        "head": [picture("head", "head/2.png"), picture("head", "new"), picture("head", "new")],
+    }
+    write_generated(folder, pictures)
+    result = filtered(run, folder, copy_percentile=1, duplicate_percentile=1, min_probability=0)
+    assert result.counts() == {
+        "pale": {"kept": 4},
+        "head": {"copy of a training image": 1, "near-duplicate": 1, "kept": 1},
+    }
+
+
 def test_class_folders_of_another_generator(run):
     folder = run.path / "foreign"
     striped = picture("pale", "one")

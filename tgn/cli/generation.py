@@ -134,15 +134,16 @@ def generate_verb(
 
 
 def _planned_images(split: Split, labels: Sequence[int], requested: int | None) -> str:
-    """Return how many images of how many classes a plan makes, head and tail apart."""
+    """Return how many images a plan makes, head and tail apart, with the numbers a class."""
     from tgn.generation.generate import numbers_of_images
 
     numbers = numbers_of_images(split, labels, requested)
-    head = [number for label, number in numbers.items() if split.is_head(label)]
-    tail = [number for label, number in numbers.items() if not split.is_head(label)]
-    parts = [
-        f"{sum(group)} images of {len(group)} {name} classes ({min(group)} to {max(group)} each)"
-        for name, group in (("tail", tail), ("head", head))
+    groups = {
+        "tail": [number for label, number in numbers.items() if not split.is_head(label)],
+        "head": [number for label, number in numbers.items() if split.is_head(label)],
+    }
+    return " and ".join(
+        f"{sum(group)} images of {name} classes ({', '.join(map(str, sorted({*group})))} each)"
+        for name, group in groups.items()
         if group
-    ]
-    return " and ".join(parts)
+    )
