@@ -64,7 +64,7 @@ def test_distill_writes_the_bank_anew_without_training(distilled):
 def test_every_class_is_drawn_from_images_of_its_own(trained, tmp_path, command):
     out = ["--out", str(tmp_path / "a"), "--device", "cpu", "--set", "block=4"]
     plan = command("generate", "--class", "every", "--dry-run", *out)
-    told = "50 images of tail classes (12, 18, 20 each) and 17 images of head classes (17 each)"
+    told = "50 images of the tail (12 to 20 a class) and 17 images of the head (17 to 17 a class)"
     assert told in plan.stdout
     assert not (tmp_path / "a").exists()
     done = command("generate", "--class", "every", *out)

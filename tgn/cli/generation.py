@@ -143,7 +143,7 @@ def _planned_images(split: Split, labels: Sequence[int], requested: int | None) 
         "head": [number for label, number in numbers.items() if split.is_head(label)],
     }
     return " and ".join(
-        f"{sum(group)} images of {name} classes ({', '.join(map(str, sorted({*group})))} each)"
+        f"{sum(group)} images of the {name} ({min(group)} to {max(group)} a class)"
         for name, group in groups.items()
         if group
     )
