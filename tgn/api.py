@@ -59,16 +59,23 @@ class GeneratedImages:
 
 @dataclass(frozen=True)
 class RunGenerator:
-    """A trained generator of a run, together with the features of its real tail images."""
+    """A trained generator of a run, together with the features of its source images."""
 
     _sampler: ImageSampler
     _settings: Any
+    _tail_only: str  # why it cannot generate head classes; "" if it can
 
     @property
     def classes(self) -> list[str]:
-        """Folder names of the tail classes, largest first: what it can generate."""
+        """Folder names of the tail classes, largest first."""
         split = self._sampler.split
         return [split.classes[label].folder for label in split.tail_classes]
+
+    @property
+    def head_classes(self) -> list[str]:
+        """Folder names of the head classes that it can generate too; none if it knows the tail."""
+        split = self._sampler.split
+        return [] if self._tail_only else [split.classes[k].folder for k in split.head_classes]
 
     @property
     def size(self) -> int:
@@ -78,24 +85,27 @@ class RunGenerator:
     def sample(
         self, class_name: str | int, n: int = 8, noise: float = 0.4, seed: int = 0
     ) -> GeneratedImages:
-        """Generate the first ``n`` images of a tail class.
+        """Generate the first ``n`` images of a class.
 
         They are the images that ``tgn generate`` writes with this seed and noise, up to the last
         bit of a pixel, which depends on how many are computed at once.
 
         Args:
-            class_name: folder name of a tail class, or its position in the tail (0 = largest).
+            class_name: folder name of a class, or a position in the tail (0 = its largest class).
             n: how many, > 0.
             noise: r in [0, 1]: 0 redraws the source, 1 forgets it.
             seed: another seed gives other images.
 
         Raises:
-            UserError: for an unknown class or a number out of range.
+            UserError: for an unknown class, a head class that it cannot generate, or a number out
+                of range.
         """
         given = self._settings.model_dump() | {"block": n, "noise": noise, "seed": seed}
         settings = type(self._settings).resolve(**given)
         split = self._sampler.split
-        label = split.tail_class(str(class_name))
+        label = split.class_called(str(class_name))
+        if split.is_head(label) and self._tail_only:
+            raise UserError(self._tail_only)
         images_u8, origins = self._sampler.sample_block(label, 0, settings)
         return GeneratedImages(
             images=images_u8,
@@ -136,7 +146,8 @@ class LoadedRun(Run):
         """
         chosen = trained_backend(self, backend)
         resolved = chosen.sample_settings.resolve(device=device, **settings)
-        return RunGenerator(chosen.open_sampler(self, resolved), resolved)
+        sampler = chosen.open_sampler(self, resolved)
+        return RunGenerator(sampler, resolved, chosen.why_tail_only(self, sampler))
 
 
 def load_run(run: str | Path | None = None) -> LoadedRun:

@@ -1,6 +1,6 @@
 """The backends of generation: which there are, their settings, how they are trained and opened."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -36,6 +36,7 @@ class Backend:
         train_function: "module:function" that trains it on a run.
         open_function: "module:function" that loads it from a run.
         weights: its file in a run; written last, so that its presence marks a trained one.
+        train_command: makes one of all classes in place of the one that is there.
     """
 
     title: str
@@ -44,6 +45,7 @@ class Backend:
     train_function: str
     open_function: str
     weights: Callable[[Run], Path]
+    train_command: str
 
     def train(self, run: Run, settings: Settings, progress: Progress, resume: bool = True) -> None:
         """Train it on a run that has been distilled.
@@ -60,15 +62,46 @@ class Backend:
         """
         _imported(self.train_function)(run, settings, progress, resume)
 
-    def open_sampler(self, run: Run, settings: GenerateSettings) -> "ImageSampler":
+    def open_sampler(
+        self, run: Run, settings: GenerateSettings, classes: Collection[int] = ()
+    ) -> "ImageSampler":
         """Load the trained generator of a run.
+
+        Args:
+            run: trained.
+            settings: of this backend's ``sample_settings``.
+            classes: class indices of which images are wanted.
 
         Raises:
             NotFoundError: if the run has none; says which command makes it.
-            UserError: if generator and feature bank come from different tail nets.
+            UserError: if generator and feature bank come from different tail nets, or if head
+                classes are wanted and one of the two knows the tail only.
         """
+        from tgn.generation.head_classes import bank_is_tail_only
+
+        wants_head = bool(classes) and run.split().is_head(min(classes))
+        if wants_head and self.weights(run).is_file() and (why := self._is_tail_only(run)):
+            raise UserError(why)
         sampler: ImageSampler = _imported(self.open_function)(run, settings)
+        if wants_head and (why := bank_is_tail_only(run, sampler.bank)):
+            raise UserError(why)
         return sampler
+
+    def why_tail_only(self, run: Run, sampler: "ImageSampler") -> str:
+        """Return why no head classes can be generated, in words; "" if they can.
+
+        Args:
+            run: trained.
+            sampler: of :meth:`open_sampler`.
+        """
+        from tgn.generation.head_classes import bank_is_tail_only
+
+        return self._is_tail_only(run) or bank_is_tail_only(run, sampler.bank)
+
+    def _is_tail_only(self, run: Run) -> str:
+        from tgn.generation.head_classes import generator_is_tail_only
+
+        return generator_is_tail_only(self.weights(run), self.train_command)
 
 
 _BACKENDS: dict[BackendName, Backend] = {
@@ -79,6 +112,7 @@ _BACKENDS: dict[BackendName, Backend] = {
         train_function="tgn.generation.cdtg.train:train_cdtg",
         open_function="tgn.generation.cdtg.sampler:open_cdtg_sampler",
         weights=lambda run: run.cdtg_generator,
+        train_command="tgn train --no-resume",
     ),
     "diffusion": Backend(
         title="diffusion",
@@ -87,6 +121,7 @@ _BACKENDS: dict[BackendName, Backend] = {
         train_function="tgn.generation.diffusion.train:train_diffusion",
         open_function="tgn.generation.diffusion.sampler:open_diffusion_sampler",
         weights=lambda run: run.denoiser,
+        train_command="tgn train --backend diffusion --no-resume",
     ),
     "stable-diffusion": Backend(
         title="a pretrained model",
@@ -95,6 +130,8 @@ _BACKENDS: dict[BackendName, Backend] = {
         train_function="tgn.generation.diffusion.pretrained.train:train_pretrained",
         open_function="tgn.generation.diffusion.pretrained.sampler:open_pretrained_sampler",
         weights=lambda run: run.pretrained_record,
+        train_command="tgn train --backend stable-diffusion --model DIR --set tuning=lora "
+        "--set classes=all --no-resume",
     ),
 }
 
@@ -149,5 +186,5 @@ def generate(
     """Generate images with the backend trained last; see `generate_images` for the rest."""
     from tgn.generation.generate import generate_images
 
-    sampler = trained_backend(run).open_sampler(run, request.settings)
+    sampler = trained_backend(run).open_sampler(run, request.settings, request.classes)
     return generate_images(run, sampler, request, progress, resume)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from classify.training.settings import Sampling
 from tgn.data.image_set import ImageSet
+from tgn.data.split import filling_up
 from tgn.runtime.seeds import generator
 
 
@@ -95,6 +96,22 @@ class MixtureSampler:
             self.share = share * (extra > 0).double()
         else:
             self.share = fill / self.counts.clamp(min=1)
+
+    def mix_into_head(self, num_head: int) -> None:
+        """Let generated images of head classes take places of real ones, also where all count.
+
+        Of a class that needs no filling up, random and square-root sampling would else take none,
+        and a classifier would learn that generated images are of rare classes. As many are mixed in
+        as a tail class gets on average, if there are so many; a class gets no more places.
+
+        Args:
+            num_head: number of head classes, the first in class order.
+        """
+        if self._is_balanced:
+            return
+        real, extra = self.real_rows.counts, self.generated_rows.counts
+        used = torch.minimum(extra, torch.tensor(filling_up(real.tolist(), num_head)))
+        self.share[:num_head] = (used / (real + used).clamp(min=1))[:num_head]
 
     @property
     def _is_balanced(self) -> bool:

@@ -127,6 +127,7 @@ def _trainer(
         context.split.num_classes,
         images.paired,
     )
+    sampler.mix_into_head(context.split.num_head)
     teacher_images = images.main if images.paired is None else images.paired
     inputs = MethodInputs(
         student=student,

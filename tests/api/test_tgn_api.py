@@ -50,7 +50,7 @@ def test_images_are_those_of_tgn_generate(trained, tmp_path):
     assert (len(images), np.asarray(images).shape) == (4, images.shape)
     assert all(source.startswith("train/bar/") for source in images.sources)
     settings = CdtgSampleSettings(n=4, noise=0.5, block=4, **QUICK)
-    request = GenerationRequest((trained.split().tail_class("bar"),), tmp_path / "out", settings)
+    request = GenerationRequest((trained.split().class_called("bar"),), tmp_path / "out", settings)
     generate(trained, request, Silent())
     files = sorted((tmp_path / "out" / "bar").glob("*.png"))
     assert torch.equal(
@@ -69,8 +69,7 @@ def test_another_seed_gives_other_images_and_the_same_seed_the_same(trained):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"class_name": "square"}, "head class"),
-        ({"class_name": "car"}, "no tail class 'car'"),
+        ({"class_name": "car"}, "no class 'car'; valid: 0 = disc"),
         ({"class_name": "bar", "noise": 2}, "noise"),
         ({"class_name": "bar", "n": 0}, "block|n "),
     ],
@@ -99,7 +98,7 @@ def test_a_generator_alone_draws_the_images_of_its_run(trained):
     """By name or by index, from sources with the bank's features or from noise alone."""
     in_run = tgn.load_run("fake").generator(device="cpu")
     alone = tgn.load_generator(trained.cdtg_generator, device="cpu")
-    bank, label = read_bank(trained.kmdn), trained.split().tail_class("bar")
+    bank, label = read_bank(trained.kmdn), trained.split().class_called("bar")
     settings = CdtgSampleSettings(block=4, seed=3, **QUICK)
     plan = plan_block(bank, trained.split(), label, 0, settings)
     features = bank.features[plan.sources, plan.views].float()

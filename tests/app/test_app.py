@@ -12,7 +12,7 @@ import torch
 from tests_support import QUICK
 
 from tgn.app.live_sampling import sample_live
-from tgn.app.real_images import RealTailImages
+from tgn.app.real_images import RealImages
 from tgn.app.review import Review
 from tgn.backends import generate
 from tgn.data.image_set import ImageSet
@@ -33,7 +33,7 @@ def made(trained):
     split, out = trained.split(), trained.path / "generated"
     for name, n in (("bar", 14), ("cross", 3)):
         settings = CdtgSampleSettings(n=n, block=8, **QUICK)
-        generate(trained, GenerationRequest((split.tail_class(name),), out, settings), Silent())
+        generate(trained, GenerationRequest((split.class_called(name),), out, settings), Silent())
     return trained
 
 
@@ -44,7 +44,7 @@ def sampler(made):
 
 @pytest.fixture
 def real_images(made, sampler):
-    return RealTailImages(made, 32, sampler.device, Silent())
+    return RealImages(made, 32, sampler.device, Silent())
 
 
 def test_live_samples_equal_what_generate_writes(made, sampler, real_images):
@@ -59,8 +59,10 @@ def test_live_samples_equal_what_generate_writes(made, sampler, real_images):
         torch.stack([image.source for image in compared]),
         ImageSet(sources, [0] * 8, 32).batch(torch.arange(8)),
     )
-    with pytest.raises(UserError, match="head class"):
-        sample_live(sampler, real_images, "square", settings)
+    square = sample_live(sampler, real_images, "square", settings)
+    assert all(image.source is not None for image in square)
+    with pytest.raises(UserError, match="no class 'car'"):
+        sample_live(sampler, real_images, "car", settings)
 
 
 def test_a_training_image_is_its_own_nearest(real_images):
@@ -87,7 +89,7 @@ def test_without_the_judges_package_the_tail_net_stands_in_with_a_warning(
 ):
     entry = replace(IMAGENET["mobilenetv2_100"], module="no_such_module")
     monkeypatch.setitem(IMAGENET, "mobilenetv2_100", entry)
-    real_images = RealTailImages(made, 32, sampler.device, Silent())
+    real_images = RealImages(made, 32, sampler.device, Silent())
     assert real_images.extractor.name == "tail"
     assert real_images.judge.startswith("Warning: ")
     assert "not installed" in real_images.judge

@@ -64,8 +64,9 @@ def test_from_scenes_to_split_with_plans_on_the_way(in_tmp, tgn):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["generate", "--class", "square"], "tail classes: 0 = disc, 1 = bar, 2 = cross"),
+        (["generate", "--class", "car"], "valid: 0 = disc, 1 = bar, 2 = cross; head classes"),
         (["generate", "--class", "9"], "valid: 0 = disc"),
+        (["generate", "--class", "every"], "tgn train"),
         (["generate", "--class", "0", "--noise", "2"], "less than or equal to 1"),
         (["generate", "--class", "0", "--n", "0"], "greater than or equal to 1"),
         (["generate", "--class", "0"], "tgn train"),

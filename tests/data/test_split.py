@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tgn.data.runs import find_run
-from tgn.data.split import read_split
+from tgn.data.split import filling_up, read_split
 from tgn.data.splits.archives import extract_zip
 from tgn.data.splits.class_profiles import number_of_head_classes, profile_counts, shot_groups
 from tgn.data.splits.make_split import plan_split, split_run
@@ -185,8 +185,15 @@ def test_head_and_shot_groups():
 
 def test_class_option_reads_folder_names_and_tail_places(fake_folder):
     split = plan(fake_folder({"a": 9, "b": 8, "7": 5, "c": 4, "0": 3}))
-    assert [split.tail_class(name) for name in ("7", "c", "1", "0")] == [2, 3, 3, 4]
-    with pytest.raises(UserError, match="head class; tail classes: 0 = 7, 1 = c"):
-        split.tail_class("a")
-    with pytest.raises(UserError, match="no tail class"):
-        split.tail_class("nine")
+    assert [split.class_called(name) for name in ("7", "c", "1", "0")] == [2, 3, 3, 4]
+    assert split.class_called("a") == 0
+    assert split.classes_called("all") == (2, 3, 4)
+    assert split.classes_called("every") == (2, 3, 4, 0, 1)
+    assert split.classes_called("b") == (1,)
+    with pytest.raises(UserError, match="valid: 0 = 7, 1 = c, 2 = 0; head classes, by name: a, b"):
+        split.class_called("nine")
+
+
+def test_head_classes_get_as_many_generated_images_as_tail_classes_on_average():
+    assert filling_up([10, 9, 6, 2, 1], 2) == [7, 7, 4, 8, 9]
+    assert filling_up([10, 10, 10], 1) == [0, 0, 0]

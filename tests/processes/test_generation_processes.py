@@ -38,13 +38,13 @@ def test_the_pipeline_on_two_processes_is_that_on_one(fake_run, tmp_path):
     # Adam without momentum makes steps of rounding errors, so the curves part a little sooner.
     assert_same_curve(*(without_shares(run / "cdtg" / "metrics.jsonl") for run in (one, two)), 2e-2)
     for processes in (1, 2):
-        words = ["--class", "all", "--n", "70", "--out", str(tmp_path / f"made{processes}")]
+        words = ["--class", "every", "--n", "70", "--out", str(tmp_path / f"made{processes}")]
         run_on(processes, "tgn", "generate", *COMMON[:4], *words)
         shards = ["--out", str(tmp_path / f"shards{processes}"), "--set", "format=webdataset"]
         run_on(processes, "tgn", "generate", *COMMON[:4], *words[:4], *shards)
     rows = [(tmp_path / f"made{n}" / "manifest.jsonl").read_text() for n in (1, 2)]
     assert rows[0] == rows[1]
-    assert len(rows[0].splitlines()) == 3 * 70
+    assert len(rows[0].splitlines()) == 4 * 70
     for line in rows[1].splitlines()[::20]:
         row = json.loads(line)
         assert sha256_of(tmp_path / "made2" / row["file"]) == row["sha256"]

@@ -110,6 +110,17 @@ def test_scores_pairs_and_filter_are_shown(fake_run):
     assert 'alt="Confusion matrix of ce"' in page
 
 
+def test_head_classes_are_shown_after_the_tail_and_marked(fake_run):
+    fill(fake_run)
+    write_generated(fake_run, label=0, count=2)
+    score_and_filter(fake_run)
+    page = write_report(fake_run).read_text(encoding="utf-8")
+    assert page.count(" (head)</h3>") == 1
+    assert page.index(" 3</h3>") < page.index(" 0 (head)</h3>")
+    assert "square (head)</td>" in page
+    assert "are of the tail, without head classes" in page
+
+
 def test_scores_of_an_older_version_are_left_out(fake_run):
     fill(fake_run)
     score_and_filter(fake_run)

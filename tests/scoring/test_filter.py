@@ -130,6 +130,20 @@ def test_head_images_are_looked_at_only_to_fit_the_ridge(mixed, monkeypatch, min
     assert sorted(computed) == [real, 37]
 
 
+def test_head_classes_are_filtered_by_their_own_real_images(run):
+    folder, striped = run.path / "every", {}
+    for name in ("pale", "head"):
+        striped[name] = picture(name, "one")
+        striped[name][::2] = 0
+    pictures = {
+        "pale": [picture("pale", "pale/3.png"), striped["pale"]],
+        "head": [striped["head"], picture("head", "head/2.png")],
+    }
+    write_generated(folder, pictures)
+    result = filtered(run, folder, copy_percentile=1, min_probability=0)
+    assert [row.file for row in result.kept] == ["pale/1.png", "head/0.png"]
+
+
 def test_class_folders_of_another_generator(run):
     folder = run.path / "foreign"
     striped = picture("pale", "one")

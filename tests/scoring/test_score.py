@@ -16,13 +16,13 @@ from tgn.models.pretrained import PERCEPTUAL, file_of
 from tgn.models.settings import BackboneSettings
 from tgn.runtime.checkpoints import save_weights
 from tgn.runtime.errors import UserError
-from tgn.runtime.files import sha256_of, write_json
+from tgn.runtime.files import read_json, sha256_of, write_json
 from tgn.runtime.progress import Silent
 from tgn.scoring.class_predictors import NOT_SEEN
 from tgn.scoring.results import Scores
 from tgn.scoring.score import score_run
 from tgn.scoring.settings import ScoreSettings
-from tgn.scoring.tables import by_trust, class_table
+from tgn.scoring.tables import by_trust, class_table, pooled_note
 
 
 def score(run, folder=None, **settings):
@@ -217,6 +217,50 @@ def test_pooled_distance_does_not_depend_on_the_mixture_of_classes(run):
     even, lopsided = pooled(12, 8), pooled(12, 80)
     assert (even.num_compared, lopsided.num_compared) == (20, 20)
     assert abs(even.kid.value - lopsided.kid.value) < 4 * even.kid.standard_error
+
+
+def with_head(run, head):
+    """Write images of two tail classes and some of the head class; return their folder."""
+    folder = run.path / f"head {len(head)}"
+    tail = {c: [picture(c, f"new {i}") for i in range(8)] for c in ("pale", "dark")}
+    write_generated(folder, tail | ({"head": head} if head else {}))
+    return folder
+
+
+def test_head_classes_are_marked_and_change_no_figure_of_the_tail(run):
+    copies = [picture("head", f"head/{i}.png") for i in range(6)]
+    alone, _ = score(run, with_head(run, []))
+    every, path = score(run, with_head(run, copies))
+    assert [(entry.name, entry.is_head) for entry in every.classes] == [
+        ("pale", False), ("dark", False), ("head", True),
+    ]  # fmt: skip
+    head = every.classes[2]
+    assert (head.num_generated, head.num_real, head.copies.share.value) == (6, 6, 1)
+    folders = {alone.generated: "", every.generated: ""}
+
+    def figures(scores):
+        text = json.dumps(
+            [scores.pooled.model_dump(), [e.model_dump() for e in scores.classes[:2]]]
+        )
+        for name in folders:
+            text = text.replace(name, "folder")
+        return text, scores.summary, scores.headline
+
+    assert figures(every) == figures(alone)
+    assert [row[0] for row in class_table(every)[1]] == ["pale", "dark", "head (head)"]
+    assert "without 1 head class" in pooled_note(every)
+    assert pooled_note(alone) == ""
+    nearest = read_json(path.with_suffix(".nearest.json"))
+    assert len(nearest) == 22
+    assert nearest[f"{every.generated}/head/3.png"]["distance"] == pytest.approx(0, abs=1e-4)
+
+
+def test_head_classes_alone_are_scored_as_a_tail(run):
+    folder = run.path / "head only"
+    write_generated(folder, {"head": [picture("head", f"new {i}") for i in range(6)]})
+    scores, _ = score(run, folder)
+    assert [(entry.name, entry.is_head) for entry in scores.classes] == [("head", False)]
+    assert (scores.pooled.num_generated, scores.pooled.num_real) == (6, 6)
 
 
 def test_subsampling_to_proportions():

@@ -1,12 +1,12 @@
 """Sampling a few images at once, as the slider moves."""
 
-from tgn.app.real_images import ComparedImage, RealTailImages
+from tgn.app.real_images import ComparedImage, RealImages
 from tgn.generation.generate import ImageSampler
 from tgn.generation.settings import GenerateSettings
 
 
 def sample_live(
-    sampler: ImageSampler, real_images: RealTailImages, folder: str, settings: GenerateSettings
+    sampler: ImageSampler, real_images: RealImages, folder: str, settings: GenerateSettings
 ) -> list[ComparedImage]:
     """Return the first ``settings.block`` images of a class, each with two real ones to compare.
 
@@ -16,12 +16,12 @@ def sample_live(
     Args:
         sampler: generator and feature bank.
         real_images: of the run, to compare with.
-        folder: folder name of a tail class.
+        folder: folder name of a class.
         settings: noise, seed and, as ``block``, how many.
 
     Raises:
-        UserError: if there is no such tail class.
+        UserError: if there is no such class.
     """
-    label = sampler.split.tail_class(folder)
+    label = sampler.split.class_called(folder)
     images_u8, origins = sampler.sample_block(label, 0, settings)
     return real_images.compare(images_u8, [sampler.bank.files[source] for source, _ in origins])

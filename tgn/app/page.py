@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from tgn.app.live_sampling import sample_live
-from tgn.app.real_images import ComparedImage, RealTailImages
+from tgn.app.real_images import ComparedImage, RealImages
 from tgn.app.review import Review
 from tgn.backends import trained_backend
 from tgn.data.image_grid import enlarged
@@ -54,11 +54,14 @@ def build_page(run: Run, device: str, progress: Progress) -> gr.Blocks:
     backend = trained_backend(run)
     settings = backend.sample_settings.resolve(device=device, block=LIVE_IMAGES)
     sampler = backend.open_sampler(run, settings)
-    real_images = RealTailImages(run, sampler.size, sampler.device, progress)
+    real_images = RealImages(run, sampler.size, sampler.device, progress)
     with gr.Blocks(title=f"tgn: {run.name}", analytics_enabled=False) as page:
         gr.Markdown(f"# {run.name}\n\n{real_images.judge}", elem_id="title")
         with gr.Tab("Generate"):
-            _generate_tab(sampler, real_images, settings, page)
+            split = sampler.split
+            head = () if backend.why_tail_only(run, sampler) else split.head_classes
+            folders = [split.classes[label].folder for label in (*split.tail_classes, *head)]
+            _generate_tab(sampler, real_images, settings, folders, page)
         with gr.Tab("Review"):
             try:
                 review = Review(run.generated, run.split(), real_images)
@@ -70,9 +73,12 @@ def build_page(run: Run, device: str, progress: Progress) -> gr.Blocks:
 
 
 def _generate_tab(
-    sampler: ImageSampler, real_images: RealTailImages, settings: GenerateSettings, page: gr.Blocks
+    sampler: ImageSampler,
+    real_images: RealImages,
+    settings: GenerateSettings,
+    folders: list[str],
+    page: gr.Blocks,
 ) -> None:
-    folders = [sampler.split.classes[label].folder for label in sampler.split.tail_classes]
     with gr.Row():
         folder = gr.Dropdown(folders, value=folders[0], label="class", elem_id="generate-class")
         noise = gr.Slider(

@@ -1,11 +1,10 @@
-"""The real tail images of a run, looked up by file name or by distance in feature space."""
+"""The real images of a run, looked up by file name or by distance in feature space."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from tgn.data.image_set import select_classes
 from tgn.data.runs import Run
 from tgn.metrics.neighbours import nearest_neighbours
 from tgn.models.extractors import TAIL, Extractor, TensorImages, load_extractor
@@ -31,7 +30,7 @@ class ComparedImage:
     Attributes:
         generated: the generated image.
         source: the training image it was made from; None where that is not known.
-        nearest: the nearest training image of any tail class, in the judge's features.
+        nearest: the nearest training image of any class, in the judge's features.
         distance: to the nearest, Euclidean.
     """
 
@@ -41,8 +40,8 @@ class ComparedImage:
     distance: float
 
 
-class RealTailImages:
-    """The real training images of a run's tail classes, to compare generated ones with.
+class RealImages:
+    """The real training images of a run, to compare generated ones with.
 
     Distances are taken in the features of the judge of ``tgn score``, which no generator of the run
     was trained against; if its package is not installed, in those of the tail net.
@@ -63,12 +62,10 @@ class RealTailImages:
     def __init__(self, run: Run, size: int, device: Device, progress: Progress) -> None:
         split, self.device = run.split(), device
         self.extractor, self.judge = _judge(run)
-        training_images = split.image_set("train", run.path, size, self.extractor.network.bands)
-        self.images = select_classes(training_images, split.tail_classes)
+        self.images = split.image_set("train", run.path, size, self.extractor.network.bands)
         cache = FeatureCache(run.feature_cache, device, progress)
         self.features = cache.features(self.extractor, self.images)
-        tail = [file for file, label in split.train if label in split.tail_classes]
-        self._row_of = {file: row for row, file in enumerate(tail)}
+        self._row_of = {file: row for row, (file, _) in enumerate(split.train)}
 
     def compare(self, images_u8: Tensor, sources: list[str]) -> list[ComparedImage]:
         """Return each generated image with its source and its nearest real image.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from tgn.app.real_images import ComparedImage, RealTailImages
+from tgn.app.real_images import ComparedImage, RealImages
 from tgn.data.manifest import ManifestRow, active_rows, all_rows, image_set, write_filtered
 from tgn.data.split import Split
 from tgn.runtime.errors import UserError
@@ -26,7 +26,7 @@ class Review:
         NotFoundError: if there are no images.
     """
 
-    def __init__(self, folder: Path, split: Split, real_images: RealTailImages) -> None:
+    def __init__(self, folder: Path, split: Split, real_images: RealImages) -> None:
         self.folder, self.split, self.real_images = folder, split, real_images
         self.rows = list(all_rows(folder, split))
 

@@ -79,6 +79,8 @@ def _show_scores(scores: "Scores") -> None:
         _print(tables.SUMMARY_COLUMNS, tables.summary_rows(fitted))
     if scores.classes:
         _print(*tables.class_table(scores))
+    if note := tables.pooled_note(scores):
+        out.print(note, markup=False)
     out.print(tables.judges_line(scores), markup=False)
 
 

@@ -1,5 +1,6 @@
 """The split: class order, head and tail, and the images that train, validate and test."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:  # torch and numpy are imported when images are read: --help m
     from tgn.data.image_set import ImageSet
 
 Part = Literal["train", "val", "test"]
+
+ALL, EVERY = "all", "every"  # of the classes to generate: the whole tail; the head too
 
 
 class ClassEntry(BaseModel):
@@ -67,26 +70,39 @@ class Split(BaseModel):
         """Names for people, in class order."""
         return [entry.name for entry in self.classes]
 
-    def tail_class(self, given: str) -> int:
-        """Return the index of a tail class by its folder's name or its position in the tail.
+    def is_head(self, label: int) -> bool:
+        """Return whether a class index is of the head."""
+        return label < self.num_head
+
+    def class_called(self, given: str) -> int:
+        """Return the index of a class by its folder's name, or by its position in the tail.
 
         The folder's own name counts first; where no folder has it, a whole number is the position
-        in the tail (0 = its largest class, the published numbering).
+        in the tail (0 = its largest class, the published numbering). Head classes have names only.
 
         Raises:
-            UserError: for a head class or an unknown one, listing the valid choices.
+            UserError: for an unknown one, listing the valid choices.
         """
-        tail = [self.classes[k].folder for k in self.tail_classes]
         folders = [entry.folder for entry in self.classes]
-        choices = ", ".join(f"{i} = {folder}" for i, folder in enumerate(tail))
+        head, tail = folders[: self.num_head], folders[self.num_head :]
         if given in folders:
-            index = folders.index(given)
-            if index < self.num_head:
-                raise UserError(f"class {given!r} is a head class; tail classes: {choices}")
-            return index
+            return folders.index(given)
         if given.isdecimal() and int(given) < len(tail):
             return self.num_head + int(given)
-        raise UserError(f"no tail class {given!r}; valid: {choices}")
+        choices = ", ".join(f"{i} = {folder}" for i, folder in enumerate(tail))
+        raise UserError(
+            f"no class {given!r}; valid: {choices}; head classes, by name: {', '.join(head)}"
+        )
+
+    def classes_called(self, given: str) -> tuple[int, ...]:
+        """Return the class indices that ``all`` (the tail), ``every`` or the name of one means.
+
+        Raises:
+            UserError: for an unknown class, listing the valid choices.
+        """
+        if given == EVERY:
+            return (*self.tail_classes, *self.head_classes)
+        return tuple(self.tail_classes) if given == ALL else (self.class_called(given),)
 
     def image_set(self, part: Part, run_path: Path, size: int, bands: int = 3) -> "ImageSet":
         """Return the images of one part at ``size`` pixels."""
@@ -107,6 +123,22 @@ class Split(BaseModel):
         )
         labels = [label for _, label in rows]
         return ImageSet(RelativePaths(root, names), labels, size, bands, checksums=checksums)
+
+
+def filling_up(counts: Sequence[int], num_head: int) -> list[int]:
+    """Return how many generated images each class gets where no number is given.
+
+    A tail class is filled up to the largest class. Each head class gets as many as a tail class on
+    average: among generated images no class is then rare, and that an image is generated does not
+    say that its class is.
+
+    Args:
+        counts: real images of each class, head classes first.
+        num_head: number of head classes.
+    """
+    lacking = [max(counts) - count for count in counts]
+    tail = lacking[num_head:]
+    return [round(sum(tail) / max(len(tail), 1))] * num_head + tail
 
 
 def write_split(path: Path, split: Split) -> None:

@@ -1,7 +1,7 @@
 """The stage ``tgn generate``: finds which images are missing, generates and writes them."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from tgn.data.batches import Prefetcher
 from tgn.data.images import encode_image
 from tgn.data.manifest import ManifestRow, ManifestWriter
 from tgn.data.runs import Run
-from tgn.data.split import Split
+from tgn.data.split import Split, filling_up
 from tgn.generation.image_writer import EncodedImage, ImageWriter, format_of, image_writer_for
 from tgn.generation.sampling_plan import image_seed
 from tgn.generation.settings import GenerateSettings
@@ -37,7 +37,7 @@ class ImageSampler(Protocol):
 
     @property
     def bank(self) -> FeatureBank:
-        """Tail features of the source images."""
+        """Features of the source images."""
 
     @property
     def device(self) -> Device:
@@ -134,7 +134,7 @@ def _generate(
     run: Run, sampler: ImageSampler, request: GenerationRequest, progress: Progress, resume: bool
 ) -> dict[str, int]:
     device, settings = sampler.device, request.settings
-    totals = {label: _number(sampler.split, label, settings.n) for label in request.classes}
+    totals = numbers_of_images(sampler.split, request.classes, settings.n)
     folders = {label: sampler.split.classes[label].folder for label in totals}
     manifest = ManifestWriter(request.out, device.rank)
     if not resume and device.is_main:
@@ -168,9 +168,12 @@ def _generate(
     return {folders[label]: count for label, count in totals.items()}
 
 
-def _number(split: Split, label: int, requested: int | None) -> int:
-    """Return how many images to generate: as requested, else as many as the largest class lacks."""
-    return requested or max(max(split.counts) - split.counts[label], 1)
+def numbers_of_images(
+    split: Split, classes: Iterable[int], requested: int | None
+) -> dict[int, int]:
+    """Return how many images to generate of each class: as requested, else see `filling_up`."""
+    default = filling_up(split.counts, split.num_head)
+    return {label: requested or max(default[label], 1) for label in classes}
 
 
 def _present(

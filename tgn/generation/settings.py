@@ -34,7 +34,10 @@ class GenerateSettings(ComputeSettings):
         0.4, ge=0, le=1, description="r: 0 reproduces the source image, 1 ignores it"
     )
     n: int | None = Field(
-        None, ge=1, description="images per class; default: fill up to the largest class"
+        None,
+        ge=1,
+        description="images per class; default: fill the tail up to the largest class, and as many "
+        "of each head class as of a tail class on average",
     )
     format: OutputFormat = Field("png", description="png, jpeg, or webdataset: png in .tar shards")
     block: int = Field(

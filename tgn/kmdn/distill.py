@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 
-from tgn.data.image_set import ImageSet, select_classes
+from tgn.data.image_set import ImageSet
 from tgn.data.runs import Run
 from tgn.data.split import Split
-from tgn.kmdn.features import feature_bank
+from tgn.kmdn.features import feature_bank, head_rows
 from tgn.kmdn.schedule import NETS, warmup_steps
 from tgn.kmdn.settings import DistillSettings
 from tgn.kmdn.trainer import KmdnTrainer, Nets
@@ -120,7 +120,11 @@ def _write(job: Job, nets: Nets, images: ImageSet, split: Split, settings: Disti
         save_classifier(job.directory / f"{name.removesuffix('_net')}.safetensors", net)
     path = tail_net_file(job.directory)
     tail_net = job.device.move(load_classifier(path))
-    tail_images = select_classes(images, split.tail_classes)
-    features = feature_bank(tail_net, tail_images, settings, job.device)
-    files = [file for file, label in split.train if label in split.tail_classes]
-    write_bank(job.directory, FeatureBank(features, tail_images.labels, files, sha256_of(path)))
+    tail = (images.labels >= split.num_head).nonzero().flatten()
+    parts = tail, head_rows(images.labels, split.num_head, settings.seed)
+    # Head images are computed apart: batches of the tail, to their last bits, are those without.
+    features = [feature_bank(tail_net, images.subset(p), settings, job.device) for p in parts]
+    rows = torch.cat(parts)
+    files = [split.train[row][0] for row in rows.tolist()]
+    bank = FeatureBank(torch.cat(features), images.labels[rows], files, sha256_of(path))
+    write_bank(job.directory, bank)

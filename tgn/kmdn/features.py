@@ -1,4 +1,4 @@
-"""Computation of the feature bank with a trained tail net."""
+"""The feature bank: which images it holds, and their features by a trained tail net."""
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from tgn.data.images import to_pm1
 from tgn.kmdn.settings import DistillSettings
 from tgn.models.backbones import TappedNet
 from tgn.runtime.devices import Device
+from tgn.runtime.seeds import generator
 
 BATCH_SIZE = 128
 
@@ -34,6 +35,25 @@ def pooled_features(net: TappedNet, images_pm1: Tensor, grid: int, device: Devic
     return features.half().cpu()
 
 
+def head_rows(labels: Tensor, num_head: int, seed: int) -> Tensor:
+    """Return the rows of the head classes' images in the bank, class by class.
+
+    They are random ones, of each head class as many as the largest tail class has.
+
+    Args:
+        labels: class indices of the training images, [N].
+        num_head: number of head classes, the first in class order.
+        seed: of the whole run.
+    """
+    most = int(torch.bincount(labels)[num_head:].max())
+    chosen = []
+    for label in range(num_head):
+        rows = (labels == label).nonzero().flatten()
+        order = torch.randperm(len(rows), generator=generator(seed, "bank", label))
+        chosen.append(rows[order[:most].sort().values])
+    return torch.cat(chosen)
+
+
 def feature_bank(
     net: TappedNet, images: ImageSet, settings: DistillSettings, device: Device
 ) -> Tensor:
@@ -41,7 +61,7 @@ def feature_bank(
 
     Args:
         net: the frozen tail net.
-        images: the tail training images, N.
+        images: training images, N.
         settings: ``bank_grid`` is the largest g, ``bank_views`` is V.
         device: where to compute.
 

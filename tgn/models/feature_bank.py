@@ -1,4 +1,4 @@
-"""The feature bank: the tail net's features of every tail training image, kept for generation."""
+"""The feature bank: the tail net's features of training images, kept for generation."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,11 @@ TAIL_NET = "tail.safetensors"  # beside the bank: the net whose features it hold
 
 @dataclass(frozen=True)
 class FeatureBank:
-    """Stage-3 features of N images in V symmetries each."""
+    """Stage-3 features of N images in V symmetries each.
+
+    They are of every tail image, then of some images of each head class. Banks of older versions
+    end with the tail.
+    """
 
     features: Tensor  # float16, [N, V, D, g, g]; view v is of the image turned by code v
     labels: Tensor  # [N]

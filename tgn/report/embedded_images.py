@@ -11,7 +11,7 @@ from PIL import Image
 from tgn.data.images import read_image
 from tgn.data.manifest import ManifestRow
 from tgn.data.runs import Run
-from tgn.data.split import Split
+from tgn.data.split import EVERY, Split
 from tgn.runtime.errors import DataError
 
 SAMPLES_PER_CLASS = 8
@@ -39,10 +39,13 @@ def newest_picture(folder: Path) -> str | None:
 def samples(
     run: Run, split: Split, rows: Sequence[ManifestRow], nearest: Nearest
 ) -> list[dict[str, Any]]:
-    """Return a few generated images per class, each with its source and nearest real image."""
+    """Return a few generated images per class, each with its source and nearest real image.
+
+    Tail classes come first.
+    """
     root = (run.path / split.root).resolve()
     groups = []
-    for label in split.tail_classes:
+    for label in split.classes_called(EVERY):
         entry = split.classes[label]
         selected = [row for row in rows if row.folder == entry.folder][:SAMPLES_PER_CLASS]
         pairs = []
@@ -58,7 +61,7 @@ def samples(
                 }
             )
         if pairs:
-            groups.append({"name": entry.name, "pairs": pairs})
+            groups.append({"name": entry.name, "is_head": split.is_head(label), "pairs": pairs})
     return groups
 
 

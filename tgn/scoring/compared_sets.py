@@ -1,7 +1,7 @@
 """The generated and real images that are compared: of a run, or of two plain folders."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -115,7 +115,9 @@ class FeatureTables:
 def load_sets(
     run: Run, folder: Path, rows: Sequence[ManifestRow], bands: int, size: int | None = None
 ) -> ComparedSets:
-    """Return the images of manifest rows and the run's real training images of the tail.
+    """Return the images of manifest rows and the run's real training images.
+
+    They are compared with the real images of the tail, and of those head classes that they are of.
 
     Args:
         run: the run.
@@ -133,7 +135,7 @@ def load_sets(
     size = size or image_side(folder / rows[0].file)
     generated = image_set(folder, rows, split, size, bands)
     training = split.image_set("train", run.path, size, bands)
-    real_rows = _rows_of(training, split.tail_classes)
+    real_rows = _rows_of(training, {*split.tail_classes, *generated.labels.tolist()})
     if len(real_rows) == 0:
         raise UserError("no real training images to compare with; check the split")
     held_out = split.image_set("test", run.path, size, bands)
@@ -197,7 +199,7 @@ def load_folder_sets(
     )
 
 
-def _rows_of(images: ImageSet, classes: Sequence[int]) -> Tensor:
+def _rows_of(images: ImageSet, classes: Collection[int]) -> Tensor:
     return torch.isin(images.labels, torch.tensor(list(classes))).nonzero().flatten()
 
 

@@ -194,6 +194,7 @@ class SetScores(_Record):
     energy: tuple[float, ...] | None  # of the Haar difference bands over real, finest first
     floor: RealFloor | None  # pooled
     notes: tuple[str, ...]  # why a metric is None
+    is_head: bool = False  # a head class, which the pooled figures leave out
 
 
 class Scores(_Record):

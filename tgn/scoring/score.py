@@ -1,13 +1,15 @@
 """The stage ``tgn score``: metrics of generated against real images, written as JSON."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from tgn.data.image_folders import folder_rows
-from tgn.data.manifest import active_rows, fingerprint
+from tgn.data.manifest import ManifestRow, active_rows, fingerprint
 from tgn.data.runs import Run
+from tgn.data.split import Split
 from tgn.models.feature_cache import FeatureCache
 from tgn.runtime.devices import Device
 from tgn.runtime.files import read_json, write_json
@@ -47,6 +49,10 @@ def score_run(
 ) -> tuple[Scores, Path]:
     """Score a folder of generated images against the run's real training images.
 
+    Pooled figures and the worth are those of the tail, as if it were alone in the folder; generated
+    images of head classes add rows to the table of classes. If there are no others, they are scored
+    as a tail is.
+
     Args:
         run: the run whose split, tail net and training images are used.
         settings: of the scoring.
@@ -65,16 +71,24 @@ def score_run(
     device = Device(ComputeSettings(device=settings.device, precision="float32"))
     rows = list(active_rows(folder, split))
     networks = load_networks(settings, run, rows, split.names)
-    sets = load_sets(run, folder, rows, networks.extractor.network.bands, settings.size)
     progress = progress if device.is_main else Silent()
     cache = FeatureCache(run.feature_cache if settings.keep_features else None, device, progress)
-    outputs = compute_outputs(sets, networks, cache)
+    tail, head = _parts(rows, split)
+    compared = [
+        load_sets(run, folder, part, networks.extractor.network.bands, settings.size)
+        for part in ((tail, head) if tail and head else (rows,))
+    ]
+    outputs = [compute_outputs(sets, networks, cache) for sets in compared]
     name = f"{folder.name}-{networks.extractor.name.replace('/', '_')}.json"
     path = out or run.scores / name
     if device.is_main:  # the formulas need the features of all processes in one place
-        scores = score_sets(sets, networks, settings, outputs, progress)
+        scores = score_sets(compared[0], networks, settings, outputs[0], progress)
+        for sets, own in zip(compared[1:], outputs[1:], strict=True):
+            scorer = Scorer(sets, networks, settings, own)
+            more = [scorer.of_class(k).model_copy(update={"is_head": True}) for k in sets.labels]
+            scores = scores.model_copy(update={"classes": (*scores.classes, *more)})
         scores = with_accuracy(scores, run.comparison_file, fingerprint(folder, split))
-        _write(path, scores, sets, outputs)
+        _write(path, scores, zip(compared, outputs, strict=True))
     device.wait()
     return Scores.model_validate(read_json(path)), path
 
@@ -116,7 +130,8 @@ def score_folders(
     outputs = compute_outputs(sets, networks, FeatureCache(None, device, progress))
     path = out or folder.resolve().with_name(f"{folder.resolve().name}{SCORES_SUFFIX}")
     if device.is_main:
-        _write(path, score_sets(sets, networks, settings, outputs, progress), sets, outputs)
+        scores = score_sets(sets, networks, settings, outputs, progress)
+        _write(path, scores, [(sets, outputs)])
     device.wait()
     return Scores.model_validate(read_json(path)), path
 
@@ -213,8 +228,24 @@ def _worth(sets: ComparedSets, outputs: NetworkOutputs, seed: int) -> tuple[Wort
     )
 
 
-def _write(path: Path, scores: Scores, sets: ComparedSets, outputs: NetworkOutputs) -> None:
-    write_json(path.with_suffix(NEAREST_SUFFIX), _nearest(sets, outputs))
+def _parts(
+    rows: Sequence[ManifestRow], split: Split
+) -> tuple[list[ManifestRow], list[ManifestRow]]:
+    """Return the rows of tail classes and those of head classes."""
+    head = {split.classes[label].folder for label in split.head_classes}
+    return (
+        [row for row in rows if row.folder not in head],
+        [row for row in rows if row.folder in head],
+    )
+
+
+def _write(
+    path: Path, scores: Scores, compared: Iterable[tuple[ComparedSets, NetworkOutputs]]
+) -> None:
+    nearest = [_nearest(sets, outputs) for sets, outputs in compared]
+    write_json(
+        path.with_suffix(NEAREST_SUFFIX), {k: v for part in nearest for k, v in part.items()}
+    )
     write_json(path, scores.model_dump(mode="json"))
 
 

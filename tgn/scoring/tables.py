@@ -55,6 +55,14 @@ def _known(provenance: Provenance) -> str:
     return f"{against}; seen: {provenance.seen}" if provenance.seen else against
 
 
+def pooled_note(scores: Scores) -> str:
+    """Return which classes the pooled figures leave out, as one line; "" if none."""
+    head = sum(entry.is_head for entry in scores.classes)
+    return f"figures of all classes together are of the tail, without {head} head classes" * (
+        head > 0
+    )
+
+
 def class_table(scores: Scores) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Return the columns and rows of the table of classes; it has no columns without a number.
 
@@ -85,7 +93,7 @@ def _recall(manifold: PrecisionRecallScore | None) -> str:
 
 
 COLUMNS: dict[str, Callable[[SetScores], str]] = {
-    "class": lambda entry: entry.name,
+    "class": lambda entry: f"{entry.name} (head)" if entry.is_head else entry.name,
     "real": lambda entry: str(entry.num_real),
     "drawn": lambda entry: str(entry.num_generated),
     AGREEMENT: lambda entry: _share(entry.agreement),

@@ -76,6 +76,8 @@ def test_ratios_count_from_what_a_class_lacks():
         rows = rows_within_ratio(ratio, generated, real)
         assert torch.bincount(generated[rows], minlength=3).tolist() == expected
         assert rows.tolist() == sorted(rows.tolist())
+    rows = rows_within_ratio(0.5, torch.tensor([0, 1, 2] * 20), real, num_head=1)
+    assert torch.bincount(torch.tensor([0, 1, 2] * 20)[rows]).tolist() == [3, 2, 4]
     assert with_ratios(["ce", "ce+generated"], [0.5, 1]) == [
         "ce",
         "ce+generated@0.5",

@@ -75,6 +75,26 @@ def sampler(run, sampling, share, folder=None):
     return MixtureSampler(real, generated, sampling, share, split.num_classes)
 
 
+def test_generated_images_of_head_classes_take_places_of_real_ones(augmented):
+    plain = sampler(augmented, "random", 0.5, augmented.path / "generated")
+    tail = plain.share.clone()
+    plain.mix_into_head(1)
+    assert torch.equal(plain.share, tail)  # there are none
+    folder = write_generated(augmented, label=0, count=30)
+    mix = sampler(augmented, "random", 0.5, folder)
+    assert mix.share[0] == 0
+    mix.mix_into_head(1)
+    # The tail lacks 12, 18 and 20 images, 17 on average; 24 are real.
+    torch.testing.assert_close(mix.share, torch.tensor([17 / 41, 0, 0, 20 / 24]))
+    assert mix.counts.tolist() == [24, 12, 6, 24]
+    images, labels, *_ = mix.batch(BatchRequest(4000, 0, 1))
+    white = (images == 255).flatten(1).all(1)
+    assert white[labels == 0].float().mean() == pytest.approx(17 / 41, abs=0.05)
+    even = sampler(augmented, "class-balanced", 0.5, folder)
+    even.mix_into_head(1)
+    assert even.share.tolist() == [0.5, 0, 0, 0.5]
+
+
 def test_generated_images_fill_up_the_histogram_and_never_turn_it_over(augmented):
     prior = sampler(augmented, "random", 0.5, augmented.path / "generated").prior()
     expected = torch.tensor([24, 12, 6, 24]).double()

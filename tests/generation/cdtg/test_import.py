@@ -67,6 +67,20 @@ def test_an_imported_generator_generates_its_own_images(distilled, tmp_path):
     assert (to_u8(expected).int() - images.int()).abs().max() <= 1
 
 
+@pytest.mark.parametrize("classes", [3, 4])
+def test_head_classes_are_drawn_if_the_published_labels_are_of_all_classes(
+    distilled, tmp_path, classes
+):
+    import_generator(distilled, published(generator(classes), tmp_path))
+    settings = CdtgSampleSettings(noise=1.0, n=2, block=2, **QUICK)
+    request = GenerationRequest((0, 1), tmp_path / "out", settings)
+    if classes == 3:
+        with pytest.raises(UserError, match="knows tail classes only"):
+            generate(distilled, request, Silent())
+        return
+    assert generate(distilled, request, Silent()) == {"square": 2, "disc": 2}
+
+
 def test_features_with_an_untrained_fusion_are_warned_about(distilled, tmp_path):
     import_generator(distilled, published(generator(4), tmp_path))
     for noise, warnings in ((1.0, 0), (0.5, 1)):

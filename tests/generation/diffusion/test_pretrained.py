@@ -13,6 +13,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from tgn.backends import trained_backend
 from tgn.data.images import read_image
+from tgn.data.manifest import read_manifest
 from tgn.data.prompts import read_prompts
 from tgn.generation.diffusion.pretrained.model import LORA, adapted_pipeline, read_record
 from tgn.generation.diffusion.pretrained.sampler import open_pretrained_sampler
@@ -148,6 +149,21 @@ def test_lora_learns_and_resumes(distilled, model, tmp_path):
     again = "run tgn train .* --model .* --set size=32 --set tuning=lora --set rank=2$"
     with pytest.raises(UserError, match=again):
         generated(distilled, tmp_path / "x", 1)
+
+
+def test_head_classes_need_lora_of_all_classes_or_none(distilled, model, tmp_path):
+    every = tuple(range(4))
+    train_pretrained(distilled, settings(model), Silent())
+    generated(distilled, tmp_path / "plain", 1, every)
+    row = next(read_manifest(tmp_path / "plain"))
+    assert (row.folder, row.source_file[:13]) == ("square", "train/square/")
+    train_pretrained(distilled, settings(model, tuning="lora", steps=1), Silent())
+    with pytest.raises(UserError, match="knows tail classes only.*--set classes=all"):
+        generated(distilled, tmp_path / "tail", 1, every)
+    of_all = settings(model, tuning="lora", steps=1, classes="all")
+    train_pretrained(distilled, of_all, Silent(), resume=False)
+    generated(distilled, tmp_path / "all", 1, every)
+    assert len(list(read_manifest(tmp_path / "all"))) == 4
 
 
 def test_a_lora_of_another_model_is_tuned_anew(distilled, model, tmp_path):

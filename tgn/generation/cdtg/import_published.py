@@ -59,7 +59,8 @@ def import_generator(run: Run, file: Path) -> ImportedGenerator:
     classes = _classes(num_classes, split)
     torch.manual_seed(0)
     network = ConditionalGenerator(numbers, split.num_classes, bank.features.shape[2])
-    network.fit(bank.features[:, VIEW].float(), bank.labels, latents=None)
+    tail = bank.labels >= split.num_head
+    network.fit(bank.features[tail, VIEW].float(), bank.labels[tail], latents=None)
     _place_weights(network.generator, generator, classes)
     save_conditional_generator(
         path,
@@ -68,6 +69,7 @@ def import_generator(run: Run, file: Path) -> ImportedGenerator:
         tail_net_sha256=bank.weights_sha256,
         fusion=UNTRAINED,
         imported_sha256=sha256_of(file),
+        trained_classes="all" if len(classes) == split.num_classes else "tail",
         trained_against=as_header(None),
     )
     return ImportedGenerator(path, numbers.size, classes)

@@ -88,6 +88,7 @@ def train_cdtg(
             folders,
             tail_net_sha256,
             trained_against=as_header(against),
+            trained_classes=settings.classes,
         )
 
 

@@ -1,4 +1,4 @@
-"""Sampling of tail classes with a trained diffusion model and the feature bank."""
+"""Sampling of classes with a trained diffusion model and the feature bank."""
 
 from dataclasses import dataclass
 

@@ -54,6 +54,7 @@ def train_diffusion(
             trainer.averaged_denoiser,
             tail_net_sha256,
             trained_against=as_header(against),
+            trained_classes=settings.classes,
         )
 
 

@@ -35,7 +35,7 @@ class LoraTrainer:
     Args:
         pipeline: with LoRA in its denoiser.
         parameters: of LoRA.
-        images: of the tail classes.
+        images: of the tail classes, or of all.
         prompts: of every class.
         settings: of the tuning.
         device: where to compute.

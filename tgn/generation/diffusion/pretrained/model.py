@@ -27,6 +27,7 @@ class PretrainedModelRecord(NamedTuple):
     tail_net_sha256: str  # of the feature bank that names the source images
     rank: int = 0  # of the LoRA; 0: none
     lora_sha256: str = ""
+    classes: str = "tail"  # that LoRA was trained on: all or tail
 
 
 def train_command(record: PretrainedModelRecord | None = None) -> str:
@@ -35,6 +36,7 @@ def train_command(record: PretrainedModelRecord | None = None) -> str:
     if record is None:
         return f"{command} DIR"
     tuning = f" --set tuning=lora --set rank={record.rank}" if record.rank else ""
+    tuning += " --set classes=all" if record.rank and record.classes == "all" else ""
     return f"{command} {record.model} --set size={record.size}{tuning}"
 
 

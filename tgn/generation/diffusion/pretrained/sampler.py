@@ -1,4 +1,4 @@
-"""Sampling of tail classes from real images, with a pretrained model and prompts."""
+"""Sampling of classes from real images, with a pretrained model and prompts."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -15,7 +15,10 @@ class PretrainedTrainSettings(ComputeSettings, LoopSettings):
     size: int | None = Field(
         None, ge=32, multiple_of=8, description="side in pixels; default: the model's own"
     )
-    tuning: Literal["none", "lora"] = Field("none", description="none, or lora on the tail images")
+    tuning: Literal["none", "lora"] = Field("none", description="none, or lora on the run's images")
+    classes: Literal["all", "tail"] = Field(
+        "tail", description="lora: images of which classes; head classes need all"
+    )
     rank: int = Field(8, ge=1, description="of the LoRA matrices")
     steps: int = Field(500, ge=1, description="optimisation steps of tuning")
     batch_size: int = Field(4, ge=1, description="images a step, over all processes")

@@ -38,7 +38,7 @@ def train_pretrained(
 
     Args:
         run: split and distilled.
-        settings: which model, and whether LoRA is trained on the tail images.
+        settings: which model, and whether LoRA is trained on the run's images.
         progress: gets the count of steps and warnings.
         resume: continue from the last checkpoint, if there is one.
 
@@ -57,11 +57,12 @@ def train_pretrained(
     facts = {"tail_net_sha256": tail_net_sha256, "precision": device.precision}
     run.record("train", settings, backend=BACKEND, **facts)
     if settings.tuning == "lora":
-        record = record._replace(rank=settings.rank)
+        record = record._replace(rank=settings.rank, classes=settings.classes)
         torch.manual_seed(seed_of(settings.seed, "lora init"))
         parameters = add_lora(pipeline.unet, settings.rank)
-        tail = select_classes(split.image_set("train", run.path, size, 3), split.tail_classes)
-        trainer = LoraTrainer(pipeline, parameters, tail, prompts, settings, device)
+        images = split.image_set("train", run.path, size, 3)
+        images = images if settings.classes == "all" else select_classes(images, split.tail_classes)
+        trainer = LoraTrainer(pipeline, parameters, images, prompts, settings, device)
         made_from = {"unet_sha256": record.unet_sha256}
         job = Job(run.pretrained, device, progress, resume, made_from)
         run_steps(trainer, settings.with_changes({"size": size}), job, title="tune")
