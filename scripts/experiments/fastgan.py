@@ -5,20 +5,19 @@
         tabulate colorama
     PYTHONPATH=SITE scripts/experiments/fastgan.py RUN OUT --minutes 50 --against GENERATED
 
-FastGAN is that of the package lightweight-gan (1.2.1): Liu et al. 2021, "Towards faster and
-stabilized GAN training for high-fidelity few-shot image synthesis". Its generator, discriminator,
-weights at the start, optimisers, losses and augmentation are imported. Its trainer needs CUDA; the
-loop here keeps the trainer's values: hinge losses of both outputs, reconstruction by the
-discriminator, gradient penalty of weight 10 at every fourth step, translation and cutout in 30% of
-the batches, no blur. What differs, since a class has minutes of one core: layers of at most --width
-channels in place of 512, no attention (the paper has none either, and here it took four fifths of a
-step), no accumulation of gradients, and images are drawn by the generator itself, as its moving
-average starts after 20,000 steps.
+FastGAN (Liu et al. 2021, "Towards faster and stabilized GAN training for high-fidelity few-shot
+image synthesis") is that of lightweight-gan 1.2.1. Its networks, initial weights, optimisers,
+losses and augmentation are imported. Its trainer needs CUDA; the loop here keeps the trainer's
+values: hinge losses of both outputs, reconstruction by the discriminator, gradient penalty of
+weight 10 at every fourth step, translation and cutout in 30% of the batches, no blur. Different,
+since a class has minutes of one core: at most --width channels in place of 512, no attention (the
+paper has none, and it took four fifths of a step), no accumulation of gradients. The generator
+itself draws, as its moving average starts after 20,000 steps.
 
-Every class gets the same share of the core-minutes, on one thread; drawing is not counted. A class
-with images in OUT/images is skipped, so an interrupted run goes on. OUT/images is a folder that
-tgn score reads. Folders of --against are judged beside it: as many images of each class from
-either, the first ones, against the class's test images, which neither generator has seen.
+Every class has the same share of the core-minutes, on one thread; drawing is not counted. Classes
+in OUT/images are skipped, so an interrupted run goes on; tgn score reads that folder. Folders of
+--against are judged beside it: the first images of each class, as many from either, against the
+class's test images, which neither generator has seen.
 """
 
 import argparse
@@ -45,7 +44,6 @@ from tgn.runtime.seeds import seed_of
 PENALTY, PENALTY_EVERY = 10.0, 4
 AUGMENTATION = {"prob": 0.3, "types": ["translation", "cutout"]}
 SHOWN = 12  # images of a class in the grid
-Figures = dict[str, tuple[float, float]]  # class folder -> KID, recall
 
 
 def peer() -> ModuleType:
@@ -83,11 +81,7 @@ def train_step(module: ModuleType, net: Any, real: Tensor, step: int) -> None:
         fake = net.G(torch.randn(len(real), net.latent_dim))
     real.requires_grad_(is_penalised)
     fake, (*of_fake, _) = net.D_aug(
-        fake,
-        detach=True,
-        input_requires_grad=is_penalised,
-        return_discr_input=True,
-        **AUGMENTATION,
+        fake, detach=True, input_requires_grad=is_penalised, return_discr_input=True, **AUGMENTATION
     )
     *of_real, reconstruction = net.D_aug(real, calc_aux_loss=True, **AUGMENTATION)
     loss = reconstruction + sum(map(module.hinge_loss, of_real, of_fake))
@@ -108,8 +102,7 @@ def trained(images_u8: Tensor, seconds: float, given: argparse.Namespace) -> Any
     module = peer()
     net, real = network(module, given), images_u8 / 255
     while time.process_time() - started < seconds:
-        rows = torch.randint(len(real), (given.batch,))
-        train_step(module, net, real[rows], step)
+        train_step(module, net, real[torch.randint(len(real), (given.batch,))], step)
         step += 1
     print(f"  {step} steps in {time.process_time() - started:.0f} core-seconds", flush=True)
     return net
@@ -139,8 +132,8 @@ def draw_classes(given: argparse.Namespace, split: Split, images: Any, folder: P
         unfinished.mkdir(parents=True, exist_ok=True)
         for number, picture in enumerate(pictures):
             (unfinished / f"{number:06d}.png").write_bytes(encode_image(picture, "png"))
-        columns = ["generated"] * min(SHOWN, len(pictures))
-        save_grid(folder.parent / f"grid_{name}.png", [pictures[:SHOWN]], [name], columns)
+        shown = pictures[:SHOWN]
+        save_grid(folder.parent / f"grid_{name}.png", [shown], [name], ["generated"] * len(shown))
         unfinished.rename(folder / name)
 
 
@@ -156,15 +149,13 @@ def compare(given: argparse.Namespace, split: Split, test: Any, folders: list[Pa
     sets = [features_by_class(folder, given.judge, given.size) for folder in folders]
     names = [split.classes[k].folder for k in split.tail_classes]
     names = [name for name in names if all(name in one for one in sets)]
-    found: list[Figures] = [{} for _ in sets]
+    found: list[dict[str, tuple[float, float]]] = [{} for _ in sets]  # KID, recall
     for name in names:
-        label = split.tail_class(name)
-        real = extract_features(test.batch(test.rows_of(label)), given.judge)
+        real = extract_features(test.batch(test.rows_of(split.tail_class(name))), given.judge)
         count = min(len(one[name]) for one in sets)
         for one, figures in zip(sets, found, strict=True):
-            ours = one[name][:count]
-            recall = precision_recall(ours, real).recall
-            figures[name] = float(kid(ours, real, seed=given.seed)), recall
+            pair = one[name][:count], real
+            figures[name] = float(kid(*pair, seed=given.seed)), precision_recall(*pair).recall
     heads = [f"{folder.name}: {what}" for folder in folders for what in ("KID", "recall")]
     rows = [[n, *(f"{x:.3f}" for one in found for x in one[n])] for n in names]
     lines = [markdown_table(["class", *heads], rows), ""]
