@@ -17,7 +17,8 @@ from tgn.generation.cdtg.gradient_norms import gradient_norms
 from tgn.generation.cdtg.sampler import CdtgSampler, open_cdtg_sampler
 from tgn.generation.cdtg.settings import CdtgSampleSettings, CdtgTrainSettings
 from tgn.generation.training_monitor import TrainingMonitor
-from tgn.models.clip import load_clip, tiny_clip
+from tgn.models.clip import load_clip
+from tgn.models.tiny_clip import tiny_clip, tiny_clip_networks
 from tgn.models.training_networks import from_header
 from tgn.runtime.checkpoints import load_weights, read_metadata, save_weights
 from tgn.runtime.devices import Device
@@ -149,7 +150,8 @@ def test_train_resumes_bit_for_bit_and_writes_grid_log_and_weights(distilled):
     folder = distilled.path / "cdtg"
     parts = sha256_of(folder / "generator.safetensors")
     known = from_header(read_metadata(folder / "generator.safetensors"))
-    assert [network.name for network in known] == ["tail net", "CLIP tiny"]
+    assert [network.name for network in known[:2]] == ["tail net", "CLIP tiny"]
+    assert [*known[2:]] == tiny_clip_networks()
     assert known[0].sha256 == sha256_of(distilled.path / "kmdn" / "tail.safetensors")
     assert [row["step"] for row in read_json_lines(folder / "metrics.jsonl")] == [1, 2, 3]
     assert (folder / "grids" / "0000003.png").is_file()
