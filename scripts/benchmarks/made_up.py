@@ -31,7 +31,7 @@ def made_up_run(folder: Path, preset: str) -> Run:
         pixels = draw.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(place / f"{number:03d}.png")
     run, split = split_run(folder / "data", "benchmark", SplitSettings(), Silent())
-    distill(run, DistillSettings(steps=4, batch_size=8), Silent())
+    distill(run, DistillSettings(arch="tiny", size=32, steps=4, batch_size=8), Silent())
     bank, numbers = read_bank(run.kmdn), architecture(preset)
     torch.manual_seed(0)
     generator = ConditionalGenerator(numbers, split.num_classes, bank.features.shape[2])
