@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
-from tests_support import CDTG, QUICK, copied_run
+from tests_support import BARELY, CDTG, QUICK, copied_run
 
 from tgn.data.runs import Run
 from tgn.data.splits.make_split import split_run
@@ -94,7 +94,7 @@ def made_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made_distilled(made_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make once what :func:`distilled` copies."""
     made = tmp_path_factory.mktemp("distilled")
-    chosen = DistillSettings(steps=4, batch_size=8, bank_views=2, control=False, **QUICK)
+    chosen = DistillSettings.model_validate({**BARELY, **QUICK})
     distill(copied_run(made_run, made), chosen, Silent())
     return made
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests_support import QUICK
+from tests_support import BARELY, QUICK
 
 from tgn.backends import generate
 from tgn.data.manifest import ManifestRow, read_manifest
@@ -18,7 +18,7 @@ from tgn.runtime.progress import Silent
 
 def distill_anew(run: Run) -> None:
     """Make another tail net and feature bank."""
-    chosen = DistillSettings(steps=4, batch_size=8, bank_views=2, seed=1, control=False, **QUICK)
+    chosen = DistillSettings.model_validate({**BARELY, **QUICK, "seed": 1})
     distill(run, chosen, Silent(), resume=False)
 
 

@@ -25,7 +25,8 @@ VERBS = {
         "classify/x/**/classifier.safetensors",
     ),
     "tgn distill": (
-        ["tgn", "distill", *COMMON, *STEPS, "--set", "steps=60", "--set", "bank_views=2"],
+        ["tgn", "distill", *COMMON, *STEPS, *TINY, "--set", "size=32", "--set", "steps=60",
+         "--set", "bank_views=2"],
         "kmdn/*.safetensors",
     ),
     "tgn train": (

@@ -21,6 +21,9 @@ CDTG = {**QUICK, "size": 32, "width": 16, "batch_size": 4, "autoencoder_steps": 
 
 TINY = ("--set", "arch=tiny")  # of a training; the default network is a large one
 
+SMALL_NETS = {"arch": "tiny", "size": 32}  # of a distillation; likewise
+BARELY = {**SMALL_NETS, "steps": 4, "batch_size": 8, "bank_views": 2, "control": False}
+
 
 class Done(NamedTuple):
     """How a command ended."""

@@ -25,7 +25,7 @@ LARGEST = 180  # training images of the largest class at size 1; the demo's has 
 VERBS = {
     "scenes": ["tgn", "scenes", "data"],
     "split": ["tgn", "split", "data"],
-    "distill": ["tgn", "distill", "--set", "steps=60"],
+    "distill": ["tgn", "distill", *TINY, "--set", "steps=60", "--set", "batch_size=64"],
     "train": ["tgn", "train", "--set", "steps=20", "--set", "clip_steps=20"],
     "generate": ["tgn", "generate", "--class", "all"],
     "score": ["tgn", "score"],

@@ -42,7 +42,7 @@ def made_up_run(folder: Path, size: int = USUAL.size, width: int = USUAL.width) 
         pixels = draw.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(place / f"{number:03d}.png")
     run, split = split_run(folder / "data", "benchmark", SplitSettings(), Silent())
-    distill(run, DistillSettings(steps=4, batch_size=8), Silent())
+    distill(run, DistillSettings(arch="tiny", size=32, steps=4, batch_size=8), Silent())
     _random_generator(run, split, size, width)
     return run
 

@@ -25,7 +25,7 @@ def arguments(description: str | None, name: str) -> argparse.Namespace:
     )
     parser.add_argument("--minutes", type=float, default=20, help="of generator training")
     parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--distill-steps", type=int, default=1200)
+    parser.add_argument("--distill-steps", type=int, default=200)
     parser.add_argument("--classifier-steps", type=int, default=1200)
     parser.add_argument("--noise", default="0.4")
     parser.add_argument("--seeds", default="3")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests_support import SMALL_NETS
 
 from classify.training.job import TrainingJob
 from classify.training.settings import TrainSettings
@@ -52,7 +53,7 @@ def read_image(file: Path) -> torch.Tensor:
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_the_tail_net_learns(fake_run, precision):
     chosen = DistillSettings.model_validate(
-        on_gpu(precision, steps=60, bank_views=2, control=False, log_every=5)
+        on_gpu(precision, **SMALL_NETS, steps=60, bank_views=2, control=False, log_every=5)
     )
     distill(fake_run, chosen, Silent())
     weights = load_weights(tail_net_file(fake_run.kmdn))

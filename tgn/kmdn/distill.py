@@ -16,6 +16,8 @@ from tgn.metrics.classification import confusion_matrix, summary
 from tgn.models.backbones import build_backbone, load_classifier, save_classifier
 from tgn.models.feature_bank import FeatureBank, tail_net_file, write_bank
 from tgn.models.inference import predictions
+from tgn.models.pretrained import file_of, imagenet_weights
+from tgn.models.settings import PACKAGED
 from tgn.runtime.devices import Device
 from tgn.runtime.files import read_json, sha256_of, write_json
 from tgn.runtime.progress import Progress
@@ -23,6 +25,10 @@ from tgn.runtime.seeds import seed_of
 from tgn.runtime.training_loop import Job, run_steps
 
 BEFORE_MEANS = "after the warm-up, in which each net learned its own classes without a teacher"
+FROM_SCRATCH_INSTEAD = (
+    "train a small network from scratch: "
+    "--set arch=tiny --set size=32 --set steps=800 --set batch_size=64"
+)
 CONTROL_MEANS = "from there on as many steps on the same batches, without a teacher"
 
 
@@ -61,9 +67,12 @@ def distill(
         resume: continue from the last checkpoint, if there is one.
 
     Raises:
-        UserError: for settings or images that cannot work.
+        UserError: for settings or images that cannot work, or where the package with the ImageNet
+            weights is not installed.
     """
     settings = settings.resolved()
+    if settings.initial_weights == PACKAGED:
+        file_of(imagenet_weights(settings.arch), FROM_SCRATCH_INSTEAD)
     device, split = Device(settings), run.split()
     # steps may change before a resume, the warm-up not: its end is where before and control begin
     made_from = {"warmup_steps": warmup_steps(settings)}

@@ -15,8 +15,12 @@ class DistillSettings(RateSettings, ComputeSettings, LoopSettings):
 
     renamed: ClassVar[Mapping[str, str]] = {"warmup": "warmup_fraction"}
 
-    steps: int = Field(800, ge=4, description="optimisation steps, warm-up and both students")
-    batch_size: int = Field(64, ge=2, description="images a step, over all processes")
+    arch: str = Field(
+        "tf_efficientnet_lite0", description="any timm network with stages, or 'tiny'"
+    )
+    size: int = Field(64, ge=16, description="side in pixels at which images are read")
+    steps: int = Field(200, ge=4, description="optimisation steps, warm-up and both students")
+    batch_size: int = Field(32, ge=2, description="images a step, over all processes")
     schedule: Literal["alternating", "mutual"] = Field(
         "alternating", description="alternating: one student after the other; mutual: both at once"
     )

@@ -1,7 +1,6 @@
-"""CLIP, of open_clip or trained here: from images to embeddings and to prompts, differentiable."""
+"""CLIP through open_clip: from images to embeddings and to prompts, differentiable."""
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -24,28 +23,16 @@ REMOTE_SENSING = {
     "skyclip": ("ViT-L-14", True),
 }
 
-TINY_CONFIG: dict[str, Any] = {
-    "embed_dim": 128,
-    "vision_cfg": {
-        "timm_model_name": "resnet10t",
-        "timm_model_pretrained": False,
-        "timm_pool": "avg",
-        "timm_proj": "linear",
-        "image_size": 64,
-    },
-    "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
-}
-
 
 class ClipGuide(nn.Module):
     """Similarity of images to the prompts of every class.
 
     Args:
-        model: an open_clip model with ``encode_image`` and ``encode_text``.
+        model: of open_clip, or another with ``encode_image``, ``encode_text`` and ``logit_scale``.
         tokens: [C, P, L] tokenised prompts, P of them a class; prompt i belongs to class i.
         size: side at which the model takes images.
-        mean: of its pixels in [0, 1].
-        std: of its pixels in [0, 1].
+        mean: of its pixels in [0, 1], a number a band.
+        std: likewise.
     """
 
     mean: Tensor
@@ -59,8 +46,8 @@ class ClipGuide(nn.Module):
         self.model = model
         self.size = size
         self.register_buffer("tokens", tokens, persistent=False)
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
         self._prompts: Tensor | None = None
 
     def prompt_embeddings(self) -> Tensor:
@@ -86,31 +73,21 @@ class ClipGuide(nn.Module):
 
     def image_embeddings(self, images_pm1: Tensor) -> Tensor:
         """Return unit vectors [B, D] of images [B, bands, H, W]; one band counts as grey."""
-        if images_pm1.shape[1] == 1:
-            images_pm1 = images_pm1.expand(-1, 3, -1, -1)
-        resized = F.interpolate(
-            images_pm1, size=(self.size, self.size), mode="bilinear", antialias=True
-        )  # [B, 3, S, S]
-        normalised = (resized * 0.5 + 0.5 - self.mean) / self.std
+        normalised = (self.resized(images_pm1) * 0.5 + 0.5 - self.mean) / self.std
         return F.normalize(self.model.encode_image(normalised).float(), dim=1)
+
+    def resized(self, images_pm1: Tensor) -> Tensor:
+        """Return images [B, bands, H, W] at the model's side and with its bands."""
+        if images_pm1.shape[1] == 1:
+            images_pm1 = images_pm1.expand(-1, self.mean.shape[1], -1, -1)
+        return F.interpolate(
+            images_pm1, size=(self.size, self.size), mode="bilinear", antialias=True
+        )  # [B, bands, S, S]
 
     @property
     def logit_scale(self) -> float:
         """CLIP's inverse temperature."""
         return float(self.model.logit_scale.detach().exp())
-
-
-def tiny_clip(prompts: Prompts, size: int) -> ClipGuide:
-    """Build the small untrained CLIP that ``clip=tiny`` trains on the run's own images.
-
-    It takes images at their own ``size``, at most 64 px: its network is convolutional.
-    """
-    import open_clip
-
-    model = open_clip.CLIP(**TINY_CONFIG)
-    tokens = _tokens(partial(open_clip.tokenize, context_length=16), prompts)
-    size = min(size, TINY_CONFIG["vision_cfg"]["image_size"])
-    return ClipGuide(model, tokens, size, mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 def load_clip(spec: str, prompts: Prompts, remedy: str) -> ClipGuide:
@@ -144,11 +121,17 @@ def load_clip(spec: str, prompts: Prompts, remedy: str) -> ClipGuide:
     size = model.visual.image_size
     return ClipGuide(
         model,
-        _tokens(open_clip.get_tokenizer(arch), prompts),
+        tokenised(open_clip.get_tokenizer(arch), prompts),
         size[0] if isinstance(size, tuple) else size,
         getattr(model.visual, "image_mean", None) or open_clip.OPENAI_DATASET_MEAN,
         getattr(model.visual, "image_std", None) or open_clip.OPENAI_DATASET_STD,
     )
+
+
+def tokenised(tokenizer: Callable[[list[str]], Tensor], prompts: Prompts) -> Tensor:
+    """Return tokens [C, P, L]; classes with fewer prompts than others say them again."""
+    most = max(len(own) for own in prompts)
+    return torch.stack([tokenizer(list(islice(cycle(own), most))) for own in prompts])
 
 
 def clip_sha256(spec: str, guide: ClipGuide) -> str:
@@ -185,9 +168,3 @@ def _from_tag(arch: str, tag: str, remedy: str) -> Any:
             f"clip: the weights {arch}:{tag} are not cached and could not be fetched "
             f"({type(error).__name__}); {remedy}"
         ) from None
-
-
-def _tokens(tokenizer: Any, prompts: Prompts) -> Tensor:
-    """Tokens [C, P, L]; classes with fewer prompts than others say them again."""
-    most = max(len(own) for own in prompts)
-    return torch.stack([tokenizer(list(islice(cycle(own), most))) for own in prompts])

@@ -32,6 +32,12 @@ def tail_net_networks(file: Path) -> list[TrainingNetwork]:
     return [TrainingNetwork(TAIL_NET, sha256_of(file)), *_start_of(file)]
 
 
+def imagenet_network(arch: str) -> TrainingNetwork:
+    """Return the ImageNet network of an installed package, as :data:`IMAGENET` names it."""
+    entry = IMAGENET[arch]
+    return TrainingNetwork(f"{entry.name} of {entry.package}", entry.sha256)
+
+
 def _start_of(file: Path) -> list[TrainingNetwork]:
     facts = read_facts(file)
     source = facts.started_from if facts else ""
@@ -39,7 +45,7 @@ def _start_of(file: Path) -> list[TrainingNetwork]:
         return []
     for entry in IMAGENET.values():
         if source == f"{entry.name} of {entry.package}":
-            return [TrainingNetwork(source, entry.sha256)]
+            return [imagenet_network(entry.arch)]
     start = Path(source)
     if not start.is_file():
         return [TrainingNetwork(source, "")]

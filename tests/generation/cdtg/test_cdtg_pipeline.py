@@ -25,7 +25,8 @@ from tgn.generation.latents.stage_discriminator import StageDiscriminator
 from tgn.generation.latents.train import autoencoder_networks
 from tgn.generation.sampling_plan import plan_block
 from tgn.generation.training_monitor import TrainingMonitor
-from tgn.models.clip import load_clip, tiny_clip
+from tgn.models.clip import load_clip
+from tgn.models.tiny_clip import tiny_clip, tiny_clip_networks
 from tgn.models.training_networks import from_header
 from tgn.runtime.checkpoints import load_weights, read_metadata, save_weights
 from tgn.runtime.devices import Device
@@ -215,6 +216,7 @@ def test_train_resumes_bit_for_bit_and_writes_grid_log_and_weights(distilled):
     assert [network.name for network in known] == [
         "tail net", *(network.name for network in autoencoder_networks()), "CLIP tiny"
     ]  # fmt: skip
+    assert set(tiny_clip_networks()) <= set(known)
     assert known[0].sha256 == sha256_of(distilled.path / "kmdn" / "tail.safetensors")
     assert [row["step"] for row in read_json_lines(folder / "metrics.jsonl")] == [1, 2, 3]
     assert (folder / "grids" / "0000003.png").is_file()

@@ -30,6 +30,7 @@ from tgn.models.backbones import load_imagenet_backbone
 from tgn.models.clip import ClipGuide, clip_sha256, load_clip
 from tgn.models.feature_bank import tail_net_file
 from tgn.models.tail_features import FrozenTailNet, random_views, within_class_distance
+from tgn.models.tiny_clip import tiny_clip_networks
 from tgn.models.training_networks import TrainingNetwork, as_header, tail_net_networks
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
@@ -173,7 +174,8 @@ def _trained_against(
     networks = [*tail_net_networks(tail_net_file(run.kmdn)), *autoencoder_networks()]
     if clip is not None:
         networks.append(TrainingNetwork(f"CLIP {settings.clip}", clip_sha256(settings.clip, clip)))
-    return networks
+        networks += tiny_clip_networks() if settings.clip == "tiny" else []
+    return list(dict.fromkeys(networks))
 
 
 def _clip(

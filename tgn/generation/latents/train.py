@@ -12,8 +12,7 @@ from tgn.generation.latents.autoencoder import (
 from tgn.generation.latents.trainer import AutoencoderTrainer
 from tgn.generation.settings import GeneratorTrainSettings
 from tgn.models.backbones import load_imagenet_backbone
-from tgn.models.pretrained import IMAGENET
-from tgn.models.training_networks import TrainingNetwork
+from tgn.models.training_networks import TrainingNetwork, imagenet_network
 from tgn.runtime.seeds import seed_of
 from tgn.runtime.settings import LoopSettings
 from tgn.runtime.training_loop import Job, run_steps
@@ -50,8 +49,7 @@ def trained_autoencoder(
 
 def autoencoder_networks() -> list[TrainingNetwork]:
     """Return the frozen networks that the autoencoder's losses use."""
-    entry = IMAGENET[FROZEN_ARCH]
-    return [TrainingNetwork(f"{entry.name} of {entry.package}", entry.sha256)]
+    return [imagenet_network(FROZEN_ARCH)]
 
 
 def _is_there(run: Run, facts: AutoencoderFacts, training: str) -> bool:
