@@ -222,10 +222,9 @@ class Generator:
         labels = torch.full((len(features),), label, device=target)
         ratio = torch.full((len(features),), float(noise), device=target)
         with torch.inference_mode(), self._device.autocast():
-            latents = self.network.encode(to_pm1(self._device.put(images)))
-            source = Source(features.float().to(target), latents)
+            source = Source(features.float().to(target), to_pm1(self._device.put(images)))
             made = self.network(source, labels, noises.to(target), ratio)
-        images_u8, seeds = to_u8(made).cpu(), tuple(draws.seeds)
+        images_u8, seeds = to_u8(made.images).cpu(), tuple(draws.seeds)
         return GeneratedImages(images_u8, name, ("",) * len(seeds), seeds, noise)
 
     def _label(self, class_name: str | int) -> int:

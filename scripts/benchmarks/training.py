@@ -33,7 +33,7 @@ from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
 from tgn.generation.cdtg.settings import CdtgTrainSettings
 from tgn.generation.cdtg.train import build_cdtg_trainer
 from tgn.generation.cdtg.trainer import CdtgTrainer
-from tgn.generation.latents.stage_discriminator import StageDiscriminator
+from tgn.generation.stage_discriminator import StageDiscriminator
 from tgn.models.backbones import TappedNet
 from tgn.models.clip import ClipGuide
 from tgn.models.tail_features import FrozenTailNet

@@ -151,7 +151,7 @@ def compare(given: argparse.Namespace, split: Split, test: Any, folders: list[Pa
     names = [name for name in names if all(name in one for one in sets)]
     found: list[dict[str, tuple[float, float]]] = [{} for _ in sets]  # KID, recall
     for name in names:
-        real = extract_features(test.batch(test.rows_of(split.tail_class(name))), given.judge)
+        real = extract_features(test.batch(test.rows_of(split.class_called(name))), given.judge)
         count = min(len(one[name]) for one in sets)
         for one, figures in zip(sets, found, strict=True):
             pair = one[name][:count], real

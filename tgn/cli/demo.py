@@ -15,8 +15,8 @@ RUN = "demo"
 
 # Sizes that fit a laptop: up to 10 minutes on two cores without a GPU.
 SETTINGS = {
-    "distill": ["arch=tiny", "size=32", "steps=300", "control=false"],
-    "train": ["steps=300", "batch_size=32"],
+    "distill": ["steps=80", "control=false"],
+    "train": ["steps=100"],
     "classify": ["size=64", "steps=40", "probe.crops=0"],
 }
 

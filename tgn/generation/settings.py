@@ -15,9 +15,6 @@ class GeneratorTrainSettings(ComputeSettings, LoopSettings):
 
     steps: int = Field(1500, ge=1, description="optimisation steps of the generator")
     size: Literal[32, 64, 128, 256] = Field(64, description="side in pixels")
-    autoencoder_steps: int = Field(
-        1000, ge=1, description="training steps of the autoencoder, once per run"
-    )
     batch_size: int = Field(64, ge=4, description="images a step, over all processes")
     classes: Literal["all", "tail"] = Field("all", description="train on head classes too, or not")
     ema_images: float = Field(10_000, gt=0, description="half-life of the averaged weights, images")

@@ -21,9 +21,9 @@ from tgn.generation.cdtg.sampler import CdtgSampler, open_cdtg_sampler
 from tgn.generation.cdtg.settings import CdtgSampleSettings, CdtgTrainSettings
 from tgn.generation.cdtg.trainer import CdtgTrainer
 from tgn.generation.latents.autoencoder import load_autoencoder
-from tgn.generation.latents.stage_discriminator import StageDiscriminator
 from tgn.generation.latents.train import autoencoder_networks
 from tgn.generation.sampling_plan import plan_block
+from tgn.generation.stage_discriminator import StageDiscriminator
 from tgn.generation.training_monitor import TrainingMonitor
 from tgn.models.clip import load_clip
 from tgn.models.tiny_clip import tiny_clip, tiny_clip_networks
@@ -67,6 +67,7 @@ def frozen_networks(trainer: CdtgTrainer) -> dict[str, torch.nn.Module]:
 def test_every_term_sends_gradient_into_the_generator_and_into_no_frozen_net(trainer):
     for step in (1, 2):  # the noise strengths start at zero: one step makes pairs differ
         trainer.train_step(step)
+    trainer.networks.real_distance = 100.0  # no pair differs enough
     batch = trainer._batch(0)
     fake = trainer._generate(batch)
     terms, network = trainer.generator_terms(batch, fake), trainer.networks.generator

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tgn.generation.latents.stage_discriminator import (
+from tgn.generation.stage_discriminator import (
     StageDiscriminator,
     generator_loss,
     hinge_loss,

@@ -4,61 +4,56 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tgn.generation.cdtg.generator import StyleGenerator
-from tgn.generation.latents.autoencoder import SIDE, AutoencoderFacts
+from tgn.generation.cdtg.generator import START_RESOLUTION, StyleGenerator
 
 MAPPING_LAYERS = 2
+LEVELS = 2  # of the Haar transform between an image and the finest features
 
 
 class Architecture(BaseModel):
-    """Every number that shapes the generator; stored beside its weights.
-
-    A generator of latents works on the latents as if they were the four Haar bands of an image of
-    twice their side; one of pixels draws the image itself, as the published one does.
-    """
+    """Every number that shapes the generator; stored beside its weights."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    size: Annotated[int, Field(ge=16, description="image height and width, a power of two")]
+    size: Annotated[int, Field(ge=32, description="image height and width, a power of two")]
     bands: Annotated[int, Field(ge=1, description="of an image")]
-    in_latents: Annotated[bool, Field(description="draws latents of the autoencoder, not pixels")]
+    recombines: Annotated[bool, Field(description="changes a recombined image, or draws from none")]
     style_dim: Annotated[int, Field(ge=1, description="length of z and w")]
     mapping_layers: Annotated[int, Field(ge=1, description="depth of the mapping network")]
     channels: dict[int, int] = Field(description="resolution -> width")
 
-    @property
-    def latents(self) -> AutoencoderFacts:
-        """Of the autoencoder."""
-        return AutoencoderFacts(self.size, self.bands)
 
-
-def latent_architecture(size: int, bands: int, width: int) -> Architecture:
-    """Return the numbers of a generator of latents.
+def recombining_architecture(size: int, bands: int, width: int) -> Architecture:
+    """Return the numbers of a generator of the kind that is trained here.
 
     Args:
-        size: of images in pixels; it changes the channels of latents alone.
+        size: of images in pixels, 32, 64, 128 or 256.
         bands: of an image.
-        width: channels at 16 x 16; coarser resolutions and styles have twice as many.
+        width: channels at 16 x 16; styles and coarser resolutions have twice as many, each finer
+            one half of the one before.
     """
+    channels, resolution = {}, START_RESOLUTION
+    while resolution <= size >> LEVELS:
+        channels[resolution] = min(2 * width, 16 * width // resolution)
+        resolution *= 2
     return Architecture(
         size=size,
         bands=bands,
-        in_latents=True,
+        recombines=True,
         style_dim=2 * width,
         mapping_layers=MAPPING_LAYERS,
-        channels={4: 2 * width, 8: 2 * width, SIDE: width},
+        channels=channels,
     )
 
 
 def build_generator(arch: Architecture, num_classes: int) -> StyleGenerator:
     """Build a generator with random weights."""
-    latents = arch.latents.channels if arch.in_latents else 0
     return StyleGenerator(
-        size=2 * SIDE if latents else arch.size,
+        size=arch.size // 2 if arch.recombines else arch.size,
         num_classes=num_classes,
         style_dim=arch.style_dim,
         mapping_layers=arch.mapping_layers,
         channels=arch.channels,
-        image_channels=latents // 4 if latents else arch.bands,
-        grid_channels=latents,
+        image_channels=arch.bands,
+        grid_channels=4**LEVELS * arch.bands if arch.recombines else 0,
     )

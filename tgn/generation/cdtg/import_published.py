@@ -60,7 +60,7 @@ def import_generator(run: Run, file: Path) -> ImportedGenerator:
     torch.manual_seed(0)
     network = ConditionalGenerator(numbers, split.num_classes, bank.features.shape[2])
     tail = bank.labels >= split.num_head
-    network.fit(bank.features[tail, VIEW].float(), bank.labels[tail], latents=None)
+    network.fusion.standardise(bank.features[tail, VIEW].float())
     _place_weights(network.generator, generator, classes)
     save_conditional_generator(
         path,

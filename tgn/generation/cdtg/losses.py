@@ -7,19 +7,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def path_lengths(codes: Tensor, styles: Tensor, noise: Tensor) -> Tensor:
+def path_lengths(images: Tensor, styles: Tensor, noise: Tensor) -> Tensor:
     """Return the length |J_w^T y| per image (Karras et al. 2020, arXiv 1912.04958, eq. 4).
 
     Args:
-        codes: what the generator made, [B, C, H, W], computed from ``styles``.
+        images: [B, bands, H, W], computed from ``styles``.
         styles: w, [B, D] with ``requires_grad``.
-        noise: y, standard normal, shaped as ``codes``.
+        noise: y, standard normal, shaped as ``images``.
 
     Returns:
         [B] lengths; y is scaled by 1 / sqrt(H W) so that they do not grow with the image.
     """
-    scale = 1.0 / math.sqrt(codes.shape[2] * codes.shape[3])
-    (gradient,) = torch.autograd.grad((codes * noise).sum() * scale, styles, create_graph=True)
+    scale = 1.0 / math.sqrt(images.shape[2] * images.shape[3])
+    (gradient,) = torch.autograd.grad((images * noise).sum() * scale, styles, create_graph=True)
     return gradient.float().square().sum(1).sqrt()
 
 

@@ -44,7 +44,7 @@ def published_architecture(state: Mapping[str, Tensor]) -> tuple[Architecture, i
     arch = Architecture(
         size=2 * max(channels),
         bands=state["to_rgb1.bias"].numel() // 4,
-        in_latents=False,
+        recombines=False,
         style_dim=style_dim,
         mapping_layers=sum(n.startswith("style.") and n.endswith(".weight") for n in state),
         channels=channels,

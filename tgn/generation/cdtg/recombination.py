@@ -1,102 +1,148 @@
-"""Recombination: part of a source's latents gives way to latents of other images of its class."""
+"""Recombination: parts of a source image give way to parts of other images of its class."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tgn.generation.latents.autoencoder import SIDE, unit_moment
+from tgn.data.augmentation import SYMMETRIES, random_dihedral
+from tgn.data.images import to_pm1
 
+SIDE = 16  # of a mask, before it is enlarged
 FIELD = 2  # side of the random numbers that a mask grows from: parts as large as objects
-STEEPNESS = 12.0  # of a mask's edge, in deviations of its field
+# Of a mask's edge, in deviations of its field; for every level of a pyramid, the finest first.
+STEEPNESS = (12.0, 8.0, 4.0, 2.0, 1.0)
 PARTNERS = 2  # images of the class that fill the rest
 KEPT = 16  # images kept of each class at most
-KEPT_IN_ALL = 4096
-NOISE_DIM = PARTNERS + PARTNERS * FIELD**2  # normal numbers of an image: choice, then masks
+KEPT_BYTES = 1 << 26  # of all classes
+NOISE_SIZES = (PARTNERS, PARTNERS, PARTNERS * FIELD**2)  # which images, their views, the masks
+NOISE_DIM = sum(NOISE_SIZES)
 
 
 class Recombination(nn.Module):
-    """Latents of images of every class, and mixtures of a source with them, place by place.
+    """Images of every class, and mixtures of a source with them, place by place.
 
-    Noise that is added to latents, white or fitted to a class, decodes to ghosts: on AID-LT the
-    independent judge knew the class of 37% of such images at r = 0.4 after training. Whole parts of
-    other images of the class leave every texture as it is; 59% before any training. The mixing of
-    images under smooth masks is that of FMix (Harris et al. 2020, arXiv 2002.12047), in latents.
+    Noise that is added to features or latents decodes to ghosts: on AID-LT an independent judge
+    named the class of 37% of such images at r = 0.4, after training. Whole parts of other images
+    of the class keep every texture as it is. Images are mixed under smooth masks as in FMix
+    (Harris et al. 2020, arXiv 2002.12047), here within one class, and level by level of a Laplacian
+    pyramid (Burt and Adelson 1983): what is coarse, as the light, changes over a wide edge.
 
     Args:
         num_classes: C.
-        channels: of latents.
+        bands: of an image.
+        size: its side in pixels.
     """
 
     kept: Tensor
     counts: Tensor
 
-    def __init__(self, num_classes: int, channels: int) -> None:
+    def __init__(self, num_classes: int, bands: int, size: int) -> None:
         super().__init__()
-        self.per_class = max(PARTNERS, min(KEPT, KEPT_IN_ALL // num_classes))
+        room = KEPT_BYTES // (num_classes * bands * size**2)
+        self.per_class = max(PARTNERS, min(KEPT, room))
         # Those of class k are rows V k to V k + V - 1: four axes, as channels_last wants them.
-        shape = num_classes * self.per_class, channels, SIDE, SIDE
-        self.register_buffer("kept", torch.zeros(shape))
+        shape = num_classes * self.per_class, bands, size, size
+        self.register_buffer("kept", torch.zeros(shape, dtype=torch.uint8))
         self.register_buffer("counts", torch.ones(num_classes, dtype=torch.int64))
 
-    def fit(self, latents: Tensor, labels: Tensor) -> None:
-        """Keep latents of each class; call once, before training.
+    def keep(self, images_u8: Tensor, labels: Tensor) -> None:
+        """Keep the first images of each class; call once, before training.
 
         Args:
-            latents: of real images in random order, [N, channels, 16, 16].
+            images_u8: real ones in random order, [N, bands, S, S].
             labels: their classes, [N].
         """
         for label in torch.unique(labels).tolist():
-            own = latents[labels == label][: self.per_class]
+            own = images_u8[labels == label][: self.per_class]
             first = label * self.per_class
             self.kept[first : first + len(own)] = own
             self.counts[label] = len(own)
 
-    def forward(self, latents: Tensor, labels: Tensor, noise: Tensor, ratio: Tensor) -> Tensor:
-        """Return latents of which a share r is not of the source.
+    def forward(self, sources: Tensor, labels: Tensor, noise: Tensor, ratio: Tensor) -> Tensor:
+        """Return images of which a share r is not of the source.
 
         Args:
-            latents: of sources, [B, channels, 16, 16].
+            sources: images_pm1, [B, bands, S, S].
             labels: their classes, [B].
             noise: standard normal, [B, NOISE_DIM].
-            ratio: r in [0, 1], [B]: the share of places that other images of the class fill.
+            ratio: r in [0, 1], [B]: the share of places that other images of the class fill; up to
+                1/2 one of them, at 1 two of them half and half.
 
         Returns:
-            [B, channels, 16, 16], second moment 1.
+            images_pm1, [B, bands, S, S].
         """
-        choice, fields = noise[:, :PARTNERS], noise[:, PARTNERS:]
-        fields = fields.view(-1, PARTNERS, FIELD, FIELD)
-        first, second = self._partners(labels, choice)
-        # Two images at most up to r = 1/2; at r = 1 half and half of two others.
+        choice, views, fields = noise.split(NOISE_SIZES, dim=1)
+        fields = fields.reshape(-1, PARTNERS, FIELD, FIELD)
+        first, second = self._partners(labels, choice, views)
         of_second = ((ratio - 0.5) / ratio.clamp(min=0.5)).clamp(min=0)
-        others = torch.lerp(first, second, masks(fields[:, 1], of_second))
-        return unit_moment(torch.lerp(latents, others, masks(fields[:, 0], ratio)))
+        others = blended(first, second, fields[:, 1], of_second)
+        return blended(sources.float(), others, fields[:, 0], ratio)
 
-    def _partners(self, labels: Tensor, choice: Tensor) -> list[Tensor]:
-        """Return the latents of two images, different ones if there are, that numbers choose."""
+    def _partners(self, labels: Tensor, choice: Tensor, views: Tensor) -> list[Tensor]:
+        """Return two images in random views that numbers choose, different ones if there are."""
         counts = self.counts[labels]
-        uniform = torch.special.ndtr(choice.float())  # [0, 1]
+        uniform, codes = torch.special.ndtr(choice), _codes(views)
         start = (uniform[:, 0] * counts).long().clamp(max=counts - 1)
         further = 1 + (uniform[:, 1] * (counts - 1)).long()
-        rows = labels * self.per_class
-        return [self.kept[rows + start], self.kept[rows + (start + further) % counts]]
+        rows = labels * self.per_class + torch.stack([start, (start + further) % counts])
+        return [
+            random_dihedral(to_pm1(self.kept[own]), codes[:, number])
+            for number, own in enumerate(rows)
+        ]
 
 
-def masks(fields: Tensor, shares: Tensor) -> Tensor:
+def _codes(normal: Tensor) -> Tensor:
+    """Return symmetries, all equally likely, from standard normal numbers."""
+    return (torch.special.ndtr(normal) * SYMMETRIES).long().clamp(max=SYMMETRIES - 1)
+
+
+def blended(base: Tensor, other: Tensor, fields: Tensor, shares: Tensor) -> Tensor:
+    """Return images a share of which is of others, level by level of a Laplacian pyramid.
+
+    Args:
+        base: [B, C, S, S].
+        other: the same shape.
+        fields: normal numbers that give the place, [B, FIELD, FIELD].
+        shares: of ``other``, in [0, 1], [B].
+
+    Returns:
+        [B, C, S, S]; for shares of 0 and 1 one of the two, up to rounding.
+    """
+    details = []
+    for steepness in STEEPNESS[:-1]:
+        coarse = [F.avg_pool2d(image, 2) for image in (base, other)]
+        fine = [image - _doubled(low) for image, low in zip((base, other), coarse, strict=True)]
+        mask = masks(fields, shares, base.shape[-1], steepness)
+        details.append(torch.lerp(fine[0], fine[1], mask))
+        base, other = coarse
+    result = torch.lerp(base, other, masks(fields, shares, base.shape[-1], STEEPNESS[-1]))
+    for detail in reversed(details):
+        result = _doubled(result) + detail
+    return result
+
+
+def _doubled(images: Tensor) -> Tensor:
+    return F.interpolate(images, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def masks(fields: Tensor, shares: Tensor, size: int, steepness: float) -> Tensor:
     """Return smooth masks whose mean is about the share asked for; 0 and 1 are exact.
 
     Args:
         fields: normal numbers, [B, FIELD, FIELD].
         shares: in [0, 1], [B].
+        size: side in pixels.
+        steepness: of edges, in deviations of the field.
 
     Returns:
-        [B, 1, 16, 16] in [0, 1].
+        [B, 1, size, size] in [0, 1].
     """
-    size = (SIDE, SIDE)
-    field = F.interpolate(fields[:, None].float(), size=size, mode="bicubic", align_corners=False)
-    flat = field.flatten(1)
+    grown = F.interpolate(fields[:, None], size=(SIDE, SIDE), mode="bicubic", align_corners=False)
+    flat = grown.flatten(1)
     rank = ((1 - shares) * (flat.shape[1] - 1)).round().long()  # of the value at the mask's edge
     edge = flat.sort(1).values.gather(1, rank[:, None])
     spread = flat.std(1, keepdim=True).clamp(min=1e-6)
-    soft = torch.sigmoid(STEEPNESS * (flat - edge) / spread)
+    soft = torch.sigmoid(steepness * (flat - edge) / spread)
     soft = torch.where((shares <= 0)[:, None], 0.0, torch.where((shares >= 1)[:, None], 1.0, soft))
-    return soft.view(-1, 1, *size)
+    soft = soft.view(-1, 1, SIDE, SIDE)
+    return F.interpolate(soft, size=(size, size), mode="bilinear", align_corners=False)

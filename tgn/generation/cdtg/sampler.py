@@ -10,7 +10,7 @@ from tgn.data.images import to_u8
 from tgn.data.runs import Run
 from tgn.data.split import Split
 from tgn.generation.cdtg.checkpoint import load_conditional_generator
-from tgn.generation.cdtg.conditional_generator import ConditionalGenerator, Source
+from tgn.generation.cdtg.conditional_generator import ConditionalGenerator, GeneratorOutput, Source
 from tgn.generation.cdtg.settings import CdtgSampleSettings
 from tgn.generation.sampling_plan import plan_block
 from tgn.generation.settings import GenerateSettings
@@ -28,7 +28,7 @@ class CdtgSampler:
     """A trained CDTG generator with everything it needs to generate any image of a run."""
 
     network: ConditionalGenerator
-    forward: Callable[..., Tensor]  # the network, compiled if that was requested
+    forward: Callable[..., GeneratorOutput]  # the network, compiled if that was requested
     bank: FeatureBank
     images: SourceImages
     split: Split
@@ -72,8 +72,8 @@ class CdtgSampler:
         images_u8 = []
         with torch.inference_mode(), self.device.autocast():
             for real, features, noise in zip(*(each.split(part) for each in given), strict=True):
-                source = Source(features, self.network.encode(real))
-                images_u8.append(to_u8(self.forward(source, labels, noise, ratio)).cpu())
+                output = self.forward(Source(features, real), labels, noise, ratio)
+                images_u8.append(to_u8(output.images).cpu())
         return torch.cat(images_u8), plan.origins
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from tgn.generation.cdtg.architecture import Architecture
 from tgn.generation.cdtg.checkpoint import load_conditional_generator
 from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
 from tgn.runtime.errors import UserError
@@ -13,33 +14,37 @@ EMBEDDING = "label_embedding.weight"
 
 
 def start_from(
-    path: Path, folders: Sequence[str], size: int, bands: int, feature_channels: int
+    path: Path, folders: Sequence[str], expected: Architecture, feature_channels: int
 ) -> ConditionalGenerator:
     """Return a generator for the classes of a run that starts with the weights of a file.
 
     Classes are matched by their folder; one that the file lacks starts as the mean of those it has.
-    Fusion starts anew where the file's cannot be used. Statistics of real images are not taken
-    over: `fit` measures them.
+    Fusion starts anew where the file's cannot be used. What is measured of
+    real images or kept of them is not taken over.
 
     Args:
         path: of a ``generator.safetensors`` that ``tgn train`` or ``tgn import`` wrote.
         folders: of the run's classes, by class index.
-        size: of images that are asked for, in pixels.
-        bands: of an image.
+        expected: what the settings ask for; an imported generator has its own layers.
         feature_channels: D of the run's tail net.
 
     Raises:
         NotFoundError: without the file.
-        UserError: if it is no such file, draws images of another shape, or shares no class.
+        UserError: if it is no such file, has another shape, or shares no class.
     """
     old, facts = load_conditional_generator(path)
     numbers = old.architecture
-    if (numbers.size, numbers.bands) != (size, bands):
+    if (numbers.size, numbers.bands) != (expected.size, expected.bands):
         raise UserError(
-            f"start={path} draws {numbers.size} px with {numbers.bands} bands, expected {size} px "
-            f"with {bands}; take size={numbers.size}, or another generator"
+            f"start={path} draws {numbers.size} px with {numbers.bands} bands, expected "
+            f"{expected.size} px with {expected.bands}; take size={numbers.size}, or another file"
         )
-    new = ConditionalGenerator(numbers, len(folders), feature_channels, old.autoencoder)
+    if numbers.recombines and numbers != expected:
+        raise UserError(
+            f"start={path} has width {numbers.style_dim // 2}, expected "
+            f"{expected.style_dim // 2}; take width={numbers.style_dim // 2}"
+        )
+    new = ConditionalGenerator(numbers, len(folders), feature_channels)
     weights = old.generator.state_dict()
     weights[EMBEDDING] = _placed(weights[EMBEDDING], facts.classes, folders, path)
     new.generator.load_state_dict(weights)

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from tgn.data.image_set import ImageSet, select_classes
+from tgn.data.images import to_u8
 from tgn.data.prompts import Prompts, read_prompts
 from tgn.data.runs import Run
-from tgn.generation.cdtg.architecture import latent_architecture
+from tgn.generation.cdtg.architecture import recombining_architecture
 from tgn.generation.cdtg.checkpoint import (
     existing_generator,
     is_imported,
@@ -22,11 +23,10 @@ from tgn.generation.cdtg.recombination import KEPT
 from tgn.generation.cdtg.settings import CdtgTrainSettings
 from tgn.generation.cdtg.start import start_from
 from tgn.generation.cdtg.trainer import COMPARED, STAGES, CdtgNetworks, CdtgTrainer
-from tgn.generation.latents.stage_discriminator import StageDiscriminator
-from tgn.generation.latents.train import FROZEN_ARCH, autoencoder_networks, trained_autoencoder
+from tgn.generation.frozen_network import frozen_network, load_frozen_network
+from tgn.generation.stage_discriminator import StageDiscriminator
 from tgn.generation.tail_net import load_frozen_tail_net, warn_of_smaller_input
 from tgn.generation.training_monitor import run_monitored
-from tgn.models.backbones import load_imagenet_backbone
 from tgn.models.clip import ClipGuide, clip_sha256, load_clip
 from tgn.models.feature_bank import tail_net_file
 from tgn.models.tail_features import FrozenTailNet, random_views, within_class_distance
@@ -96,8 +96,6 @@ def train_cdtg(
 def build_cdtg_trainer(run: Run, settings: CdtgTrainSettings, job: Job) -> CdtgTrainer:
     """Build the networks for a run whose ``kmdn/`` is there, at step 0.
 
-    The autoencoder is trained if the run has none yet.
-
     Raises:
         NotFoundError: without a tail net.
         UserError: for settings, CLIP sources or data that cannot work, or without the frozen
@@ -109,7 +107,7 @@ def build_cdtg_trainer(run: Run, settings: CdtgTrainSettings, job: Job) -> CdtgT
     generator = _generator(run, settings, frozen_tail_net, job)
     size, bands = generator.architecture.size, generator.architecture.bands
     warn_of_smaller_input(frozen_tail_net, size, job)
-    frozen = device.place(load_imagenet_backbone(FROZEN_ARCH, size, bands))
+    frozen = load_frozen_network(size, bands, device)
     images = split.image_set("train", run.path, size, bands)
     clip = _clip(settings, images, read_prompts(run.prompts_file, split), job)
     images = images if settings.classes == "all" else select_classes(images, split.tail_classes)
@@ -123,6 +121,7 @@ def build_cdtg_trainer(run: Run, settings: CdtgTrainSettings, job: Job) -> CdtgT
             device,
             settings.seed,
         )
+    torch.manual_seed(seed_of(settings.seed, "cdtg discriminator init"))
     discriminator = StageDiscriminator(
         frozen.stage_channels[:STAGES], split.num_classes, generator.feature_channels
     )
@@ -135,18 +134,15 @@ def build_cdtg_trainer(run: Run, settings: CdtgTrainSettings, job: Job) -> CdtgT
 def _generator(
     run: Run, settings: CdtgTrainSettings, frozen_tail_net: FrozenTailNet, job: Job
 ) -> ConditionalGenerator:
-    """Return the generator to train, on the device, with its autoencoder frozen."""
+    """Return the generator to train, on the device."""
     split, tail_net = run.split(), frozen_tail_net.tail_net
+    numbers = recombining_architecture(settings.size, tail_net.facts.bands, settings.width)
+    channels = tail_net.feature_channels
     if settings.start:
         folders = [entry.folder for entry in split.classes]
-        shape = settings.size, tail_net.facts.bands, tail_net.feature_channels
-        started = start_from(Path(settings.start), folders, *shape)
-        return cast(ConditionalGenerator, job.device.place(started))
-    numbers = latent_architecture(settings.size, tail_net.facts.bands, settings.width)
-    autoencoder = trained_autoencoder(run, numbers.latents, settings, job)
-    torch.manual_seed(seed_of(settings.seed, "cdtg init"))
-    channels = tail_net.feature_channels
-    built = ConditionalGenerator(numbers, split.num_classes, channels, autoencoder)
+        built = start_from(Path(settings.start), folders, numbers, channels)
+    else:
+        built = ConditionalGenerator(numbers, split.num_classes, channels)
     return cast(ConditionalGenerator, job.device.place(built))
 
 
@@ -156,22 +152,22 @@ def _fit(
     frozen_tail_net: FrozenTailNet,
     views: Iterable[tuple[Tensor, Tensor]],
 ) -> None:
-    """Measure the features and latents of real images."""
-    features, classes, latents = [], [], []
+    """Measure the features of real images, and keep some images of every class."""
+    features, images, classes = [], [], []
     for real, labels in views:
         features.append(frozen_tail_net(real).stages[-1])
+        images.append(to_u8(real))
         classes.append(labels.to(real.device))
-        encoded = generator.encode(real)
-        latents += [] if encoded is None else [encoded]
-    together = torch.cat(latents) if latents else None
-    generator.fit(torch.cat(features), torch.cat(classes), together)
+    generator.fusion.standardise(torch.cat(features))
+    if generator.recombination is not None:
+        generator.recombination.keep(torch.cat(images), torch.cat(classes))
 
 
 def _trained_against(
     run: Run, settings: CdtgTrainSettings, clip: ClipGuide | None
 ) -> list[TrainingNetwork]:
     """Return the frozen networks that losses used."""
-    networks = [*tail_net_networks(tail_net_file(run.kmdn)), *autoencoder_networks()]
+    networks = [*tail_net_networks(tail_net_file(run.kmdn)), frozen_network()]
     if clip is not None:
         networks.append(TrainingNetwork(f"CLIP {settings.clip}", clip_sha256(settings.clip, clip)))
         networks += tiny_clip_networks() if settings.clip == "tiny" else []

@@ -13,10 +13,14 @@ from tgn.data.batches import BatchSampler, Prefetcher
 from tgn.data.image_set import ImageSet
 from tgn.data.images import to_pm1
 from tgn.generation.cdtg import losses
-from tgn.generation.cdtg.conditional_generator import Codes, ConditionalGenerator, Source
+from tgn.generation.cdtg.conditional_generator import (
+    ConditionalGenerator,
+    GeneratorOutput,
+    Source,
+)
 from tgn.generation.cdtg.gradient_norms import gradient_name, gradient_norms
 from tgn.generation.cdtg.settings import CdtgTrainSettings
-from tgn.generation.latents.stage_discriminator import (
+from tgn.generation.stage_discriminator import (
     StageDiscriminator,
     generator_loss,
     hinge_loss,
@@ -57,16 +61,15 @@ class CdtgBatch(NamedTuple):
     labels: Tensor  # [B]
     noise: Tensor  # [B + P, noise_dim]; the last P are for second samples of every fourth image
     ratio: Tensor  # r, [B]
-    source: Source  # what the generator is given of the real images
+    features: Tensor  # of the tail net, [B, D, h, w]
     stages: list[Tensor]  # features of the real images in the frozen network
 
 
 class Fake(NamedTuple):
     """Generated images of a step and the second samples of every fourth, B + P of them."""
 
-    codes: Tensor  # [B + P, C, h, w]
-    given: Tensor | None  # recombined latents that they were made from
     images: Tensor  # about [-1, 1], [B + P, bands, H, W]
+    given: Tensor | None  # recombined real images that they were made from
     stages: list[Tensor]  # features in the frozen network
 
 
@@ -146,9 +149,12 @@ class CdtgTrainer:
         noise = torch.randn(count, network.noise_dim, generator=random).to(device.torch_device)
         labels = torch.full((count,), label, device=device.torch_device)
         with device.autocast():
-            source = self._source(to_pm1(device.put(real_u8)))
-            made: Tensor = network(source, labels, noise, torch.full_like(noise[:, 0], ratio))
-        return made
+            images = to_pm1(device.put(real_u8))
+            source = Source(self.frozen_tail_net(images).stages[-1], images)
+            made: GeneratorOutput = network(
+                source, labels, noise, torch.full_like(noise[:, 0], ratio)
+            )
+        return made.images
 
     def train_step(self, step: int) -> Mapping[str, Tensor]:
         """Do step ``step``: discriminator first, then generator on the same samples."""
@@ -182,23 +188,20 @@ class CdtgTrainer:
         labels, codes, noise, ratio = (each.to(images.device) for each in host_batch[1:])
         images = random_dihedral(images, codes)
         with self.device.autocast(), torch.no_grad():
-            source = self._source(images)
+            features = self.frozen_tail_net(images).stages[-1]
             stages = self.networks.frozen.first_stages(images, STAGES)
-        return CdtgBatch(images, labels, noise, ratio, source, stages)
-
-    def _source(self, images: Tensor) -> Source:
-        features = self.frozen_tail_net(images).stages[-1]
-        return Source(features, self.networks.generator.encode(images))
+        return CdtgBatch(images, labels, noise, ratio, features, stages)
 
     def _generate(self, batch: CdtgBatch) -> Fake:
         """Generate from every source once, and from every fourth a second time."""
-        source = Source(*(_with_pairs(each) for each in batch.source))
-        labels, ratio = _with_pairs(batch.labels), _with_pairs(batch.ratio)
+        given = batch.features, batch.images, batch.labels, batch.ratio
+        features, images, labels, ratio = (torch.cat([each, each[::PAIR_STRIDE]]) for each in given)
         with self.device.autocast():
-            made: Codes = self.networks.generator.codes(source, labels, batch.noise, ratio)
-            images = self.networks.generator.decode(made.codes)
-            stages = self.networks.frozen.first_stages(images, STAGES)
-        return Fake(made.codes, made.given, images, stages)
+            made: GeneratorOutput = self.networks.generator(
+                Source(features, images), labels, batch.noise, ratio
+            )
+            stages = self.networks.frozen.first_stages(made.images, STAGES)
+        return Fake(made.images, made.given, stages)
 
     def _discriminator_step(self, batch: CdtgBatch, fake: Fake) -> dict[str, Tensor]:
         """Raise the logits of real images, lower those of generated ones."""
@@ -213,7 +216,7 @@ class CdtgTrainer:
     def _logits(self, stages: list[Tensor], batch: CdtgBatch) -> list[Tensor]:
         """Return the discriminator's logits, given the class and what is left of the source."""
         with torch.no_grad():
-            pooled = self.networks.generator.fusion.pooled(batch.source.features)
+            pooled = self.networks.generator.fusion.pooled(batch.features)
             left = (1 - batch.ratio)[:, None] * pooled
         logits: list[Tensor] = self.networks.discriminator(stages, batch.labels, left)
         return logits
@@ -225,7 +228,7 @@ class CdtgTrainer:
         self.networks.discriminator.requires_grad_(True)
         weights, norms = self._weights(), {}
         if step % GRADIENTS_EVERY == 0:
-            norms = gradient_norms(terms, weights, fake.codes, self.device)
+            norms = gradient_norms(terms, weights, fake.images, self.device)
         loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
         if self.settings.path_weight and step % self.settings.path_every == 0:
             terms["g_path"] = self._path_length(batch, step)
@@ -273,11 +276,11 @@ class CdtgTrainer:
         return losses.diversity_shortfall(between, ratio, self.networks.real_distance)
 
     def _source_term(self, batch: CdtgBatch, fake: Fake) -> Tensor:
-        """Return how far latents are from those given, or pixels from the source's."""
+        """Return how far images are from what they were made from, or else from their sources."""
         if fake.given is not None:
-            return (fake.codes.float() - fake.given).abs().mean()
+            return (fake.images.float() - fake.given).abs().mean()
         count = len(batch.images)
-        distance = (fake.codes[:count].float() - batch.images).abs().mean((1, 2, 3))
+        distance = (fake.images[:count].float() - batch.images).abs().mean((1, 2, 3))
         return losses.source_fidelity(distance, batch.ratio)
 
     def _weights(self) -> dict[str, float]:
@@ -294,16 +297,16 @@ class CdtgTrainer:
         """Return the path length penalty (Karras et al. 2020, arXiv 1912.04958, eq. 4)."""
         count, size = len(batch.images), self.settings.batch_size
         some = slice(0, count, PATH_STRIDE)
-        made: Codes = self.networks.generator.codes(
-            batch.source.part(some),
+        output: GeneratorOutput = self.networks.generator(
+            Source(batch.features[some].float(), batch.images[some]),
             batch.labels[some],
             batch.noise[:count][some],
             batch.ratio[some],
         )
         random = generator(self.settings.seed, "path", step)
-        noise = torch.randn(size, *made.codes.shape[1:], generator=random)
-        noise = noise[self.device.own_rows(size)][some].to(made.codes.device)
-        lengths = losses.path_lengths(made.codes, made.styles, noise)
+        noise = torch.randn(size, *output.images.shape[1:], generator=random)
+        noise = noise[self.device.own_rows(size)][some].to(output.images.device)
+        lengths = losses.path_lengths(output.images, output.styles, noise)
         mean = self.device.average(lengths.detach().mean())
         # From zero it would arrive after hundreds of measurements; the target is wrong until then.
         self.mean_path = mean if self.mean_path is None else self.mean_path.lerp(mean, PATH_DECAY)
@@ -329,14 +332,8 @@ class CdtgTrainer:
         self.mean_path = None if mean is None else mean.to(self.device.torch_device)
 
 
-def _with_pairs(values: Tensor | None) -> Any:
-    """Return values [B, ...] and every fourth of them once more; None stays None."""
-    return None if values is None else torch.cat([values, values[::PAIR_STRIDE]])
-
-
 def _adam(net: nn.Module, lr: float, lazy_every: int) -> torch.optim.Adam:
     """Return Adam with the correction for lazy penalties (Karras et al. 2020, appendix B)."""
     ratio = lazy_every / (lazy_every + 1)
     betas = (ADAM_BETAS[0] ** ratio, ADAM_BETAS[1] ** ratio)
-    weights = [weight for weight in net.parameters() if weight.requires_grad]
-    return torch.optim.Adam(weights, lr * ratio, betas)
+    return torch.optim.Adam(net.parameters(), lr * ratio, betas)

@@ -13,6 +13,9 @@ class DiffusionTrainSettings(GeneratorTrainSettings):
 
     renamed: ClassVar[Mapping[str, str]] = {"dropped": "class_dropout"}
 
+    autoencoder_steps: int = Field(
+        1000, ge=1, description="training steps of the autoencoder, once per run"
+    )
     width: int = Field(48, ge=16, multiple_of=16, description="channels at full resolution")
     lr: float = Field(1e-3, gt=0, description="highest learning rate (AdamW, cosine)")
     weight_decay: float = Field(0.01, ge=0, description="of all weights")

@@ -7,7 +7,8 @@ from tgn.data.runs import Run
 from tgn.generation.diffusion.denoiser import Denoiser, DenoiserFacts, save_denoiser
 from tgn.generation.diffusion.settings import DiffusionTrainSettings
 from tgn.generation.diffusion.trainer import DiffusionTrainer
-from tgn.generation.latents.train import autoencoder_networks, trained_autoencoder
+from tgn.generation.frozen_network import frozen_network
+from tgn.generation.latents.train import trained_autoencoder
 from tgn.generation.tail_net import load_frozen_tail_net, warn_of_smaller_input
 from tgn.generation.training_monitor import run_monitored
 from tgn.models.feature_bank import tail_net_file
@@ -17,6 +18,7 @@ from tgn.runtime.devices import Device
 from tgn.runtime.files import sha256_of
 from tgn.runtime.progress import Progress
 from tgn.runtime.seeds import seed_of
+from tgn.runtime.settings import LoopSettings
 from tgn.runtime.training_loop import Job
 
 COLLAPSE_REMEDY = (
@@ -46,7 +48,7 @@ def train_diffusion(
     trainer = build_diffusion_trainer(run, settings, job)
     facts = {**made_from, "precision": job.device.precision}
     run.record("train", settings, backend="diffusion", **facts)
-    against = [*tail_net_networks(tail_net_file(run.kmdn)), *autoencoder_networks()]
+    against = [*tail_net_networks(tail_net_file(run.kmdn)), frozen_network()]
     run_monitored(trainer, run, settings, job, COLLAPSE_REMEDY, against)
     if job.device.is_main:
         save_denoiser(
@@ -81,7 +83,13 @@ def build_diffusion_trainer(
         split.num_classes,
         tail_net.feature_channels,
     )
-    autoencoder = trained_autoencoder(run, facts.latents, settings, job)
+    loop = LoopSettings(
+        steps=settings.autoencoder_steps,
+        log_every=settings.log_every,
+        save_every=settings.save_every,
+        seed=settings.seed,
+    )
+    autoencoder = trained_autoencoder(run, facts.latents, loop, job)
     if settings.classes == "tail":
         images = select_classes(images, split.tail_classes)
     features, labels = sample_tail_features(frozen_tail_net, images, device, settings.seed)

@@ -98,17 +98,13 @@ class Autoencoder(nn.Module):
 
     def encode(self, images_pm1: Tensor) -> Tensor:
         """Map images [B, bands, S, S] to latents [B, channels, 16, 16]."""
-        return unit_moment(self.encoder(images_pm1).float())
+        latents = self.encoder(images_pm1).float()
+        moment = latents.square().mean((1, 2, 3), keepdim=True)
+        return latents * torch.rsqrt(moment + _EPSILON)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Map latents to images_pm1, about in [-1, 1] but unbounded."""
         return self.decoder(latents).float()
-
-
-def unit_moment(latents: Tensor) -> Tensor:
-    """Scale latents [B, C, h, w] to second moment 1, image by image."""
-    moment = latents.square().mean((1, 2, 3), keepdim=True)
-    return latents * torch.rsqrt(moment + _EPSILON)
 
 
 def save_autoencoder(path: Path, network: Autoencoder, training: str) -> None:

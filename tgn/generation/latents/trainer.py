@@ -11,7 +11,7 @@ from tgn.data.batches import BatchSampler, Prefetcher
 from tgn.data.image_set import ImageSet
 from tgn.data.images import to_pm1
 from tgn.generation.latents.autoencoder import SIDE, Autoencoder
-from tgn.generation.latents.stage_discriminator import (
+from tgn.generation.stage_discriminator import (
     StageDiscriminator,
     generator_loss,
     hinge_loss,
