@@ -15,7 +15,6 @@ from tgn.data.splits.make_split import split_run
 from tgn.data.splits.settings import SplitSettings
 from tgn.generation.cdtg.settings import CdtgTrainSettings
 from tgn.generation.cdtg.train import train_cdtg
-from tgn.generation.latents import trainer as latents
 from tgn.kmdn.distill import distill
 from tgn.kmdn.settings import DistillSettings
 from tgn.runtime.progress import Silent
@@ -104,9 +103,7 @@ def made_trained(made_distilled: Path, tmp_path_factory: pytest.TempPathFactory)
     """Make once what :func:`trained` copies."""
     made = tmp_path_factory.mktemp("cdtg")
     few = CdtgTrainSettings.model_validate({**CDTG, "steps": 1, "clip": "none"})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(latents, "BATCH_SIZE", 8)
-        train_cdtg(copied_run(made_distilled, made), few, Silent())
+    train_cdtg(copied_run(made_distilled, made), few, Silent())
     return made
 
 

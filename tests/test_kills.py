@@ -31,7 +31,7 @@ VERBS = {
     ),
     "tgn train": (
         ["tgn", "train", *COMMON, *STEPS, "--set", "size=32", "--set", "width=16",
-         "--set", "autoencoder_steps=5", "--set", "steps=20", "--set", "clip_steps=5"],
+         "--set", "steps=20", "--set", "clip_steps=5"],
         "cdtg/*.safetensors",
     ),
     "tgn generate": (

@@ -17,7 +17,7 @@ from tgn.runtime.progress import Silent
 
 QUICK = {"device": "cpu", "precision": "float32"}  # settings of verbs that compute
 
-CDTG = {**QUICK, "size": 32, "width": 16, "batch_size": 4, "autoencoder_steps": 1}  # small, quick
+CDTG = {**QUICK, "size": 32, "width": 16, "batch_size": 4}  # small, quick
 
 TINY = ("--set", "arch=tiny")  # of a training; the default network is a large one
 

@@ -11,12 +11,10 @@ from tgn.data.runs import Run
 from tgn.data.split import Split
 from tgn.data.splits.make_split import split_run
 from tgn.data.splits.settings import SplitSettings
-from tgn.generation.cdtg.architecture import latent_architecture
+from tgn.generation.cdtg.architecture import recombining_architecture
 from tgn.generation.cdtg.checkpoint import save_conditional_generator
 from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
 from tgn.generation.cdtg.settings import CdtgTrainSettings
-from tgn.generation.latents.autoencoder import SIDE as LATENT_SIDE
-from tgn.generation.latents.autoencoder import Autoencoder, save_autoencoder
 from tgn.kmdn.distill import distill
 from tgn.kmdn.settings import DistillSettings
 from tgn.models.feature_bank import read_bank
@@ -27,7 +25,7 @@ USUAL = CdtgTrainSettings()
 
 
 def made_up_run(folder: Path, size: int = USUAL.size, width: int = USUAL.width) -> Run:
-    """Make a run in ``folder`` whose generator and autoencoder have random weights.
+    """Make a run in ``folder`` whose generator has random weights.
 
     Args:
         folder: gets data and run.
@@ -48,16 +46,13 @@ def made_up_run(folder: Path, size: int = USUAL.size, width: int = USUAL.width) 
 
 
 def _random_generator(run: Run, split: Split, size: int, width: int) -> None:
-    bank, numbers = read_bank(run.kmdn), latent_architecture(size, 3, width)
+    bank, numbers = read_bank(run.kmdn), recombining_architecture(size, 3, width)
     torch.manual_seed(0)
-    autoencoder = Autoencoder(numbers.latents).eval()
-    # As if it had been trained with the usual settings: trainings find it and train none.
-    training = f"steps={USUAL.autoencoder_steps} seed={USUAL.seed}"
-    save_autoencoder(run.autoencoder, autoencoder, training)
     features = bank.features[:, 0].float()
-    channels = features.shape[1]
-    generator = ConditionalGenerator(numbers, split.num_classes, channels, autoencoder)
-    latents = torch.randn(len(features), numbers.latents.channels, LATENT_SIDE, LATENT_SIDE)
-    generator.fit(features, bank.labels, latents)
+    generator = ConditionalGenerator(numbers, split.num_classes, features.shape[1])
+    generator.fusion.standardise(features)
+    images = split.image_set("train", run.path, size, numbers.bands)
+    assert generator.recombination is not None  # by its architecture
+    generator.recombination.keep(images.batch(torch.arange(len(images))), images.labels)
     folders = [entry.folder for entry in split.classes]
     save_conditional_generator(run.cdtg_generator, generator, folders, bank.weights_sha256)

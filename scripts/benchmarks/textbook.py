@@ -86,6 +86,7 @@ def textbook() -> Iterator[None]:
         (generator, "haar", haar),
         (generator, "inverse_haar", inverse_haar),
         (conditional_generator, "haar", haar),
+        (conditional_generator, "upsample", upsample),
         (devices, "keep_freed_memory", lambda: None),
     ]
     with ExitStack() as patches:

@@ -30,6 +30,7 @@ from timing import finish, seconds_of_steps
 from tgn.data.runs import Run
 from tgn.generation.cdtg import trainer as cdtg
 from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
+from tgn.generation.cdtg.recombination import Recombination
 from tgn.generation.cdtg.settings import CdtgTrainSettings
 from tgn.generation.cdtg.train import build_cdtg_trainer
 from tgn.generation.cdtg.trainer import CdtgTrainer
@@ -43,9 +44,8 @@ from tgn.runtime.training_loop import Job
 
 PARTS = {
     "batch": (CdtgTrainer, "_host_batch"),
-    "encoder": (ConditionalGenerator, "encode"),
-    "generator": (ConditionalGenerator, "codes"),
-    "decoder": (ConditionalGenerator, "decode"),
+    "recombination": (Recombination, "forward"),
+    "generator": (ConditionalGenerator, "forward"),
     "frozen network": (TappedNet, "first_stages"),
     "discriminator": (StageDiscriminator, "forward"),
     "tail net": (FrozenTailNet, "forward"),

@@ -29,7 +29,7 @@ def command(monkeypatch, capsys) -> Command:
 
 @pytest.mark.parametrize(
     ("name", "changes"),
-    [("cdtg", {"clip": "none"}), ("diffusion", {})],
+    [("cdtg", {"clip": "none"}), ("diffusion", {"autoencoder_steps": 1})],
 )
 def test_mode_collapse_is_answered_with_settings_of_the_backend(distilled, name, changes):
     chosen = backend(name)
@@ -41,7 +41,7 @@ def test_mode_collapse_is_answered_with_settings_of_the_backend(distilled, name,
 
 @pytest.mark.parametrize(
     ("name", "changes"),
-    [("cdtg", {"clip": "none", "log_every": 1}), ("diffusion", {})],
+    [("cdtg", {"clip": "none", "log_every": 1}), ("diffusion", {"autoencoder_steps": 1})],
 )
 def test_a_tail_net_that_sees_less_than_is_drawn_is_warned_of_once(distilled, name, changes):
     class Listener(Silent):

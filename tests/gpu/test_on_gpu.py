@@ -78,7 +78,6 @@ def test_cdtg_trains_goes_on_after_a_stop_and_generates(distilled, precision, mo
             steps=6,
             size=32,
             width=32,
-            autoencoder_steps=4,
             clip_steps=4,
             save_every=2,
             grid_every=3,

@@ -7,7 +7,7 @@ from process_support import COMMON, TINY, assert_same_curve, run_on, without_sha
 
 from tgn.runtime.files import read_json, sha256_of
 
-SMALL = ("size=32", "width=16", "autoencoder_steps=2", "clip_steps=2")
+SMALL = ("size=32", "width=16", "clip_steps=2")
 OF_TRAIN = [word for setting in SMALL for word in ("--set", setting)]
 NETS = (*TINY, "--set", "size=32", "--set", "bank_views=2")
 

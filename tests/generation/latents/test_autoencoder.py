@@ -12,12 +12,12 @@ from tgn.generation.latents.autoencoder import (
     save_autoencoder,
 )
 from tgn.generation.latents.train import trained_autoencoder
-from tgn.generation.settings import GeneratorTrainSettings
 from tgn.runtime.checkpoints import save_weights
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import read_json_lines
 from tgn.runtime.progress import Silent
+from tgn.runtime.settings import ComputeSettings, LoopSettings
 from tgn.runtime.training_loop import Job
 
 FACTS = AutoencoderFacts(32, 3)
@@ -47,9 +47,9 @@ def test_it_is_read_as_it_was_written(tmp_path):
 
 
 def trained(run: Run, steps: int, seed: int = 0, resume: bool = True) -> Autoencoder:
-    chosen = GeneratorTrainSettings(autoencoder_steps=steps, seed=seed, log_every=1, **QUICK)
-    job = Job(run.diffusion, Device(chosen), Silent(), resume)
-    return trained_autoencoder(run, FACTS, chosen, job)
+    job = Job(run.diffusion, Device(ComputeSettings(**QUICK)), Silent(), resume)
+    loop = LoopSettings(steps=steps, seed=seed, log_every=1)
+    return trained_autoencoder(run, FACTS, loop, job)
 
 
 def test_it_learns_to_reconstruct_and_is_trained_once(fake_run):

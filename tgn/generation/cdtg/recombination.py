@@ -11,10 +11,11 @@ SIDE = 16  # of a mask, before it is enlarged
 FIELD = 2  # side of the random numbers that a mask grows from: parts as large as objects
 # Of a mask's edge, in deviations of its field; for every level of a pyramid, the finest first.
 STEEPNESS = (12.0, 8.0, 4.0, 2.0, 1.0)
-PARTNERS = 2  # images of the class that fill the rest
+PARTNERS = 2  # images of the class that may fill the rest
 KEPT = 16  # images kept of each class at most
 KEPT_BYTES = 1 << 26  # of all classes
-NOISE_SIZES = (PARTNERS, PARTNERS, PARTNERS * FIELD**2)  # which images, their views, the masks
+# With the source or without, which images, their views, the masks.
+NOISE_SIZES = (1, PARTNERS, PARTNERS, PARTNERS * FIELD**2)
 NOISE_DIM = sum(NOISE_SIZES)
 
 
@@ -65,18 +66,20 @@ class Recombination(nn.Module):
             sources: images_pm1, [B, bands, S, S].
             labels: their classes, [B].
             noise: standard normal, [B, NOISE_DIM].
-            ratio: r in [0, 1], [B]: the share of places that other images of the class fill; up to
-                1/2 one of them, at 1 two of them half and half.
+            ratio: r in [0, 1], [B]: the share of places that other images of the class fill. Never
+                more than two images meet: above 1/2, 2 r - 1 of the images are halves of two
+                others, and the rest half the source and half another.
 
         Returns:
             images_pm1, [B, bands, S, S].
         """
-        choice, views, fields = noise.split(NOISE_SIZES, dim=1)
+        luck, choice, views, fields = noise.split(NOISE_SIZES, dim=1)
         fields = fields.reshape(-1, PARTNERS, FIELD, FIELD)
         first, second = self._partners(labels, choice, views)
-        of_second = ((ratio - 0.5) / ratio.clamp(min=0.5)).clamp(min=0)
-        others = blended(first, second, fields[:, 1], of_second)
-        return blended(sources.float(), others, fields[:, 0], ratio)
+        is_free = torch.special.ndtr(luck[:, 0]) < 2 * ratio - 1
+        others = blended(first, second, fields[:, 1], 0.5 * is_free)
+        share = torch.where(is_free, 1.0, ratio.clamp(max=0.5))
+        return blended(sources.float(), others, fields[:, 0], share)
 
     def _partners(self, labels: Tensor, choice: Tensor, views: Tensor) -> list[Tensor]:
         """Return two images in random views that numbers choose, different ones if there are."""
@@ -142,7 +145,9 @@ def masks(fields: Tensor, shares: Tensor, size: int, steepness: float) -> Tensor
     rank = ((1 - shares) * (flat.shape[1] - 1)).round().long()  # of the value at the mask's edge
     edge = flat.sort(1).values.gather(1, rank[:, None])
     spread = flat.std(1, keepdim=True).clamp(min=1e-6)
-    soft = torch.sigmoid(steepness * (flat - edge) / spread)
+    # Near 0 and 1 a wide edge would take more than its share.
+    near_ends = 4 * (shares * (1 - shares)).clamp(min=1e-3)[:, None]
+    soft = torch.sigmoid(steepness * (flat - edge) / (spread * near_ends))
     soft = torch.where((shares <= 0)[:, None], 0.0, torch.where((shares >= 1)[:, None], 1.0, soft))
     soft = soft.view(-1, 1, SIDE, SIDE)
     return F.interpolate(soft, size=(size, size), mode="bilinear", align_corners=False)
