@@ -5,9 +5,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from classify.training.class_frequencies import NOTHING_GENERATED, ClassFrequencies, GeneratedUse
 from classify.training.settings import Sampling
 from tgn.data.image_set import ImageSet
-from tgn.data.split import filling_up
 from tgn.runtime.seeds import generator
 
 
@@ -18,7 +18,6 @@ class BatchRequest(NamedTuple):
     seed: int  # of the training
     step: int
     progress: float = 0.0  # share of the training that is done, in [0, 1)
-    generated_until: float = 1.0  # progress from which class-balanced batches are real only
     class_weights: Tensor | None = None  # [C], in place of what sampling says
     foreground_power: float | None = None  # r of CMO: B foregrounds are wanted, too
 
@@ -56,21 +55,14 @@ class ClassRows:
 class MixtureSampler:
     """Samples the batch of a step from real and generated images, by (seed, step) alone.
 
-    Random sampling: every image is as likely as another, real or generated; but of a class's
-    generated images only as many count as fill it up to the largest real class, so the histogram
-    is never inverted. Square-root: classes in the ratio of the square roots of those counts.
-    Class-balanced: classes are equally likely. Progressive: from random to class-balanced over the
-    training. Source: Kang et al. 2020 (arXiv 1910.09217), section 3, eq. 1 and 2.
-
-    Of a class with generated images, generated ones are sampled in the ratio of the counts; under
-    class-balanced and progressive sampling with probability ``share``.
+    How often is in :class:`classify.training.class_frequencies.ClassFrequencies`.
 
     Args:
         real: the training part.
         generated: generated images of some classes, at least one, or None.
         sampling: how classes are sampled.
-        share: of generated images under class-balanced sampling, in [0, 1].
         classes: C.
+        use: of the generated images.
         paired: the images of ``real``, row by row, from another sensor, or None.
     """
 
@@ -79,73 +71,35 @@ class MixtureSampler:
         real: ImageSet,
         generated: ImageSet | None,
         sampling: Sampling,
-        share: float,
         classes: int,
+        use: GeneratedUse = NOTHING_GENERATED,
         paired: ImageSet | None = None,
     ) -> None:
         self.real, self.generated, self.paired = real, generated, paired
-        self.sampling = sampling
         self.real_rows = ClassRows(real.labels, classes)
         no_rows = torch.zeros(0, dtype=torch.int64)
         labels = generated.labels if generated is not None else no_rows
         self.generated_rows = ClassRows(labels, classes)
-        counts, extra = self.real_rows.counts, self.generated_rows.counts
-        fill = torch.minimum(extra, counts.max() - counts)
-        self.counts = counts + fill  # training images of each class, for the losses, [C]
-        if self._is_balanced:
-            self.share = share * (extra > 0).double()
-        else:
-            self.share = fill / self.counts.clamp(min=1)
-
-    def mix_into_head(self, num_head: int) -> None:
-        """Let generated images of head classes take places of real ones, also where all count.
-
-        Of a class that needs no filling up, random and square-root sampling would else take none,
-        and a classifier would learn that generated images are of rare classes. As many are mixed in
-        as a tail class gets on average, if there are so many; a class gets no more places.
-
-        Args:
-            num_head: number of head classes, the first in class order.
-        """
-        if self._is_balanced:
-            return
-        real, extra = self.real_rows.counts, self.generated_rows.counts
-        used = torch.minimum(extra, torch.tensor(filling_up(real.tolist(), num_head)))
-        self.share[:num_head] = (used / (real + used).clamp(min=1))[:num_head]
-
-    @property
-    def _is_balanced(self) -> bool:
-        return self.sampling in ("class-balanced", "progressive")
-
-    def prior(self, progress: float = 0.0) -> Tensor:
-        """Return the probability of each class after a share of the training in [0, 1]: [C]."""
-        power = {"random": 1.0, "square-root": 0.5}.get(self.sampling, 0.0)
-        has_images = (self.counts > 0).double()
-        weight = has_images * self.counts.double() ** power
-        prior = weight / weight.sum()
-        if self.sampling == "progressive":
-            return torch.lerp(self.counts / self.counts.sum().double(), prior, progress)
-        return prior
+        counts = self.real_rows.counts, self.generated_rows.counts
+        self.frequencies = ClassFrequencies(*counts, sampling, use)
+        self.counts = self.frequencies.filled  # training images of each class, for the losses, [C]
 
     def batch(self, request: BatchRequest) -> SampledBatch:
-        """Return the images of a step.
-
-        Class-balanced batches are of real images only after ``generated_until``, so that the
-        training ends on real images.
-        """
+        """Return the images of a step."""
         weights, power = request.class_weights, request.foreground_power
         rng = generator(request.seed, "classify batch", request.step)
-        prior = self.prior(request.progress) if weights is None else weights.double()
-        labels, uniform = _draw(prior, request.size, rng)
+        classes, share = self.frequencies.at(request.progress)
+        if weights is not None:
+            classes = weights.double()
+        labels, uniform = _draw(classes, request.size, rng)
         if power is not None:
             rng = generator(request.seed, "classify foregrounds", request.step)
             foregrounds = _draw(self.foreground_prior(power), request.size, rng)
             labels = torch.cat((labels, foregrounds[0]))
             uniform = torch.cat((uniform, foregrounds[1]), dim=1)
-        real_only = self._is_balanced and request.progress >= request.generated_until
-        is_generated = uniform[0] < (0 * self.share if real_only else self.share)[labels]
+        is_generated = uniform[0] < share[labels]
         images, paired = self._images(labels, is_generated, uniform[1])
-        return SampledBatch(images, labels, is_generated, prior, paired, power is not None)
+        return SampledBatch(images, labels, is_generated, classes, paired, power is not None)
 
     def foreground_prior(self, power: float) -> Tensor:
         """Return the probability of each class among the foregrounds of CMO: [C].

@@ -82,10 +82,13 @@ class TrainSettings(OptimisationSettings, ComputeSettings):
         "none", description="none, crt, lws, maxnorm, tau-norm, ncm"
     )
     generated_share: float = Field(
-        0.5, ge=0, le=1, description="class-balanced: of a class's places, if it has generated ones"
+        0.5,
+        ge=0,
+        le=1,
+        description="class-balanced, progressive: of a class's places, if it has generated ones",
     )
     generated_until: float = Field(
-        0.6, ge=0, le=1, description="class-balanced: share of the steps before real images only"
+        0.6, ge=0, le=1, description="share of the steps before those on real images only"
     )
     generated_weight: float = Field(1.0, gt=0, description="of a generated image in the loss")
     generated_ratio: float | None = Field(

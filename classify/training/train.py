@@ -6,6 +6,7 @@ import torch
 
 from classify.evaluation.evaluate import evaluate
 from classify.methods.phases import MethodInputs, Phase, RunFacts
+from classify.training.class_frequencies import GeneratedUse
 from classify.training.context import TrainingContext
 from classify.training.criterion import label_criterion
 from classify.training.job import JobImages, TrainingJob, images_of, made_from, sensor_images
@@ -123,11 +124,10 @@ def _trainer(
         images.main,
         images.mixed_in,
         settings.sampling,
-        settings.generated_share,
         context.split.num_classes,
+        GeneratedUse(settings.generated_share, settings.generated_until, context.split.num_head),
         images.paired,
     )
-    sampler.mix_into_head(context.split.num_head)
     teacher_images = images.main if images.paired is None else images.paired
     inputs = MethodInputs(
         student=student,

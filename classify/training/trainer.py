@@ -92,7 +92,6 @@ class ClassifierTrainer:
                 settings.seed,
                 step,
                 progress,
-                settings.generated_until,
                 class_weights,
                 self._foreground_power(step),
             )

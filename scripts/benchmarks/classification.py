@@ -80,7 +80,7 @@ def build_loops(given: argparse.Namespace) -> dict[str, Step]:
     """Build the loops that are timed, by name."""
     chosen = TrainSettings(arch=given.arch, size=given.size, batch_size=given.batch)
     settings, device = chosen.resolved(), Device(chosen)
-    sampler = MixtureSampler(InMemory(given.size), None, "class-balanced", 0.0, CLASSES)
+    sampler = MixtureSampler(InMemory(given.size), None, "class-balanced", CLASSES)
     loops = {name: make(sampler, settings, device) for name, make in MAKERS.items()}
     if given.freeze:
         frozen = chosen.with_changes({"freeze_stages": given.freeze}).resolved()

@@ -64,7 +64,7 @@ def classifier(images: ImageSet, given: argparse.Namespace) -> Callable[[int], o
     """Return the step of `classify train`."""
     settings = TrainSettings(arch=given.arch, size=given.size, batch_size=given.batch)
     device = Device(settings)
-    sampler = MixtureSampler(images, None, "class-balanced", 0.0, CLASSES)
+    sampler = MixtureSampler(images, None, "class-balanced", CLASSES)
     student = device.place(build_backbone(settings, NAMES))
     method = Method(student, LabelCriterion("ce", "none", LossSettings(), sampler.counts))
     return ClassifierTrainer(method, sampler, settings, device).train_step

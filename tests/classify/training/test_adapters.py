@@ -44,7 +44,7 @@ def weights(tmp_path_factory):
 
 def train(net, images, chosen: TrainSettings):
     chosen, device = chosen.resolved(), Device(chosen)
-    sampler = MixtureSampler(images, None, chosen.sampling, 0.0, CLASSES)
+    sampler = MixtureSampler(images, None, chosen.sampling, CLASSES)
     criterion = label_criterion(chosen, sampler.counts, sampler.counts)
     inputs = MethodInputs(net, criterion, {}, sampler.counts, images, None, device, chosen.seed)
     trainer = ClassifierTrainer(plain(inputs), sampler, chosen, device)

@@ -19,6 +19,7 @@ from classify.losses.settings import LossSettings
 from classify.methods.base import Method
 from classify.training import train as train_module
 from classify.training import trainer as trainer_module
+from classify.training.class_frequencies import ClassFrequencies, GeneratedUse
 from classify.training.criterion import LabelCriterion
 from classify.training.job import TrainingJob, images_of
 from classify.training.recipes import check_recipes
@@ -66,46 +67,51 @@ def augmented(fake_run):
     return fake_run
 
 
-def sampler(run, sampling, share, folder=None):
+def sampler(run, sampling, share=0.5, folder=None):
     from tgn.data.manifest import active_rows, image_set
 
     split = run.split()
     real = split.image_set("train", run.path, 16)
     generated = image_set(folder, active_rows(folder, split), split, 16) if folder else None
-    return MixtureSampler(real, generated, sampling, share, split.num_classes)
+    return MixtureSampler(real, generated, sampling, split.num_classes, GeneratedUse(share, 0.6))
 
 
-def test_generated_images_of_head_classes_take_places_of_real_ones(augmented):
-    plain = sampler(augmented, "random", 0.5, augmented.path / "generated")
-    tail = plain.share.clone()
-    plain.mix_into_head(1)
-    assert torch.equal(plain.share, tail)  # there are none
-    folder = write_generated(augmented, label=0, count=30)
-    mix = sampler(augmented, "random", 0.5, folder)
-    assert mix.share[0] == 0
-    mix.mix_into_head(1)
+def prior(sampler, progress=0.0):
+    return sampler.frequencies.at(progress).classes
+
+
+def test_generated_images_of_head_classes_take_places_of_real_ones():
+    real, generated = torch.tensor([24, 12, 6, 4]), torch.tensor([30, 0, 0, 30])
     # The tail lacks 12, 18 and 20 images, 17 on average; 24 are real.
-    torch.testing.assert_close(mix.share, torch.tensor([17 / 41, 0, 0, 20 / 24]))
-    assert mix.counts.tolist() == [24, 12, 6, 24]
-    images, labels, *_ = mix.batch(BatchRequest(4000, 0, 1))
-    white = (images == 255).flatten(1).all(1)
-    assert white[labels == 0].float().mean() == pytest.approx(17 / 41, abs=0.05)
-    even = sampler(augmented, "class-balanced", 0.5, folder)
-    even.mix_into_head(1)
+    expected = torch.tensor([17 / 41, 0, 0, 20 / 24]).double()
+    found = ClassFrequencies(real, generated, "random", GeneratedUse(num_head=1))
+    torch.testing.assert_close(found.share, expected)
+    assert found.filled.tolist() == [24, 12, 6, 24]
+    without = ClassFrequencies(real, generated, "random", GeneratedUse())
+    torch.testing.assert_close(without.share, expected * torch.tensor([0, 1, 1, 1]))
+    even = ClassFrequencies(real, generated, "class-balanced", GeneratedUse(num_head=1))
     assert even.share.tolist() == [0.5, 0, 0, 0.5]
 
 
 def test_generated_images_fill_up_the_histogram_and_never_turn_it_over(augmented):
-    prior = sampler(augmented, "random", 0.5, augmented.path / "generated").prior()
-    expected = torch.tensor([24, 12, 6, 24]).double()
-    torch.testing.assert_close(prior, expected / expected.sum())
     mix = sampler(augmented, "random", 0.5, augmented.path / "generated")
-    for progress in (0.0, 0.9):
-        images, labels, *_ = mix.batch(BatchRequest(4000, 0, 1, progress, generated_until=0.6))
-        white = (images == 255).flatten(1).all(1)
-        assert white[labels == 3].float().mean() == pytest.approx(20 / 24, abs=0.05)
-    even = sampler(augmented, "class-balanced", 0.5).prior()
+    expected = torch.tensor([24, 12, 6, 24]).double()
+    torch.testing.assert_close(prior(mix), expected / expected.sum())
+    images, labels, *_ = mix.batch(BatchRequest(4000, 0, 1))
+    white = (images == 255).flatten(1).all(1)
+    assert white[labels == 3].float().mean() == pytest.approx(20 / 24, abs=0.05)
+    even = prior(sampler(augmented, "class-balanced"))
     torch.testing.assert_close(even, torch.full((4,), 0.25).double())
+
+
+@pytest.mark.parametrize("sampling", ["random", "square-root", "class-balanced", "progressive"])
+def test_every_training_ends_as_one_without_generated_images(augmented, sampling):
+    mix = sampler(augmented, sampling, 0.5, augmented.path / "generated")
+    real = sampler(augmented, sampling)
+    early, late = (BatchRequest(200, 0, 1, progress) for progress in (0.59, 0.6))
+    assert mix.batch(early).is_generated.any()
+    for found, expected in zip(mix.batch(late), real.batch(late), strict=True):
+        assert found is None or torch.equal(torch.as_tensor(found), torch.as_tensor(expected))
 
 
 def test_the_share_of_generated_images_is_kept_and_batches_repeat(augmented):
@@ -115,8 +121,6 @@ def test_the_share_of_generated_images_is_kept_and_batches_repeat(augmented):
     assert torch.equal(white, is_generated)
     assert set(labels[white].tolist()) == {3}
     assert white[labels == 3].float().mean() == pytest.approx(0.25, abs=0.05)
-    late = mix.batch(BatchRequest(4000, 0, 1, 0.6, generated_until=0.6)).images_u8
-    assert not (late == 255).flatten(1).all(1).any()
     again = mix.batch(BatchRequest(4000, 0, 1))
     assert torch.equal(again[0], images)
     assert torch.equal(again[1], labels)
@@ -125,13 +129,13 @@ def test_the_share_of_generated_images_is_kept_and_batches_repeat(augmented):
 
 def test_square_root_and_progressive_sampling(fake_run):
     counts = torch.tensor([24.0, 12, 6, 4]).double()
-    root = sampler(fake_run, "square-root", 0.5).prior()
-    torch.testing.assert_close(root, counts.sqrt() / counts.sqrt().sum())
-    progressive = sampler(fake_run, "progressive", 0.5)
-    torch.testing.assert_close(progressive.prior(0.0), counts / counts.sum())
-    torch.testing.assert_close(progressive.prior(1.0), torch.full((4,), 0.25).double())
+    root = sampler(fake_run, "square-root")
+    torch.testing.assert_close(prior(root), counts.sqrt() / counts.sqrt().sum())
+    progressive = sampler(fake_run, "progressive")
+    torch.testing.assert_close(prior(progressive, 0.0), counts / counts.sum())
+    torch.testing.assert_close(prior(progressive, 1.0), torch.full((4,), 0.25).double())
     middle = (counts / counts.sum() + 0.25) / 2
-    torch.testing.assert_close(progressive.prior(0.5), middle)
+    torch.testing.assert_close(prior(progressive, 0.5), middle)
     sampled = progressive.batch(BatchRequest(4000, 0, 1, progress=0.5))
     share = torch.bincount(sampled.labels, minlength=4) / 4000
     torch.testing.assert_close(share.double(), middle, atol=0.03, rtol=0)
@@ -244,7 +248,7 @@ def test_a_later_validation_wins_unless_clearly_worse(fake_run, monkeypatch):
         table[0, 1] += 100 - table[0].sum()
     device = Device(settings())
     net = build_backbone(settings(), tuple(entry.folder for entry in split.classes))
-    sampler = MixtureSampler(real, None, "random", 0.0, split.num_classes)
+    sampler = MixtureSampler(real, None, "random", split.num_classes)
     criterion = LabelCriterion("ce", "none", LossSettings(), sampler.counts)
     trainer = ClassifierTrainer(Method(net, criterion), sampler, settings(), device)
     kept = []

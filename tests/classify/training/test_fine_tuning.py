@@ -53,7 +53,7 @@ def weights(tmp_path) -> str:
 
 def trainer_of(run, settings: TrainSettings) -> ClassifierTrainer:
     images = run.split().image_set("train", run.path, settings.size)
-    sampler = MixtureSampler(images, None, "random", 0.0, len(FOLDERS))
+    sampler = MixtureSampler(images, None, "random", len(FOLDERS))
     torch.manual_seed(0)
     student = build_backbone(settings, FOLDERS)
     method = Method(student, LabelCriterion("ce", "none", LossSettings(), sampler.counts))

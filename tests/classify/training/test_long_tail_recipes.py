@@ -46,7 +46,7 @@ def batch(labels: torch.Tensor, prior: torch.Tensor) -> Batch:
 def sampler(fake_run):
     split = fake_run.split()
     real = split.image_set("train", fake_run.path, 16)
-    return MixtureSampler(real, None, "random", 0.5, split.num_classes)
+    return MixtureSampler(real, None, "random", split.num_classes)
 
 
 # CMO
@@ -71,7 +71,7 @@ def test_foregrounds_may_be_generated(fake_run):
     folder, split = write_generated(fake_run, label=3, count=30), fake_run.split()
     real = split.image_set("train", fake_run.path, 16)
     white = image_set(folder, active_rows(folder, split), split, 16)
-    sampler = MixtureSampler(real, white, "random", 0.5, split.num_classes)
+    sampler = MixtureSampler(real, white, "random", split.num_classes)
     sampled = sampler.batch(BatchRequest(400, 0, 1, foreground_power=1.0))
     is_white = (sampled.images_u8 == 255).flatten(1).all(1)
     assert torch.equal(is_white, sampled.is_generated)

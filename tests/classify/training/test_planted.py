@@ -45,7 +45,7 @@ def train(build, images: ImageSet, paired: ImageSet | None, teachers, seed: int,
     settings = TrainSettings(**BASE, steps=steps, seed=seed, sampling="class-balanced")
     device = Device(settings)
     student = tiny_net(seed)
-    sampler = MixtureSampler(images, None, "class-balanced", 0.0, CLASSES, paired)
+    sampler = MixtureSampler(images, None, "class-balanced", CLASSES, paired=paired)
     criterion = LabelCriterion("ce", "none", LossSettings(), sampler.counts)
     inputs = MethodInputs(student, criterion, teachers, sampler.counts, images, None, device, seed)
     trainer = ClassifierTrainer(build(inputs), sampler, settings, device)

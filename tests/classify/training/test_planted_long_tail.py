@@ -24,7 +24,7 @@ FACTS = RunFacts(COUNTS, 2, None, None)
 def train(net, phase, settings, images):
     """Train one phase of a recipe, as train.py does."""
     settings, device = phase_settings(settings, phase), Device(settings)
-    sampler = MixtureSampler(images, None, settings.sampling, 0.0, CLASSES)
+    sampler = MixtureSampler(images, None, settings.sampling, CLASSES)
     criterion = label_criterion(settings, sampler.counts, sampler.counts)
     seed = settings.seed
     inputs = MethodInputs(net, criterion, {}, sampler.counts, images, None, device, seed)
