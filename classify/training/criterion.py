@@ -1,5 +1,6 @@
 """The loss of the labels: class and image weights, mixed labels, reweighting by class."""
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -24,6 +25,7 @@ class LabelCriterion:
             cross-entropy and the logit-adjusted losses.
         prior: probability of each class for the logit-adjusted losses, [C], sum 1; None: that of
             the step.
+        generated_weight: of the label that a generated image brings, > 0; a real one brings 1.
     """
 
     def __init__(
@@ -34,21 +36,28 @@ class LabelCriterion:
         counts: Tensor,
         label_smoothing: float = 0.0,
         prior: Tensor | None = None,
+        generated_weight: float = 1.0,
     ) -> None:
         self.name, self.reweighting, self.settings = name, reweighting, settings
         self.label_smoothing, self.prior = label_smoothing, prior
+        self.generated_weight = generated_weight
         self.weights = effective_weights(counts, settings.effective_number_beta)
         self.margins = ldam_margins(counts, settings.ldam_margin)
 
     def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return the mean loss of logits [B, C], float32."""
-        losses = batch.share * self._weighted(logits, batch.labels, batch)
+        own = self._weighted(logits, batch.labels, batch.is_generated, batch)
+        losses = batch.share * own
         if batch.partners is not batch.labels:
-            losses = losses + (1 - batch.share) * self._weighted(logits, batch.partners, batch)
-        return (batch.weight * losses).mean()
+            other = self._weighted(logits, batch.partners, batch.partner_is_generated, batch)
+            losses = losses + (1 - batch.share) * other
+        return losses.mean()
 
-    def _weighted(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+    def _weighted(
+        self, logits: Tensor, labels: Tensor, is_generated: Tensor, batch: Batch
+    ) -> Tensor:
         losses = self._unweighted(logits, labels, batch)
+        losses = torch.where(is_generated, self.generated_weight, 1.0) * losses
         deferred = self.reweighting == "deferred" and batch.progress >= DEFERRED_UNTIL
         if deferred or self.reweighting == "effective-number":
             losses = losses * self.weights.to(losses.device)[labels]
@@ -90,5 +99,11 @@ def label_criterion(settings: TrainSettings, counts: Tensor, real_counts: Tensor
         options = options.with_changes({"logit_adjustment_tau": settings.balance})
         prior = real_counts / real_counts.sum()
     return LabelCriterion(
-        name, settings.reweighting, options, counts, settings.label_smoothing, prior
+        name,
+        settings.reweighting,
+        options,
+        counts,
+        settings.label_smoothing,
+        prior,
+        settings.generated_weight,
     )

@@ -81,7 +81,8 @@ def batch(**changes) -> Batch:
         "labels": LABELS,
         "partners": LABELS,
         "share": ones,
-        "weight": ones,
+        "is_generated": ones < 1,
+        "partner_is_generated": ones < 1,
         "prior": PRIOR,
         "progress": 0.0,
     }
@@ -99,15 +100,25 @@ def test_deferred_weights_come_in_the_last_fifth():
     assert deferred(LOGITS, late) == always(LOGITS, late) != criterion()(LOGITS, late)
 
 
-def test_mixed_labels_and_image_weights_are_linear():
+def test_mixed_labels_are_linear():
     partners = LABELS.roll(1)
     mixed = batch(partners=partners, share=torch.full((6,), 0.25))
     other = F.cross_entropy(LOGITS, partners)
     expected = 0.25 * F.cross_entropy(LOGITS, LABELS) + 0.75 * other
     torch.testing.assert_close(criterion()(LOGITS, mixed), expected)
-    weight = torch.tensor([2.0, 0, 0, 0, 0, 0], dtype=torch.float64)
-    only_first = criterion()(LOGITS, batch(weight=weight))
-    torch.testing.assert_close(only_first, plain(LOGITS)[0] * 2 / 6)
+
+
+def test_the_weight_of_generated_images_is_of_the_label_that_each_brings():
+    weighted = LabelCriterion("ce", "none", LossSettings(), COUNTS, generated_weight=0.5)
+    share = torch.full((6,), 0.25, dtype=torch.float64)
+    first, others = torch.arange(6) == 0, torch.arange(6) > 0
+    mixed = batch(
+        partners=LABELS.roll(1), share=share, is_generated=first, partner_is_generated=others
+    )
+    own, other = plain(LOGITS), F.cross_entropy(LOGITS, LABELS.roll(1), reduction="none")
+    by_hand = [0.25 * 0.5 * own[0] + 0.75 * other[0]]
+    by_hand += [0.25 * own[k] + 0.75 * 0.5 * other[k] for k in range(1, 6)]
+    torch.testing.assert_close(weighted(LOGITS, mixed), torch.stack(by_hand).mean())
 
 
 def test_balanced_softmax_is_logit_adjustment_with_tau_one():

@@ -38,8 +38,9 @@ def settings(**changes: object) -> TrainSettings:
 
 
 def batch(labels: torch.Tensor, prior: torch.Tensor) -> Batch:
-    ones = torch.ones(len(labels))
-    return Batch(torch.zeros(len(labels), 3, 8, 8), labels, labels, ones, ones, prior, 0.0)
+    ones, real = torch.ones(len(labels)), torch.zeros(len(labels), dtype=torch.bool)
+    images = torch.zeros(len(labels), 3, 8, 8)
+    return Batch(images, labels, labels, ones, real, real, prior, 0.0)
 
 
 @pytest.fixture
