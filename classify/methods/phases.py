@@ -20,7 +20,7 @@ class MethodInputs:
     student: TappedNet
     criterion: Criterion
     teachers: Mapping[str, Teacher]
-    counts: Tensor  # training images of each class, with the generated ones that count, [C]
+    counts: Tensor  # real training images of each class, [C]
     images: ImageSet  # training images of the student, without generated ones
     validation: ImageSet | None  # None where a class has no validation images
     device: Device

@@ -1,4 +1,34 @@
-"""How often each class is in a step's batch, and how much of it is generated."""
+"""How often each class is in a step's batch, how much of it is generated, and the prior of that.
+
+The prior rule, for every loss that corrects for class frequencies
+-------------------------------------------------------------------
+Of a step's batch let p(y) be the probability of class y and s(y) that of a generated image among
+those of class y. Cross-entropy fits the posterior of the images it sees. Those of a test are real,
+and a network tells real from generated ones easily, so what it learns of a real image x is the
+posterior among the *real* images of the batch, by Bayes' rule
+
+    p(y | x) ~ p(x | y) q(y),    q(y) = p(y) (1 - s(y)) / sum over k of p(k) (1 - s(k)).
+
+Logit adjustment with the prior q (Menon et al. 2021, arXiv 2007.07314, eq. 10, tau = 1: balanced
+softmax) leaves log p(x | y), which is what a balanced test asks for. With p in place of q, rare
+classes whose places are taken by generated images count as frequent, and nothing is corrected.
+With n real images of a class, of which f generated ones fill it up:
+
+    sampling         p             s            q
+    random           n + f         f / (n + f)  n                the counts of the real images
+    square-root      sqrt(n + f)   f / (n + f)  n / sqrt(n + f)
+    class-balanced   1             share        1 - share        1 where no image is generated
+    last part        as without generated images, s = 0, q = p
+
+each up to a factor. Fill-Up (Shin et al. 2023, arXiv 2306.07200) takes the real counts, too. A
+class of which the batch has no real image (s = 1) is represented by its generated ones: 1 - s is
+replaced by 1.
+
+Where a loss or mixing reads the *number* of images rather than a prior (margins of LDAM, whose
+bound is by independent samples; Remix; the foregrounds of CMO), it reads n: generated images are
+made of the n real ones. Class weights by effective numbers are of n for real images and of f for
+generated ones, so that neither kind favours a class, and no class's generated images outweigh it.
+"""
 
 from typing import NamedTuple
 
@@ -25,6 +55,13 @@ class Frequencies(NamedTuple):
 
     classes: Tensor  # p: of each class, [C], sum 1
     generated: Tensor  # s: of a generated image, if the class is given, [C]
+
+    @property
+    def real(self) -> Tensor:
+        """The prior q: probability of each class among the real images, [C], sum 1."""
+        share = torch.where(self.generated < 1, 1 - self.generated, 1)
+        weight = self.classes * share
+        return weight / weight.sum()
 
 
 class ClassFrequencies:
@@ -53,6 +90,7 @@ class ClassFrequencies:
         self.real, self.sampling, self.until = real, sampling, use.until
         fill = torch.minimum(generated, real.max() - real)
         self.filled = real + fill
+        self.generated = generated if sampling in LEVEL else fill  # those that count, f
         if sampling in LEVEL:
             self.share = use.share * (generated > 0).double()
         else:

@@ -131,7 +131,7 @@ def _trainer(
     teacher_images = images.main if images.paired is None else images.paired
     inputs = MethodInputs(
         student=student,
-        criterion=label_criterion(settings, sampler.counts, sampler.real_rows.counts),
+        criterion=label_criterion(settings, sampler.counts, sampler.frequencies.generated),
         teachers=load_teachers(context, phase, teacher_images),
         counts=sampler.counts,
         images=images.main,

@@ -29,7 +29,7 @@ from tgn.runtime.seeds import generator
 class BatchSource(Protocol):
     """What samples the batches of a training."""
 
-    counts: Tensor  # training images of each class, [C]
+    counts: Tensor  # real training images of each class, [C]
 
     def batch(self, request: BatchRequest) -> SampledBatch:
         """Return the images of a step."""

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from classify.losses.long_tail import effective_weights, focal, ldam, ldam_margins, logit_adjusted
 from classify.losses.settings import LossSettings
 from classify.methods.base import Batch
-from classify.training.criterion import LabelCriterion
+from classify.training.criterion import GeneratedWeight, LabelCriterion
 
 LOGITS = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 1, 2, 1, 0, 2])
@@ -66,6 +66,22 @@ def test_effective_numbers():
     )
 
 
+def test_real_and_generated_images_have_the_weights_of_their_own_numbers():
+    extra = torch.tensor([0, 90, 99])
+    real, generated = effective_weights(torch.stack((COUNTS, extra)), 0.99)
+    torch.testing.assert_close(real, effective_weights(COUNTS, 0.99))
+    scale = real[0] * (1 - 0.99**100)
+    by_hand = [0.0, float(scale) / (1 - 0.99**90), float(scale) / (1 - 0.99**99)]
+    torch.testing.assert_close(generated, torch.tensor(by_hand))
+    weighted = LabelCriterion(
+        "ce", "effective-number", LossSettings(), COUNTS, generated=GeneratedWeight(1.0, extra)
+    )
+    first = batch(is_generated=torch.arange(6) == 1)
+    kinds = weighted.class_weights
+    rows = [kinds[int(k == 1), LABELS[k]] * plain(LOGITS)[k] for k in range(6)]
+    torch.testing.assert_close(weighted(LOGITS, first), torch.stack(rows).mean())
+
+
 def test_classes_without_images_change_nothing():
     absent = torch.tensor([100, 0, 10, 1])
     kept = [0, 2, 3]
@@ -109,7 +125,8 @@ def test_mixed_labels_are_linear():
 
 
 def test_the_weight_of_generated_images_is_of_the_label_that_each_brings():
-    weighted = LabelCriterion("ce", "none", LossSettings(), COUNTS, generated_weight=0.5)
+    weight = GeneratedWeight(0.5, COUNTS)
+    weighted = LabelCriterion("ce", "none", LossSettings(), COUNTS, generated=weight)
     share = torch.full((6,), 0.25, dtype=torch.float64)
     first, others = torch.arange(6) == 0, torch.arange(6) > 0
     mixed = batch(
