@@ -13,6 +13,7 @@ from classify.cli.classifiers import (
     TeacherOption,
     augmented_folder,
     percent,
+    say_class_folders,
     show_result,
     teacher_file,
 )
@@ -24,6 +25,7 @@ from classify.training.recipes import (
     DEFAULT_RECIPES,
     check_recipes,
     default_recipe,
+    have_generated,
     trained_name,
     with_ratios,
     with_recipe,
@@ -65,6 +67,7 @@ def train_verb(
 ) -> None:
     """Train a classifier on real images, with --augmented also on generated ones."""
     from classify.comparison.cross_validation import train_folds
+    from classify.training.generated_plan import use_of_generated
     from classify.training.job import TrainingJob
     from classify.training.train import planned_phases, train_classifier
 
@@ -81,8 +84,8 @@ def train_verb(
     job = TrainingJob(directory, folder, common.resume, teacher=teacher_file(found, teacher))
     phases = [phase.name or name for phase in planned_phases(found, job, settings)]
     if common.dry_run:
-        plan = f"train {name!r} in {len(phases)} trainings: {', '.join(phases)}"
-        show_plan(settings.resolved(), plan)
+        plan = f"train {name!r} in {len(phases)} trainings: {', '.join(phases)}\n"
+        show_plan(settings.resolved(), (plan + use_of_generated(found, job, settings)).rstrip())
     if folds:
         train_folds(found, job, folds, settings, TerminalProgress())
         out.print(f"{folds} classifiers: {job.directory}; next: tgn score", markup=False)
@@ -163,18 +166,28 @@ def compare_verb(
         default_jobs,
         planned_trainings,
     )
+    from classify.training.generated_plan import use_of_generated
 
     settings = common.settings(CompareSettings)
     found = find_run(run)
     names = check_recipes([recipe.strip() for recipe in recipes.split(",") if recipe.strip()])
     names = tuple(with_ratios(names, _numbers(ratio)))
+    if augmented != OF_THE_RUN and not have_generated(names):
+        raise UserError("--augmented got no recipe with generated images; add NAME+generated")
     folder = found.generated if augmented == OF_THE_RUN else Path(augmented)
+    say_class_folders(folder, found)
     plan = ComparisonPlan(
         names, seeds, folder, teacher_file(found, teacher), jobs or default_jobs(), settings.probe
     )
     if common.dry_run:
-        planned_trainings(found, plan, settings.training)
-        show_plan(settings, f"train {len(names)} recipes x {seeds} seeds: {', '.join(names)}")
+        planned = planned_trainings(found, plan, settings.training)
+        uses = [
+            f"{name}: {use}"
+            for name, one in zip(names, planned[::seeds], strict=True)
+            if one.probe is None and (use := use_of_generated(found, one.job, one.settings))
+        ]
+        plan_line = f"train {len(names)} recipes x {seeds} seeds: {', '.join(names)}"
+        show_plan(settings, "\n".join([plan_line, *uses]))
     _show_comparison(compare(found, plan, settings.training, TerminalProgress()))
     out.print(
         f"percent of real test images, mean over {seeds} seeds ± half of the 95% interval; "

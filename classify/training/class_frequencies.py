@@ -35,16 +35,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from classify.training.settings import Sampling
-
-LEVEL = ("class-balanced", "progressive")  # samplings in which generated images fill up no class
+from classify.training.settings import LEVEL, Sampling
 
 
 class GeneratedUse(NamedTuple):
     """How generated images are used beside real ones."""
 
-    share: float = 0.5  # of a class's places under level sampling, in [0, 1]
-    until: float = 0.6  # progress from which batches are real only, in [0, 1]
+    share: float = 0.5  # at most, of a class's places under level sampling, in (0, 1]
+    until: float = 0.6  # progress from which batches are real only, in (0, 1]
 
 
 NOTHING_GENERATED = GeneratedUse()  # where there are no generated images, it says nothing
@@ -71,9 +69,9 @@ class ClassFrequencies:
     sampling takes a generated image as it takes a real one, but of a class's generated images only
     as many count as fill it up to the largest real class, so the histogram is never inverted.
     Square-root: classes in the ratio of the square roots of those counts. Class-balanced: classes
-    are equally likely, and a generated image has the probability ``use.share``. Progressive: from
-    random to class-balanced over the training. Source: Kang et al. 2020 (arXiv 1910.09217),
-    section 3, eq. 1 and 2.
+    are equally likely, and a generated image has the probability ``use.share``, or less where a
+    class has few, see :func:`largest_share`. Progressive: from random to class-balanced over the
+    training. Source: Kang et al. 2020 (arXiv 1910.09217), section 3, eq. 1 and 2.
 
     The last part is the training without generated images: the same sampling of the real ones.
 
@@ -92,7 +90,8 @@ class ClassFrequencies:
         self.filled = real + fill
         self.generated = generated if sampling in LEVEL else fill  # those that count, f
         if sampling in LEVEL:
-            self.share = use.share * (generated > 0).double()
+            part = use.until if sampling == "class-balanced" else 1.0
+            self.share = largest_share(real, generated, part).clamp(max=use.share)
         else:
             self.share = fill / self.filled.clamp(min=1).double()
 
@@ -109,3 +108,23 @@ class ClassFrequencies:
         if self.sampling == "progressive":
             return torch.lerp(counts / counts.sum().double(), classes, progress)
         return classes
+
+
+def largest_share(real: Tensor, generated: Tensor, part: float) -> Tensor:
+    """Return the share of generated images at which none is shown more often than a real one.
+
+    With n real and g generated images of a class, the share s in a part u of the training shows
+    each generated image s u / g times as often as the class, and each real one (1 - s u) / n
+    times. The first is not larger up to s = g / ((n + g) u). So the share shrinks with the number
+    of generated images, and three of them never take the places of many.
+
+    Args:
+        real: n, [C].
+        generated: g, [C].
+        part: u, in (0, 1]: 1 if the classes are not equally frequent throughout.
+
+    Returns:
+        [C], in [0, 1]; 0 where there is no generated image.
+    """
+    share = generated / (part * (real + generated).clamp(min=1).double())
+    return share.clamp(max=1)

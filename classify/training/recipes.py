@@ -119,6 +119,11 @@ def recipe(name: str) -> Recipe:
     )
 
 
+def have_generated(names: Sequence[str]) -> bool:
+    """Whether one of the recipes, by checked names, uses generated images."""
+    return any(recipe(name).generated for name in names)
+
+
 def settings_of(found: Recipe, arch: str) -> Mapping[str, Any]:
     """Return the settings of a recipe; freeze_norm only for a network that has batch norms."""
     if "freeze_norm" not in found.settings:
@@ -282,14 +287,17 @@ def with_ratios(names: Sequence[str], ratios: Sequence[float]) -> list[str]:
     """Return the names; those with generated images once for each ratio, as ``NAME@R``.
 
     Raises:
-        UserError: for a ratio that is not positive.
+        UserError: for a ratio that is not positive, or if no recipe has generated images.
     """
     if bad := [ratio for ratio in ratios if not ratio > 0]:
         raise UserError(f"--ratio got {bad[0]}, expected numbers > 0, e.g. 0.25,0.5,1,2")
     if not ratios:
         return list(names)
+    swept = [name for name in names if RATIO not in name and RECIPES[name].generated]
+    if not swept:
+        raise UserError(f"--ratio got no recipe with generated images; add NAME{GENERATED}")
     return [
         each
         for name in names
-        for each in ([f"{name}{RATIO}{r:g}" for r in ratios] if GENERATED in name else [name])
+        for each in ([f"{name}{RATIO}{r:g}" for r in ratios] if name in swept else [name])
     ]

@@ -44,6 +44,21 @@ def test_the_prior_is_that_of_the_real_images(sampling, classes, prior):
     torch.testing.assert_close(found.at(0.6).real, shares(*(n**power for n in (24, 12, 6, 4))))
 
 
+def test_a_generated_image_is_never_shown_more_often_than_a_real_one():
+    """Of n = 30 real and g = 3 generated images, 3 / 33 of all places may be generated ones."""
+    real, generated = torch.tensor([30, 30, 10, 10]), torch.tensor([3, 300, 10, 0])
+    found = ClassFrequencies(real, generated, "class-balanced", GeneratedUse(1.0, 0.5))
+    expected = [3 / 33 / 0.5, 1.0, 1.0, 0.0]  # of the first half of the training
+    assert found.at(0.4).generated.tolist() == pytest.approx(expected)
+    usual = ClassFrequencies(real, generated, "class-balanced", USE)
+    assert usual.at(0.4).generated.tolist() == pytest.approx([3 / 33 / 0.6, 0.5, 0.5, 0.0])
+    progressive = ClassFrequencies(real, generated, "progressive", USE)
+    assert progressive.at(0.4).generated.tolist() == pytest.approx([3 / 33, 0.5, 0.5, 0.0])
+    for n, g, s in zip(real.tolist(), generated.tolist(), expected, strict=True):
+        if g:
+            assert s * 0.5 / g <= (1 - s * 0.5) / n + 1e-9
+
+
 def test_a_class_with_generated_images_only_keeps_its_place():
     found = Frequencies(shares(1, 1, 2), torch.tensor([0.0, 1.0, 0.5]).double())
     torch.testing.assert_close(found.real, shares(1, 1, 1))

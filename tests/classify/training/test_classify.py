@@ -352,6 +352,18 @@ def test_mistakes_are_one_line_and_exit_2(fake_run, run_cli, arguments, message)
     assert done.stdout == ""
 
 
+def test_a_dry_run_says_how_generated_images_would_be_used(augmented, run_cli):
+    for sampling, share in (("class-balanced", 50), ("random", 83)):
+        done = run_cli("train", "--augmented", *TINY, "--set", f"sampling={sampling}", "--dry-run")
+        use = (
+            f"of 1 classes, 30 to 30 each, have {share}% (cross) to {share}% (cross) of the places"
+        )
+        assert (done.code, use in done.stdout) == (0, True), done.stdout + done.stderr
+    done = run_cli("compare", *TINY, "--recipes", "ce,ce+generated,probe+generated", "--dry-run")
+    assert done.stdout.count("none more often than a real image") == 1, done.stdout + done.stderr
+    assert "ce+generated: generated images of 1 classes" in done.stdout
+
+
 def test_cross_validated_classifiers_see_no_generated_images(augmented, run_cli):
     done = run_cli("train", "--folds", "2", "--augmented")
     assert (done.code, "must not see" in done.stderr) == (2, True)
