@@ -43,6 +43,7 @@ class Phase:
         steps: share of the steps of the settings; 0 for none.
         lr: factor of the learning rate of the settings.
         balanced: class-balanced sampling whatever the settings say.
+        real_only: without generated images.
         control: an earlier phase of equal length without a teacher, reported beside this one.
         weight_decay: in place of that of the settings, or None.
         label_smoothing: likewise.
@@ -58,6 +59,7 @@ class Phase:
     steps: float = 1.0
     lr: float = 1.0
     balanced: bool = False
+    real_only: bool = False
     control: str | None = None
     weight_decay: float | None = None
     label_smoothing: float | None = None

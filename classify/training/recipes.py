@@ -82,6 +82,8 @@ BASES = {
     "crt": _recipe(second_stage="crt"),
     "los": _recipe(second_stage="crt", second_stage_options={"label_smoothing": 0.98}),
     "lws": _recipe(second_stage="lws"),
+    "refit": _recipe(second_stage="ridge"),
+    "lp-ft+refit": Recipe({**LP_FT, "second_stage": "ridge"}),
     # 5e-3 is what Alshammari et al. 2022 (arXiv 2203.14197) chose on CIFAR100-LT: ten times the
     # usual, so that frequent classes do not get larger weights than rare ones.
     "weight-balancing": _recipe(optimizer="sgd", weight_decay=5e-3, second_stage="maxnorm"),

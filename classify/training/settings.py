@@ -80,7 +80,7 @@ class TrainSettings(OptimisationSettings, ComputeSettings):
     mixing_alpha: float = Field(1.0, gt=0, description="of the Beta distribution of the ratio")
     cmo: CmoSettings = Field(CmoSettings(), description="of mixing=cmo")
     second_stage: SecondStageName = Field(
-        "none", description="none, crt, lws, maxnorm, tau-norm, ncm"
+        "none", description="on real images: none, ridge, crt, lws, maxnorm, tau-norm, ncm"
     )
     generated_share: float = Field(
         0.5,
@@ -147,7 +147,7 @@ class TrainSettings(OptimisationSettings, ComputeSettings):
             "start=probe": (self.start == "probe", "one of normalised features of several stages"),
         }
         linear = {
-            f"second_stage={self.second_stage}": self.second_stage != "none",
+            f"second_stage={self.second_stage}": self.second_stage not in ("none", "ridge"),
             "method=lsh": self.method == "lsh",
         }
         brought = [name for name, (is_set, _) in own.items() if is_set]
