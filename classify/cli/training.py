@@ -1,7 +1,8 @@
 """Verbs that train classifiers: train, probe, compare, multilabel."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from rich.table import Table
@@ -31,12 +32,15 @@ from classify.training.recipes import (
     with_recipe,
 )
 from classify.training.settings import MethodName, TrainSettings
-from tgn.data.runs import find_run, runs_root
+from tgn.data.runs import Run, find_run, runs_root
 from tgn.probe.settings import HeadName
 from tgn.runtime.command_options import CommonOptions, RunOption, settings_command, show_plan
 from tgn.runtime.console import TerminalProgress, out
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import read_json
+
+if TYPE_CHECKING:  # what needs torch is imported by the verbs: --help must not wait for it
+    from classify.comparison.sweep import PlannedTraining
 
 MULTILABEL_MEASURES = ("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1")
 
@@ -166,7 +170,6 @@ def compare_verb(
         default_jobs,
         planned_trainings,
     )
-    from classify.training.generated_plan import use_of_generated
 
     settings = common.settings(CompareSettings)
     found = find_run(run)
@@ -181,11 +184,7 @@ def compare_verb(
     )
     if common.dry_run:
         planned = planned_trainings(found, plan, settings.training)
-        uses = [
-            f"{name}: {use}"
-            for name, one in zip(names, planned[::seeds], strict=True)
-            if one.probe is None and (use := use_of_generated(found, one.job, one.settings))
-        ]
+        uses = _uses(found, dict(zip(names, planned[::seeds], strict=True)))
         plan_line = f"train {len(names)} recipes x {seeds} seeds: {', '.join(names)}"
         show_plan(settings, "\n".join([plan_line, *uses]))
     _show_comparison(compare(found, plan, settings.training, TerminalProgress()))
@@ -194,6 +193,15 @@ def compare_verb(
         f"all values: {found.comparison_file}, also .csv, .md and .png",
         markup=False,
     )
+
+
+def _uses(run: Run, trainings: Mapping[str, "PlannedTraining"]) -> list[str]:
+    """Return a line on its generated images for each recipe that trains with some."""
+    from classify.training.generated_plan import use_of_generated
+
+    trained = {name: one for name, one in trainings.items() if one.probe is None}
+    uses = {name: use_of_generated(run, one.job, one.settings) for name, one in trained.items()}
+    return [f"{name}: {use}" for name, use in uses.items() if use]
 
 
 def _show_comparison(result: dict[str, Any]) -> None:
