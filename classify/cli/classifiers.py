@@ -8,7 +8,7 @@ from rich.table import Table
 
 from classify.training.layout import CHECKPOINT
 from tgn.data.runs import Run, find_named
-from tgn.runtime.console import out
+from tgn.runtime.console import err, out
 from tgn.runtime.errors import NotFoundError
 
 OF_THE_RUN = "@run"  # what --augmented alone means
@@ -27,8 +27,11 @@ TeacherOption = Annotated[
 def augmented_folder(run: Run, given: str | None) -> Path | None:
     """Return the folder of generated images that --augmented means, None without it.
 
+    What is assumed of the names of its class folders is said.
+
     Raises:
         NotFoundError: if it holds no images.
+        UserError: for a class folder that is no class of the run.
     """
     from tgn.data.manifest import active_rows
 
@@ -37,7 +40,16 @@ def augmented_folder(run: Run, given: str | None) -> Path | None:
     folder = run.generated if given == OF_THE_RUN else Path(given)
     if not any(active_rows(folder, run.split())):
         raise NotFoundError(f"no images in {folder}; make them with: tgn generate --class all")
+    say_class_folders(folder, run)
     return folder
+
+
+def say_class_folders(folder: Path, run: Run) -> None:
+    """Say what is assumed of the names of class folders without a manifest, if anything is."""
+    from tgn.data.manifest import folder_note
+
+    if note := folder_note(folder, run.split()):
+        err.print(f"note: {note}", markup=False)
 
 
 def classifier_folder(run: Run, name: str | None) -> Path:

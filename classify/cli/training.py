@@ -1,7 +1,8 @@
 """Verbs that train classifiers: train, probe, compare, multilabel."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from rich.table import Table
@@ -13,6 +14,7 @@ from classify.cli.classifiers import (
     TeacherOption,
     augmented_folder,
     percent,
+    say_class_folders,
     show_result,
     teacher_file,
 )
@@ -24,17 +26,21 @@ from classify.training.recipes import (
     DEFAULT_RECIPES,
     check_recipes,
     default_recipe,
+    have_generated,
     trained_name,
     with_ratios,
     with_recipe,
 )
 from classify.training.settings import MethodName, TrainSettings
-from tgn.data.runs import find_run, runs_root
+from tgn.data.runs import Run, find_run, runs_root
 from tgn.probe.settings import HeadName
 from tgn.runtime.command_options import CommonOptions, RunOption, settings_command, show_plan
 from tgn.runtime.console import TerminalProgress, out
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import read_json
+
+if TYPE_CHECKING:  # what needs torch is imported by the verbs: --help must not wait for it
+    from classify.comparison.sweep import PlannedTraining
 
 MULTILABEL_MEASURES = ("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1")
 
@@ -65,6 +71,7 @@ def train_verb(
 ) -> None:
     """Train a classifier on real images, with --augmented also on generated ones."""
     from classify.comparison.cross_validation import train_folds
+    from classify.training.generated_plan import use_of_generated
     from classify.training.job import TrainingJob
     from classify.training.train import planned_phases, train_classifier
 
@@ -81,8 +88,8 @@ def train_verb(
     job = TrainingJob(directory, folder, common.resume, teacher=teacher_file(found, teacher))
     phases = [phase.name or name for phase in planned_phases(found, job, settings)]
     if common.dry_run:
-        plan = f"train {name!r} in {len(phases)} trainings: {', '.join(phases)}"
-        show_plan(settings.resolved(), plan)
+        plan = f"train {name!r} in {len(phases)} trainings: {', '.join(phases)}\n"
+        show_plan(settings.resolved(), (plan + use_of_generated(found, job, settings)).rstrip())
     if folds:
         train_folds(found, job, folds, settings, TerminalProgress())
         out.print(f"{folds} classifiers: {job.directory}; next: tgn score", markup=False)
@@ -168,19 +175,33 @@ def compare_verb(
     found = find_run(run)
     names = check_recipes([recipe.strip() for recipe in recipes.split(",") if recipe.strip()])
     names = tuple(with_ratios(names, _numbers(ratio)))
+    if augmented != OF_THE_RUN and not have_generated(names):
+        raise UserError("--augmented got no recipe with generated images; add NAME+generated")
     folder = found.generated if augmented == OF_THE_RUN else Path(augmented)
+    say_class_folders(folder, found)
     plan = ComparisonPlan(
         names, seeds, folder, teacher_file(found, teacher), jobs or default_jobs(), settings.probe
     )
     if common.dry_run:
-        planned_trainings(found, plan, settings.training)
-        show_plan(settings, f"train {len(names)} recipes x {seeds} seeds: {', '.join(names)}")
+        planned = planned_trainings(found, plan, settings.training)
+        uses = _uses(found, dict(zip(names, planned[::seeds], strict=True)))
+        plan_line = f"train {len(names)} recipes x {seeds} seeds: {', '.join(names)}"
+        show_plan(settings, "\n".join([plan_line, *uses]))
     _show_comparison(compare(found, plan, settings.training, TerminalProgress()))
     out.print(
         f"percent of real test images, mean over {seeds} seeds ± half of the 95% interval; "
         f"all values: {found.comparison_file}, also .csv, .md and .png",
         markup=False,
     )
+
+
+def _uses(run: Run, trainings: Mapping[str, "PlannedTraining"]) -> list[str]:
+    """Return a line on its generated images for each recipe that trains with some."""
+    from classify.training.generated_plan import use_of_generated
+
+    trained = {name: one for name, one in trainings.items() if one.probe is None}
+    uses = {name: use_of_generated(run, one.job, one.settings) for name, one in trained.items()}
+    return [f"{name}: {use}" for name, use in uses.items() if use]
 
 
 def _show_comparison(result: dict[str, Any]) -> None:

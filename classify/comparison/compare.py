@@ -11,6 +11,7 @@ from classify.comparison.costs import Cost, read_cost
 from classify.comparison.formatting import as_csv, as_markdown, draw_comparison, interval
 from classify.comparison.sweep import PlannedTraining, run_sweep
 from classify.probe.settings import ProbeFeatureSettings, ProbeSettings
+from classify.training.effects import check_common_effects, of_recipe
 from classify.training.job import TrainingJob, made_from
 from classify.training.recipes import (
     GENERATED,
@@ -25,6 +26,8 @@ from tgn.data.runs import Run
 from tgn.runtime.files import write_json, write_text
 from tgn.runtime.progress import Progress
 
+# Of trainings that are compared with others of today; those of older versions are repeated.
+USE_OF_GENERATED = "prior, counts and last part are of real images"
 COMPARED_METRICS = ("balanced", "head", "tail", "many", "medium", "few", "overall", "macro_f1")
 
 
@@ -92,12 +95,14 @@ def planned_trainings(
 
     Raises:
         UserError: naming the recipe, if a setting was given that it sets otherwise, settings do not
-            go with it or a teacher is missing.
+            go with it or a teacher is missing; or for a setting of generated images or of second
+            stages that has no effect in any recipe.
         NotFoundError: if a recipe needs generated images and there are none.
     """
+    check_common_effects(settings, [recipe(name) for name in plan.recipes])
     planned = []
     for name in plan.recipes:
-        changed = with_recipe_over(settings, name)
+        changed = of_recipe(with_recipe_over(settings, name), recipe(name))
         for seed in _seeds(plan, settings):
             with naming_recipe(name):
                 one = changed.with_changes({"seed": seed})
@@ -127,6 +132,8 @@ def _planned(run: Run, plan: ComparisonPlan, name: str, settings: TrainSettings)
         "generated": "",
         **made_from(job, run, phases),
     }
+    if job.augmented is not None:
+        made_with["use_of_generated"] = USE_OF_GENERATED
     return PlannedTraining(job, settings, made_with)
 
 

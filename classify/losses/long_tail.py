@@ -67,7 +67,8 @@ def logit_adjusted(
     Args:
         logits: [B, C].
         labels: [B] class indices.
-        prior: [C], probability of each class in sampling, sum 1.
+        prior: [C], probability of each class, sum 1; of which images, is said by
+            :mod:`classify.training.class_frequencies`.
         tau: >= 0; 0 is cross-entropy.
         label_smoothing: share of a label that is spread evenly over all classes, in [0, 1)
             (Szegedy et al. 2016, arXiv 1512.00567, section 7).
@@ -92,14 +93,16 @@ def effective_weights(counts: Tensor, beta: float) -> Tensor:
     Source: Cui et al. 2019, class-balanced loss (arXiv 1901.05555), eq. 3 and section 4.1.
 
     Args:
-        counts: training images, [C]; classes without any are left out of the mean.
+        counts: training images, [C]; classes without any are left out of the mean. Or [K, C]: of
+            several kinds of images, the first of which fixes the scale of all.
         beta: in [0, 1); 0 gives 1 to all; towards 1 the weights tend to 1 / n.
 
     Returns:
-        [C]; 0 for a class without images.
+        As ``counts``; 0 for a class without images.
     """
     n = counts.clamp(min=1).double()
     # expm1 and log1p keep the digits that 1 - beta^n loses for beta near 1.
     effective = -torch.expm1(n * torch.log1p(torch.tensor(-(1 - beta), dtype=torch.float64)))
     weights = (1 / effective if beta > 0 else torch.ones_like(n)) * (counts > 0)
-    return (weights * ((counts > 0).sum() / weights.sum())).float()
+    first = weights.view(-1, counts.shape[-1])[0]
+    return (weights * ((first > 0).sum() / first.sum())).float()

@@ -16,8 +16,9 @@ class Batch(NamedTuple):
     labels: Tensor  # [B]; of several labels an image [B, C]
     partners: Tensor  # labels of the images mixed in, [B]; ``labels`` itself without mixing
     share: Tensor  # of the own label against the partner's, [B] in [0, 1]
-    weight: Tensor  # of each image in the loss, [B]
-    prior: Tensor  # probability of each class in this step's sampling, [C], sum 1
+    is_generated: Tensor  # [B], bool
+    partner_is_generated: Tensor  # whether the images mixed in are, [B], bool
+    prior: Tensor  # probability of each class among the real images of the step, [C], sum 1
     progress: float  # steps done over steps, in [0, 1)
     paired_pm1: Tensor | None = None  # the same scenes from the other sensor
 

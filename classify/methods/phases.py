@@ -20,7 +20,7 @@ class MethodInputs:
     student: TappedNet
     criterion: Criterion
     teachers: Mapping[str, Teacher]
-    counts: Tensor  # training images of each class, with the generated ones that count, [C]
+    counts: Tensor  # real training images of each class, [C]
     images: ImageSet  # training images of the student, without generated ones
     validation: ImageSet | None  # None where a class has no validation images
     device: Device
@@ -43,6 +43,7 @@ class Phase:
         steps: share of the steps of the settings; 0 for none.
         lr: factor of the learning rate of the settings.
         balanced: class-balanced sampling whatever the settings say.
+        real_only: without generated images.
         control: an earlier phase of equal length without a teacher, reported beside this one.
         weight_decay: in place of that of the settings, or None.
         label_smoothing: likewise.
@@ -58,6 +59,7 @@ class Phase:
     steps: float = 1.0
     lr: float = 1.0
     balanced: bool = False
+    real_only: bool = False
     control: str | None = None
     weight_decay: float | None = None
     label_smoothing: float | None = None

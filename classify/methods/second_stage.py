@@ -1,4 +1,4 @@
-"""Second stages: the trained backbone is frozen, and only the classifier is adapted.
+"""Second stages: the trained backbone is frozen, only the classifier is adapted, to real images.
 
 Sources: Kang et al. 2020, Decoupling Representation and Classifier (arXiv 1910.09217), section 4;
 Sun et al. 2025, label over-smoothing (arXiv 2403.00250); Alshammari et al. 2022, weight balancing
@@ -20,6 +20,8 @@ from tgn.data.image_set import ImageSet
 from tgn.metrics.classification import confusion_matrix, group_accuracy
 from tgn.models.backbones import TappedNet
 from tgn.models.inference import predictions
+from tgn.probe.classifier import refitted_network
+from tgn.runtime.progress import Silent
 
 FIRST_STAGE = "first-stage"
 TAUS = tuple(i / 10 for i in range(21))
@@ -156,6 +158,22 @@ class TauNorm(Method):
         return student
 
 
+class RidgeRefit(Method):
+    """The last layer is replaced by the class-weighted ridge probe of the trained features.
+
+    The fit is in closed form, with the penalty of the smallest error of images left out; see
+    :mod:`tgn.probe.fit`.
+    """
+
+    def __init__(self, inputs: MethodInputs) -> None:
+        super().__init__(inputs.student, inputs.criterion)
+        self.inputs = inputs
+
+    def finalize(self, student: TappedNet) -> TappedNet:
+        """Fit the classifier to the real training images."""
+        return refitted_network(student.eval(), self.inputs.images, self.inputs.device, Silent())
+
+
 class NearestMean(Method):
     """Nearest class mean by cosine (NCM, section 4.1), written as weights of the classifier.
 
@@ -187,6 +205,7 @@ def with_second_stage(
     first = (*phases[:-1], replace(phases[-1], name=FIRST_STAGE))
     build: dict[str, Callable[[MethodInputs], Method]] = {
         "crt": partial(Crt, from_zero=settings.label_smoothing > 0),
+        "ridge": RidgeRefit,
         "lws": Lws,
         "maxnorm": partial(MaxNorm, position=settings.norm_limit),
         "tau-norm": lambda inputs: TauNorm(inputs, settings.tau),
@@ -201,6 +220,7 @@ def with_second_stage(
         steps=settings.steps_fraction if trained else 0.0,
         lr=settings.lr_factor,
         balanced=trained,
+        real_only=True,
         weight_decay=settings.weight_decay if name == "maxnorm" else None,
         label_smoothing=settings.label_smoothing or None,
     )

@@ -9,7 +9,7 @@ from classify.losses.settings import HyperplaneBias, MimicLoss
 from tgn.models.settings import FeatureDistance
 from tgn.runtime.config import Settings
 
-SecondStageName = Literal["none", "crt", "lws", "maxnorm", "tau-norm", "ncm"]
+SecondStageName = Literal["none", "ridge", "crt", "lws", "maxnorm", "tau-norm", "ncm"]
 CalibrationForm = Literal["released", "inside-log"]
 BEFORE_THE_CHOICE: Mapping[str, Any] = {"feature_distance": "mse"}  # of old records
 

@@ -50,6 +50,8 @@ class TrainingContext:
         images = self.images
         if phase.on_paired and images.paired is not None:
             images = images._replace(main=images.paired, paired=images.main)
+        if phase.real_only:
+            images = images._replace(mixed_in=None)
         if phase.classes is None:
             return images
         mixed_in = images.mixed_in

@@ -1,5 +1,8 @@
 """The loss of the labels: class and image weights, mixed labels, reweighting by class."""
 
+from typing import NamedTuple
+
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -11,6 +14,13 @@ from classify.training.settings import TrainSettings
 DEFERRED_UNTIL = 0.8  # Cao et al. 2019: of 200 epochs the last 40
 
 
+class GeneratedWeight(NamedTuple):
+    """What generated images count in the loss."""
+
+    weight: float  # of the label that one brings, > 0; a real image brings 1
+    counts: Tensor  # how many of each class count, [C]
+
+
 class LabelCriterion:
     """The loss of the labels alone, the same for every method.
 
@@ -19,11 +29,10 @@ class LabelCriterion:
         reweighting: when classes are weighted by their effective number of images: never, always,
             or in the last fifth of the training (deferred re-weighting, Cao et al. 2019).
         settings: hyperparameters of the losses.
-        counts: training images of each class, [C].
+        counts: real training images of each class, [C].
         label_smoothing: share of a label that is spread evenly over the classes, in [0, 1); of
             cross-entropy and the logit-adjusted losses.
-        prior: probability of each class for the logit-adjusted losses, [C], sum 1; None: that of
-            the step.
+        generated: what generated images count; None: there are none.
     """
 
     def __init__(
@@ -33,26 +42,33 @@ class LabelCriterion:
         settings: LossSettings,
         counts: Tensor,
         label_smoothing: float = 0.0,
-        prior: Tensor | None = None,
+        generated: GeneratedWeight | None = None,
     ) -> None:
         self.name, self.reweighting, self.settings = name, reweighting, settings
-        self.label_smoothing, self.prior = label_smoothing, prior
-        self.weights = effective_weights(counts, settings.effective_number_beta)
+        self.label_smoothing = label_smoothing
+        beta, (weight, extra) = settings.effective_number_beta, generated or (1.0, 0 * counts)
+        kinds = torch.tensor([[1.0], [weight]])
+        self.plain_weights = kinds.expand(-1, len(counts))  # of real and generated images, [2, C]
+        self.class_weights = kinds * effective_weights(torch.stack((counts, extra)), beta)
         self.margins = ldam_margins(counts, settings.ldam_margin)
 
     def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return the mean loss of logits [B, C], float32."""
-        losses = batch.share * self._weighted(logits, batch.labels, batch)
+        own = self._weighted(logits, batch.labels, batch.is_generated, batch)
+        losses = batch.share * own
         if batch.partners is not batch.labels:
-            losses = losses + (1 - batch.share) * self._weighted(logits, batch.partners, batch)
-        return (batch.weight * losses).mean()
+            other = self._weighted(logits, batch.partners, batch.partner_is_generated, batch)
+            losses = losses + (1 - batch.share) * other
+        return losses.mean()
 
-    def _weighted(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+    def _weighted(
+        self, logits: Tensor, labels: Tensor, is_generated: Tensor, batch: Batch
+    ) -> Tensor:
         losses = self._unweighted(logits, labels, batch)
         deferred = self.reweighting == "deferred" and batch.progress >= DEFERRED_UNTIL
-        if deferred or self.reweighting == "effective-number":
-            losses = losses * self.weights.to(losses.device)[labels]
-        return losses
+        by_class = deferred or self.reweighting == "effective-number"
+        weights = self.class_weights if by_class else self.plain_weights
+        return weights.to(losses.device)[is_generated.long(), labels] * losses
 
     def _unweighted(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
         settings = self.settings
@@ -63,32 +79,34 @@ class LabelCriterion:
         if self.name in ("balanced-softmax", "logit-adjustment"):
             adjusts = self.name == "logit-adjustment"
             tau = settings.logit_adjustment_tau if adjusts else 1.0
-            prior = batch.prior if self.prior is None else self.prior
-            return logit_adjusted(
-                logits, labels, prior.to(logits.device), tau, self.label_smoothing
-            )
+            prior = batch.prior.to(logits.device)
+            return logit_adjusted(logits, labels, prior, tau, self.label_smoothing)
         return F.cross_entropy(
             logits, labels, reduction="none", label_smoothing=self.label_smoothing
         )
 
 
-def label_criterion(settings: TrainSettings, counts: Tensor, real_counts: Tensor) -> LabelCriterion:
+def label_criterion(
+    settings: TrainSettings, counts: Tensor, generated: Tensor | None = None
+) -> LabelCriterion:
     """Return the loss of the labels that the settings ask for.
 
     ``balance`` b is logit adjustment of strength b (Menon et al. 2021, arXiv 2007.07314, eq. 10,
-    tau = b) by the class frequencies of the real images: 0 is cross-entropy, where a class counts
-    by its images; under 1 the network learns what it would if all classes were equally frequent.
+    tau = b): 0 is cross-entropy, where a class counts by its images; under 1 the network learns
+    what it would if all classes were equally frequent.
 
     Args:
         settings: of the training.
-        counts: training images of each class, with the generated ones that count, [C].
-        real_counts: without them, [C].
+        counts: real training images of each class, [C].
+        generated: generated images of each class that count, [C]; None: there are none.
     """
-    name, options, prior = settings.loss, settings.loss_options, None
+    name, options = settings.loss, settings.loss_options
     if settings.balance is not None:
         name = "logit-adjustment"
         options = options.with_changes({"logit_adjustment_tau": settings.balance})
-        prior = real_counts / real_counts.sum()
+    weight = None
+    if generated is not None:
+        weight = GeneratedWeight(settings.generated_weight, generated)
     return LabelCriterion(
-        name, settings.reweighting, options, counts, settings.label_smoothing, prior
+        name, settings.reweighting, options, counts, settings.label_smoothing, weight
     )

@@ -36,7 +36,7 @@ def draw_blend(
     Args:
         kind: not "none".
         labels: [B]; with CMO [2 B], of the backgrounds and behind them of the foregrounds.
-        counts: training images of each class, [C].
+        counts: real training images of each class, [C].
         alpha: > 0.
         rng: CPU generator.
     """

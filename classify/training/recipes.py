@@ -82,6 +82,8 @@ BASES = {
     "crt": _recipe(second_stage="crt"),
     "los": _recipe(second_stage="crt", second_stage_options={"label_smoothing": 0.98}),
     "lws": _recipe(second_stage="lws"),
+    "refit": _recipe(second_stage="ridge"),
+    "lp-ft+refit": Recipe({**LP_FT, "second_stage": "ridge"}),
     # 5e-3 is what Alshammari et al. 2022 (arXiv 2203.14197) chose on CIFAR100-LT: ten times the
     # usual, so that frequent classes do not get larger weights than rare ones.
     "weight-balancing": _recipe(optimizer="sgd", weight_decay=5e-3, second_stage="maxnorm"),
@@ -117,6 +119,11 @@ def recipe(name: str) -> Recipe:
         if ratio
         else found
     )
+
+
+def have_generated(names: Sequence[str]) -> bool:
+    """Whether one of the recipes, by checked names, uses generated images."""
+    return any(recipe(name).generated for name in names)
 
 
 def settings_of(found: Recipe, arch: str) -> Mapping[str, Any]:
@@ -282,14 +289,17 @@ def with_ratios(names: Sequence[str], ratios: Sequence[float]) -> list[str]:
     """Return the names; those with generated images once for each ratio, as ``NAME@R``.
 
     Raises:
-        UserError: for a ratio that is not positive.
+        UserError: for a ratio that is not positive, or if no recipe has generated images.
     """
     if bad := [ratio for ratio in ratios if not ratio > 0]:
         raise UserError(f"--ratio got {bad[0]}, expected numbers > 0, e.g. 0.25,0.5,1,2")
     if not ratios:
         return list(names)
+    swept = [name for name in names if RATIO not in name and RECIPES[name].generated]
+    if not swept:
+        raise UserError(f"--ratio got no recipe with generated images; add NAME{GENERATED}")
     return [
         each
         for name in names
-        for each in ([f"{name}{RATIO}{r:g}" for r in ratios] if GENERATED in name else [name])
+        for each in ([f"{name}{RATIO}{r:g}" for r in ratios] if name in swept else [name])
     ]

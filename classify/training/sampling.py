@@ -28,7 +28,7 @@ class SampledBatch(NamedTuple):
     images_u8: Tensor  # [B, bands, H, W]
     labels: Tensor  # [B]
     is_generated: Tensor  # [B], bool
-    prior: Tensor  # probability of each class, [C], sum 1
+    prior: Tensor  # probability of each class among the real images, [C], sum 1
     paired_u8: Tensor | None  # the same scenes from the other sensor
     has_foregrounds: bool = False  # whether the second half of the rows are foregrounds
 
@@ -82,29 +82,29 @@ class MixtureSampler:
         self.generated_rows = ClassRows(labels, classes)
         counts = self.real_rows.counts, self.generated_rows.counts
         self.frequencies = ClassFrequencies(*counts, sampling, use)
-        self.counts = self.frequencies.filled  # training images of each class, for the losses, [C]
+        self.counts = self.real_rows.counts  # real training images of each class, [C]
 
     def batch(self, request: BatchRequest) -> SampledBatch:
         """Return the images of a step."""
         weights, power = request.class_weights, request.foreground_power
         rng = generator(request.seed, "classify batch", request.step)
-        classes, share = self.frequencies.at(request.progress)
+        found = self.frequencies.at(request.progress)
         if weights is not None:
-            classes = weights.double()
-        labels, uniform = _draw(classes, request.size, rng)
+            found = found._replace(classes=weights.double())
+        labels, uniform = _draw(found.classes, request.size, rng)
         if power is not None:
             rng = generator(request.seed, "classify foregrounds", request.step)
             foregrounds = _draw(self.foreground_prior(power), request.size, rng)
             labels = torch.cat((labels, foregrounds[0]))
             uniform = torch.cat((uniform, foregrounds[1]), dim=1)
-        is_generated = uniform[0] < share[labels]
+        is_generated = uniform[0] < found.generated[labels]
         images, paired = self._images(labels, is_generated, uniform[1])
-        return SampledBatch(images, labels, is_generated, classes, paired, power is not None)
+        return SampledBatch(images, labels, is_generated, found.real, paired, power is not None)
 
     def foreground_prior(self, power: float) -> Tensor:
         """Return the probability of each class among the foregrounds of CMO: [C].
 
-        An image of a class with n images has the weight n^-r: r = 1 makes classes equally likely,
+        Of a class with n real images each has the weight n^-r: r = 1 makes classes equally likely,
         a larger r makes rare ones more likely. Source: Park et al. 2022 (arXiv 2112.00412), eq. 1,
         as released: its weights are of images, not of classes.
         """

@@ -25,6 +25,7 @@ MethodName = Literal["plain", "logit-kd", "feature-mse", "kmdn", "t2fts", "cross
 Sampling = Literal["random", "square-root", "class-balanced", "progressive"]
 AugmentationName = Literal["overhead", "randaugment", "trivial", "none"]
 
+LEVEL: tuple[Sampling, ...] = ("class-balanced", "progressive")  # where nothing is filled up
 SMOOTHED = ("ce", "balanced-softmax", "logit-adjustment")
 Side = Annotated[int, Field(ge=16)]  # of images, in pixels
 
@@ -79,16 +80,16 @@ class TrainSettings(OptimisationSettings, ComputeSettings):
     mixing_alpha: float = Field(1.0, gt=0, description="of the Beta distribution of the ratio")
     cmo: CmoSettings = Field(CmoSettings(), description="of mixing=cmo")
     second_stage: SecondStageName = Field(
-        "none", description="none, crt, lws, maxnorm, tau-norm, ncm"
+        "none", description="on real images: none, ridge, crt, lws, maxnorm, tau-norm, ncm"
     )
     generated_share: float = Field(
         0.5,
-        ge=0,
+        gt=0,
         le=1,
-        description="class-balanced, progressive: of a class's places, if it has generated ones",
+        description="class-balanced, progressive: at most, of the places of a class that has some",
     )
     generated_until: float = Field(
-        0.6, ge=0, le=1, description="share of the steps before those on real images only"
+        0.6, gt=0, le=1, description="share of the steps before those on real images only"
     )
     generated_weight: float = Field(1.0, gt=0, description="of a generated image in the loss")
     generated_ratio: float | None = Field(
@@ -146,7 +147,7 @@ class TrainSettings(OptimisationSettings, ComputeSettings):
             "start=probe": (self.start == "probe", "one of normalised features of several stages"),
         }
         linear = {
-            f"second_stage={self.second_stage}": self.second_stage != "none",
+            f"second_stage={self.second_stage}": self.second_stage not in ("none", "ridge"),
             "method=lsh": self.method == "lsh",
         }
         brought = [name for name, (is_set, _) in own.items() if is_set]

@@ -9,6 +9,7 @@ from classify.methods.phases import MethodInputs, Phase, RunFacts
 from classify.training.class_frequencies import GeneratedUse
 from classify.training.context import TrainingContext
 from classify.training.criterion import label_criterion
+from classify.training.effects import check_effects
 from classify.training.job import JobImages, TrainingJob, images_of, made_from, sensor_images
 from classify.training.layout import METRICS, SETTINGS
 from classify.training.method_phases import phases_of
@@ -72,8 +73,10 @@ def planned_phases(run: Run, job: TrainingJob, settings: TrainSettings) -> tuple
     """Return the phases of a job, in their order.
 
     Raises:
-        UserError: if the method lacks a teacher or a folder.
+        UserError: if the method lacks a teacher or a folder, or a setting of generated images or of
+            the second stage would have no effect.
     """
+    check_effects(settings, job)
     split = run.split()
     facts = RunFacts(tuple(split.counts), split.num_head, job.teacher, run.kmdn)
     return phases_of(settings, facts)
@@ -131,7 +134,7 @@ def _trainer(
     teacher_images = images.main if images.paired is None else images.paired
     inputs = MethodInputs(
         student=student,
-        criterion=label_criterion(settings, sampler.counts, sampler.real_rows.counts),
+        criterion=label_criterion(settings, sampler.counts, sampler.frequencies.generated),
         teachers=load_teachers(context, phase, teacher_images),
         counts=sampler.counts,
         images=images.main,

@@ -29,7 +29,7 @@ from tgn.runtime.seeds import generator
 class BatchSource(Protocol):
     """What samples the batches of a training."""
 
-    counts: Tensor  # training images of each class, [C]
+    counts: Tensor  # real training images of each class, [C]
 
     def batch(self, request: BatchRequest) -> SampledBatch:
         """Return the images of a step."""
@@ -123,13 +123,14 @@ class ClassifierTrainer:
             paired = self._transformed(sampled.paired_u8, transform)
         put = images.device
         own, share = sampled.labels[mine].to(put), torch.ones(len(mine), device=put)
-        partners = own
+        is_generated = sampled.is_generated.to(put)
+        partners, other = own, mine
         if blend is not None:
-            partners = sampled.labels[blend.partner[mine]].to(put)
+            other = blend.partner[mine]
+            partners = sampled.labels[other].to(put)
             share = blend.share[mine].to(put)
-        generated_weight = self.settings.generated_weight
-        weight = torch.where(sampled.is_generated[mine], generated_weight, 1.0).to(put)
-        return Batch(images, own, partners, share, weight, sampled.prior, progress, paired)
+        kinds = is_generated[mine], is_generated[other]
+        return Batch(images, own, partners, share, *kinds, sampled.prior, progress, paired)
 
     def _blend(self, sampled: SampledBatch, step: int) -> Blend | None:
         mixing = self.settings.mixing

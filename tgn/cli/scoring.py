@@ -8,9 +8,9 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from tgn.data.runs import find_run
+from tgn.data.runs import Run, find_run
 from tgn.runtime.command_options import CommonOptions, RunOption, settings_command, show_plan
-from tgn.runtime.console import TerminalProgress, out
+from tgn.runtime.console import TerminalProgress, err, out
 from tgn.runtime.errors import UserError
 from tgn.scoring.settings import FILTER_GRID, KEPT, FilterSettings, ScoreSettings
 
@@ -57,6 +57,7 @@ def score_verb(
         scores, path = score_folders(folders, settings, TerminalProgress(), owner, out_file)
     else:
         found = find_run(run)
+        _say_class_folders(folder or found.generated, found)
         if common.dry_run:
             show_plan(settings, f"scores of {folder or found.generated}")
         scores, path = score_run(found, settings, folder, TerminalProgress(), out_file)
@@ -117,6 +118,7 @@ def filter_verb(
         result, place = filter_folders(folders, settings, TerminalProgress(), owner)
     else:
         found = find_run(run)
+        _say_class_folders(folder or found.generated, found)
         if common.dry_run:
             show_plan(settings, f"filter of {folder or found.generated}")
         result, place = filter_run(found, settings, folder, TerminalProgress())
@@ -147,6 +149,13 @@ def _show_filter(result: "FilterOutcome") -> None:
     out.print(table)
     for criterion, remedy in result.skipped.items():
         out.print(f"not applied: {criterion}: {remedy}", markup=False)
+
+
+def _say_class_folders(folder: Path, run: Run) -> None:
+    from tgn.data.manifest import folder_note
+
+    if note := folder_note(folder, run.split()):
+        err.print(f"note: {note}", markup=False)
 
 
 def _two_folders(folder: Path | None, against: Path) -> tuple[Path, Path]:

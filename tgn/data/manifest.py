@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from pydantic import BaseModel, ConfigDict, field_validator
 
+from tgn.data.class_folders import class_folders, pictures
 from tgn.data.image_set import ImageSet, RelativePaths, checksum_from_hex
-from tgn.data.images import SUFFIXES
 from tgn.data.shards import container_of, member_exists
 from tgn.data.split import Split
 from tgn.runtime.errors import NotFoundError, UserError
@@ -87,32 +87,34 @@ def all_rows(folder: Path, split: Split) -> Iterator[ManifestRow]:
 
     Raises:
         NotFoundError: if there is neither.
+        UserError: for a subfolder that is no class, see :func:`class_folders`.
     """
     if (folder / MANIFEST).is_file():
         yield from read_manifest(folder)
         return
-    index = -1
-    for label, entry in enumerate(split.classes):
-        for index, path in enumerate(_pictures(folder / entry.folder)):
+    label_of = class_folders(folder, split).label_of
+    for name, label in sorted(label_of.items(), key=lambda item: item[1]):
+        for index, path in enumerate(pictures(folder / name)):
             yield ManifestRow(
                 file=path.relative_to(folder).as_posix(),
-                folder=entry.folder,
+                folder=split.classes[label].folder,
                 class_index=label,
                 index=index,
             )
-    if index < 0:
+    if not label_of:
         raise NotFoundError(
             f"{folder} has no {MANIFEST} and no images in folders named as the run's classes; "
             "make images with: tgn generate --class all"
         )
 
 
+def folder_note(folder: Path, split: Split) -> str:
+    """Return what is assumed of the names of the class folders, in one line; else ""."""
+    return "" if (folder / MANIFEST).is_file() else class_folders(folder, split).note
+
+
 def _rows(path: Path) -> Iterator[ManifestRow]:
     return (ManifestRow.model_validate(row) for row in read_json_lines(path))
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
 
 
 def image_set(

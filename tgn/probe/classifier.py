@@ -8,13 +8,16 @@ import torch
 from torch import Tensor
 
 from tgn.data.image_set import ImageSet
-from tgn.models.backbones import TappedNet
+from tgn.models.backbones import TappedNet, freeze
 from tgn.models.classifier_layers import NormalisedLinear
 from tgn.models.feature_cache import FeatureCache
 from tgn.models.settings import BackboneSettings
 from tgn.probe.features import FrozenNetwork, frozen_network, training_views
 from tgn.probe.fit import FittedProbe, fit_probe
 from tgn.probe.settings import FeatureSettings
+from tgn.probe.views import folded
+from tgn.runtime.devices import Device
+from tgn.runtime.progress import Progress
 
 
 def as_classifier(network: FrozenNetwork, fitted: FittedProbe, symmetries: int) -> TappedNet:
@@ -55,8 +58,36 @@ def probed_network(
             computed and cached of whole sets, so that several parts of one need them only once.
         cache: of features.
     """
-    network = frozen_network(backbone, folders)
-    views = FeatureSettings(networks=backbone.arch, size=backbone.size, bands=backbone.bands)
+    return _with_ridge(frozen_network(backbone, folders), sets, cache)
+
+
+def refitted_network(
+    net: TappedNet, images: ImageSet, device: Device, progress: Progress
+) -> TappedNet:
+    """Return a trained network whose last layer is fitted anew: the class-weighted ridge probe.
+
+    The features are the network's own, of the views that ``classify probe`` takes by default; none
+    are cached. How many views count at test time stays as it was.
+
+    Args:
+        net: in eval mode; it is copied.
+        images: training images.
+        device: where to compute and to put the result.
+        progress: shows how far the features are.
+    """
+    plain = freeze(copy.deepcopy(net))
+    network = FrozenNetwork(net.facts.arch, plain, freeze(folded(plain)), "")
+    fitted = _with_ridge(network, [(images, None)], FeatureCache(None, device, progress))
+    symmetries = net.facts.test_symmetries
+    fitted.facts = replace(fitted.facts, test_symmetries=symmetries, cosine_scale=0.0)
+    return device.place(fitted)
+
+
+def _with_ridge(
+    network: FrozenNetwork, sets: Sequence[tuple[ImageSet, Tensor | None]], cache: FeatureCache
+) -> TappedNet:
+    facts = network.net.facts
+    views = FeatureSettings(networks=facts.arch, size=facts.size, bands=facts.bands)
     tables, labels = [], []
     for images, rows in sets:
         (table,) = training_views([network], images, views, cache)
@@ -66,7 +97,7 @@ def probed_network(
         [torch.cat(tables)],
         [network.parts],
         torch.cat(labels),
-        len(folders),
+        len(facts.folders),
         "ridge",
         views.symmetries,
     )

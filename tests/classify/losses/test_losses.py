@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from classify.losses.long_tail import effective_weights, focal, ldam, ldam_margins, logit_adjusted
 from classify.losses.settings import LossSettings
 from classify.methods.base import Batch
-from classify.training.criterion import LabelCriterion
+from classify.training.criterion import GeneratedWeight, LabelCriterion
 
 LOGITS = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 1, 2, 1, 0, 2])
@@ -66,6 +66,22 @@ def test_effective_numbers():
     )
 
 
+def test_real_and_generated_images_have_the_weights_of_their_own_numbers():
+    extra = torch.tensor([0, 90, 99])
+    real, generated = effective_weights(torch.stack((COUNTS, extra)), 0.99)
+    torch.testing.assert_close(real, effective_weights(COUNTS, 0.99))
+    scale = real[0] * (1 - 0.99**100)
+    by_hand = [0.0, float(scale) / (1 - 0.99**90), float(scale) / (1 - 0.99**99)]
+    torch.testing.assert_close(generated, torch.tensor(by_hand))
+    weighted = LabelCriterion(
+        "ce", "effective-number", LossSettings(), COUNTS, generated=GeneratedWeight(1.0, extra)
+    )
+    first = batch(is_generated=torch.arange(6) == 1)
+    kinds = weighted.class_weights
+    rows = [kinds[int(k == 1), LABELS[k]] * plain(LOGITS)[k] for k in range(6)]
+    torch.testing.assert_close(weighted(LOGITS, first), torch.stack(rows).mean())
+
+
 def test_classes_without_images_change_nothing():
     absent = torch.tensor([100, 0, 10, 1])
     kept = [0, 2, 3]
@@ -81,7 +97,8 @@ def batch(**changes) -> Batch:
         "labels": LABELS,
         "partners": LABELS,
         "share": ones,
-        "weight": ones,
+        "is_generated": ones < 1,
+        "partner_is_generated": ones < 1,
         "prior": PRIOR,
         "progress": 0.0,
     }
@@ -99,15 +116,26 @@ def test_deferred_weights_come_in_the_last_fifth():
     assert deferred(LOGITS, late) == always(LOGITS, late) != criterion()(LOGITS, late)
 
 
-def test_mixed_labels_and_image_weights_are_linear():
+def test_mixed_labels_are_linear():
     partners = LABELS.roll(1)
     mixed = batch(partners=partners, share=torch.full((6,), 0.25))
     other = F.cross_entropy(LOGITS, partners)
     expected = 0.25 * F.cross_entropy(LOGITS, LABELS) + 0.75 * other
     torch.testing.assert_close(criterion()(LOGITS, mixed), expected)
-    weight = torch.tensor([2.0, 0, 0, 0, 0, 0], dtype=torch.float64)
-    only_first = criterion()(LOGITS, batch(weight=weight))
-    torch.testing.assert_close(only_first, plain(LOGITS)[0] * 2 / 6)
+
+
+def test_the_weight_of_generated_images_is_of_the_label_that_each_brings():
+    weight = GeneratedWeight(0.5, COUNTS)
+    weighted = LabelCriterion("ce", "none", LossSettings(), COUNTS, generated=weight)
+    share = torch.full((6,), 0.25, dtype=torch.float64)
+    first, others = torch.arange(6) == 0, torch.arange(6) > 0
+    mixed = batch(
+        partners=LABELS.roll(1), share=share, is_generated=first, partner_is_generated=others
+    )
+    own, other = plain(LOGITS), F.cross_entropy(LOGITS, LABELS.roll(1), reduction="none")
+    by_hand = [0.25 * 0.5 * own[0] + 0.75 * other[0]]
+    by_hand += [0.25 * own[k] + 0.75 * 0.5 * other[k] for k in range(1, 6)]
+    torch.testing.assert_close(weighted(LOGITS, mixed), torch.stack(by_hand).mean())
 
 
 def test_balanced_softmax_is_logit_adjustment_with_tau_one():

@@ -45,7 +45,7 @@ def weights(tmp_path_factory):
 def train(net, images, chosen: TrainSettings):
     chosen, device = chosen.resolved(), Device(chosen)
     sampler = MixtureSampler(images, None, chosen.sampling, CLASSES)
-    criterion = label_criterion(chosen, sampler.counts, sampler.counts)
+    criterion = label_criterion(chosen, sampler.counts)
     inputs = MethodInputs(net, criterion, {}, sampler.counts, images, None, device, chosen.seed)
     trainer = ClassifierTrainer(plain(inputs), sampler, chosen, device)
     for step in range(chosen.steps):

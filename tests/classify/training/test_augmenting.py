@@ -80,8 +80,8 @@ def test_the_side_changes_from_step_to_step_and_is_one_of_those_asked_for():
 
 
 def batch_of(labels: torch.Tensor, prior: torch.Tensor) -> Batch:
-    ones = torch.ones(len(labels))
-    return Batch(torch.zeros(0), labels, labels, ones, ones, prior, 0.0)
+    ones, real = torch.ones(len(labels)), torch.zeros(len(labels), dtype=torch.bool)
+    return Batch(torch.zeros(0), labels, labels, ones, real, real, prior, 0.0)
 
 
 def test_smoothed_labels_by_hand():

@@ -145,18 +145,18 @@ def test_square_root_and_progressive_sampling(fake_run):
     assert weighted.labels.eq(3).all()
 
 
-def test_generated_images_weigh_what_is_said(augmented):
-    device = Device(settings())
-    folder = augmented.path / "generated"
-    mix = sampler(augmented, "class-balanced", 0.5, folder)
-    net = build_backbone(settings(), tuple(e.folder for e in augmented.split().classes))
+@pytest.mark.parametrize("mixing", ["mixup", "cutmix", "cmo"])
+def test_a_mixed_image_says_which_of_its_two_is_generated(augmented, mixing):
+    chosen = settings(steps=100, mixing=mixing)
+    mix = sampler(augmented, "class-balanced", 0.5, augmented.path / "generated")
+    net = build_backbone(chosen, tuple(e.folder for e in augmented.split().classes))
     method = Method(net, LabelCriterion("ce", "none", LossSettings(), mix.counts))
-    trainer = ClassifierTrainer(method, mix, settings(generated_weight=0.25), device)
-    sampled = mix.batch(BatchRequest(64, 0, 1))
-    batch = trainer._batch(sampled, 1, 0.0)
-    assert sampled.is_generated.any()
-    assert batch.weight[sampled.is_generated].eq(0.25).all()
-    assert batch.weight[~sampled.is_generated].eq(1.0).all()
+    trainer = ClassifierTrainer(method, mix, chosen, Device(chosen))
+    sampled = mix.batch(BatchRequest(64, 0, 1, foreground_power=1.0 if mixing == "cmo" else None))
+    batch, partner = trainer._batch(sampled, 1, 0.0), trainer._blend(sampled, 1).partner
+    assert torch.equal(batch.is_generated, sampled.is_generated[:64])
+    assert torch.equal(batch.partner_is_generated, sampled.is_generated[partner])
+    assert not torch.equal(batch.is_generated, batch.partner_is_generated)
 
 
 def test_an_empty_generated_set_is_an_error(augmented):
@@ -363,6 +363,18 @@ def test_mistakes_are_one_line_and_exit_2(fake_run, run_cli, arguments, message)
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert done.stdout == ""
+
+
+def test_a_dry_run_says_how_generated_images_would_be_used(augmented, run_cli):
+    for sampling, share in (("class-balanced", 50), ("random", 83)):
+        done = run_cli("train", "--augmented", *TINY, "--set", f"sampling={sampling}", "--dry-run")
+        use = (
+            f"of 1 classes, 30 to 30 each, have {share}% (cross) to {share}% (cross) of the places"
+        )
+        assert (done.code, use in done.stdout) == (0, True), done.stdout + done.stderr
+    done = run_cli("compare", *TINY, "--recipes", "ce,ce+generated,probe+generated", "--dry-run")
+    assert done.stdout.count("none more often than a real image") == 1, done.stdout + done.stderr
+    assert "ce+generated: generated images of 1 classes" in done.stdout
 
 
 def test_cross_validated_classifiers_see_no_generated_images(augmented, run_cli):

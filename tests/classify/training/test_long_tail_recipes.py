@@ -14,6 +14,7 @@ from classify.methods.base import Batch
 from classify.methods.phases import MethodInputs, RunFacts
 from classify.methods.second_stage import MaxNorm
 from classify.training import trainer as trainer_module
+from classify.training.class_frequencies import ClassFrequencies, GeneratedUse
 from classify.training.context import phase_settings
 from classify.training.criterion import LabelCriterion, label_criterion
 from classify.training.method_phases import phases_of
@@ -38,8 +39,9 @@ def settings(**changes: object) -> TrainSettings:
 
 
 def batch(labels: torch.Tensor, prior: torch.Tensor) -> Batch:
-    ones = torch.ones(len(labels))
-    return Batch(torch.zeros(len(labels), 3, 8, 8), labels, labels, ones, ones, prior, 0.0)
+    ones, real = torch.ones(len(labels)), torch.zeros(len(labels), dtype=torch.bool)
+    images = torch.zeros(len(labels), 3, 8, 8)
+    return Batch(images, labels, labels, ones, real, real, prior, 0.0)
 
 
 @pytest.fixture
@@ -119,7 +121,7 @@ def test_over_smoothed_labels_are_torchs():
     assert phase_settings(changed, first).label_smoothing == 0.3
     found = phase_settings(changed, last)
     assert found.label_smoothing == 0.98  # in place of the other, not on top of it
-    loss = label_criterion(found, COUNTS, COUNTS)
+    loss = label_criterion(found, COUNTS)
     logits = torch.randn(6, 4, dtype=torch.float64, requires_grad=True)
     labels, prior = torch.tensor([0, 1, 2, 3, 0, 1]), torch.full((4,), 0.25)
     expected = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=0.98)
@@ -151,12 +153,12 @@ def test_max_norm_projects_onto_a_ball_between_the_norms(fake_run):
 
 def test_balance_adjusts_by_the_real_counts():
     logits = torch.zeros(2, 4, dtype=torch.float64)
-    labels, uniform = torch.tensor([0, 3]), torch.full((4,), 0.25).double()
-    filled = torch.tensor([24, 24, 24, 24])
+    labels, generated = torch.tensor([0, 3]), torch.tensor([0, 12, 18, 20])
+    prior = ClassFrequencies(COUNTS, generated, "random", GeneratedUse()).at(0.0).real
 
     def loss(balance: float) -> float:
-        criterion = label_criterion(settings(balance=balance), filled, COUNTS)
-        return float(criterion(logits, batch(labels, uniform)))
+        criterion = label_criterion(settings(balance=balance), COUNTS, generated)
+        return float(criterion(logits, batch(labels, prior)))
 
     assert loss(0.0) == pytest.approx(math.log(4))
     assert loss(1.0) == pytest.approx(-(math.log(24 / 46) + math.log(4 / 46)) / 2, rel=1e-6)

@@ -25,7 +25,7 @@ def train(net, phase, settings, images):
     """Train one phase of a recipe, as train.py does."""
     settings, device = phase_settings(settings, phase), Device(settings)
     sampler = MixtureSampler(images, None, settings.sampling, CLASSES)
-    criterion = label_criterion(settings, sampler.counts, sampler.counts)
+    criterion = label_criterion(settings, sampler.counts)
     seed = settings.seed
     inputs = MethodInputs(net, criterion, {}, sampler.counts, images, None, device, seed)
     trainer = ClassifierTrainer(phase.build(inputs), sampler, settings, device)

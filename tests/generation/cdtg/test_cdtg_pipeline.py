@@ -13,15 +13,14 @@ from tgn.data.prompts import prompts_of
 from tgn.generation.cdtg import losses
 from tgn.generation.cdtg import train as training
 from tgn.generation.cdtg import trainer as cdtg_trainer
-from tgn.generation.cdtg.architecture import Architecture, latent_architecture
+from tgn.generation.cdtg.architecture import Architecture, recombining_architecture
 from tgn.generation.cdtg.checkpoint import load_conditional_generator
 from tgn.generation.cdtg.conditional_generator import Source
 from tgn.generation.cdtg.gradient_norms import gradient_norms
 from tgn.generation.cdtg.sampler import CdtgSampler, open_cdtg_sampler
 from tgn.generation.cdtg.settings import CdtgSampleSettings, CdtgTrainSettings
 from tgn.generation.cdtg.trainer import CdtgTrainer
-from tgn.generation.latents.autoencoder import load_autoencoder
-from tgn.generation.latents.train import autoencoder_networks
+from tgn.generation.frozen_network import frozen_network
 from tgn.generation.sampling_plan import plan_block
 from tgn.generation.stage_discriminator import StageDiscriminator
 from tgn.generation.training_monitor import TrainingMonitor
@@ -374,7 +373,7 @@ def test_at_r_0_the_source_is_drawn_and_at_r_1_another_image(trained):
 
 def test_a_saved_architecture_is_enough_to_generate(trained):
     facts = read_metadata(trained.cdtg_generator)
-    assert Architecture.model_validate_json(facts["architecture"]) == latent_architecture(32, 3, 16)
+    assert Architecture.model_validate_json(facts["architecture"]) == recombining_architecture(32, 3, 16)
 
 
 def test_a_generator_is_loaded_from_its_file_alone(trained, tmp_path):

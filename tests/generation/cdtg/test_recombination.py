@@ -176,7 +176,24 @@ def test_at_r_1_the_image_is_of_two_images_of_the_class():
     network.keep(images, LABELS)
     found = network(sources, labels, noise, torch.ones(100))
     assert float(found.mean()) == pytest.approx(0, abs=0.1)  # half and half
-    assert ((found.amin((1, 2, 3)) < -0.5) & (found.amax((1, 2, 3)) > 0.5)).float().mean() > 0.9
+    assert ((found.amin((1, 2, 3)) < -0.2) & (found.amax((1, 2, 3)) > 0.2)).float().mean() > 0.9
+
+
+@pytest.mark.parametrize(("ratio", "share"), [(0.3, 0.0), (0.5, 0.0), (0.7, 0.4), (0.95, 0.9)])
+def test_never_more_than_two_images_meet(ratio, share):
+    network, _ = kept()
+    labels, ratios = torch.full((300,), MANY), torch.full((300,), ratio)
+    sources, noise = drawn(labels)
+    found = network(sources, labels, noise, ratios)
+
+    def says(other: torch.Tensor) -> torch.Tensor:
+        return (other - found).flatten(1).abs().amax(1) > 0.01
+
+    without_source = ~says(network(-sources, labels, noise, ratios))
+    assert float(without_source.float().mean()) == pytest.approx(share, abs=0.08)
+    changed = noise.clone()
+    changed[:, -(FIELD**2) :] *= -1  # where the second of the others is
+    assert torch.equal(says(network(sources, labels, changed, ratios)), without_source)
 
 
 def test_each_image_depends_on_its_own_row_alone_and_on_the_noise_alone():

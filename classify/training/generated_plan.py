@@ -1,0 +1,33 @@
+"""How a training would use its generated images, in words."""
+
+from classify.training.class_frequencies import ClassFrequencies, GeneratedUse
+from classify.training.job import TrainingJob, images_of
+from classify.training.settings import TrainSettings
+from tgn.data.runs import Run
+
+
+def use_of_generated(run: Run, job: TrainingJob, settings: TrainSettings) -> str:
+    """Return one sentence on the shares of generated images; "" where there are none to mix.
+
+    Raises:
+        DataError: if there are no generated images where some were asked for.
+    """
+    images, split = images_of(job, run, settings), run.split()
+    if images.mixed_in is None:
+        return ""
+    real, generated = (
+        one.labels.bincount(minlength=split.num_classes) for one in (images.main, images.mixed_in)
+    )
+    use = GeneratedUse(settings.generated_share, settings.generated_until)
+    shares = ClassFrequencies(real, generated, settings.sampling, use).at(0.0).generated
+    classes = generated.nonzero().flatten().tolist()
+    numbers = [int(generated[k]) for k in classes]
+    least, most = (
+        f"{float(shares[k]):.0%} ({split.classes[k].folder})"
+        for k in (min(classes, key=shares.__getitem__), max(classes, key=shares.__getitem__))
+    )
+    return (
+        f"generated images of {len(classes)} classes, {min(numbers)} to {max(numbers)} each, have "
+        f"{least} to {most} of the places of their class in the first {use.until:.0%} of the "
+        "steps, none more often than a real image of the class; then real images only"
+    )
