@@ -7,6 +7,7 @@ import torch
 from generation_support import assert_order_does_not_matter, distill_anew, generate_tail
 from tests_support import CDTG, QUICK
 
+from tgn.data.augmentation import SYMMETRIES, dihedral
 from tgn.data.images import to_u8
 from tgn.data.manifest import active_rows, image_set, read_manifest
 from tgn.data.prompts import prompts_of
@@ -17,6 +18,7 @@ from tgn.generation.cdtg.architecture import Architecture, recombining_architect
 from tgn.generation.cdtg.checkpoint import load_conditional_generator
 from tgn.generation.cdtg.conditional_generator import Source
 from tgn.generation.cdtg.gradient_norms import gradient_norms
+from tgn.generation.cdtg.recombination import KEPT
 from tgn.generation.cdtg.sampler import CdtgSampler, open_cdtg_sampler
 from tgn.generation.cdtg.settings import CdtgSampleSettings, CdtgTrainSettings
 from tgn.generation.cdtg.trainer import CdtgTrainer
@@ -49,14 +51,13 @@ def built(run, **changes: object) -> CdtgTrainer:
 
 @pytest.fixture
 def trainer(trained):
-    """A trainer at step 0; the run's autoencoder is there."""
+    """A trainer at step 0."""
     return built(trained)
 
 
 def frozen_networks(trainer: CdtgTrainer) -> dict[str, torch.nn.Module]:
     networks = trainer.networks
     return {
-        "autoencoder": networks.generator.autoencoder,
         "frozen": networks.frozen,
         "tail net": networks.frozen_tail_net,
         "clip": networks.clip,
@@ -99,7 +100,7 @@ def test_generator_and_discriminator_are_trained_and_nothing_else(trainer):
     frozen = frozen_networks(trainer)
     before = {name: copy.deepcopy(net.state_dict()) for name, net in frozen.items()}
     networks, average = trainer.networks, trainer.averaged_generator
-    statistics = copy.deepcopy(networks.generator.latent_noise.state_dict())
+    kept = copy.deepcopy(networks.generator.recombination.state_dict())
     trained = (networks.generator.generator, networks.generator.fusion, networks.discriminator)
     trained += (average.generator, average.fusion)
     weights_before = [torch.nn.utils.parameters_to_vector(net.parameters()) for net in trained]
@@ -109,8 +110,8 @@ def test_generator_and_discriminator_are_trained_and_nothing_else(trainer):
         assert not torch.equal(torch.nn.utils.parameters_to_vector(net.parameters()), weights)
     for name, net in frozen.items():
         assert_same_state(net.state_dict(), before[name])
-    assert_same_state(average.autoencoder.state_dict(), before["autoencoder"])
-    assert_same_state(average.latent_noise.state_dict(), statistics)
+    for generator in (networks.generator, average):
+        assert_same_state(generator.recombination.state_dict(), kept)
     assert "g_path" in first  # lazy, as gradient norms are
     assert {"d_adversarial", "d_real", *TERMS} == second.keys()
     assert all(value.isfinite() for value in (*first.values(), *second.values()))
@@ -133,7 +134,7 @@ def test_the_discriminator_is_told_the_class_and_what_is_left_of_the_source(trai
     monkeypatch.setattr(StageDiscriminator, "forward", listens)
     batch = trainer._batch(0)._replace(ratio=torch.tensor([0.0, 0.25, 1.0, 1.0]))
     trainer._discriminator_step(batch, trainer._generate(batch))
-    pooled = trainer.networks.generator.fusion.pooled(batch.source.features)
+    pooled = trainer.networks.generator.fusion.pooled(batch.features)
     for labels, condition in told:  # of real and of generated images alike
         assert torch.equal(labels, batch.labels)
         torch.testing.assert_close(condition, (1 - batch.ratio)[:, None] * pooled)
@@ -146,11 +147,36 @@ def test_pairs_share_the_source_and_differ_in_noise(trainer):
     batch = trainer._batch(0)
     with torch.no_grad():
         fake = trainer._generate(batch)
-        given = batch.source.part(slice(0, 1)), batch.labels[:1], batch.noise[4:], batch.ratio[:1]
-        again = trainer.networks.generator.codes(*given).codes
-    assert len(fake.codes) == len(fake.images) == len(fake.stages[0]) == 5
-    torch.testing.assert_close(fake.codes[4:], again, atol=1e-4, rtol=1e-4)
-    assert not torch.allclose(fake.codes[0], fake.codes[4], atol=0.01)
+        source = Source(batch.features[:1], batch.images[:1])
+        given = source, batch.labels[:1], batch.noise[4:], batch.ratio[:1]
+        again = trainer.networks.generator(*given)
+    assert len(fake.given) == len(fake.images) == len(fake.stages[0]) == 5
+    torch.testing.assert_close(fake.images[4:], again.images, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(fake.given[4:], again.given, atol=1e-6, rtol=0)
+    assert not torch.allclose(fake.images[0], fake.images[4], atol=0.01)
+
+
+def test_some_real_images_of_every_class_are_kept(trainer, trained):
+    found, split = trainer.networks.generator.recombination, trained.split()
+    assert found.counts.tolist() == [min(count, KEPT) for count in split.counts]
+    for label in range(split.num_classes):
+        kept = found.kept[label * KEPT : label * KEPT + int(found.counts[label])]
+        real = trainer.images.batch(trainer.images.rows_of(label))
+        views = torch.cat([dihedral(real, code) for code in range(SYMMETRIES)])
+        of_class = [int((views == each).flatten(1).all(1).nonzero()[0]) % len(real) for each in kept]
+        assert len(set(of_class)) == len(kept)  # each another image
+
+
+def test_what_is_compared_with_what_was_recombined_is_the_image_made_from_it(trainer):
+    batch = trainer._batch(0)
+    with torch.no_grad():
+        fake = trainer._generate(batch)
+    moved = fake._replace(images=fake.given + torch.tensor(0.25))
+    assert float(trainer._source_term(batch, moved)) == pytest.approx(0.25, abs=1e-5)
+    # Without recombination it is the source, the less the more noise.
+    batch = batch._replace(ratio=torch.tensor([0.0, 0.5, 1.0, 1.0]))
+    plain = fake._replace(given=None, images=torch.cat([batch.images, batch.images[:1]]) + 0.4)
+    assert float(trainer._source_term(batch, plain)) == pytest.approx(0.4 * 1.25 / 4, abs=1e-5)
 
 
 def test_the_mean_path_starts_at_the_first_measured_one_and_is_saved(trainer, monkeypatch):
@@ -213,9 +239,8 @@ def test_train_resumes_bit_for_bit_and_writes_grid_log_and_weights(distilled):
     folder = distilled.path / "cdtg"
     parts = sha256_of(folder / "generator.safetensors")
     known = from_header(read_metadata(folder / "generator.safetensors"))
-    assert [network.name for network in known] == [
-        "tail net", *(network.name for network in autoencoder_networks()), "CLIP tiny"
-    ]  # fmt: skip
+    names = [network.name for network in known]
+    assert names[:3] == ["tail net", frozen_network().name, "CLIP tiny"]
     assert set(tiny_clip_networks()) <= set(known)
     assert known[0].sha256 == sha256_of(distilled.path / "kmdn" / "tail.safetensors")
     assert [row["step"] for row in read_json_lines(folder / "metrics.jsonl")] == [1, 2, 3]
@@ -366,8 +391,8 @@ def test_at_r_0_the_source_is_drawn_and_at_r_1_another_image(trained):
     plan = plan_block(sampler.bank, sampler.split, label, 0, chosen[0])
     with torch.inference_mode():
         real = sampler.images.of_plan(plan, sampler.device)
-        decoded = to_u8(sampler.network.decode(sampler.network.encode(real))).float()
-    near, far = ((images[k] - decoded).abs().mean() for k in (0, 3))
+        given = to_u8(real).float()
+    near, far = ((images[k] - given).abs().mean() for k in (0, 3))
     assert near < 0.5 * far
 
 
@@ -383,8 +408,10 @@ def test_a_generator_is_loaded_from_its_file_alone(trained, tmp_path):
     assert facts.fusion_is_trained
     assert (network.architecture.size, network.num_classes) == (32, split.num_classes)
     assert not any(weight.requires_grad for weight in network.parameters())
-    of_run, _ = load_autoencoder(trained.autoencoder)
-    assert_same_state(network.autoencoder.state_dict(), of_run.state_dict())
+    counts = [min(count, KEPT) for count in split.counts]
+    assert network.recombination.counts.tolist() == counts
+    assert network.recombination.kept[: counts[0]].any()
+    assert not trained.latents.exists()
     # A file may hold no names of classes.
     header = read_metadata(path)
     del header["classes"]
@@ -394,7 +421,7 @@ def test_a_generator_is_loaded_from_its_file_alone(trained, tmp_path):
     images, noise = torch.rand(2, 3, 32, 32) * 2 - 1, torch.randn(2, network.noise_dim)
     features = torch.randn(2, network.feature_channels, 4, 4)
     drawn = [
-        net(Source(features, net.encode(images)), torch.tensor([0, 3]), noise, torch.rand(2) * 0)
+        net(Source(features, images), torch.tensor([0, 3]), noise, torch.full((2,), 0.7)).images
         for net in (network, nameless)
     ]
     assert torch.equal(*drawn)

@@ -7,48 +7,52 @@ import pytest
 import torch
 from textbook import textbook
 
-from tgn.generation.cdtg.architecture import Architecture, latent_architecture
+from tgn.generation.cdtg.architecture import Architecture, recombining_architecture
 from tgn.generation.cdtg.conditional_generator import ConditionalGenerator, Source
 from tgn.generation.cdtg.losses import path_lengths
 from tgn.runtime.seeds import generator
 
 CLASSES, FEATURES, BATCH = 5, 16, 4
-OF_PIXELS = Architecture(
+IMPORTED = Architecture(
     size=32,
     bands=3,
-    in_latents=False,
+    recombines=False,
     style_dim=24,
     mapping_layers=2,
     channels={4: 24, 8: 16, 16: 12},
 )
-ARCHITECTURES = {"latents": latent_architecture(64, 3, 32), "pixels": OF_PIXELS}
+ARCHITECTURES = {"recombining": recombining_architecture(64, 3, 32), "imported": IMPORTED}
+
+
+class NothingRecombined(torch.nn.Module):
+    """Stands for recombination, which has one way to compute, in float32: the sources as they are.
+
+    It is drawn in any precision.
+    """
+
+    def forward(self, sources, labels, noise, ratio):
+        return sources
 
 
 @pytest.fixture(params=ARCHITECTURES)
 def network(request):
     torch.manual_seed(0)
     network = ConditionalGenerator(ARCHITECTURES[request.param], CLASSES, FEATURES)
-    latents = _latents(network, torch.float32)
-    features = torch.randn(BATCH, FEATURES, 2, 2)
-    network.fit(features, torch.arange(BATCH), latents)
+    network.fusion.standardise(torch.randn(BATCH, FEATURES, 2, 2))
+    if network.recombination is not None:
+        network.recombination = NothingRecombined()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter += 0.1 * torch.randn_like(parameter)  # biases and strengths start at zero
     return network
 
 
-def _latents(network, dtype):
-    if not network.architecture.in_latents:
-        return None
-    shape = (BATCH, network.architecture.latents.channels, 16, 16)
-    return torch.randn(shape, generator=generator(0, "latents"), dtype=dtype)
-
-
 def given(network, dtype=torch.float64):
-    draw = generator(0, "given")
+    draw, numbers = generator(0, "given"), network.architecture
     features = torch.randn(BATCH, FEATURES, 8, 8, generator=draw, dtype=dtype)
+    shape = BATCH, numbers.bands, numbers.size, numbers.size
     return (
-        Source(features, _latents(network, dtype)),
+        Source(features, torch.rand(shape, generator=draw, dtype=dtype) * 2 - 1),
         torch.arange(BATCH),
         torch.randn(BATCH, network.noise_dim, generator=draw, dtype=dtype),
         torch.linspace(0, 1, BATCH, dtype=dtype),
@@ -71,36 +75,39 @@ def assert_equal_to_the_textbook(net, compute):
     assert len(ours[1]) > 10
 
 
-def test_codes_and_their_gradients(network):
-    weights = torch.randn(_codes(network.double()).codes.shape, generator=generator(0, "loss"))
+def test_images_and_their_gradients(network):
+    network.double()
+    weights = torch.randn(_made(network).images.shape, generator=generator(0, "loss"))
 
     def compute():
-        codes = _codes(network).codes
-        return codes, (weights.double() * codes).square().mean()  # latents have second moment 1
+        images = _made(network).images
+        return images, (weights.double() * images).mean()
 
     assert_equal_to_the_textbook(network, compute)
 
 
-def _codes(network):
-    return network.codes(*given(network))
+def _made(network):
+    return network(*given(network))
 
 
 def test_path_length_and_its_gradient(network):
     def compute():
-        made = _codes(network)
-        noise = torch.randn(made.codes.shape, generator=generator(0, "path")).double()
-        lengths = path_lengths(made.codes, made.styles, noise)
+        made = _made(network)
+        noise = torch.randn(made.images.shape, generator=generator(0, "path")).double()
+        lengths = path_lengths(made.images, made.styles, noise)
         return lengths, lengths.square().mean()
 
     assert_equal_to_the_textbook(network.double(), compute)
 
 
-def test_bf16_codes_are_those_of_float32(network):
+def test_bf16_images_are_those_of_float32(network):
     batch = given(network, torch.float32)
     with torch.no_grad():
-        exact = network.codes(*batch).codes
+        exact = network(*batch)
         with torch.autocast("cpu", torch.bfloat16):
-            rounded = network.codes(*batch).codes
-    peak = (exact.max() - exact.min()).square()
-    psnr = 10 * (peak / (rounded - exact).square().mean()).log10()
+            rounded = network(*batch)
+    # Of what the generator draws: what it is given is the same in both.
+    base = 0 if exact.given is None else exact.given
+    peak = ((exact.images - base).max() - (exact.images - base).min()).square()
+    psnr = 10 * (peak / (rounded.images - exact.images).square().mean()).log10()
     assert psnr > 40

@@ -113,20 +113,20 @@ def test_training_refuses_to_overwrite_an_imported_generator_unless_told(distill
     assert path.read_bytes() == before
     assert [file.name for file in distilled.cdtg.iterdir()] == [path.name]
     with pytest.raises(KeyboardInterrupt):
-        train_cdtg(distilled, chosen, Stops(after=2), resume=False)  # 1 is of the autoencoder
+        train_cdtg(distilled, chosen, Stops(after=1), resume=False)
     train_cdtg(distilled, chosen, Silent())  # goes on with the training that replaces it
     assert load_conditional_generator(path)[1].fusion_is_trained
 
 
-def test_a_training_starts_from_an_imported_generator_and_draws_pixels(distilled, tmp_path):
+def test_a_training_starts_from_an_imported_generator_and_recombines_nothing(distilled, tmp_path):
     start = tmp_path / "published.safetensors"
     shutil.move(import_generator(distilled, published(generator(3), tmp_path)).path, start)
     before, _ = load_conditional_generator(start)
     chosen = {**CDTG, "steps": 2, "clip": "none", "start": str(start)}
     train_cdtg(distilled, CdtgTrainSettings.model_validate(chosen), Silent())
     after, facts = load_conditional_generator(distilled.cdtg_generator)
-    assert not after.architecture.in_latents
-    assert not distilled.latents.exists()
+    assert not after.architecture.recombines
+    assert after.recombination is None
     assert facts.fusion_is_trained
     moved = (after.generator.constant - before.generator.constant).abs().max()
     assert 0 < moved < 0.1

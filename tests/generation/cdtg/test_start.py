@@ -6,7 +6,7 @@ import pytest
 import torch
 from tests_support import CDTG, Stops
 
-from tgn.generation.cdtg.architecture import latent_architecture
+from tgn.generation.cdtg.architecture import recombining_architecture
 from tgn.generation.cdtg.checkpoint import (
     UNTRAINED,
     load_conditional_generator,
@@ -23,21 +23,23 @@ from tgn.runtime.progress import Silent
 from tgn.runtime.training_loop import Job
 
 CLASSES, FEATURES = ("harbour", "bridge", "pond"), 6
+EXPECTED = recombining_architecture(32, 3, width=16)
 
 
 @pytest.fixture
 def old(tmp_path):
     """A generator of three classes, and its file."""
-    numbers = latent_architecture(32, 3, width=16)
-    network = ConditionalGenerator(numbers, len(CLASSES), FEATURES)
-    network.fit(torch.randn(12, FEATURES, 2, 2), torch.arange(12) % 3, torch.randn(12, 8, 16, 16))
+    network = ConditionalGenerator(EXPECTED, len(CLASSES), FEATURES)
+    network.fusion.standardise(torch.randn(12, FEATURES, 2, 2))
+    images = torch.randint(0, 256, (12, 3, 32, 32), dtype=torch.uint8)
+    network.recombination.keep(images, torch.arange(12) % 3)
     save_conditional_generator(tmp_path / "old.safetensors", network, CLASSES, "sha")
     return network, tmp_path / "old.safetensors"
 
 
 def test_classes_are_matched_by_folder_and_a_missing_one_gets_the_mean(old):
     network, path = old
-    new = start_from(path, ["pond", "station", "harbour"], 32, 3, FEATURES)
+    new = start_from(path, ["pond", "station", "harbour"], EXPECTED, FEATURES)
     theirs, ours = network.generator.state_dict(), new.generator.state_dict()
     known = theirs.pop(EMBEDDING)
     placed = ours.pop(EMBEDDING)
@@ -49,49 +51,48 @@ def test_classes_are_matched_by_folder_and_a_missing_one_gets_the_mean(old):
     assert new.num_classes == 3
 
 
-def test_the_autoencoder_is_that_of_the_file_and_only_the_rest_is_trained(old):
-    network, path = old
-    new = start_from(path, CLASSES, 32, 3, FEATURES)
-    images = torch.rand(2, 3, 32, 32)
-    assert torch.equal(new.encode(images), network.encode(images))
-    assert not any(weight.requires_grad for weight in new.autoencoder.parameters())
-    for part in (new.generator, new.fusion):
-        assert all(weight.requires_grad for weight in part.parameters())
-    assert not new.latent_noise.means.any()  # measured anew on the run's images
+def test_all_of_it_is_trained_and_images_of_the_file_are_not_kept(old):
+    new = start_from(old[1], CLASSES, EXPECTED, FEATURES)
+    assert new.architecture == EXPECTED
+    assert all(weight.requires_grad for weight in new.parameters())
+    assert old[0].recombination.kept.any()
+    assert not new.recombination.kept.any()  # of the run's images, later
+    assert new.recombination.counts.tolist() == [1, 1, 1]
 
 
 def test_fusion_is_taken_over_where_it_can_be_used(old, tmp_path):
     network, path = old
     fusion = network.fusion.to_vector.weight
-    assert torch.equal(start_from(path, CLASSES, 32, 3, FEATURES).fusion.to_vector.weight, fusion)
-    others = start_from(path, CLASSES, 32, 3, FEATURES + 2)
+    assert torch.equal(start_from(path, CLASSES, EXPECTED, FEATURES).fusion.to_vector.weight, fusion)
+    others = start_from(path, CLASSES, EXPECTED, FEATURES + 2)
     assert others.fusion.to_vector.weight.shape == (fusion.shape[0], FEATURES + 2)
     facts = {"fusion": UNTRAINED}
     save_conditional_generator(tmp_path / "imported.safetensors", network, CLASSES, "sha", **facts)
-    imported = start_from(tmp_path / "imported.safetensors", CLASSES, 32, 3, FEATURES)
+    imported = start_from(tmp_path / "imported.safetensors", CLASSES, EXPECTED, FEATURES)
     assert not torch.equal(imported.fusion.to_vector.weight, fusion)
 
 
 @pytest.mark.parametrize(
-    ("size", "bands", "folders", "message"),
+    ("numbers", "folders", "message"),
     [
-        (64, 3, CLASSES, "32 px with 3 bands, expected 64 px with 3.*size=32"),
-        (32, 1, CLASSES, "32 px with 3 bands, expected 32 px with 1"),
-        (32, 3, ["station", "square"], "none of the run's classes.*harbour, bridge, pond"),
+        ((64, 3, 16), CLASSES, "32 px with 3 bands, expected 64 px with 3.*size=32"),
+        ((32, 1, 16), CLASSES, "32 px with 3 bands, expected 32 px with 1"),
+        ((32, 3, 32), CLASSES, "has width 16, expected 32; take width=16"),
+        ((32, 3, 16), ["station", "square"], "none of the run's classes.*harbour, bridge, pond"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name(old, size, bands, folders, message):
+def test_what_does_not_fit_is_refused_by_name(old, numbers, folders, message):
     with pytest.raises(UserError, match=f"old.safetensors.*{message}"):
-        start_from(old[1], folders, size, bands, FEATURES)
+        start_from(old[1], folders, recombining_architecture(*numbers), FEATURES)
 
 
 def test_files_that_are_none_are_refused(old, tmp_path):
     with pytest.raises(NotFoundError, match="nothing.safetensors"):
-        start_from(tmp_path / "nothing.safetensors", CLASSES, 32, 3, FEATURES)
+        start_from(tmp_path / "nothing.safetensors", CLASSES, EXPECTED, FEATURES)
     header = {**read_metadata(old[1]), "format": "tgn-cdtg-1"}
     save_weights(tmp_path / "older.safetensors", load_weights(old[1]), header)
     with pytest.raises(UserError, match="expected 'tgn-cdtg-2'"):
-        start_from(tmp_path / "older.safetensors", CLASSES, 32, 3, FEATURES)
+        start_from(tmp_path / "older.safetensors", CLASSES, EXPECTED, FEATURES)
 
 
 def settings(start, **changes) -> CdtgTrainSettings:
@@ -101,10 +102,9 @@ def settings(start, **changes) -> CdtgTrainSettings:
 
 @pytest.fixture
 def start(trained, tmp_path):
-    """A generator's file outside the run, which has neither generator nor autoencoder."""
+    """A generator's file outside the run, which has none."""
     shutil.move(trained.cdtg_generator, tmp_path / "start.safetensors")
     shutil.rmtree(trained.cdtg)
-    shutil.rmtree(trained.latents)
     return tmp_path / "start.safetensors"
 
 
@@ -113,11 +113,10 @@ def test_a_training_begins_with_the_weights_of_the_file(trained, start):
     built = build_cdtg_trainer(trained, chosen, Job(trained.cdtg, Device(chosen), Silent()))
     given, _ = load_conditional_generator(start)
     for network in (built.networks.generator, built.averaged_generator):
-        found = {**network.generator.state_dict(), **network.autoencoder.state_dict()}
-        expected = {**given.generator.state_dict(), **given.autoencoder.state_dict()}
+        found, expected = network.generator.state_dict(), given.generator.state_dict()
         assert all(torch.equal(value, expected[name]) for name, value in found.items())
-        assert network.latent_noise.means.any()
-    assert not trained.latents.exists()  # no autoencoder was trained
+        assert network.recombination.counts.tolist() == [16, 12, 6, 4]
+        assert network.recombination.kept.any()
 
 
 def test_it_goes_on_where_it_stopped_and_from_that_file_alone(trained, start):
