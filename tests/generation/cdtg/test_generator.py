@@ -18,7 +18,7 @@ def plain():
     return StyleGenerator(32, 3, 16, 2, CHANNELS)
 
 
-def given(batch=4):
+def latents(batch=4):
     random = torch.Generator().manual_seed(1)
     z = torch.randn(batch, 16, generator=random)
     return z, torch.arange(batch) % 3, torch.randn(batch, 5, 16, 16, generator=random)
@@ -33,7 +33,7 @@ def with_noise(generator, batch=4):
 
 
 def test_shapes(generator):
-    z, labels, grid = given()
+    z, labels, grid = latents()
     assert generator.noise_dim == 16 + 2 * 64 + 2 * 256
     assert generator(z, labels, with_noise(generator), grid).shape == (4, 3, 32, 32)
 
@@ -52,7 +52,7 @@ def test_noise_maps_hold_the_flat_noise(plain):
 
 
 def test_an_image_depends_on_its_own_row_only(generator):
-    z, labels, grid = given()
+    z, labels, grid = latents()
     noise = with_noise(generator)
     together = generator(z, labels, noise, grid)
     alone = generator(z[2:3], labels[2:3], [m[2:3] for m in noise], grid[2:3])
@@ -61,7 +61,7 @@ def test_an_image_depends_on_its_own_row_only(generator):
 
 @pytest.mark.parametrize("which", ["z", "label", "noise", "grid"])
 def test_each_input_changes_the_image(generator, which):
-    z, labels, grid = given()
+    z, labels, grid = latents()
     noise = with_noise(generator)
     before = generator(z, labels, noise, grid)
     after = {
@@ -74,13 +74,13 @@ def test_each_input_changes_the_image(generator, which):
 
 
 def test_z_scale_matters_only_against_the_label(plain):
-    z, labels, _ = given()
+    z, labels, _ = latents()
     torch.nn.init.zeros_(plain.label_embedding.weight)
     torch.testing.assert_close(plain.mapping(2 * z, labels), plain.mapping(z, labels))
 
 
 def test_path_length_penalty_reaches_every_used_parameter(generator):
-    z, labels, grid = given()
+    z, labels, grid = latents()
     w = generator.mapping(z, labels)
     images = generator.synthesis(w, with_noise(generator), grid)
     (slope,) = torch.autograd.grad((images * torch.randn_like(images)).sum(), w, create_graph=True)
@@ -93,7 +93,7 @@ def test_path_length_penalty_reaches_every_used_parameter(generator):
 
 
 def test_bfloat16_channels_last_is_close_and_trains(generator):
-    z, labels, grid = given()
+    z, labels, grid = latents()
     noise = with_noise(generator)
     full = generator(z, labels, noise, grid)
     generator.to(memory_format=torch.channels_last)
@@ -112,7 +112,7 @@ def test_gradient_of_the_whole_generator():
 
 
 def test_wrong_input_is_refused(generator, plain):
-    z, labels, grid = given()
+    z, labels, grid = latents()
     with pytest.raises(ValueError, match="grid must be"):
         generator(z, labels)
     with pytest.raises(ValueError, match="grid=None"):

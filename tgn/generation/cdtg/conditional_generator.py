@@ -46,6 +46,8 @@ class ConditionalGenerator(nn.Module):
             if architecture.recombines
             else None
         )
+        if architecture.recombines:
+            self.generator.start_without_output()
         own = NOISE_DIM if architecture.recombines else 0
         self._noise_sizes = [architecture.style_dim, self.generator.noise_dim, own]
 

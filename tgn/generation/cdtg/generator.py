@@ -165,6 +165,12 @@ class StyleGenerator(nn.Module):
             for width_in, width_out in zip(widths[:-1], widths[1:], strict=True)
         )
 
+    def start_without_output(self) -> None:
+        """Set the weights of all bands to 0: images are 0 until they are trained."""
+        for layer in self.modules():
+            if isinstance(layer, ToBands):
+                nn.init.zeros_(layer.conv.weight)
+
     @property
     def noise_sizes(self) -> list[int]:
         """Side of each layer's noise map: 4, 8, 8, 16, 16, ..."""

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+TINY = 1e-12  # a root has no derivative at 0, where a generator without output starts
+
 
 def path_lengths(images: Tensor, styles: Tensor, noise: Tensor) -> Tensor:
     """Return the length |J_w^T y| per image (Karras et al. 2020, arXiv 1912.04958, eq. 4).
@@ -20,7 +22,7 @@ def path_lengths(images: Tensor, styles: Tensor, noise: Tensor) -> Tensor:
     """
     scale = 1.0 / math.sqrt(images.shape[2] * images.shape[3])
     (gradient,) = torch.autograd.grad((images * noise).sum() * scale, styles, create_graph=True)
-    return gradient.float().square().sum(1).sqrt()
+    return (gradient.float().square().sum(1) + TINY).sqrt()
 
 
 def clip_consistency(cosines: Tensor, labels: Tensor, logit_scale: float | Tensor) -> Tensor:
