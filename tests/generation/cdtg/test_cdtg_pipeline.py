@@ -80,6 +80,7 @@ def test_every_term_sends_gradient_into_the_generator_and_into_no_frozen_net(tra
         assert sum(float(gradient.abs().sum()) for gradient in gradients) > 0, name
         assert all(gradient.isfinite().all() for gradient in gradients), name
     network.zero_grad()
+    trainer.networks.clip.zero_grad()  # of its own training
     torch.stack([*terms.values()]).sum().backward()
     assert network.fusion.to_vector.weight.grad.any()
     for name, net in frozen_networks(trainer).items():
@@ -103,11 +104,10 @@ def test_generator_and_discriminator_are_trained_and_nothing_else(trainer):
     kept = copy.deepcopy(networks.generator.recombination.state_dict())
     trained = (networks.generator.generator, networks.generator.fusion, networks.discriminator)
     trained += (average.generator, average.fusion)
-    weights_before = [torch.nn.utils.parameters_to_vector(net.parameters()) for net in trained]
-    weights_before = [weights.detach().clone() for weights in weights_before]
+    weights_before = [weights_of(net) for net in trained]
     first, second = trainer.train_step(0), trainer.train_step(1)
     for net, weights in zip(trained, weights_before, strict=True):
-        assert not torch.equal(torch.nn.utils.parameters_to_vector(net.parameters()), weights)
+        assert not torch.equal(weights_of(net), weights)
     for name, net in frozen.items():
         assert_same_state(net.state_dict(), before[name])
     for generator in (networks.generator, average):
@@ -116,6 +116,11 @@ def test_generator_and_discriminator_are_trained_and_nothing_else(trainer):
     assert {"d_adversarial", "d_real", *TERMS} == second.keys()
     assert all(value.isfinite() for value in (*first.values(), *second.values()))
     assert all(weight.requires_grad for weight in networks.discriminator.parameters())
+
+
+def weights_of(net: torch.nn.Module) -> torch.Tensor:
+    """Return a copy of all weights, flat."""
+    return torch.cat([weight.detach().flatten() for weight in net.parameters()])
 
 
 def assert_same_state(one, two) -> None:
@@ -163,7 +168,9 @@ def test_some_real_images_of_every_class_are_kept(trainer, trained):
         kept = found.kept[label * KEPT : label * KEPT + int(found.counts[label])]
         real = trainer.images.batch(trainer.images.rows_of(label))
         views = torch.cat([dihedral(real, code) for code in range(SYMMETRIES)])
-        of_class = [int((views == each).flatten(1).all(1).nonzero()[0]) % len(real) for each in kept]
+        of_class = [
+            int((views == each).flatten(1).all(1).nonzero()[0]) % len(real) for each in kept
+        ]
         assert len(set(of_class)) == len(kept)  # each another image
 
 
@@ -398,7 +405,9 @@ def test_at_r_0_the_source_is_drawn_and_at_r_1_another_image(trained):
 
 def test_a_saved_architecture_is_enough_to_generate(trained):
     facts = read_metadata(trained.cdtg_generator)
-    assert Architecture.model_validate_json(facts["architecture"]) == recombining_architecture(32, 3, 16)
+    assert Architecture.model_validate_json(facts["architecture"]) == recombining_architecture(
+        32, 3, 16
+    )
 
 
 def test_a_generator_is_loaded_from_its_file_alone(trained, tmp_path):

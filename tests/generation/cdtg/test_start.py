@@ -63,7 +63,9 @@ def test_all_of_it_is_trained_and_images_of_the_file_are_not_kept(old):
 def test_fusion_is_taken_over_where_it_can_be_used(old, tmp_path):
     network, path = old
     fusion = network.fusion.to_vector.weight
-    assert torch.equal(start_from(path, CLASSES, EXPECTED, FEATURES).fusion.to_vector.weight, fusion)
+    assert torch.equal(
+        start_from(path, CLASSES, EXPECTED, FEATURES).fusion.to_vector.weight, fusion
+    )
     others = start_from(path, CLASSES, EXPECTED, FEATURES + 2)
     assert others.fusion.to_vector.weight.shape == (fusion.shape[0], FEATURES + 2)
     facts = {"fusion": UNTRAINED}

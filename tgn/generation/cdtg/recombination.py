@@ -86,7 +86,7 @@ class Recombination(nn.Module):
         counts = self.counts[labels]
         uniform, codes = torch.special.ndtr(choice), _codes(views)
         start = (uniform[:, 0] * counts).long().clamp(max=counts - 1)
-        further = 1 + (uniform[:, 1] * (counts - 1)).long()
+        further = (1 + (uniform[:, 1] * (counts - 1)).long()).clamp(max=counts - 1)
         rows = labels * self.per_class + torch.stack([start, (start + further) % counts])
         return [
             random_dihedral(to_pm1(self.kept[own]), codes[:, number])
