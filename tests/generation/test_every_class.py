@@ -3,7 +3,7 @@
 import pytest
 import torch
 from generation_support import generate_tail
-from tests_support import QUICK, Stops, copied_run, in_process
+from tests_support import BARELY, QUICK, Stops, copied_run, in_process
 
 import tgn
 from tgn.backends import backend, trained_backend
@@ -56,7 +56,7 @@ def test_distill_writes_the_bank_anew_without_training(distilled):
     files = ("tail.safetensors", "bank.safetensors", "bank.json", "metrics.jsonl")
     before = {name: (distilled.kmdn / name).read_bytes() for name in files}
     without_head(distilled)
-    chosen = DistillSettings(steps=4, batch_size=8, bank_views=2, control=False, **QUICK)
+    chosen = DistillSettings.model_validate({**BARELY, **QUICK})
     distill(distilled, chosen, Silent())
     assert before == {name: (distilled.kmdn / name).read_bytes() for name in files}
 

@@ -50,15 +50,16 @@ def test_a_class_without_images_gets_the_mean_of_all(features):
     torch.testing.assert_close(sampled(features, 2)[0, 1], expected, atol=1e-4, rtol=0)
 
 
-def test_as_many_variations_are_kept_as_asked_for(features):
+def test_variations_are_deviations_of_the_first_images_of_a_class(features):
     table, labels = features
-    noise = FeatureNoise(3, 6, 4, variations=2)
+    noise = FeatureNoise(3, 6, 4)
     noise.fit(table, labels)
-    assert noise.variations.shape == (6, 6, 4, 4)
+    assert noise.variations.shape == (3 * VARIATIONS, 6, 4, 4)
     means = table[labels == 0].mean(0)
-    weights = torch.tensor([[1.0, 0.0], [0.0, -5.0], [3.0, 4.0]])
+    weights = torch.zeros(3, VARIATIONS)
+    weights[:, :2] = torch.tensor([[1.0, 0.0], [0.0, -5.0], [3.0, 4.0]])
     found = noise(weights, torch.zeros(3, dtype=torch.int64))
-    first, second = table[0] - means, table[1] - means  # of the first two images of the class
+    first, second = table[0] - means, table[1] - means
     expected = torch.stack([first, -second, 0.6 * first + 0.8 * second]) + means
     torch.testing.assert_close(found, expected)
 
@@ -67,9 +68,9 @@ def test_a_class_varies_as_itself_and_not_as_another():
     table, labels = torch.zeros(8, 2, 4, 4), torch.arange(8) % 2
     table[labels == 0, 0] = torch.randn(4, 4, 4)
     table[labels == 1, 1] = torch.randn(4, 4, 4)
-    noise = FeatureNoise(2, 2, 4, variations=3)
+    noise = FeatureNoise(2, 2, 4)
     noise.fit(table, labels)
-    found = noise(torch.randn(2, 3), torch.tensor([0, 1]))
+    found = noise(torch.randn(2, VARIATIONS), torch.tensor([0, 1]))
     assert (found[0, 0].std() > 0, found[1, 1].std() > 0) == (True, True)
     assert not found[0, 1].any()
     assert not found[1, 0].any()
