@@ -76,7 +76,7 @@ class Recombination(nn.Module):
         luck, choice, views, fields = noise.split(NOISE_SIZES, dim=1)
         fields = fields.reshape(-1, PARTNERS, FIELD, FIELD)
         first, second = self._partners(labels, choice, views)
-        is_free = torch.special.ndtr(luck[:, 0]) < 2 * ratio - 1
+        is_free = torch.special.ndtr(luck[:, 0]) <= 2 * ratio - 1
         others = blended(first, second, fields[:, 1], 0.5 * is_free)
         share = torch.where(is_free, 1.0, ratio.clamp(max=0.5))
         return blended(sources.float(), others, fields[:, 0], share)

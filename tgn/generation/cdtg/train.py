@@ -22,7 +22,8 @@ from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
 from tgn.generation.cdtg.recombination import KEPT
 from tgn.generation.cdtg.settings import CdtgTrainSettings
 from tgn.generation.cdtg.start import start_from
-from tgn.generation.cdtg.trainer import COMPARED, STAGES, CdtgNetworks, CdtgTrainer
+from tgn.generation.cdtg.step_parts import CdtgNetworks
+from tgn.generation.cdtg.trainer import COMPARED, STAGES, CdtgTrainer
 from tgn.generation.frozen_network import frozen_network, load_frozen_network
 from tgn.generation.stage_discriminator import StageDiscriminator
 from tgn.generation.tail_net import load_frozen_tail_net, warn_of_smaller_input

@@ -1,8 +1,7 @@
 """One step of CDTG: the discriminator is updated, then the generator on the same samples."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,13 +19,11 @@ from tgn.generation.cdtg.conditional_generator import (
 )
 from tgn.generation.cdtg.gradient_norms import gradient_name, gradient_norms
 from tgn.generation.cdtg.settings import CdtgTrainSettings
+from tgn.generation.cdtg.step_parts import CdtgBatch, CdtgHostBatch, CdtgNetworks, Fake
 from tgn.generation.stage_discriminator import (
-    StageDiscriminator,
     generator_loss,
     hinge_loss,
 )
-from tgn.models.backbones import TappedNet
-from tgn.models.clip import ClipGuide
 from tgn.models.feature_losses import perceptual_distance
 from tgn.models.moving_average import averaged
 from tgn.models.tail_features import FrozenTailNet
@@ -42,57 +39,6 @@ PATH_STRIDE = 4  # path length is measured on a quarter of the batch (Karras et 
 PATH_DECAY = 0.01
 GRADIENTS_EVERY = 50  # steps between gradient norms, which take a fifth to a half of a step's time
 NAMED_STRIDE = 2  # tail net and CLIP, which name the class, see every second image
-
-
-class CdtgHostBatch(NamedTuple):
-    """One process's part of a step, as it is prepared on the CPU."""
-
-    images_u8: Tensor  # real, [B, bands, H, W]
-    labels: Tensor  # [B]
-    codes: Tensor  # symmetry of each image, [B]
-    noise: Tensor  # [B + P, noise_dim]
-    ratio: Tensor  # [B]
-
-
-class CdtgBatch(NamedTuple):
-    """One process's part of a step, on the device."""
-
-    images: Tensor  # real, [B, bands, H, W] in [-1, 1]
-    labels: Tensor  # [B]
-    noise: Tensor  # [B + P, noise_dim]; the last P are for second samples of every fourth image
-    ratio: Tensor  # r, [B]
-    features: Tensor  # of the tail net, [B, D, h, w]
-    stages: list[Tensor]  # features of the real images in the frozen network
-
-
-class Fake(NamedTuple):
-    """Generated images of a step and the second samples of every fourth, B + P of them."""
-
-    images: Tensor  # about [-1, 1], [B + P, bands, H, W]
-    given: Tensor | None  # recombined real images that they were made from
-    stages: list[Tensor]  # features in the frozen network
-
-
-@dataclass
-class CdtgNetworks:
-    """The networks of one training.
-
-    Attributes:
-        generator: trained.
-        discriminator: trained.
-        frozen: ImageNet network, on whose stages the discriminator stands.
-        frozen_tail_net: gives features and class logits.
-        clip: frozen; None without CLIP loss.
-        real_distance: mean perceptual distance of two real images of a tail class; 0 without
-            diversity loss.
-    """
-
-    generator: ConditionalGenerator
-    discriminator: StageDiscriminator
-    frozen: TappedNet
-    frozen_tail_net: FrozenTailNet
-    clip: ClipGuide | None
-    real_distance: float
 
 
 class CdtgTrainer:
@@ -230,7 +176,8 @@ class CdtgTrainer:
         if step % GRADIENTS_EVERY == 0:
             norms = gradient_norms(terms, weights, fake.images, self.device)
         loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
-        if self.settings.path_weight and step % self.settings.path_every == 0:
+        # Not at the first step: a generator without output has paths of no length.
+        if self.settings.path_weight and (step + 1) % self.settings.path_every == 0:
             terms["g_path"] = self._path_length(batch, step)
             loss = loss + self.settings.path_weight * self.settings.path_every * terms["g_path"]
         optimise(loss, self.generator_optimizer, self.device)
