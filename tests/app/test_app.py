@@ -136,7 +136,7 @@ def use_as_a_person_would(tab, url: str, folder: Path) -> None:
     tab.on("pageerror", lambda error: errors.append(str(error)))
     tab.goto(url)
     pictures = tab.locator("#generated img")
-    pictures.nth(7).wait_for()
+    pictures.nth(7).wait_for(timeout=120_000)  # the first ones wait for the judge to load
     assert "Nearest training images are those" in tab.locator("#title").inner_text()
     before = pictures.first.get_attribute("src")
     slider = tab.locator("#generate-noise input[type=number]")
