@@ -22,7 +22,18 @@ def test_diffusion_on_two_processes_is_that_on_one(fake_run, tmp_path):
         fake_run.autoencoder.unlink()
     assert_same_curve(autoencoders[1], autoencoders[2])
     assert_same_curve(without_shares(curves[1]), without_shares(curves[2]))
-    quick = ["--device", "cpu", "--set", "block=4", "--set", "sampling_steps=2", "--n", "6"]
+    quick = [
+        "--device",
+        "cpu",
+        "--set",
+        "precision=float32",
+        "--set",
+        "block=4",
+        "--set",
+        "sampling_steps=2",
+        "--n",
+        "6",
+    ]
     for processes in (1, 2):
         out = ["--class", "all", "--out", str(tmp_path / f"drawn{processes}")]
         run_on(processes, "tgn", "generate", *quick, *out)

@@ -24,18 +24,24 @@ class Device:
     def __init__(self, settings: ComputeSettings) -> None:
         if settings.device == "cuda" and not torch.cuda.is_available():
             raise UserError("--device cuda: no CUDA device is visible; use --device cpu")
-        use_bf16 = settings.precision == "bf16" or (
-            settings.precision == "auto" and _has_fast_bf16(settings.device)
-        )
         from accelerate import Accelerator  # a second to import: --help must not wait for it
 
         _forget_other_device(settings.device == "cpu")
         # Precision is not accelerate's to keep: it is one for the whole process there.
         self.accelerator = Accelerator(cpu=settings.device == "cpu")
-        self.precision = "bf16" if use_bf16 else "float32"
         self._may_choose = settings.precision == "auto"
+        self.precision = self._fastest(settings) if self._may_choose else settings.precision
         if self.torch_device.type == "cpu":
             keep_freed_memory()
+
+    def _fastest(self, settings: ComputeSettings) -> str:
+        """Return the precision that the main process finds the fastest: all compute alike."""
+        found = ["bf16" if _has_fast_bf16(settings.device) else "float32"]
+        if self.processes > 1:
+            from accelerate.utils import broadcast_object_list
+
+            broadcast_object_list(found)
+        return found[0]
 
     @property
     def torch_device(self) -> torch.device:
