@@ -139,3 +139,10 @@ def test_a_start_that_is_not_there_is_refused_before_any_work(trained, start):
     with pytest.raises(NotFoundError, match="nowhere.safetensors"):
         train_cdtg(trained, settings("nowhere.safetensors"), Silent())
     assert not trained.cdtg.exists()
+
+
+def test_a_run_cannot_start_from_the_file_that_it_will_overwrite(trained):
+    before = trained.cdtg_generator.read_bytes()
+    with pytest.raises(UserError, match="own generator.*copy it"):
+        train_cdtg(trained, settings(trained.cdtg_generator), Silent(), resume=False)
+    assert trained.cdtg_generator.read_bytes() == before

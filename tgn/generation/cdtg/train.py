@@ -73,7 +73,13 @@ def train_cdtg(
     tail_net_sha256 = sha256_of(tail_net_file(run.kmdn))
     made_from = {"tail_net_sha256": tail_net_sha256}
     if settings.start:
-        made_from["start_sha256"] = sha256_of(existing_generator(Path(settings.start)))
+        start = existing_generator(Path(settings.start))
+        if start.resolve() == run.cdtg_generator.resolve():
+            raise UserError(
+                f"start={start} is this run's own generator, which training overwrites; copy it to "
+                "another place first"
+            )
+        made_from["start_sha256"] = sha256_of(start)
     job = Job(run.cdtg, Device(settings), progress, resume, made_from)
     trainer = build_cdtg_trainer(run, settings, job)
     facts = {**made_from, "precision": job.device.precision}
