@@ -178,7 +178,8 @@ def compare_verb(
     if augmented != OF_THE_RUN and not have_generated(names):
         raise UserError("--augmented got no recipe with generated images; add NAME+generated")
     folder = found.generated if augmented == OF_THE_RUN else Path(augmented)
-    say_class_folders(folder, found)
+    if have_generated(names):
+        say_class_folders(folder, found)
     plan = ComparisonPlan(
         names, seeds, folder, teacher_file(found, teacher), jobs or default_jobs(), settings.probe
     )

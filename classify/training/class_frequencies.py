@@ -35,7 +35,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from classify.training.settings import LEVEL, Sampling
+from classify.training.settings import LEVEL, Sampling, TrainSettings
 from tgn.data.split import filling_up
 
 
@@ -45,6 +45,11 @@ class GeneratedUse(NamedTuple):
     share: float = 0.5  # at most, of a class's places under level sampling, in (0, 1]
     until: float = 0.6  # progress from which batches are real only, in (0, 1]
     num_head: int = 0  # head classes, the first in class order
+
+
+def use_of(settings: TrainSettings, num_head: int) -> GeneratedUse:
+    """Return how a training of a run with that many head classes uses generated images."""
+    return GeneratedUse(settings.generated_share, settings.generated_until, num_head)
 
 
 NOTHING_GENERATED = GeneratedUse()  # where there are no generated images, it says nothing

@@ -1,6 +1,6 @@
 """How a training would use its generated images, in words."""
 
-from classify.training.class_frequencies import ClassFrequencies, GeneratedUse
+from classify.training.class_frequencies import ClassFrequencies, use_of
 from classify.training.job import TrainingJob, images_of
 from classify.training.settings import TrainSettings
 from tgn.data.runs import Run
@@ -18,7 +18,7 @@ def use_of_generated(run: Run, job: TrainingJob, settings: TrainSettings) -> str
     real, generated = (
         one.labels.bincount(minlength=split.num_classes) for one in (images.main, images.mixed_in)
     )
-    use = GeneratedUse(settings.generated_share, settings.generated_until)
+    use = use_of(settings, split.num_head)
     shares = ClassFrequencies(real, generated, settings.sampling, use).at(0.0).generated
     classes = generated.nonzero().flatten().tolist()
     numbers = [int(generated[k]) for k in classes]

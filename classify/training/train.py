@@ -6,7 +6,7 @@ import torch
 
 from classify.evaluation.evaluate import evaluate
 from classify.methods.phases import MethodInputs, Phase, RunFacts
-from classify.training.class_frequencies import GeneratedUse
+from classify.training.class_frequencies import use_of
 from classify.training.context import TrainingContext
 from classify.training.criterion import label_criterion
 from classify.training.effects import check_effects
@@ -128,7 +128,7 @@ def _trainer(
         images.mixed_in,
         settings.sampling,
         context.split.num_classes,
-        GeneratedUse(settings.generated_share, settings.generated_until, context.split.num_head),
+        use_of(settings, context.split.num_head),
         images.paired,
     )
     teacher_images = images.main if images.paired is None else images.paired

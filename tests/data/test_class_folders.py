@@ -79,3 +79,9 @@ def test_a_folder_of_no_class_is_refused(tmp_path, split, name):
 def test_nothing_is_still_nothing(tmp_path, split):
     with pytest.raises(NotFoundError, match="tgn generate"):
         list(active_rows(tmp_path / "nowhere", split))
+
+
+def test_hidden_files_and_folders_are_no_images(tmp_path, split):
+    folder = write(tmp_path / "made", "square", ".thumbnails")
+    (folder / "square" / "._0.png").write_bytes(b"")
+    assert [row.file for row in active_rows(folder, split)] == ["square/0.png"]

@@ -18,8 +18,9 @@ class ClassFolders(NamedTuple):
 
 
 def pictures(folder: Path) -> list[Path]:
-    """Return the image files directly in a folder, sorted; of a folder that is not there, none."""
-    return sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
+    """Return the image files directly in a folder, sorted; hidden ones are none."""
+    files = (path for path in folder.glob("[!.]*") if path.suffix.lower() in SUFFIXES)
+    return sorted(files)
 
 
 def class_folders(folder: Path, split: Split) -> ClassFolders:
@@ -32,7 +33,7 @@ def class_folders(folder: Path, split: Split) -> ClassFolders:
     Raises:
         UserError: for a name that is none of these, or a number that could be both.
     """
-    names = [path.name for path in sorted(folder.glob("*/")) if pictures(path)]
+    names = [path.name for path in sorted(folder.glob("[!.]*/")) if pictures(path)]
     known = {entry.folder: label for label, entry in enumerate(split.classes)}
     label_of = {name: label for name in names if (label := _label(name, split, known)) is not None}
     numbers = {name: _tail_class(name, split) for name in names}
