@@ -214,6 +214,9 @@ class Generator:
             UserError: for an unknown class, sources of another shape, or r < 1 without sources.
         """
         label = self._label(class_name)
+        recombination = self.network.recombination
+        if recombination is not None and not recombination.counts[label]:
+            raise UserError(f"class {class_name!r}: this generator was not trained on its images")
         images, features = self._no_sources(n, noise) if sources is None else sources
         self._check(images, features, noise)
         name = self.classes[label] if self.classes else ""

@@ -158,3 +158,10 @@ def test_every_public_name_is_there():
     assert all(getattr(tgn, name) is not None for name in tgn.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = tgn.nothing
+
+
+def test_a_generator_alone_draws_no_class_that_it_keeps_no_images_of(trained):
+    generator = tgn.load_generator(trained.cdtg_generator, device="cpu")
+    generator.network.recombination.counts[0] = 0
+    with pytest.raises(tgn.TgnError, match="not trained on its images"):
+        generator.sample("square", n=2)

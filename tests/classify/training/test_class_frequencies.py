@@ -10,7 +10,10 @@ from classify.losses.settings import LossSettings
 from classify.methods.base import Batch
 from classify.training.class_frequencies import ClassFrequencies, Frequencies, GeneratedUse
 from classify.training.criterion import LabelCriterion
+from classify.training.generated_plan import use_of_generated
+from classify.training.job import TrainingJob
 from classify.training.sampling import BatchRequest, MixtureSampler
+from classify.training.settings import TrainSettings
 from tgn.data.manifest import active_rows, image_set
 
 REAL, GENERATED = torch.tensor([24, 12, 6, 4]), torch.tensor([0, 12, 0, 30])
@@ -87,3 +90,9 @@ def test_what_reads_numbers_of_images_reads_the_real_ones(fake_run):
     filled = MixtureSampler(real, white, "random", split.num_classes, USE)
     assert filled.counts.tolist() == [24, 12, 6, 4]
     torch.testing.assert_close(filled.foreground_prior(2.0), shares(1 / 24, 1 / 12, 1 / 6, 1 / 4))
+
+
+def test_a_plan_says_of_head_classes_what_the_training_does(fake_run):
+    job = TrainingJob(fake_run.path / "x", write_generated(fake_run, label=0, count=6))
+    plan = use_of_generated(fake_run, job, TrainSettings(arch="tiny", size=16))
+    assert "have 20% (square) to 20% (square) of the places" in plan  # 6 beside 24 real ones

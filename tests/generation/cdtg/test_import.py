@@ -137,6 +137,15 @@ def test_a_training_starts_from_an_imported_generator_and_recombines_nothing(dis
     assert sampler.notes(settings) == []
 
 
+def test_classes_that_the_published_generator_lacks_stand_in_its_middle(distilled, tmp_path):
+    net = generator(classes=3)
+    import_generator(distilled, published(net, tmp_path))
+    network, _ = load_conditional_generator(distilled.cdtg_generator)
+    rows = network.generator.label_embedding.weight
+    torch.testing.assert_close(rows[0], net.label_embedding.weight.mean(0))
+    torch.testing.assert_close(rows[1:], net.label_embedding.weight.detach())
+
+
 class Hostile:
     def __reduce__(self):
         return os.mkdir, ("owned",)

@@ -81,7 +81,7 @@ def _place_weights(
     """Load the published weights, each class embedding at its class index in the run."""
     weights = published.state_dict()
     embedding = weights["label_embedding.weight"]
-    placed = embedding.new_zeros(generator.num_classes, embedding.shape[1])
+    placed = embedding.mean(0).repeat(generator.num_classes, 1)  # of classes it does not have
     placed[list(classes)] = embedding
     generator.load_state_dict({**weights, "label_embedding.weight": placed})
 

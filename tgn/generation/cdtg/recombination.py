@@ -13,7 +13,7 @@ FIELD = 2  # side of the random numbers that a mask grows from: parts as large a
 STEEPNESS = (12.0, 8.0, 4.0, 2.0, 1.0)
 PARTNERS = 2  # images of the class that may fill the rest
 KEPT = 16  # images kept of each class at most
-KEPT_BYTES = 1 << 26  # of all classes
+KEPT_BYTES = 1 << 26  # of all classes, but two of each
 # With the source or without, which images, their views, the masks.
 NOISE_SIZES = (1, PARTNERS, PARTNERS, PARTNERS * FIELD**2)
 NOISE_DIM = sum(NOISE_SIZES)
@@ -44,7 +44,7 @@ class Recombination(nn.Module):
         # Those of class k are rows V k to V k + V - 1: four axes, as channels_last wants them.
         shape = num_classes * self.per_class, bands, size, size
         self.register_buffer("kept", torch.zeros(shape, dtype=torch.uint8))
-        self.register_buffer("counts", torch.ones(num_classes, dtype=torch.int64))
+        self.register_buffer("counts", torch.zeros(num_classes, dtype=torch.int64))
 
     def keep(self, images_u8: Tensor, labels: Tensor) -> None:
         """Keep the first images of each class; call once, before training.
@@ -83,7 +83,7 @@ class Recombination(nn.Module):
 
     def _partners(self, labels: Tensor, choice: Tensor, views: Tensor) -> list[Tensor]:
         """Return two images in random views that numbers choose, different ones if there are."""
-        counts = self.counts[labels]
+        counts = self.counts[labels].clamp(min=1)
         uniform, codes = torch.special.ndtr(choice), _codes(views)
         start = (uniform[:, 0] * counts).long().clamp(max=counts - 1)
         further = (1 + (uniform[:, 1] * (counts - 1)).long()).clamp(max=counts - 1)

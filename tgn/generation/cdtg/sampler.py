@@ -12,7 +12,7 @@ from tgn.data.split import Split
 from tgn.generation.cdtg.checkpoint import load_conditional_generator
 from tgn.generation.cdtg.conditional_generator import ConditionalGenerator, GeneratorOutput, Source
 from tgn.generation.cdtg.settings import CdtgSampleSettings
-from tgn.generation.sampling_plan import plan_block
+from tgn.generation.sampling_plan import SamplingPlan, plan_block
 from tgn.generation.settings import GenerateSettings
 from tgn.generation.source_images import SourceImages
 from tgn.models.feature_bank import FeatureBank, read_bank
@@ -30,7 +30,7 @@ class CdtgSampler:
     network: ConditionalGenerator
     forward: Callable[..., GeneratorOutput]  # the network, compiled if that was requested
     bank: FeatureBank
-    images: SourceImages
+    images: SourceImages | None  # None: the network makes nothing of them
     split: Split
     weights_sha256: str
     device: Device
@@ -63,7 +63,7 @@ class CdtgSampler:
         if target.type == "cpu":
             part = images_at_once(part, self.size**2)
         given = (
-            self.images.of_plan(plan, self.device),
+            self._sources(plan),
             self.bank.features[plan.sources, plan.views].float().to(target),
             plan.noise(self.network.noise_dim).to(target),
         )
@@ -75,6 +75,13 @@ class CdtgSampler:
                 output = self.forward(Source(features, real), labels, noise, ratio)
                 images_u8.append(to_u8(output.images).cpu())
         return torch.cat(images_u8), plan.origins
+
+    def _sources(self, plan: SamplingPlan) -> Tensor:
+        if self.images is not None:
+            return self.images.of_plan(plan, self.device)
+        numbers = self.network.architecture
+        shape = len(plan.seeds), numbers.bands, numbers.size, numbers.size
+        return torch.zeros(shape, device=self.device.torch_device)
 
 
 def open_cdtg_sampler(run: Run, settings: CdtgSampleSettings) -> CdtgSampler:
@@ -93,7 +100,9 @@ def open_cdtg_sampler(run: Run, settings: CdtgSampleSettings) -> CdtgSampler:
             "run tgn train --no-resume"
         )
     numbers, network = network.architecture, device.place(network)
-    images = SourceImages.of(bank, run, numbers.size, numbers.bands)
+    images = None
+    if numbers.recombines:
+        images = SourceImages.of(bank, run, numbers.size, numbers.bands)
     trained, sha256 = facts.fusion_is_trained, sha256_of(path)
     sampler = CdtgSampler(network, network, bank, images, split, sha256, device, trained)
     return _compiled(sampler, settings) if settings.compile else sampler

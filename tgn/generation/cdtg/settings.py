@@ -9,6 +9,8 @@ class CdtgTrainSettings(GeneratorTrainSettings):
     """Settings of ``tgn train`` with CDTG."""
 
     steps: int = Field(300, ge=1, description="optimisation steps of the generator")
+    grid_every: int = Field(100, ge=1, description="steps between sample grids and collapse checks")
+    save_every: int = Field(100, ge=1, description="steps between checkpoints")
     batch_size: int = Field(32, ge=4, description="images a step, over all processes")
     width: int = Field(96, ge=16, multiple_of=16, description="channels at 16 x 16 positions")
     start: str = Field("", description="file of an earlier or imported generator to start from")

@@ -1,11 +1,9 @@
 """The stage ``tgn train`` with CDTG: builds the networks, trains them and writes the generator."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import cast
 
 import torch
-from torch import Tensor
 
 from tgn.data.image_set import ImageSet, select_classes
 from tgn.data.images import to_u8
@@ -19,7 +17,6 @@ from tgn.generation.cdtg.checkpoint import (
 )
 from tgn.generation.cdtg.clip_tiny import trained_tiny_clip
 from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
-from tgn.generation.cdtg.recombination import KEPT
 from tgn.generation.cdtg.settings import CdtgTrainSettings
 from tgn.generation.cdtg.start import start_from
 from tgn.generation.cdtg.step_parts import CdtgNetworks
@@ -118,7 +115,7 @@ def build_cdtg_trainer(run: Run, settings: CdtgTrainSettings, job: Job) -> CdtgT
     images = split.image_set("train", run.path, size, bands)
     clip = _clip(settings, images, read_prompts(run.prompts_file, split), job)
     images = images if settings.classes == "all" else select_classes(images, split.tail_classes)
-    _fit(generator, frozen_tail_net, random_views(images, device, settings.seed, KEPT))
+    _fit(generator, frozen_tail_net, images, settings.seed, device)
     real_distance = 0.0
     if settings.diversity_weight:
         real_distance = within_class_distance(
@@ -157,17 +154,20 @@ def _generator(
 def _fit(
     generator: ConditionalGenerator,
     frozen_tail_net: FrozenTailNet,
-    views: Iterable[tuple[Tensor, Tensor]],
+    images: ImageSet,
+    seed: int,
+    device: Device,
 ) -> None:
     """Measure the features of real images, and keep some images of every class."""
-    features, images, classes = [], [], []
-    for real, labels in views:
-        features.append(frozen_tail_net(real).stages[-1])
-        images.append(to_u8(real))
+    recombination, features, kept, classes = generator.recombination, [], [], []
+    per_class = recombination.per_class if recombination is not None else 1
+    for real, labels in random_views(images, device, seed, per_class):
+        features.append(frozen_tail_net(real).stages[-1].mean((2, 3), keepdim=True))
+        kept.append(to_u8(real))
         classes.append(labels.to(real.device))
     generator.fusion.standardise(torch.cat(features))
-    if generator.recombination is not None:
-        generator.recombination.keep(torch.cat(images), torch.cat(classes))
+    if recombination is not None:
+        recombination.keep(torch.cat(kept), torch.cat(classes))
 
 
 def _trained_against(
