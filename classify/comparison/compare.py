@@ -26,8 +26,6 @@ from tgn.data.runs import Run
 from tgn.runtime.files import write_json, write_text
 from tgn.runtime.progress import Progress
 
-# Of trainings that are compared with others of today; those of older versions are repeated.
-USE_OF_GENERATED = "prior, counts and last part are of real images"
 COMPARED_METRICS = ("balanced", "head", "tail", "many", "medium", "few", "overall", "macro_f1")
 
 
@@ -132,8 +130,6 @@ def _planned(run: Run, plan: ComparisonPlan, name: str, settings: TrainSettings)
         "generated": "",
         **made_from(job, run, phases),
     }
-    if job.augmented is not None:
-        made_with["use_of_generated"] = USE_OF_GENERATED
     return PlannedTraining(job, settings, made_with)
 
 

@@ -21,6 +21,9 @@ from tgn.data.split import Part
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import sha256_of
 
+# Trainings of older versions, which used generated images otherwise, are not gone on with.
+USE_OF_GENERATED = "prior, counts and last part are of real images"
+
 
 @dataclass(frozen=True)
 class TrainingJob:
@@ -53,11 +56,14 @@ def made_from(job: TrainingJob, run: Run, phases: Sequence[Phase]) -> dict[str, 
         phases: of the job; teachers that it trains itself are no source.
 
     Returns:
-        ``generated`` images, each ``teacher``, files ``left_out``; only what there is.
+        ``generated`` images and how a network is trained with them, each ``teacher``, files
+        ``left_out``; only what there is.
     """
     found = {}
     if job.augmented is not None:
         found["generated"] = fingerprint(job.augmented, run.split())
+        if phases:
+            found["use_of_generated"] = USE_OF_GENERATED
     for name, teacher in {k: v for one in phases for k, v in one.teachers.items()}.items():
         if isinstance(teacher, Path):
             found[name if name == "teacher" else f"{name} teacher"] = sha256_of(teacher)

@@ -14,25 +14,13 @@ import shutil
 import time
 from pathlib import Path
 
-from common import comparison_table, run, set_words
+from common import comparison_table, run, set_words, steps_for
 
 from tgn.data.runs import runs_root
 from tgn.runtime.markdown import markdown_table
 
-PROBE_STEPS = 20
 RECIPES = "ce,ce+generated,balanced,balanced+generated"
 COMPARED = ("cdtg", "diffusion")
-
-
-def steps_for(minutes: float, here: list[str], backend: str, settings: list[str]) -> int:
-    """How many steps fit into the minutes, timed on a few here."""
-    took = []
-    for steps in (1, 1, PROBE_STEPS):  # the first one also trains the tiny CLIP, which is kept
-        started = time.monotonic()
-        probe = set_words(*settings, f"steps={steps}", "grid_every=100000")
-        run("tgn", "train", *here, "--backend", backend, "--no-resume", *probe)
-        took.append(time.monotonic() - started)
-    return max(round(60 * minutes * (PROBE_STEPS - 1) / (took[2] - took[1])), 50)
 
 
 def figures(folder: Path, seconds: float, images: int) -> dict[str, str]:
@@ -55,7 +43,7 @@ def one(backend: str, given: argparse.Namespace) -> tuple[dict[str, str], str]:
     here = ["--run", given.run]
     root = runs_root() / given.run
     settings = given.cdtg_set if backend == "cdtg" else given.diffusion_set
-    steps = steps_for(given.minutes, here, backend, settings)
+    steps = steps_for(given.minutes, [*here, "--backend", backend], settings)
     words = set_words(*settings, f"steps={steps}")
     run("tgn", "train", *here, "--backend", backend, "--no-resume", *words)
     shutil.rmtree(root / "generated", ignore_errors=True)

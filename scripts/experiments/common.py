@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tgn.data.runs import runs_root
@@ -61,7 +62,7 @@ def pipeline(given: argparse.Namespace, data: Path, split_list: Path) -> None:
         run("tgn", "split", str(data), "--run", name, "--from", str(split_list))
     here, size = ("--run", name), f"size={given.size}"
     run("tgn", "distill", *here, *set_words(size, f"steps={given.distill_steps}"))
-    steps = _steps_for(given.minutes, name, size)
+    steps = steps_for(given.minutes, here, [size])
     run("tgn", "train", *here, "--no-resume", *set_words(size, f"steps={steps}"))
     run("tgn", "generate", "--class", "all", "--noise", given.noise, *here, "--no-resume")
     run("tgn", "score", *here)
@@ -77,13 +78,19 @@ def pipeline(given: argparse.Namespace, data: Path, split_list: Path) -> None:
     print(comparison_table(name))
 
 
-def _steps_for(minutes: float, name: str, size: str) -> int:
-    """Return how many steps of ``tgn train`` fit into ``minutes``, timed on a few here."""
+def steps_for(minutes: float, here: Sequence[str], settings: Sequence[str]) -> int:
+    """Return how many steps of ``tgn train`` fit into ``minutes``, timed on a few here.
+
+    Args:
+        minutes: of training.
+        here: words of the command that name run and backend.
+        settings: of it, key=value.
+    """
     took = []
-    for steps in (1, 1, PROBE_STEPS):  # the first one also trains the autoencoder, which is kept
+    for steps in (1, 1, PROBE_STEPS):  # the first one also trains what is kept: CLIP, autoencoder
         started = time.monotonic()
-        settings = (size, f"steps={steps}", "clip=none", "grid_every=100000")
-        run("tgn", "train", "--run", name, "--no-resume", *set_words(*settings))
+        probe = set_words(*settings, f"steps={steps}", "grid_every=100000")
+        run("tgn", "train", *here, "--no-resume", *probe)
         took.append(time.monotonic() - started)
     return max(round(60 * minutes * (PROBE_STEPS - 1) / (took[2] - took[1])), 50)
 

@@ -42,7 +42,7 @@ def test_new_generated_images_are_not_passed_over(fake_run):
     write_generated(fake_run, label=3, count=5)
     with pytest.raises(UserError, match=r"\(generated differ\).*--no-resume"):
         train(fake_run, "x", folder)
-    with pytest.raises(UserError, match=r"\(generated differ\)"):
+    with pytest.raises(UserError, match=r"\(generated, use_of_generated differ\)"):
         train(fake_run, "x")
 
 
