@@ -97,10 +97,11 @@ def planned_trainings(
             stages that has no effect in any recipe.
         NotFoundError: if a recipe needs generated images and there are none.
     """
-    check_common_effects(settings, [recipe(name) for name in plan.recipes])
+    chosen = {name: (with_recipe_over(settings, name), recipe(name)) for name in plan.recipes}
+    check_common_effects(chosen)
     planned = []
-    for name in plan.recipes:
-        changed = of_recipe(with_recipe_over(settings, name), recipe(name))
+    for name, (common, found) in chosen.items():
+        changed = of_recipe(common, found)
         for seed in _seeds(plan, settings):
             with naming_recipe(name):
                 one = changed.with_changes({"seed": seed})

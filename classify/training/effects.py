@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from classify.methods.settings import SecondStageName
 from classify.training.job import TrainingJob
-from classify.training.recipes import GENERATED, Recipe
+from classify.training.recipes import GENERATED, Recipe, TrainingImages
 from classify.training.settings import LEVEL, TrainSettings
 from tgn.runtime.config import Settings
 from tgn.runtime.errors import UserError
@@ -28,57 +28,70 @@ def check_effects(settings: TrainSettings, job: TrainingJob) -> None:
     Raises:
         UserError: naming the first one and what it needs.
     """
-    for problem in _problems(settings, job):
-        raise UserError(problem)
+    for name, problem in _without_effect(settings, job.augmented is not None, job.images):
+        raise UserError(f"{name} {problem}")
 
 
-def check_common_effects(settings: TrainSettings, recipes: Sequence[Recipe]) -> None:
+def check_common_effects(settings_of: Mapping[str, tuple[TrainSettings, Recipe]]) -> None:
     """Refuse common settings of a comparison that have no effect in any of its recipes.
+
+    Args:
+        settings_of: the name of each recipe -> its settings, common ones included, and the recipe.
 
     Raises:
         UserError: naming the first one and what it needs.
     """
-    augmented = [one for one in recipes if one.generated]
-    read = set(OF_GENERATED) if any(one.probe is None for one in augmented) else {"generated_ratio"}
-    for name in _departing(settings, OF_GENERATED):
-        if not augmented or name not in read:
+    found = [dict(_in_recipe(settings, one)) for settings, one in settings_of.values()]
+    for name, problem in found[0].items():
+        if all(name in others for others in found):
             raise UserError(
-                f"{name} got no recipe in which it has an effect; add one of NAME{GENERATED} to "
-                "--recipes, or leave it out"
-            )
-    stages = {one.settings.get("second_stage", "none") for one in recipes}
-    for name in _departing(settings.second_stage_options, STAGES_OF):
-        if stages.isdisjoint(STAGES_OF[name]):
-            raise UserError(
-                f"second_stage_options.{name} got no recipe with second_stage="
-                f"{' or '.join(STAGES_OF[name])}; add one to --recipes, or leave it out"
+                f"{name} got no recipe in which it has an effect; of {next(iter(settings_of))}: it "
+                f"{problem}"
             )
 
 
 def of_recipe(settings: TrainSettings, found: Recipe) -> TrainSettings:
-    """Return the settings of one recipe without common ones of parts that it does not have."""
-    left_out = set() if found.generated else set(OF_GENERATED)
-    if settings.second_stage == "none":
-        left_out.add("second_stage_options")
-    return TrainSettings.joined({k: v for k, v in settings.given.items() if k not in left_out})
+    """Return the settings of one recipe without common ones that have no effect in it."""
+    given = settings.given
+    for name, _ in _in_recipe(settings, found):
+        *group, last = name.split(".")
+        (given[group[0]] if group else given).pop(last, None)
+    return TrainSettings.joined(given)
 
 
-def _problems(settings: TrainSettings, job: TrainingJob) -> Iterator[str]:
+def _in_recipe(settings: TrainSettings, found: Recipe) -> Iterator[tuple[str, str]]:
+    """Yield what has no effect in a recipe; a probe reads the ratio of generated images alone."""
+    if found.probe is None:
+        yield from _without_effect(settings, found.generated, found.images)
+        return
     for name in _departing(settings, OF_GENERATED):
-        if job.augmented is None:
-            yield f"{name} got no generated images; give --augmented, or leave it out"
-        elif job.images != "all" and name in BESIDE_REAL:
-            yield f"{name} got no real images beside the generated ones; leave it out"
-    if settings.sampling not in LEVEL and _departing(settings, ("generated_share",)):
-        yield (
-            f"generated_share got sampling={settings.sampling}, where generated images fill "
-            f"classes up; it needs {' or '.join(LEVEL)}; for fewer images set generated_ratio"
-        )
+        if not (found.generated and name == "generated_ratio"):
+            yield name, f"got a probe; add another NAME{GENERATED}, or leave it out"
+    for name in _departing(settings.second_stage_options, STAGES_OF):
+        yield f"second_stage_options.{name}", "got a probe, which has one stage; leave it out"
+
+
+def _without_effect(
+    settings: TrainSettings, has_generated: bool, images: TrainingImages
+) -> Iterator[tuple[str, str]]:
+    """Yield the name of each setting that changes nothing, and what it got and needs."""
+    for name in _departing(settings, OF_GENERATED):
+        if not has_generated:
+            yield name, "got no generated images; give --augmented, or leave it out"
+        elif images != "all" and name in BESIDE_REAL:
+            yield name, "got no real images beside the generated ones; leave it out"
+        elif name == "generated_share" and settings.sampling not in LEVEL:
+            yield (
+                name,
+                f"got sampling={settings.sampling}, where generated images fill classes up; it "
+                f"needs {' or '.join(LEVEL)}; for fewer images set generated_ratio",
+            )
     for name in _departing(settings.second_stage_options, STAGES_OF):
         if settings.second_stage not in STAGES_OF[name]:
             yield (
-                f"second_stage_options.{name} got second_stage={settings.second_stage}; it needs "
-                f"{' or '.join(STAGES_OF[name])}"
+                f"second_stage_options.{name}",
+                f"got second_stage={settings.second_stage}; it needs "
+                f"{' or '.join(STAGES_OF[name])}",
             )
 
 

@@ -79,14 +79,38 @@ def test_in_a_comparison_it_needs_an_effect_in_some_recipe(fake_run):
     assert (without["generated_weight"], beside["generated_weight"]) == (1.0, 0.5)
     with pytest.raises(UserError, match="generated_weight got no recipe"):
         planned(fake_run, "ce", "probe+generated", generated_weight=0.5)
-    with pytest.raises(UserError, match="recipe ce.generated: generated_share got sampling=random"):
+    with pytest.raises(UserError, match="generated_share got no recipe in which it has an effect"):
         planned(fake_run, "ce", "ce+generated", generated_share=0.25)
     options = {"second_stage_options": {"steps_fraction": 0.5}}
     without, crt = planned(fake_run, "ce", "crt", **options)
     assert crt["second_stage_options"]["steps_fraction"] == 0.5
     assert without["second_stage_options"]["steps_fraction"] == 0.2
-    with pytest.raises(UserError, match="steps_fraction got no recipe with second_stage=crt or"):
+    with pytest.raises(UserError, match="steps_fraction got no recipe in which .* needs crt or"):
         planned(fake_run, "ce", "ncm", **options)
+
+
+@pytest.mark.parametrize(
+    ("recipes", "setting", "value"),
+    [
+        (("balanced+generated", "ce+generated"), "generated_share", 0.25),
+        (("ce+generated", "generated-tail-only"), "generated_weight", 0.5),
+    ],
+)
+def test_a_recipe_that_does_not_read_it_is_trained_without_it(fake_run, recipes, setting, value):
+    write_generated(fake_run, label=3, count=2)
+    reads, ignores = planned(fake_run, *recipes, **{setting: value})
+    assert reads[setting] == value
+    assert ignores[setting] == getattr(TrainSettings(), setting)
+
+
+def test_each_second_stage_takes_its_own_options(fake_run):
+    options = {"second_stage_options": {"tau": 0.5, "steps_fraction": 0.5}}
+    tau_norm, crt = (
+        one["second_stage_options"] for one in planned(fake_run, "tau-norm", "crt", **options)
+    )
+    neutral = TrainSettings().second_stage_options
+    assert (tau_norm["tau"], tau_norm["steps_fraction"]) == (0.5, neutral.steps_fraction)
+    assert (crt["tau"], crt["steps_fraction"]) == (neutral.tau, 0.5)
 
 
 @pytest.fixture
