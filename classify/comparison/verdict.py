@@ -110,8 +110,8 @@ def _open(evidence: Evidence, rival: Rival) -> str:
     if rival.tail.low is None:
         return f"{differs} with each of {_seeds(evidence.seeds)}: no spread, so nothing is decided."
     return (
-        f"{differs} ({_interval(rival.tail)}): {_seeds(evidence.seeds)} show no difference, more "
-        f"may (--seeds {more})."
+        f"{differs} ({_interval(rival.tail)}): {_seeds(evidence.seeds)} do not decide it, more may "
+        f"(--seeds {more})."
     )
 
 

@@ -75,7 +75,7 @@ def test_an_interval_around_zero_decides_nothing_and_stays_without_generated_ima
     assert result["sentence"] == (
         "Use lp-ft without generated images (71.0% on the rare classes (tail), 80.0% on the head). "
         "With them, lp-ft+generated differs from lp-ft on the tail by +0.7 points (-4.5 to +5.8): "
-        "3 seeds show no difference, more may (--seeds 5)."
+        "3 seeds do not decide it, more may (--seeds 5)."
     )
 
 
