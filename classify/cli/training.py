@@ -190,12 +190,15 @@ def compare_verb(
         uses = _uses(found, dict(zip(names, planned[::seeds], strict=True)))
         plan_line = f"train {len(names)} recipes x {seeds} seeds: {', '.join(names)}"
         show_plan(settings, "\n".join([plan_line, *uses]))
-    _show_comparison(compare(found, plan, settings.training, TerminalProgress()))
+    result = compare(found, plan, settings.training, TerminalProgress())
+    _show_comparison(result)
     out.print(
         f"percent of real test images, mean over {seeds} seeds ± half of the 95% interval; "
         f"all values: {found.comparison_file}, also .csv, .md and .png",
         markup=False,
     )
+    if result["verdict"]:
+        out.print(result["verdict"]["sentence"], style="bold", markup=False)
 
 
 def _uses(run: Run, trainings: Mapping[str, "PlannedTraining"]) -> list[str]:

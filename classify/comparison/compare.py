@@ -10,6 +10,7 @@ import torch
 from classify.comparison.costs import Cost, read_cost
 from classify.comparison.formatting import as_csv, as_markdown, draw_comparison, interval
 from classify.comparison.sweep import PlannedTraining, run_sweep
+from classify.comparison.verdict import verdict
 from classify.probe.settings import ProbeFeatureSettings, ProbeSettings
 from classify.training.effects import check_common_effects, of_recipe
 from classify.training.job import TrainingJob, made_from
@@ -79,6 +80,7 @@ def compare(
         "per_class": {name: _per_class(rows) for name, rows in results.items()},
         "costs": _costs(plan.recipes, [read_cost(one.job.directory) for one in trainings]),
     }
+    table["verdict"] = verdict(table)
     write_json(run.comparison_file, table)
     write_text(run.comparison_file.with_suffix(".csv"), as_csv(table))
     write_text(run.comparison_file.with_suffix(".md"), as_markdown(table))

@@ -57,6 +57,7 @@ def fill(run) -> None:
         "interval": "95%",
         "recipes": {"ce": {"tail": interval(0.4)}, "ce+generated": {"tail": interval(0.5)}},
         "gains": {"ce": {"tail": interval(0.1)}},
+        "verdict": {"sentence": f"Use {HOSTILE}."},
         "per_class": {
             name: [{"name": HOSTILE, "train": 3, "accuracy": share} for share in (0.5, None)]
             for name in ("ce", "ce+generated")
@@ -87,6 +88,9 @@ def test_a_full_page_is_escaped_and_asks_for_nothing(fake_run):
         src.startswith("data:image/png;base64,") for src in re.findall(r'src="([^"]*)"', page)
     )
     assert "<p>Collect: " in page
+    opening = re.search(r"</h1>\s*(.*)", page)
+    assert opening is not None
+    assert html.unescape(opening[1]) == f"<p><strong>Use {HOSTILE}.</strong></p>"
     assert "generated images add to ce" in page
     assert "50.0 ± 1.0" in page
     assert page.count('alt="generated"') == 8
@@ -193,6 +197,16 @@ def test_a_control_of_the_distillation_has_columns_of_its_own(fake_run):
     assert "tail control" in page
     assert page.count("12.3") == 2
     assert "control: no teacher" in page
+
+
+def test_a_comparison_of_an_older_version_has_no_verdict(fake_run):
+    fill(fake_run)
+    table = read_json(fake_run.comparison_file)
+    del table["verdict"]
+    write_json(fake_run.comparison_file, table)
+    page = write_report(fake_run).read_text(encoding="utf-8")
+    assert re.search(r'</h1>\s*<p class="dim">', page)
+    assert "generated images add to ce" in page
 
 
 def test_a_lost_image_does_not_stop_the_page(fake_run):

@@ -151,6 +151,8 @@ def test_compare_shows_probes_beside_the_others(command, fake_run, settings):
     assert done.code == 0, done.stderr
     table = json.loads(fake_run.comparison_file.read_text())
     assert set(table["recipes"]) == {"probe", "probe-prototypes"}
+    assert table["verdict"]["use"] in table["recipes"]
+    assert done.stdout.splitlines()[-1] == table["verdict"]["sentence"]
     metrics = fake_run.comparison / "probe-seed1" / "metrics.json"
     before = metrics.stat().st_mtime_ns
     assert command("compare", *arguments, "--device", "cpu", *words, "--set", "steps=3").code == 0
