@@ -50,8 +50,8 @@ def _student(context: TrainingContext, phase: Phase, images: JobImages) -> Tappe
         settings = settings.model_copy(update=changes)
     if settings.start == "probe":
         sets = [images.part_of or (images.main, None)]
-        if images.mixed_in is not None:
-            sets.append((images.mixed_in, None))
+        if images.mixed_in is not None and settings.generated_use != "features":
+            sets.append((images.mixed_in.images, None))
         cache = FeatureCache(context.features, context.device, context.progress)
         return probed_network(settings, context.folders, sets, cache).requires_grad_(True)
     return new_backbone(settings, context.folders)
