@@ -195,9 +195,8 @@ def _gains(results: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     for name, rows in results.items():
         base = name.partition(GENERATED)[0]
         if base != name and base in results:
-            gains[name.replace(USE, " by ").replace(GENERATED, "")] = _differences(
-                rows, results[base]
-            )
+            title = name.replace(USE, " by ").replace(GENERATED, "")
+            gains[title] = _differences(rows, results[base])
     return gains
 
 

@@ -14,8 +14,7 @@ def use_of_generated(run: Run, job: TrainingJob, settings: TrainSettings) -> str
     """Return one sentence on the shares of generated images; "" where there are none to mix.
 
     Raises:
-        DataError: if there are no generated images where some were asked for, or of one noise
-            ratio where a curriculum was.
+        DataError: if there are no generated images where some were asked for.
     """
     images, split = images_of(job, run, settings), run.split()
     if images.mixed_in is None:

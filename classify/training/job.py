@@ -14,7 +14,6 @@ from classify.training.generated_images import GeneratedSet, generated_set
 from classify.training.paired_images import paired_set
 from classify.training.recipes import TrainingImages
 from classify.training.settings import TrainSettings
-from classify.training.uses.curriculum import check_ratios
 from tgn.data.image_set import ImageSet, select_classes
 from tgn.data.manifest import fingerprint
 from tgn.data.runs import Run
@@ -87,8 +86,8 @@ def images_of(job: TrainingJob, run: Run, settings: TrainSettings) -> JobImages:
     """Return the training images of a job.
 
     Raises:
-        DataError: if there are no generated images where some were asked for, or of one noise
-            ratio where a curriculum was, or an image has no pair.
+        DataError: if there are no generated images where some were asked for, or an image has no
+            pair.
         UserError: for paired images together with generated ones.
     """
     split = run.split()
@@ -111,8 +110,6 @@ def images_of(job: TrainingJob, run: Run, settings: TrainSettings) -> JobImages:
     if job.images == "generated-tail":
         tail = generated.of_classes(split.tail_classes).images
         return JobImages(tail, None, len(tail))
-    if settings.generated_use == "curriculum":
-        check_ratios(generated.noise, job.augmented)
     return JobImages(real, generated, len(generated.images))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from classify.training.settings import TrainSettings
-from classify.training.uses.names import BESIDE, USES
+from classify.training.uses.names import BESIDE, OTHER_USES
 from tgn.runtime.config import Settings
 from tgn.runtime.errors import UserError
 
@@ -236,7 +236,7 @@ def check_recipes(names: Sequence[str]) -> tuple[str, ...]:
     unknown = [name for name in names if not _is_known(name)]
     if unknown or not names:
         valid = ", ".join([*BASES, *(n for n in RECIPES if n not in BASES and GENERATED not in n)])
-        uses = ", ".join(USES)
+        uses = ", ".join(OTHER_USES)
         raise UserError(
             f"--recipes got {unknown or 'nothing'}; valid: {valid}, each also as NAME{GENERATED} "
             f"or NAME{GENERATED}{RATIO}0.5; but for probes also NAME{USE}USE, with one of {uses}"
@@ -247,7 +247,7 @@ def check_recipes(names: Sequence[str]) -> tuple[str, ...]:
 def _is_known(name: str) -> bool:
     whole, has_ratio, ratio = name.partition(RATIO)
     base, has_use, use = whole.partition(USE)
-    if has_use and (base not in BASES or BASES[base].probe is not None or use not in USES):
+    if has_use and (base not in BASES or BASES[base].probe is not None or use not in OTHER_USES):
         return False
     if not has_use and base not in RECIPES:
         return False

@@ -6,8 +6,8 @@ from typing import Literal, get_args
 GeneratedUseName = Literal[
     "beside", "first", "blended", "background", "pasted", "curriculum", "soft", "features"
 ]
-USES: tuple[GeneratedUseName, ...] = get_args(GeneratedUseName)
 BESIDE: GeneratedUseName = "beside"
+OTHER_USES: tuple[GeneratedUseName, ...] = get_args(GeneratedUseName)[1:]
 OF_CMO: tuple[GeneratedUseName, ...] = ("background", "pasted")
 
 # What the places are that generated images get, as the plan of a training says it.
