@@ -71,7 +71,7 @@ def _in_recipe(settings: TrainSettings, found: Recipe) -> Iterator[tuple[str, st
     if found.probe is None:
         yield from _without_effect(settings, found.generated, found.images)
         return
-    for name in _departing(settings, OF_GENERATED):
+    for name in _departing(settings, ("generated_use", *OF_GENERATED)):
         if not (found.generated and name == "generated_ratio"):
             yield name, f"got a probe; add another NAME{GENERATED}, or leave it out"
     for name in _departing(settings.second_stage_options, STAGES_OF):

@@ -17,9 +17,11 @@ from classify.training.networks import build_student, load_teachers
 from classify.training.sampling import MixtureSampler
 from classify.training.settings import TrainSettings, recorded_settings
 from classify.training.trainer import ClassifierTrainer
+from classify.training.uses.curriculum import check_ratios
 from classify.training.uses.soft_labels import soft_labels
 from classify.training.written import write_trained
 from tgn.data.image_set import ImageSet
+from tgn.data.manifest import active_rows
 from tgn.data.runs import Run
 from tgn.data.split import Part
 from tgn.metrics.classification import group_accuracy
@@ -76,9 +78,12 @@ def planned_phases(run: Run, job: TrainingJob, settings: TrainSettings) -> tuple
     Raises:
         UserError: if the method lacks a teacher or a folder, or a setting of generated images or of
             the second stage would have no effect.
+        DataError: if a curriculum is wanted of images of one noise ratio.
     """
     check_effects(settings, job)
     split = run.split()
+    if job.augmented is not None and settings.generated_use == "curriculum":
+        check_ratios((row.noise for row in active_rows(job.augmented, split)), job.augmented)
     facts = RunFacts(tuple(split.counts), split.num_head, job.teacher, run.kmdn)
     return phases_of(settings, facts)
 

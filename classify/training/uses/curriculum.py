@@ -1,5 +1,8 @@
 """The curriculum of generated images: of a large noise ratio early, of a small one late."""
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
@@ -41,24 +44,21 @@ class Curriculum:
         return labels * self.stages + nearest
 
 
-def check_ratios(noise: Tensor, folder: object) -> None:
+def check_ratios(noise: Iterable[float | None], folder: Path) -> None:
     """Refuse images that give no curriculum.
 
     Args:
-        noise: ratio of each generated image, NaN where it is not known, [N].
-        folder: of the images, for the message.
+        noise: ratio of each generated image, None where it is not known.
+        folder: of the images.
 
     Raises:
         DataError: if a ratio is not known, or all are the same.
     """
-    remedy = "make images of several with e.g.: tgn generate --class all --noise 1,0.7,0.4"
-    if unknown := int(noise.isnan().sum()):
-        raise DataError(
-            f"generated_use=curriculum got {unknown} images without a noise ratio in the manifest "
-            f"of {folder}; {remedy}"
-        )
-    if len(noise.unique()) < 2:
-        raise DataError(
-            f"generated_use=curriculum got images of one noise ratio, {float(noise[0]):g}, in "
-            f"{folder}; {remedy}"
-        )
+    found = set(noise)
+    if len(found) > 1 and None not in found:
+        return
+    got = f"of one noise ratio, {found.pop():g}," if found and None not in found else "without one"
+    raise DataError(
+        f"generated_use=curriculum needs images of several noise ratios, got images {got} in "
+        f"{folder}; make some with e.g.: tgn generate --class all --noise 1,0.7,0.4 --no-resume"
+    )
