@@ -21,13 +21,13 @@ from classify.cli.classifiers import (
 from classify.comparison.settings import CompareSettings
 from classify.probe.settings import ProbeSettings, probe_name
 from classify.training.layout import METRICS
+from classify.training.recipe_names import trained_name
 from classify.training.recipes import (
     BASES,
     DEFAULT_RECIPES,
     check_recipes,
     default_recipe,
     have_generated,
-    trained_name,
     with_ratios,
     with_recipe,
 )
@@ -148,7 +148,10 @@ def compare_verb(
     common: CommonOptions,
     recipes: Annotated[
         str,
-        typer.Option(help=f"Any of: {', '.join(BASES)}; each also as NAME+generated."),
+        typer.Option(
+            help=f"Any of: {', '.join(BASES)}; each also as NAME+generated "
+            "or NAME+generated-USE (a value of generated_use)."
+        ),
     ] = ",".join(DEFAULT_RECIPES),
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each recipe.")] = 3,
     ratio: Annotated[

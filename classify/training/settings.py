@@ -19,6 +19,7 @@ from classify.methods.settings import (
 )
 from classify.training.mixing_settings import CmoSettings, Mixing
 from classify.training.optimisation_settings import OptimisationSettings
+from classify.training.uses.names import BESIDE, GeneratedUseName
 from tgn.runtime.settings import ComputeSettings
 
 MethodName = Literal["plain", "logit-kd", "feature-mse", "kmdn", "t2fts", "cross-modality", "lsh"]
@@ -82,6 +83,11 @@ class TrainSettings(OptimisationSettings, ComputeSettings):
     second_stage: SecondStageName = Field(
         "none", description="on real images: none, ridge, crt, lws, maxnorm, tau-norm, ncm"
     )
+    generated_use: GeneratedUseName = Field(
+        BESIDE,
+        description="beside real images, first, blended, background, pasted, curriculum, soft, "
+        "features",
+    )
     generated_share: float = Field(
         0.5,
         gt=0,
@@ -108,6 +114,12 @@ class TrainSettings(OptimisationSettings, ComputeSettings):
         CrossModalitySettings(), description="of that method"
     )
     lsh: LshSettings = Field(LshSettings(), description="of that method")
+
+    @classmethod
+    def with_new_names(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return recorded settings as today's; older ones had one use of generated images."""
+        found = super().with_new_names(values)
+        return {"generated_use": BESIDE, **found} if "generated_until" in found else found
 
     @field_validator("mixed_sizes", mode="before")
     @classmethod
