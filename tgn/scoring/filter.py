@@ -1,7 +1,7 @@
 """The stage ``tgn filter``: every criterion on every image, then the manifest of what is kept."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -251,18 +251,21 @@ def _by_classifier(
 ) -> tuple[CriterionResult, Provenance] | None:
     """Return what the classifier drops, and which it is: a given one, else the judge's ridge."""
     if networks.classifier:
-        provenance = networks.classifier.provenance
+        provenance = networks.classifier.provenance_for(sets.origins)
         probabilities = networks.classifier.probabilities(
-            sets.generated, sets.sources, sets.class_folders, cache.device, cache.progress
+            sets.generated, sets.origins, sets.class_folders, cache.device, cache.progress
         )
     else:
         judge = fitted_judge(sets, features)
         if judge is None:
             return None
         provenance = judge_provenance(sets, networks.extractor)
-        probabilities = judge.probabilities(features.generated, sets.source_rows)
+        probabilities = judge.probabilities(features.generated, sets.made_from)
     labels, minimum = sets.generated.labels, settings.min_probability
-    return too_improbable("classifier doubts", probabilities, labels, minimum), provenance
+    result = too_improbable("classifier doubts", probabilities, labels, minimum)
+    if networks.classifier is None:  # the ridge, from which the images' own sources are left out
+        result = replace(result, drop=result.drop & sets.leaves_some_real)
+    return result, provenance
 
 
 def _by_clip(

@@ -27,7 +27,7 @@ class ScoreSettings(DeviceSettings):
     classifier: Path | None = Field(
         None,
         description="checkpoint, or folder of classify train --folds, that predicts the class; "
-        "default: a ridge probe on the judge's features, without each image's source",
+        "default: a ridge probe on the judge's features, without the images each was made of",
     )
     clip: str | None = Field(
         None,
