@@ -86,6 +86,8 @@ class UseVerdict:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return what is expected of each class: points with their interval, and what to do."""
+        if not self.folders:
+            return []
         posterior = self._points.classes
         pairs = zip(posterior.mean.tolist(), posterior.deviation.tolist(), strict=True)
         points = [_interval(mean, deviation) for mean, deviation in pairs]
@@ -105,6 +107,8 @@ class UseVerdict:
 
     def report(self) -> dict[str, Any]:
         """Return everything for ``filter.json``: in points, but the statistics as they are."""
+        if not self.folders:
+            return {"sentence": self.sentence, "classes": []}
         low, mid, high = self._pooled_points()
         return {
             "sentence": self.sentence,
