@@ -84,7 +84,7 @@ def test_the_verdict_in_words_and_numbers():
     assert (first["gain"], first["low"], first["high"]) == pytest.approx((2, 2 - 1.96, 2 + 1.96))
     assert (first["advice"], second["advice"]) == ("use", "do not generate for this class")
     none = UseVerdict(["pale", "dark"], [5, 7], [False, False], gains, "right", 3)
-    assert none.sentence.startswith("do not generate: no class is expected to gain; together +1.0")
+    assert none.sentence.startswith("do not generate: no gain is to be relied on; together +1.0")
     assert "3 images are of unknown sources" in none.sentence
 
 

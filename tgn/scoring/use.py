@@ -73,7 +73,7 @@ class UseVerdict:
         low, mid, high = self._pooled_points()
         together = f"{mid:+.1f} points a class (95%: {low:+.1f} to {high:+.1f})"
         if not any(self.keep):
-            said = f"do not generate: no class is expected to gain; together {together}"
+            said = f"do not generate: no gain is to be relied on; together {together}"
         else:
             used = sum(self.keep)
             said = f"use the images of {used} of {len(self.keep)} classes; together {together}"
