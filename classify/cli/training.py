@@ -14,6 +14,7 @@ from classify.cli.classifiers import (
     TeacherOption,
     augmented_folder,
     percent,
+    require_some_kept,
     say_class_folders,
     show_result,
     teacher_file,
@@ -184,6 +185,7 @@ def compare_verb(
         raise UserError("--augmented got no recipe with generated images; add NAME+generated")
     folder = found.generated if augmented == OF_THE_RUN else Path(augmented)
     if have_generated(names):
+        require_some_kept(folder)
         say_class_folders(folder, found)
     plan = ComparisonPlan(
         names, seeds, folder, teacher_file(found, teacher), jobs or default_jobs(), settings.probe

@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 from common import SPLITS, run, set_words, shared_data
 from numpy.typing import NDArray
-from paired_interval import two_way_interval
 from vhr10 import chips
 from worth_data import thinned_list
 
@@ -31,6 +30,7 @@ from classify.comparison.compare import COMPARED_METRICS
 from classify.training.recipes import GENERATED, recipe
 from tgn.data.runs import find_run, runs_root
 from tgn.metrics.classification import confusion_matrix, group_accuracy
+from tgn.metrics.two_way_interval import two_way_interval
 from tgn.models.backbones import load_classifier
 from tgn.models.inference import predictions
 from tgn.runtime.devices import Device

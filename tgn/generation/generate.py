@@ -17,7 +17,7 @@ from tgn.data.manifest import ManifestRow, ManifestWriter
 from tgn.data.runs import Run
 from tgn.data.split import Split, filling_up
 from tgn.generation.image_writer import EncodedImage, ImageWriter, format_of, image_writer_for
-from tgn.generation.sampling_plan import image_seed
+from tgn.generation.sampling_plan import Origin, image_seed
 from tgn.generation.settings import GenerateSettings
 from tgn.models.feature_bank import FeatureBank
 from tgn.runtime.devices import Device
@@ -56,7 +56,7 @@ class ImageSampler(Protocol):
 
     def sample_block(
         self, label: int, block: int, settings: GenerateSettings
-    ) -> tuple[Tensor, list[tuple[int, int]]]:
+    ) -> tuple[Tensor, list[Origin]]:
         """Generate images K b to K b + K - 1 of a class, K being ``settings.block``.
 
         Args:
@@ -65,8 +65,8 @@ class ImageSampler(Protocol):
             settings: K, the noise ratio, the seed and what the backend adds.
 
         Returns:
-            images_u8 [K, bands, H, W] and for each its (bank row, seed). Image i depends only on
-            (seed, class folder, i), its last bits also on K.
+            images_u8 [K, bands, H, W] and what each was made from. Image i depends only on (seed,
+            class folder, i), its last bits also on K.
         """
 
 
@@ -96,7 +96,7 @@ class SampledImages(NamedTuple):
     """The images of a work item."""
 
     images_u8: Tensor  # [K, bands, H, W]
-    origins: list[tuple[int, int]]  # (bank row, seed) of each
+    origins: list[Origin]  # of each
     noise: list[float]  # r of each
     how: str  # the backend's own settings, as JSON
 
@@ -227,7 +227,8 @@ def _missing(present: dict[int, bytearray], writer: ImageWriter) -> list[WorkIte
 
 def _sample(sampler: ImageSampler, settings: GenerateSettings, item: WorkItem) -> SampledImages:
     """Generate the blocks of a work item at each noise ratio and pick its images."""
-    ratios, order, images, origins = settings.ratios, [], [], []
+    ratios, order, images = settings.ratios, [], []
+    origins: list[Origin] = []
     for number, ratio in enumerate(ratios):
         own = [index for index in item.indices if index % len(ratios) == number]
         if not own:
@@ -246,7 +247,7 @@ def _sample(sampler: ImageSampler, settings: GenerateSettings, item: WorkItem) -
 
 def _sample_draws(
     sampler: ImageSampler, settings: GenerateSettings, label: int, draws: Sequence[int]
-) -> tuple[Tensor, list[tuple[int, int]]]:
+) -> tuple[Tensor, list[Origin]]:
     """Return the images of some draws of a class, [n, bands, H, W], and the origin of each."""
     sampled = {
         block: sampler.sample_block(label, block, settings)
@@ -267,7 +268,7 @@ def _encoded(
     """Encode the images of a work item, each with the facts of its row in the manifest."""
 
     def encode(place: int) -> EncodedImage:
-        source, seed = sampled.origins[place]
+        source, seed, others = sampled.origins[place]
         data = encode_image(sampled.images_u8[place], writer.encoding)
         facts = {
             "folder": sampler.split.classes[item.label].folder,
@@ -278,6 +279,7 @@ def _encoded(
             "how": sampled.how,
             "source": source,
             "source_file": sampler.bank.files[source],
+            "other_files": others,
             "weights_sha256": sampler.weights_sha256,
             "sha256": hashlib.sha256(data).hexdigest(),
         }
