@@ -97,7 +97,9 @@ class TrainSettings(OptimisationSettings, ComputeSettings):
     generated_until: float = Field(
         0.6, gt=0, le=1, description="share of the steps before those on real images only"
     )
-    generated_weight: float = Field(1.0, gt=0, description="of a generated image in the loss")
+    generated_weight: float = Field(
+        1.0, gt=0, description="of a generated image in the loss; features: of their distance"
+    )
     generated_ratio: float | None = Field(
         None, gt=0, description="generated images used: 1 fills a class up to the largest one"
     )
