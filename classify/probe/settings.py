@@ -13,7 +13,11 @@ class ProbeFeatureSettings(ViewSettings):
         False, description="also fit the validation part, which a probe does not need"
     )
     generated_share: float = Field(
-        GENERATED_SHARE, gt=0, lt=1, description="of a class's weight, that of its generated images"
+        GENERATED_SHARE,
+        gt=0,
+        lt=1,
+        description="most of a class's weight that its generated images have: of n real and g "
+        "generated images that times g / (n + g)",
     )
 
 

@@ -22,7 +22,7 @@ from tgn.runtime.errors import UserError
 from tgn.runtime.files import sha256_of
 
 # Trainings of older versions, which used generated images otherwise, are not gone on with.
-USE_OF_GENERATED = "prior, counts and last part are of real images; a probe gives them a quarter"
+USE_OF_GENERATED = "prior, counts and last part are of real images; a probe gives them a share by n"
 
 
 @dataclass(frozen=True)

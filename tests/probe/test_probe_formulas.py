@@ -157,8 +157,8 @@ def test_prototypes_left_out_equal_class_means_without_the_image():
 
 def test_generated_rows_weigh_their_share_of_a_class_and_classes_weigh_the_same():
     real, generated = torch.tensor([0, 0, 0, 0, 1, 1]), torch.tensor([1, 1, 1])
-    weights = shared_weights(real, generated, 3, 0.25)
-    expected = torch.tensor([1 / 4] * 4 + [3 / 8] * 2 + [1 / 12] * 3, dtype=torch.float64) * 4.5
+    weights = shared_weights(real, generated, 3, 0.5)  # 3 of 5 images: 0.3 of the class
+    expected = torch.tensor([1 / 4] * 4 + [0.35] * 2 + [0.1] * 3, dtype=torch.float64) * 4.5
     torch.testing.assert_close(weights, expected)
 
 

@@ -72,7 +72,7 @@ class GeneratedViews(NamedTuple):
 
     tables: Sequence[Tensor]  # features by each network, [M, V, D]
     labels: Tensor  # [M]
-    share: float  # of the weight of a class that has some, in (0, 1)
+    share: float  # most that they weigh in a class: see shared_weights
 
 
 class _Chosen(NamedTuple):
