@@ -36,7 +36,7 @@ import torch
 from torch import Tensor
 
 from classify.training.settings import LEVEL, Sampling, TrainSettings
-from classify.training.uses.names import BESIDE, GeneratedUseName
+from classify.training.uses.names import BESIDE, INSTEAD, GeneratedUseName
 from tgn.data.split import filling_up
 
 
@@ -88,6 +88,9 @@ class ClassFrequencies:
     class has few, see :func:`largest_share`. Progressive: from random to class-balanced over the
     training. Source: Kang et al. 2020 (arXiv 1910.09217), section 3, eq. 1 and 2.
 
+    With the use ``instead`` classes are as frequent as without generated images under any sampling:
+    a generated image takes the place of a real one with the probability ``use.share`` or less, as
+    under class-balanced sampling (DA-Fusion, Trabucco et al. 2023, arXiv 2302.07944, section 3).
     With the use ``first``, a class that has generated images has those alone in the first part
     (From Fake to Real, Qraitem et al. 2023, arXiv 2308.04553).
 
@@ -104,11 +107,11 @@ class ClassFrequencies:
         self, real: Tensor, generated: Tensor, sampling: Sampling, use: GeneratedUse
     ) -> None:
         self.real, self.sampling, self.use = real, sampling, use
-        fill = torch.minimum(generated, real.max() - real)
-        self.filled = real + fill
-        if sampling in LEVEL:
+        stays = use.kind == INSTEAD
+        self.filled = real if stays else real + torch.minimum(generated, real.max() - real)
+        if stays or sampling in LEVEL:
             self.generated = generated  # those that count, f
-            part = use.until if sampling == "class-balanced" else 1.0
+            part = 1.0 if sampling == "progressive" else use.until
             self.share = largest_share(real, generated, part).clamp(max=use.share)
         else:
             most = torch.tensor(filling_up(real.tolist(), use.num_head))

@@ -6,6 +6,7 @@ from classify.methods.settings import SecondStageName
 from classify.training.job import TrainingJob
 from classify.training.recipes import GENERATED, Recipe, TrainingImages
 from classify.training.settings import LEVEL, TrainSettings
+from classify.training.uses.names import INSTEAD
 from classify.training.uses.requirements import unmet
 from tgn.runtime.config import Settings
 from tgn.runtime.errors import UserError
@@ -92,11 +93,12 @@ def _without_effect(
                 name,
                 "got generated_use=first, where a class has generated images alone; leave it out",
             )
-        elif name == "generated_share" and settings.sampling not in LEVEL:
+        elif name == "generated_share" and not _is_shared(settings):
             yield (
                 name,
                 f"got sampling={settings.sampling}, where generated images fill classes up; it "
-                f"needs {' or '.join(LEVEL)}; for fewer images set generated_ratio",
+                f"needs {' or '.join(LEVEL)}, or generated_use={INSTEAD}; for fewer images set "
+                "generated_ratio",
             )
     for name in _departing(settings.second_stage_options, STAGES_OF):
         if settings.second_stage not in STAGES_OF[name]:
@@ -105,6 +107,11 @@ def _without_effect(
                 f"got second_stage={settings.second_stage}; it needs "
                 f"{' or '.join(STAGES_OF[name])}",
             )
+
+
+def _is_shared(settings: TrainSettings) -> bool:
+    """Whether generated images get a share of places that a class has anyway."""
+    return settings.sampling in LEVEL or settings.generated_use == INSTEAD
 
 
 def _of_use(settings: TrainSettings, has_generated: bool, images: TrainingImages) -> Iterator[str]:

@@ -85,7 +85,7 @@ class TrainSettings(OptimisationSettings, ComputeSettings):
     )
     generated_use: GeneratedUseName = Field(
         BESIDE,
-        description="beside real images, first, blended, background, pasted, curriculum, soft, "
+        description="beside real images, instead of some, first, blended, background, pasted, curriculum, soft, "
         "features",
     )
     generated_share: float = Field(

@@ -4,15 +4,25 @@ from collections.abc import Mapping
 from typing import Literal, get_args
 
 GeneratedUseName = Literal[
-    "beside", "first", "blended", "background", "pasted", "curriculum", "soft", "features"
+    "beside",
+    "instead",
+    "first",
+    "blended",
+    "background",
+    "pasted",
+    "curriculum",
+    "soft",
+    "features",
 ]
 BESIDE: GeneratedUseName = "beside"
+INSTEAD: GeneratedUseName = "instead"  # of real images
 OTHER_USES: tuple[GeneratedUseName, ...] = get_args(GeneratedUseName)[1:]
 OF_CMO: tuple[GeneratedUseName, ...] = ("background", "pasted")
 
 # What the places are that generated images get, as the plan of a training says it.
 PLACES: Mapping[GeneratedUseName, str] = {
     "beside": "the places",
+    "instead": "the places (classes as frequent as without)",
     "first": "the places",
     "blended": "the places (each joined with a real image)",
     "background": "the places (of backgrounds of CMO)",

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 
-from classify.training.settings import SMOOTHED, TrainSettings
-from classify.training.uses.names import OF_CMO
+from classify.training.settings import LEVEL, SMOOTHED, TrainSettings
+from classify.training.uses.names import INSTEAD, OF_CMO
 
 
 def unmet(settings: TrainSettings) -> Iterator[str]:
     """Yield what ``generated_use`` got and needs, where it cannot work with the other settings."""
     use = settings.generated_use
+    if use == INSTEAD and settings.sampling in LEVEL:
+        yield f"got sampling={settings.sampling}, under which generated images take places anyway"
     if use in OF_CMO and settings.mixing != "cmo":
         yield f"got mixing={settings.mixing}; {use} needs mixing=cmo"
     if use in ("soft", "features") and settings.method != "plain":

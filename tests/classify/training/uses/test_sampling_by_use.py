@@ -49,6 +49,16 @@ def test_first_a_class_has_its_generated_images_alone():
     torch.testing.assert_close(found.at(0.6).real, shares(24, 12, 6, 4))
 
 
+def test_instead_of_real_images_leaves_the_classes_as_frequent_as_they_are():
+    few = torch.tensor([0, 12, 0, 1])  # one image of the last class: 1 / (5 x 0.6) of its places
+    found = ClassFrequencies(REAL, few, "random", GeneratedUse(share=0.4, kind="instead"))
+    torch.testing.assert_close(found.at(0.59).classes, shares(24, 12, 6, 4))
+    expected = torch.tensor([0, 0.4, 0, 1 / 3], dtype=torch.float64)
+    torch.testing.assert_close(found.at(0.59).generated, expected)
+    torch.testing.assert_close(found.at(0.59).real, shares(24, 7.2, 6, 4 * 2 / 3))
+    assert found.at(0.6).generated.tolist() == [0, 0, 0, 0]
+
+
 def test_a_batch_of_the_first_part_is_generated_wherever_it_can_be(white):
     mix = sampler(white, GeneratedUse(kind="first"))
     for progress, expected in ((0.59, True), (0.6, False)):
