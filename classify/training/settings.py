@@ -85,8 +85,8 @@ class TrainSettings(OptimisationSettings, ComputeSettings):
     )
     generated_use: GeneratedUseName = Field(
         BESIDE,
-        description="beside real images, instead of some, first, blended, background, pasted, curriculum, soft, "
-        "features",
+        description="beside real images, instead of some, first, blended, background, pasted, "
+        "curriculum, soft, features",
     )
     generated_share: float = Field(
         0.5,
