@@ -7,7 +7,7 @@ from tgn.probe.fit import GeneratedViews, RealViews, fit_probe
 from tgn.probe.transfer import Transfer, joined, transferred
 from tgn.runtime.errors import DataError
 
-# Two networks, two views: the second network's features are ten times those of the first. Class 2 is
+# Two networks, two views; the second network has ten times the features of the first. Class 2 is
 # rare; of the head classes only class 0 has two images.
 LABELS = torch.tensor([0, 0, 1, 2])
 VIEW = torch.tensor([[1.0, 5], [1, 2], [-5, 1], [2, 4]])
