@@ -110,8 +110,8 @@ class RunGenerator:
         return GeneratedImages(
             images=images_u8,
             class_name=split.classes[label].folder,
-            sources=tuple(self._sampler.bank.files[source] for source, _ in origins),
-            seeds=tuple(seed for _, seed in origins),
+            sources=tuple(self._sampler.bank.files[origin.source] for origin in origins),
+            seeds=tuple(origin.seed for origin in origins),
             noise=noise,
         )
 

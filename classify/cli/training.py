@@ -14,6 +14,7 @@ from classify.cli.classifiers import (
     TeacherOption,
     augmented_folder,
     percent,
+    require_some_kept,
     say_class_folders,
     show_result,
     teacher_file,
@@ -21,13 +22,13 @@ from classify.cli.classifiers import (
 from classify.comparison.settings import CompareSettings
 from classify.probe.settings import ProbeSettings, probe_name
 from classify.training.layout import METRICS
+from classify.training.recipe_names import trained_name
 from classify.training.recipes import (
     BASES,
     DEFAULT_RECIPES,
     check_recipes,
     default_recipe,
     have_generated,
-    trained_name,
     with_ratios,
     with_recipe,
 )
@@ -148,7 +149,10 @@ def compare_verb(
     common: CommonOptions,
     recipes: Annotated[
         str,
-        typer.Option(help=f"Any of: {', '.join(BASES)}; each also as NAME+generated."),
+        typer.Option(
+            help=f"Any of: {', '.join(BASES)}; each also as NAME+generated "
+            "or NAME+generated-USE (a value of generated_use)."
+        ),
     ] = ",".join(DEFAULT_RECIPES),
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each recipe.")] = 3,
     ratio: Annotated[
@@ -181,6 +185,7 @@ def compare_verb(
         raise UserError("--augmented got no recipe with generated images; add NAME+generated")
     folder = found.generated if augmented == OF_THE_RUN else Path(augmented)
     if have_generated(names):
+        require_some_kept(folder)
         say_class_folders(folder, found)
     plan = ComparisonPlan(
         names, seeds, folder, teacher_file(found, teacher), jobs or default_jobs(), settings.probe

@@ -16,6 +16,7 @@ from classify.training.effects import check_common_effects, of_recipe
 from classify.training.job import TrainingJob, made_from
 from classify.training.recipes import (
     GENERATED,
+    USE,
     Recipe,
     naming_recipe,
     recipe,
@@ -196,7 +197,8 @@ def _gains(results: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     for name, rows in results.items():
         base = name.partition(GENERATED)[0]
         if base != name and base in results:
-            gains[name.replace(GENERATED, "")] = _differences(rows, results[base])
+            title = name.replace(USE, " by ").replace(GENERATED, "")
+            gains[title] = _differences(rows, results[base])
     return gains
 
 

@@ -50,8 +50,11 @@ def _student(context: TrainingContext, phase: Phase, images: JobImages) -> Tappe
         settings = settings.model_copy(update=changes)
     if settings.start == "probe":
         real = images.part_of or (images.main, None)
+        beside = None
+        if images.mixed_in is not None and settings.generated_use != "features":
+            beside = images.mixed_in.images
         cache = FeatureCache(context.features, context.device, context.progress)
-        started = probed_network(settings, context.folders, real, cache, images.mixed_in)
+        started = probed_network(settings, context.folders, real, cache, beside)
         return started.requires_grad_(True)
     return new_backbone(settings, context.folders)
 

@@ -70,6 +70,7 @@ def test_a_bank_without_two_images_of_a_head_class_is_refused():
 def test_transfer_where_features_are_ignored_or_there_are_none_is_refused():
     with pytest.raises(ValueError, match="transfer got noise=1, which ignores features"):
         CdtgSampleSettings(transfer=0.5, noise=1)
+    assert CdtgSampleSettings(transfer=0.5, noise="1,0.7").transfer == 0.5
     assert "transfer" not in backend("stable-diffusion").sample_settings.model_fields
 
 

@@ -114,6 +114,24 @@ def test_scores_pairs_and_filter_are_shown(fake_run):
     assert 'alt="Confusion matrix of ce"' in page
 
 
+def test_the_verdict_of_a_filter_by_use_is_shown(fake_run):
+    fill(fake_run)
+    score_and_filter(fake_run)
+    file = fake_run.path / "generated" / "filter.json"
+    rows = [
+        {"class": "bar", "images": 7, "gain": 1.25, "low": -0.5, "high": 3.0, "advice": "use"},
+        {"class": "disc", "images": 1, "gain": 0.0, "low": None, "high": None, "advice": "no"},
+    ]
+    use = {"sentence": "use the images of 1 of 2 classes", "classes": rows}
+    write_json(file, {**read_json(file), "use": use})
+    page = write_report(fake_run).read_text(encoding="utf-8")
+    assert "use the images of 1 of 2 classes" in page
+    assert "<td>7</td><td>+1.2</td><td>-0.5 to +3.0</td><td>use</td>" in page
+    assert "<td>1</td><td>+0.0</td><td>-</td><td>no</td>" in page
+    write_json(file, {**read_json(file), "use": {"sentence": "do not generate", "classes": []}})
+    assert "do not generate" in write_report(fake_run).read_text(encoding="utf-8")
+
+
 def test_head_classes_are_shown_after_the_tail_and_marked(fake_run):
     fill(fake_run)
     write_generated(fake_run, label=0, count=2)

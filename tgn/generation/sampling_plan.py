@@ -8,7 +8,7 @@ same whichever process generates it, in whatever order, and however many are wan
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +19,14 @@ from tgn.models.feature_bank import FeatureBank
 from tgn.runtime.seeds import seed_of
 
 Option = TypeVar("Option")
+
+
+class Origin(NamedTuple):
+    """What one generated image was made from."""
+
+    source: int  # its row in the feature bank
+    seed: int
+    others: tuple[str, ...] = ()  # files of further real images whose parts are in it
 
 
 @dataclass(frozen=True)
@@ -57,9 +65,10 @@ class SamplingPlan(ImageRandomness):
     sources: Tensor
 
     @property
-    def origins(self) -> list[tuple[int, int]]:
-        """(bank row, seed) of each image."""
-        return list(zip(self.sources.tolist(), self.seeds, strict=True))
+    def origins(self) -> list[Origin]:
+        """What each image is made from, if it is of no other image than its source."""
+        pairs = zip(self.sources.tolist(), self.seeds, strict=True)
+        return [Origin(source, seed) for source, seed in pairs]
 
 
 def image_seed(seed: int, folder: str, index: int) -> int:

@@ -18,7 +18,7 @@ from tgn.generation.diffusion.pretrained.model import (
     train_command,
 )
 from tgn.generation.diffusion.pretrained.settings import PretrainedSampleSettings
-from tgn.generation.sampling_plan import plan_block
+from tgn.generation.sampling_plan import Origin, plan_block
 from tgn.generation.settings import GenerateSettings
 from tgn.models.feature_bank import FeatureBank, read_bank
 from tgn.runtime.devices import Device
@@ -53,7 +53,7 @@ class PretrainedSampler:
 
     def sample_block(
         self, label: int, block: int, settings: GenerateSettings
-    ) -> tuple[Tensor, list[tuple[int, int]]]:
+    ) -> tuple[Tensor, list[Origin]]:
         """Generate one block of a class; see `ImageSampler`."""
         plan = plan_block(self.bank, self.split, label, block, settings)
         prompts = plan.choose(self.prompts[label])

@@ -83,7 +83,7 @@ def _save_sample_grid(run: Run, settings: PretrainedTrainSettings) -> None:
     sampler, rows = open_pretrained_sampler(run, sampling), []
     for label in sampler.split.tail_classes:
         generated, origins = sampler.sample_block(label, 0, sampling)
-        real = sampler.images.batch(torch.tensor([source for source, _ in origins]))
+        real = sampler.images.batch(torch.tensor([origin.source for origin in origins]))
         rows.append(torch.cat((real, generated)))
     names = [sampler.split.names[label] for label in sampler.split.tail_classes]
     columns = ["source"] * GRID_IMAGES + [f"r={sampling.noise}"] * GRID_IMAGES
