@@ -1,6 +1,8 @@
 """Settings of ``classify probe``; imports nothing heavy."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from tgn.probe.settings import GENERATED_SHARE, FeatureSettings, HeadName, ViewSettings
 from tgn.runtime.settings import DeviceSettings
@@ -16,8 +18,8 @@ class ProbeFeatureSettings(ViewSettings):
         GENERATED_SHARE,
         gt=0,
         lt=1,
-        description="most of a class's weight that its generated images have: of n real and g "
-        "generated images that times g / (n + g)",
+        description="most of a class's weight that generated or transferred rows have: of n real "
+        "and g such rows that times g / (n + g)",
     )
 
 
@@ -27,9 +29,22 @@ class ProbeSettings(DeviceSettings, ProbeFeatureSettings, FeatureSettings):
     head: HeadName = Field(
         "ridge", description="ridge, prototypes, softmax; ensemble: ridge and prototypes"
     )
+    transfer: int = Field(
+        0, ge=0, description="rows of each rare image, moved as two of a similar head class differ"
+    )
+    transfer_scale: float = Field(1.0, gt=0, description="of these differences")
+
+    @model_validator(mode="after")
+    def _scale_has_an_effect(self) -> Self:
+        if self.transfer == 0 and self.transfer_scale != 1:
+            raise ValueError(
+                f"transfer_scale got {self.transfer_scale:g} with transfer=0; set transfer"
+            )
+        return self
 
 
 def probe_name(settings: ProbeSettings, augmented: bool) -> str:
     """Name the classifier by what tells probes apart, e.g. ``probe-prototypes+generated``."""
     head = "" if settings.head == "ridge" else f"-{settings.head}"
-    return f"probe{head}" + "+generated" * augmented
+    transfer = "-transfer" if settings.transfer else ""
+    return f"probe{head}{transfer}" + "+generated" * augmented

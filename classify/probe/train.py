@@ -19,6 +19,7 @@ from tgn.models.feature_cache import FeatureCache
 from tgn.probe.classifier import as_classifier
 from tgn.probe.features import frozen_networks, symmetric_views, training_views
 from tgn.probe.fit import FittedProbe, GeneratedViews, RealViews, fit_probe
+from tgn.probe.transfer import Transfer, joined, transferred
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import DataError
 from tgn.runtime.progress import Progress
@@ -58,8 +59,8 @@ def train_probe(
     :func:`tgn.models.backbones.load_classifier` reads; it sees the same symmetries.
 
     Raises:
-        DataError: if a class has no training image, or there are no generated images where some
-            were asked for.
+        DataError: if a class has no training image, there are no generated images where some were
+            asked for, or no head class has two images to transfer from.
         UserError: if weights are missing or do not fit.
     """
     start = time.monotonic()
@@ -73,17 +74,21 @@ def train_probe(
         raise DataError(f"{', '.join(empty)}: no training image; a probe needs 1 in every class")
     networks = frozen_networks(settings, [entry.folder for entry in split.classes])
     cache = FeatureCache(run.feature_cache, device, progress)
-    added = None
+    views = RealViews(training_views(networks, real, settings, cache), real.labels)
+    added, share = [], settings.generated_share
     if generated is not None:
-        views = training_views(networks, generated, settings, cache)
-        added = GeneratedViews(views, generated.labels, settings.generated_share)
+        tables = training_views(networks, generated, settings, cache)
+        added.append(GeneratedViews(tables, generated.labels, share))
+    if settings.transfer:
+        how = Transfer(settings.transfer, settings.transfer_scale, share, settings.seed)
+        added.append(transferred(views, split.num_head, how))
     fitted = fit_probe(
-        RealViews(training_views(networks, real, settings, cache), real.labels),
+        views,
         [network.parts for network in networks],
         split.num_classes,
         settings.head,
         settings.symmetries,
-        added,
+        joined(added),
     )
     test = split.image_set("test", run.path, settings.size, settings.bands)
     scores = fitted.scores(symmetric_views(networks, test, settings, cache))

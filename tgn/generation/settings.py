@@ -89,8 +89,12 @@ class GenerateSettings(ComputeSettings):
     @property
     def how(self) -> str:
         """The backend's own settings as JSON; images generated with others are other images."""
-        own = set(type(self).model_fields) - set(GenerateSettings.model_fields)
+        own = self._own_settings()
         return self.model_dump_json(include=own) if own else ""
+
+    def _own_settings(self) -> set[str]:
+        """Return the names of the backend's own settings that change images."""
+        return set(type(self).model_fields) - set(GenerateSettings.model_fields)
 
     def is_recorded_as(self, how: str) -> bool:
         """Return whether an image was generated with these settings of the backend.
@@ -107,3 +111,21 @@ class GenerateSettings(ComputeSettings):
         return isinstance(recorded, dict) and self.with_new_names(recorded) == json.loads(
             self.how or "{}"
         )
+
+
+class TransferSettings(GenerateSettings):
+    """Settings of backends that are conditioned on features of the feature bank."""
+
+    transfer: float = Field(
+        0.0, ge=0, le=1, description="t of f + t (a - b): a, b are two of a head class like f's"
+    )
+
+    @model_validator(mode="after")
+    def _transfers_to_something(self) -> Self:
+        if self.transfer and min(self.ratios) == 1:
+            raise ValueError("transfer got noise=1, which ignores features; give a smaller noise")
+        return self
+
+    def _own_settings(self) -> set[str]:
+        """Leave transfer out where there is none, as older versions did."""
+        return super()._own_settings() - (set() if self.transfer else {"transfer"})

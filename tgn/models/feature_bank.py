@@ -1,11 +1,13 @@
 """The feature bank: the tail net's features of training images, kept for generation."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from tgn.models.similar_classes import class_cosines
 from tgn.runtime.checkpoints import load_weights, save_weights
 from tgn.runtime.errors import NotFoundError
 from tgn.runtime.files import read_json, write_json
@@ -31,6 +33,12 @@ class FeatureBank:
     def views(self) -> int:
         """V, how many symmetries of each image there are."""
         return self.features.shape[1]
+
+    @cached_property
+    def class_cosines(self) -> Tensor:
+        """How alike classes are, [C, C]: see the function, of features averaged over places."""
+        pooled = torch.stack([view.float().mean((0, 2, 3)) for view in self.features])
+        return class_cosines(pooled, self.labels, int(self.labels.max()) + 1)
 
     def rows_of(self, label: int) -> Tensor:
         """Return the row numbers of one class.

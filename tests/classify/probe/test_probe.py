@@ -176,3 +176,28 @@ def test_an_empty_name_of_a_network_is_refused(command, fake_run):
     done = command("probe", "--run", "fake", "--set", "networks=a,,b")
     assert done.code == 2
     assert "expected ARCH or ARCH:FILE" in done.stderr
+
+
+def test_a_probe_with_transfer_has_its_own_name_and_scores_and_the_same_penalty(
+    command, fake_run, settings
+):
+    results = {}
+    for name, more in {"probe": {}, "probe-transfer": {"transfer": 3}}.items():
+        done = command("probe", "--run", "fake", *set_words(settings, **more))
+        assert done.code == 0, done.stderr
+        results[name] = json.loads((fake_run.classifiers / name / "metrics.json").read_text())
+    plain, moved = results.values()
+    assert plain["chosen"] == moved["chosen"]
+    assert plain["left_out"] == moved["left_out"]
+    weights = [
+        load_classifier(fake_run.classifiers / name / "classifier.safetensors").state_dict()
+        for name in results
+    ]
+    assert any(not torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
+def test_settings_of_transfer_that_have_no_effect_are_refused(command, fake_run, settings):
+    scale = command("probe", "--run", "fake", *set_words(settings, transfer_scale=0.5))
+    assert "transfer_scale got 0.5 with transfer=0" in scale.stderr
+    share = command("probe", "--run", "fake", *set_words(settings, generated_share=0.5))
+    assert "generated_share got no generated images; give --augmented or transfer" in share.stderr

@@ -12,6 +12,7 @@ from tgn.data.split import Split
 from tgn.generation.cdtg.checkpoint import load_conditional_generator
 from tgn.generation.cdtg.conditional_generator import ConditionalGenerator, GeneratorOutput, Source
 from tgn.generation.cdtg.settings import CdtgSampleSettings
+from tgn.generation.feature_transfer import check_transfer, conditioning_features
 from tgn.generation.sampling_plan import Origin, SamplingPlan, plan_block
 from tgn.generation.settings import GenerateSettings
 from tgn.generation.source_images import SourceImages
@@ -65,14 +66,13 @@ class CdtgSampler:
     ) -> tuple[Tensor, list[Origin]]:
         """Generate one block of a class; see `ImageSampler`."""
         plan = plan_block(self.bank, self.split, label, block, settings)
+        transfer = CdtgSampleSettings.of(settings).transfer
         target, part = self.device.torch_device, settings.block
         if target.type == "cpu":
             part = images_at_once(part, self.size**2)
-        given = (
-            self._sources(plan),
-            self.bank.features[plan.sources, plan.views].float().to(target),
-            plan.noise(self.network.noise_dim).to(target),
-        )
+        noise = plan.noise(self.network.noise_dim).to(target)
+        features = conditioning_features(self.bank, self.split, label, plan, transfer)
+        given = self._sources(plan), features.to(target), noise
         ratio = torch.full((part,), settings.noise, device=target)
         labels = torch.full((part,), label, device=target)
         images_u8 = []
@@ -107,7 +107,8 @@ def open_cdtg_sampler(run: Run, settings: CdtgSampleSettings) -> CdtgSampler:
 
     Raises:
         NotFoundError: if the run was not trained or its bank is gone; says which command to use.
-        UserError: if generator and bank come from different tail nets.
+        UserError: if generator and bank come from different tail nets, or there is nothing to
+            transfer.
     """
     path = run.cdtg_generator
     network, facts = load_conditional_generator(path)
@@ -117,6 +118,7 @@ def open_cdtg_sampler(run: Run, settings: CdtgSampleSettings) -> CdtgSampler:
             "the generator was trained with another tail net than the feature bank's; "
             "run tgn train --no-resume"
         )
+    check_transfer(bank, split, settings.transfer)
     numbers, network = network.architecture, device.place(network)
     images = None
     if numbers.recombines:

@@ -14,6 +14,7 @@ from tgn.generation.diffusion.denoiser import Denoiser, load_denoiser
 from tgn.generation.diffusion.guidance import GuidanceLoss, clip_loss, tail_net_loss
 from tgn.generation.diffusion.reverse_process import Noise, ReverseProcess, Source, sample_from
 from tgn.generation.diffusion.settings import DiffusionSampleSettings
+from tgn.generation.feature_transfer import check_transfer, conditioning_features
 from tgn.generation.sampling_plan import Origin, SamplingPlan, plan_block
 from tgn.generation.settings import GenerateSettings
 from tgn.generation.source_images import SourceImages
@@ -56,10 +57,11 @@ class DiffusionSampler:
         chosen, target = DiffusionSampleSettings.of(settings), self.device.torch_device
         plan = plan_block(self.bank, self.split, label, block, settings)
         noise = Noise(*(plan.noise(*s).to(target) for s in self.denoiser.facts.noise_shapes))
-        features = self.bank.features[plan.sources, plan.views].float().to(target)
+        sources = self._sources(plan, chosen.crop)
+        features = conditioning_features(self.bank, self.split, label, plan, chosen.transfer)
         images = sample_from(
             self.denoiser,
-            Source(self._sources(plan, chosen.crop), features),
+            Source(sources, features.to(target)),
             noise,
             torch.full((settings.block,), label, device=target),
             ReverseProcess(chosen, self.losses),
@@ -81,7 +83,8 @@ def open_diffusion_sampler(run: Run, settings: DiffusionSampleSettings) -> Diffu
 
     Raises:
         NotFoundError: if the run was not trained or its bank is gone; says which command to use.
-        UserError: if denoiser and bank come from different tail nets, or guidance by CLIP has none.
+        UserError: if denoiser and bank come from different tail nets, there is nothing to transfer,
+            or guidance by CLIP has none.
     """
     denoiser, tail_net_sha256 = load_denoiser(run.denoiser)
     split, bank, device = run.split(), read_bank(run.kmdn), Device(settings)
@@ -90,6 +93,7 @@ def open_diffusion_sampler(run: Run, settings: DiffusionSampleSettings) -> Diffu
             "the denoiser was trained with another tail net than the feature bank's; "
             "run tgn train --backend diffusion --no-resume"
         )
+    check_transfer(bank, split, settings.transfer)
     images = SourceImages.of(bank, run, denoiser.facts.size, denoiser.facts.bands)
     placed, losses = device.place(denoiser), _guidance_losses(run, settings, device)
     return DiffusionSampler(placed, bank, images, split, sha256_of(run.denoiser), device, losses)

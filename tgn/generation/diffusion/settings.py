@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from tgn.generation.settings import GenerateSettings, GeneratorTrainSettings
+from tgn.generation.settings import GeneratorTrainSettings, TransferSettings
 
 
 class DiffusionTrainSettings(GeneratorTrainSettings):
@@ -24,7 +24,7 @@ class DiffusionTrainSettings(GeneratorTrainSettings):
     )
 
 
-class DiffusionSampleSettings(GenerateSettings):
+class DiffusionSampleSettings(TransferSettings):
     """Settings of ``tgn generate`` with a trained diffusion model."""
 
     renamed: ClassVar[Mapping[str, str]] = {"doubt": "conditioning_noise"}
