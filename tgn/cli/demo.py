@@ -18,7 +18,7 @@ RUN = "demo"
 SETTINGS = {
     "distill": ["steps=80", "control=false"],
     "train": ["steps=100"],
-    "classify": ["size=64", "steps=40", "probe.crops=0"],
+    "classify": ["size=64", "steps=40", "probe.crops=2"],
 }
 
 app = typer.Typer()
@@ -44,7 +44,7 @@ def commands(runs: Path, seed: int) -> Iterator[list[str]]:
     yield ["tgn", "assess", "--run", RUN]
     yield ["tgn", "distill", "--run", RUN, *_set("distill")]
     yield ["tgn", "train", "--run", RUN, *_set("train")]
-    yield ["tgn", "generate", "--class", "all", "--run", RUN]
+    yield ["tgn", "generate", "--class", "every", "--n", "60", "--run", RUN]
     yield ["tgn", "score", "--run", RUN]
     yield ["classify", "compare", "--run", RUN, *_set("classify")]
     yield ["tgn", "report", "--run", RUN]
