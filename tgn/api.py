@@ -110,7 +110,9 @@ class RunGenerator:
         return GeneratedImages(
             images=images_u8,
             class_name=split.classes[label].folder,
-            sources=tuple(self._sampler.bank.files[source] for source, _ in origins),
+            sources=tuple(
+                self._sampler.bank.files[source] if source >= 0 else "" for source, _ in origins
+            ),
             seeds=tuple(seed for _, seed in origins),
             noise=noise,
         )

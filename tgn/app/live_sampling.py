@@ -24,4 +24,5 @@ def sample_live(
     """
     label = sampler.split.class_called(folder)
     images_u8, origins = sampler.sample_block(label, 0, settings)
-    return real_images.compare(images_u8, [sampler.bank.files[source] for source, _ in origins])
+    sources = [sampler.bank.files[source] if source >= 0 else "" for source, _ in origins]
+    return real_images.compare(images_u8, sources)

@@ -65,8 +65,9 @@ class ImageSampler(Protocol):
             settings: K, the noise ratio, the seed and what the backend adds.
 
         Returns:
-            images_u8 [K, bands, H, W] and for each its (bank row, seed). Image i depends only on
-            (seed, class folder, i), its last bits also on K.
+            images_u8 [K, bands, H, W] and for each its (bank row, seed); the row is -1 for an image
+            without a source. Image i depends only on (seed, class folder, i), its last bits also on
+            K.
         """
 
 
@@ -97,7 +98,7 @@ class SampledImages(NamedTuple):
 
     images_u8: Tensor  # [K, bands, H, W]
     origins: list[tuple[int, int]]  # (bank row, seed) of each
-    noise: float  # r
+    noise: list[float]  # r of each
     how: str  # the backend's own settings, as JSON
 
 
@@ -200,7 +201,7 @@ def _require_same_settings(
     settings = request.settings
     expected = (
         sampler.weights_sha256,
-        settings.noise,
+        settings.noise_of(row.index),
         image_seed(settings.seed, row.folder, row.index),
         settings.format,
     )
@@ -234,7 +235,8 @@ def _sample(sampler: ImageSampler, settings: GenerateSettings, item: WorkItem) -
     row_of = {index: row for row, index in enumerate(known)}
     rows = [row_of[index] for index in item.indices]
     images_u8 = torch.cat([images for images, _ in sampled])[rows]
-    return SampledImages(images_u8, [origins[row] for row in rows], settings.noise, settings.how)
+    noise = [settings.noise_of(index) for index in item.indices]
+    return SampledImages(images_u8, [origins[row] for row in rows], noise, settings.how)
 
 
 def _encoded(
@@ -254,10 +256,10 @@ def _encoded(
             "class_index": item.label,
             "index": item.indices[place],
             "seed": seed,
-            "noise": sampled.noise,
+            "noise": sampled.noise[place],
             "how": sampled.how,
             "source": source,
-            "source_file": sampler.bank.files[source],
+            "source_file": sampler.bank.files[source] if source >= 0 else "",
             "weights_sha256": sampler.weights_sha256,
             "sha256": hashlib.sha256(data).hexdigest(),
         }

@@ -2,8 +2,9 @@
 
 Image i depends only on (seed, class folder, i): these three give its own random generator. From it
 come, in this order, the augmented view of its source image and then whatever numbers the backend
-asks for. Its source is row i of the class in the feature bank, counted round. So an image is the
-same whichever process generates it, in whatever order, and however many are wanted.
+asks for. Its source is row i of the class in the feature bank, counted round (i // k where k images
+in a row share a source). So an image is the same whichever process generates it, in whatever order,
+and however many are wanted.
 """
 
 from collections.abc import Iterable, Sequence
@@ -102,5 +103,6 @@ def plan_block(
     rows = bank.rows_of(label)
     indices = range(block * settings.block, (block + 1) * settings.block)
     draws = draw_images(settings.seed, split.classes[label].folder, indices, bank.views)
-    sources = torch.stack([rows[index % len(rows)] for index in indices])
+    shared = settings.images_per_source
+    sources = torch.stack([rows[index // shared % len(rows)] for index in indices])
     return SamplingPlan(draws.seeds, draws.views, draws.generators, sources)

@@ -42,6 +42,15 @@ class GenerateSettings(ComputeSettings):
     )
     seed: int = Field(0, description="another seed generates other images")
 
+    def noise_of(self, index: int) -> float:
+        """Return the noise ratio r of image ``index`` of a class."""
+        return self.noise
+
+    @property
+    def images_per_source(self) -> int:
+        """How many images in a row are generated from one source image."""
+        return 1
+
     @classmethod
     def of(cls, settings: "GenerateSettings") -> Self:
         """Return settings as those of this backend, validated only where they are another's."""

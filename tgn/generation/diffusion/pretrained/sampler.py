@@ -1,9 +1,10 @@
-"""Sampling of classes from real images, with a pretrained model and prompts."""
+"""Sampling of classes with a pretrained model: from real images, or from learned words alone."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from diffusers import StableDiffusionPipeline
 from torch import Tensor
 
 from tgn.data.augmentation import random_dihedral
@@ -11,6 +12,7 @@ from tgn.data.image_set import ImageSet
 from tgn.data.prompts import Prompts, read_prompts
 from tgn.data.runs import Run
 from tgn.data.split import Split
+from tgn.generation.diffusion.pretrained.learned_words import prompts_with_words
 from tgn.generation.diffusion.pretrained.model import (
     PretrainedModelRecord,
     adapted_pipeline,
@@ -18,7 +20,7 @@ from tgn.generation.diffusion.pretrained.model import (
     train_command,
 )
 from tgn.generation.diffusion.pretrained.settings import PretrainedSampleSettings
-from tgn.generation.sampling_plan import plan_block
+from tgn.generation.sampling_plan import SamplingPlan, plan_block
 from tgn.generation.settings import GenerateSettings
 from tgn.models.feature_bank import FeatureBank, read_bank
 from tgn.runtime.devices import Device
@@ -56,13 +58,54 @@ class PretrainedSampler:
     ) -> tuple[Tensor, list[tuple[int, int]]]:
         """Generate one block of a class; see `ImageSampler`."""
         plan = plan_block(self.bank, self.split, label, block, settings)
-        prompts = plan.choose(self.prompts[label])
-        real = random_dihedral(self.images.batch(plan.sources).float() / 255, plan.views)
+        draws = PlannedDraws(plan, plan.choose(self.prompts[label]))
         chosen = PretrainedSampleSettings.of(settings)
-        with self.device.autocast():
-            images_01 = image_to_image(self.pipeline, real, prompts, plan.generators, chosen)
+        first = block * settings.block
+        noise = [chosen.noise_of(first + place) for place in range(settings.block)]
+        images_01 = torch.zeros(settings.block, 3, self.size, self.size)
+        for ratio in dict.fromkeys(noise):  # images with as much noise take as many steps
+            places = [place for place, own in enumerate(noise) if own == ratio]
+            images_01[places] = self._sample(draws, places, ratio, chosen)
         images_u8 = (images_01 * 255).round().clamp(0, 255).to(torch.uint8)
-        return images_u8, plan.origins
+        has_source = [not self._is_from_words(ratio) for ratio in noise]
+        pairs = zip(plan.origins, has_source, strict=True)
+        return images_u8, [(source if known else -1, seed) for (source, seed), known in pairs]
+
+    def _is_from_words(self, noise: float) -> bool:
+        """Whether an image with that noise ratio is drawn without a real one."""
+        return bool(self.record.vectors) and noise == 1
+
+    def _sample(
+        self,
+        draws: "PlannedDraws",
+        places: list[int],
+        noise: float,
+        settings: PretrainedSampleSettings,
+    ) -> Tensor:
+        """Return some images of a block, all with one noise ratio, [K, 3, S, S] in [0, 1]."""
+        plan, prompts = draws.plan, [draws.prompts[place] for place in places]
+        generators = [plan.generators[place] for place in places]
+        with self.device.autocast():
+            if self._is_from_words(noise):
+                return text_to_image(self.pipeline, self.size, prompts, generators, settings)
+            real = self.images.batch(plan.sources[places]).float() / 255
+            real = random_dihedral(real, plan.views[places])
+            strength = Strength(noise, settings)
+            return image_to_image(self.pipeline, real, prompts, generators, strength)
+
+
+class PlannedDraws(NamedTuple):
+    """A block: its plan, and the prompt of each image."""
+
+    plan: SamplingPlan
+    prompts: list[str]
+
+
+class Strength(NamedTuple):
+    """How far image to image goes: the noise ratio, and the settings of the sampler."""
+
+    noise: float  # r
+    settings: PretrainedSampleSettings
 
 
 @torch.no_grad()
@@ -71,7 +114,7 @@ def image_to_image(
     real_01: Tensor,
     prompts: list[str],
     generators: list[torch.Generator],
-    settings: PretrainedSampleSettings,
+    strength: Strength,
 ) -> Tensor:
     """Generate images from real ones.
 
@@ -83,16 +126,51 @@ def image_to_image(
         real_01: [B, 3, H, W] in [0, 1].
         prompts: one for each image.
         generators: of each image, on the CPU.
-        settings: r, steps, guidance.
+        strength: r, and the settings of the sampler.
 
     Returns:
         [B, 3, H, W] in [0, 1] on the CPU, float32.
     """
-    strength = max(settings.noise, 1 / settings.sampling_steps)
+    settings = strength.settings
     images = pipeline(
         prompt=prompts,
         image=real_01,
-        strength=strength,
+        strength=max(strength.noise, 1 / settings.sampling_steps),
+        num_inference_steps=settings.sampling_steps,
+        guidance_scale=settings.guidance,
+        generator=generators,
+        output_type="pt",
+    ).images
+    return images.float().cpu()
+
+
+@torch.no_grad()
+def text_to_image(
+    pipeline: Any,
+    size: int,
+    prompts: list[str],
+    generators: list[torch.Generator],
+    settings: PretrainedSampleSettings,
+) -> Tensor:
+    """Generate images from noise and prompts alone.
+
+    Args:
+        pipeline: image to image; its networks are used.
+        size: side in pixels, a multiple of 8.
+        prompts: one for each image.
+        generators: of each image, on the CPU.
+        settings: steps, guidance.
+
+    Returns:
+        [B, 3, size, size] in [0, 1] on the CPU, float32.
+    """
+    build: Any = StableDiffusionPipeline
+    from_text = build(**pipeline.components, requires_safety_checker=False)
+    from_text.set_progress_bar_config(disable=True)
+    images = from_text(
+        prompt=prompts,
+        height=size,
+        width=size,
         num_inference_steps=settings.sampling_steps,
         guidance_scale=settings.guidance,
         generator=generators,
@@ -113,11 +191,18 @@ def open_pretrained_sampler(run: Run, settings: PretrainedSampleSettings) -> Pre
         raise UserError(
             f"tgn distill has made another feature bank since; run {train_command(record)}"
         )
+    if settings.recipe == "fill-up" and not record.vectors:
+        raise UserError(
+            "recipe=fill-up draws from learned words, which this run has not; run tgn train "
+            f"--backend stable-diffusion --model {record.model} --set recipe=fill-up --no-resume"
+        )
     device = Device(settings)
-    pipeline = adapted_pipeline(run, record).to(device.torch_device)
+    pipeline = adapted_pipeline(run, record, split).to(device.torch_device)
     training_images = split.image_set("train", run.path, record.size, 3)
     row_of = {file: row for row, (file, _) in enumerate(split.train)}
     images = training_images.subset(torch.tensor([row_of[file] for file in bank.files]))
-    prompts = read_prompts(run.prompts_file, split)
+    prompts: Prompts = read_prompts(run.prompts_file, split)
+    if record.vectors:
+        prompts = prompts_with_words(run.prompts_file, split, record.vectors)
     sha256 = sha256_of(run.pretrained_record)
     return PretrainedSampler(pipeline, record, prompts, images, bank, split, sha256, device)
