@@ -12,6 +12,7 @@ from tgn.data.image_set import ImageSet
 from tgn.data.prompts import Prompts, read_prompts
 from tgn.data.runs import Run
 from tgn.data.split import Split
+from tgn.generation.diffusion.pretrained.cost import sampling_cost
 from tgn.generation.diffusion.pretrained.learned_words import prompts_with_words
 from tgn.generation.diffusion.pretrained.model import (
     PretrainedModelRecord,
@@ -46,11 +47,13 @@ class PretrainedSampler:
         """Side of the images in pixels."""
         return self.record.size
 
-    def notes(self, _: GenerateSettings) -> list[str]:
-        """Return warnings for the user about these settings."""
+    def notes(self, settings: GenerateSettings) -> list[str]:
+        """Return warnings for the user about these settings, and what memory they take."""
+        chosen = PretrainedSampleSettings.of(settings)
         return [
             f"images generated with {self.record.model} are subject to its licence; read its model "
-            "card before you share them"
+            "card before you share them",
+            sampling_cost(chosen, self.record.model, self.size),
         ]
 
     def sample_block(

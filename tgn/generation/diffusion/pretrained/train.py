@@ -9,6 +9,7 @@ from tgn.data.image_grid import save_grid
 from tgn.data.image_set import select_classes
 from tgn.data.prompts import Prompts, read_prompts
 from tgn.data.runs import Run
+from tgn.generation.diffusion.pretrained.cost import training_cost
 from tgn.generation.diffusion.pretrained.learned_words import add_words, prompts_with_words
 from tgn.generation.diffusion.pretrained.model import (
     PretrainedModelRecord,
@@ -27,12 +28,14 @@ from tgn.generation.diffusion.pretrained.trainer import TuningTrainer
 from tgn.models.feature_bank import tail_net_file
 from tgn.runtime.devices import Device
 from tgn.runtime.files import sha256_of
+from tgn.runtime.pace import Pace
 from tgn.runtime.progress import Progress
 from tgn.runtime.seeds import seed_of
 from tgn.runtime.training_loop import Job, run_steps
 
 BACKEND = "stable-diffusion"
 GRID_IMAGES = 4  # of a class in the grid
+TIMED_STEPS = 3  # behind the first, which is slower
 
 
 def train_pretrained(
@@ -55,6 +58,8 @@ def train_pretrained(
     tail_net_sha256 = sha256_of(tail_net_file(run.kmdn))
     split = run.split()
     read_prompts(run.prompts_file, split)  # a mistake in it is said before any work
+    if device.is_main and (cost := training_cost(settings)):
+        progress.warn(cost)
     pipeline = load_pipeline(settings.model).to(device.torch_device)
     size = settings.size or native_size(pipeline)
     record = PretrainedModelRecord(settings.model, size, digest(pipeline.unet), tail_net_sha256)
@@ -98,7 +103,13 @@ def _tune(run: Run, pipeline: Any, settings: PretrainedTrainSettings, job: Job) 
     images = split.image_set("train", run.path, settings.size or native_size(pipeline), 3)
     images = images if settings.classes == "all" else select_classes(images, split.tail_classes)
     trainer = TuningTrainer(pipeline, parameters, images, prompts, settings, job.device)
-    run_steps(trainer, settings, job, title="tune")
+    wait = torch.cuda.synchronize if job.device.is_gpu else _no_wait
+    pace = Pace(job.progress, "steps", TIMED_STEPS, wait)
+    run_steps(trainer, settings, job, "tune", lambda step: pace.reached(step, settings.steps))
+
+
+def _no_wait() -> None:
+    """Wait for nothing: a CPU has finished when the call returns."""
 
 
 def _save_sample_grid(
