@@ -13,6 +13,7 @@ TrainingImages = Literal["all", "real-tail", "generated-tail"]
 GENERATED = "+generated"
 RATIO = "@"  # balanced+generated@0.5: with half of the images that fill a class up
 BEST = "lp-ft"  # of the recipes without generated images (docs/results.md)
+ZERO_SHOT = "clip-zero-shot"
 DEFAULT_RECIPES = ("probe", "probe+generated", BEST, BEST + GENERATED)
 
 
@@ -24,6 +25,7 @@ class Recipe:
     images: TrainingImages = "all"
     generated: bool = False
     probe: Mapping[str, Any] | None = None  # changes of a probe's settings: no network is trained
+    zero_shot: bool = False  # CLIP with prompts: nothing is fitted at all
 
 
 def _recipe(**settings: Any) -> Recipe:
@@ -104,6 +106,7 @@ RECIPES = {
     "generated-first": Recipe(
         {**BALANCED, "generated_share": 1.0, "generated_until": 0.5}, generated=True
     ),
+    ZERO_SHOT: Recipe(probe={}, zero_shot=True),
     # Classification accuracy score: tail accuracy of the second against that of the first.
     "real-tail-only": Recipe(BALANCED, "real-tail"),
     "generated-tail-only": Recipe(BALANCED, "generated-tail", generated=True),
