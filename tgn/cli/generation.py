@@ -65,7 +65,9 @@ def train_verb(
         show_plan(settings, plan.rstrip())
     chosen.train(found, settings, TerminalProgress(), common.resume)
     folder = chosen.weights(found).parent
-    out.print(f"generator and grids are in {folder}; next: tgn generate --class all")
+    recipe = getattr(settings, "recipe", "none")  # of a pretrained model, for both commands
+    following = "" if recipe == "none" else f" --set recipe={recipe}"
+    out.print(f"generator and grids are in {folder}; next: tgn generate --class all{following}")
 
 
 @app.command("import")

@@ -52,6 +52,8 @@ def test_larger_batches_and_images_need_more(model):
     assert rest(precision="bf16") * 2 <= rest() * 1.1
     small, large = (PretrainedSampleSettings(block=block, **QUICK) for block in (1, 4))
     assert gib(sampling_cost(large, model, 32))[2] > 3 * gib(sampling_cost(small, model, 32))[2]
+    discl = PretrainedSampleSettings(recipe="discl", **QUICK)  # 16 a block, four at once
+    assert sampling_cost(discl, model, 32) == sampling_cost(large, model, 32)
 
 
 def test_nothing_is_tuned_nothing_is_said(model):
@@ -88,8 +90,16 @@ def test_generation_says_its_memory_and_after_a_block_its_time(
 def test_a_dry_run_shows_preset_memory_and_licence(distilled, model, monkeypatch, capsys):
     tgn = in_process(main, monkeypatch, capsys)
     command = ("train", "--backend", "stable-diffusion", "--model", model, "--run", "fake")
-    done = tgn(*command, "--set", "recipe=fill-up", "--device", "cpu", "--dry-run")
+    small = ("--device", "cpu", "--set", "batch_size=2")
+    done = tgn(*command, "--set", "recipe=fill-up", *small, "--dry-run")
     assert done.code == 0
     assert "memory: about" in done.stdout
     assert 'tuning: "textual-inversion"' in done.stdout
     assert not distilled.pretrained.exists()
+    done = tgn(*command, "--set", "recipe=fill-up", *small, "--set", "steps=1")
+    assert "next: tgn generate --class all --set recipe=fill-up" in done.stdout
+    words = ("generate", "--run", "fake", "--class", "all", "--set", "recipe=fill-up")
+    done = tgn(*words, "--device", "cpu", "--dry-run")
+    assert "guidance: 1.0" in done.stdout
+    assert "memory: about" in done.stdout
+    assert "licence" in done.stdout
