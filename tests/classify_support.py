@@ -1,5 +1,7 @@
 """What the tests of several recipes share."""
 
+from pathlib import Path
+
 import pytest
 
 from classify.training.job import TrainingJob
@@ -20,13 +22,16 @@ SMALL = {
 }
 
 
-def assert_a_stopped_training_goes_on_exactly(run: Run, chosen: TrainSettings, stop: int) -> None:
+def assert_a_stopped_training_goes_on_exactly(
+    run: Run, chosen: TrainSettings, stop: int, augmented: Path | None = None
+) -> None:
     """Compare a whole training with one that was interrupted and resumed.
 
     Args:
         run: to train on.
         chosen: with ``save_every=1``.
         stop: the training step, counted from 1 over all phases, that is interrupted.
+        augmented: folder of generated images, or None.
     """
     real, calls = ClassifierTrainer.train_step, []
 
@@ -36,7 +41,8 @@ def assert_a_stopped_training_goes_on_exactly(run: Run, chosen: TrainSettings, s
             raise KeyboardInterrupt
         return real(self, step)
 
-    whole, parts = (TrainingJob(run.path / "classify" / name) for name in ("whole", "parts"))
+    folder = run.path / "classify"
+    whole, parts = (TrainingJob(folder / name, augmented) for name in ("whole", "parts"))
     train_classifier(run, whole, chosen, Silent())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ClassifierTrainer, "train_step", stops)

@@ -23,8 +23,16 @@ def save(path, pixels):
     Image.fromarray(pixels).save(path)
 
 
-def write_generated(folder, pictures, sources=None, weights_sha256=""):
-    """Write {class folder: list of pixels} with a manifest; sources by class or for all."""
+def write_generated(folder, pictures, sources=None, weights_sha256="", others=()):
+    """Write {class folder: list of pixels} with a manifest; sources by class or for all.
+
+    Args:
+        folder: to write.
+        pictures: pixels.
+        sources: file of each image of a class.
+        weights_sha256: of the generator.
+        others: files that every image has parts of as well, if they are not its source.
+    """
     lines = []
     for name, all_pixels in pictures.items():
         own = sources.get(name) if isinstance(sources, dict) else sources
@@ -34,6 +42,7 @@ def write_generated(folder, pictures, sources=None, weights_sha256=""):
             row = ManifestRow(
                 file=file, folder=name, class_index=FOLDERS.index(name), index=i, seed=0,
                 noise=0.5, source=0, source_file=own[i] if own else "",
+                other_files=tuple(other for other in others if not own or other != own[i]),
                 weights_sha256=weights_sha256, sha256="",
             )  # fmt: skip
             lines.append(row.model_dump_json() + "\n")

@@ -111,9 +111,10 @@ class RunGenerator:
             images=images_u8,
             class_name=split.classes[label].folder,
             sources=tuple(
-                self._sampler.bank.files[source] if source >= 0 else "" for source, _ in origins
+                self._sampler.bank.files[origin.source] if origin.source >= 0 else ""
+                for origin in origins
             ),
-            seeds=tuple(seed for _, seed in origins),
+            seeds=tuple(origin.seed for origin in origins),
             noise=noise,
         )
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from classify.training.layout import CHECKPOINT
 from tgn.data.runs import Run, find_named
 from tgn.runtime.console import err, out
-from tgn.runtime.errors import NotFoundError
+from tgn.runtime.errors import NotFoundError, UserError
 
 OF_THE_RUN = "@run"  # what --augmented alone means
 GROUPS = ("overall", "balanced", "head", "tail", "macro_f1", "many", "medium", "few")
@@ -38,10 +38,28 @@ def augmented_folder(run: Run, given: str | None) -> Path | None:
     if given is None:
         return None
     folder = run.generated if given == OF_THE_RUN else Path(given)
+    require_some_kept(folder)
     if not any(active_rows(folder, run.split())):
         raise NotFoundError(f"no images in {folder}; make them with: tgn generate --class all")
     say_class_folders(folder, run)
     return folder
+
+
+def require_some_kept(folder: Path) -> None:
+    """Refuse a folder of which a filter has kept no image.
+
+    Raises:
+        UserError: see above.
+    """
+    from tgn.data.manifest import FILTERED
+
+    filtered = folder / FILTERED
+    if filtered.is_file() and filtered.stat().st_size == 0:
+        raise UserError(
+            f"tgn filter has kept no image of {folder}: train on real images alone, without "
+            "--augmented and recipes with +generated, or use all images again: "
+            f"tgn filter {folder} --off"
+        )
 
 
 def say_class_folders(folder: Path, run: Run) -> None:

@@ -14,6 +14,7 @@ from classify.cli.classifiers import (
     TeacherOption,
     augmented_folder,
     percent,
+    require_some_kept,
     say_class_folders,
     show_result,
     teacher_file,
@@ -21,13 +22,13 @@ from classify.cli.classifiers import (
 from classify.comparison.settings import CompareSettings
 from classify.probe.settings import ProbeSettings, probe_name
 from classify.training.layout import METRICS
+from classify.training.recipe_names import trained_name
 from classify.training.recipes import (
     BASES,
     DEFAULT_RECIPES,
     check_recipes,
     default_recipe,
     have_generated,
-    trained_name,
     with_ratios,
     with_recipe,
 )
@@ -128,6 +129,8 @@ def probe_verb(
     settings = common.settings(ProbeSettings, head=head)
     found = find_run(run)
     folder = augmented_folder(found, augmented)
+    if "generated_share" in settings.model_fields_set and folder is None:
+        raise UserError("generated_share got no generated images; give --augmented")
     directory = found.classifiers / (name or probe_name(settings, folder is not None))
     if common.dry_run:
         show_plan(settings, f"fit {directory.name!r} to features of {settings.networks}")
@@ -146,7 +149,10 @@ def compare_verb(
     common: CommonOptions,
     recipes: Annotated[
         str,
-        typer.Option(help=f"Any of: {', '.join(BASES)}; each also as NAME+generated."),
+        typer.Option(
+            help=f"Any of: {', '.join(BASES)}; each also as NAME+generated "
+            "or NAME+generated-USE (a value of generated_use)."
+        ),
     ] = ",".join(DEFAULT_RECIPES),
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each recipe.")] = 3,
     ratio: Annotated[
@@ -179,6 +185,7 @@ def compare_verb(
         raise UserError("--augmented got no recipe with generated images; add NAME+generated")
     folder = found.generated if augmented == OF_THE_RUN else Path(augmented)
     if have_generated(names):
+        require_some_kept(folder)
         say_class_folders(folder, found)
     plan = ComparisonPlan(
         names,
@@ -194,12 +201,15 @@ def compare_verb(
         uses = _uses(found, dict(zip(names, planned[::seeds], strict=True)))
         plan_line = f"train {len(names)} recipes x {seeds} seeds: {', '.join(names)}"
         show_plan(settings, "\n".join([plan_line, *uses]))
-    _show_comparison(compare(found, plan, settings.training, TerminalProgress()))
+    result = compare(found, plan, settings.training, TerminalProgress())
+    _show_comparison(result)
     out.print(
         f"percent of real test images, mean over {seeds} seeds ± half of the 95% interval; "
         f"all values: {found.comparison_file}, also .csv, .md and .png",
         markup=False,
     )
+    if result["verdict"]:
+        out.print(result["verdict"]["sentence"], style="bold", markup=False)
 
 
 def _uses(run: Run, trainings: Mapping[str, "PlannedTraining"]) -> list[str]:

@@ -11,12 +11,14 @@ from classify.comparison.costs import Cost, read_cost
 from classify.comparison.formatting import as_csv, as_markdown, draw_comparison, interval
 from classify.comparison.settings import ZeroShotSettings
 from classify.comparison.sweep import PlannedTraining, run_sweep
+from classify.comparison.verdict import verdict
 from classify.comparison.zero_shot import check_clip, zero_shot_record
 from classify.probe.settings import ProbeFeatureSettings, ProbeSettings
 from classify.training.effects import check_common_effects, of_recipe
 from classify.training.job import TrainingJob, made_from
 from classify.training.recipes import (
     GENERATED,
+    USE,
     Recipe,
     naming_recipe,
     recipe,
@@ -82,6 +84,7 @@ def compare(
         "per_class": {name: _per_class(rows) for name, rows in results.items()},
         "costs": _costs(plan.recipes, [read_cost(one.job.directory) for one in trainings]),
     }
+    table["verdict"] = verdict(table)
     write_json(run.comparison_file, table)
     write_text(run.comparison_file.with_suffix(".csv"), as_csv(table))
     write_text(run.comparison_file.with_suffix(".md"), as_markdown(table))
@@ -201,7 +204,8 @@ def _gains(results: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     for name, rows in results.items():
         base = name.partition(GENERATED)[0]
         if base != name and base in results:
-            gains[name.replace(GENERATED, "")] = _differences(rows, results[base])
+            title = name.replace(USE, " by ").replace(GENERATED, "")
+            gains[title] = _differences(rows, results[base])
     return gains
 
 

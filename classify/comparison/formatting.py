@@ -61,14 +61,15 @@ def as_cells(table: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 
 def as_markdown(table: dict[str, Any]) -> str:
-    """Return the table as Markdown, the differences to the first recipe below it."""
+    """Return the verdict and the table as Markdown, the differences to the first recipe below."""
     header, cells = as_cells(table)
     metrics = list(next(iter(table["recipes"].values())))
     differences = [
         [name, *(format_interval(row[metric]) for metric in metrics), "", ""]
         for name, row in difference_rows(table)
     ]
-    return markdown_table(header, [*cells, *differences]) + "\n"
+    opening = f"{found['sentence']}\n\n" if (found := table.get("verdict")) else ""
+    return opening + markdown_table(header, [*cells, *differences]) + "\n"
 
 
 def _format_cost(costs: dict[str, Any], name: str) -> tuple[str, str]:

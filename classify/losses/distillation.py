@@ -33,6 +33,22 @@ def soft_target_kl(student: Tensor, teacher: Tensor, temperature: float) -> Tens
     return F.kl_div(log_p_student, p_teacher, reduction="batchmean") * temperature**2
 
 
+def unit_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    """Return the squared distance of embeddings of unit length, 2 - 2 cos of their angle.
+
+    Source: Grill et al. 2020, BYOL (arXiv 2006.07733), eq. 2.
+
+    Args:
+        student: [B, E].
+        teacher: [B, E]; no gradient flows into it.
+
+    Returns:
+        [B], in [0, 4].
+    """
+    cosine = F.cosine_similarity(student.float(), teacher.detach().float(), dim=1)
+    return 2 - 2 * cosine
+
+
 class FeatureMatch(nn.Module):
     """Compares stage-3 features of networks of any two widths and strides.
 

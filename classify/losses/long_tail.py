@@ -66,7 +66,7 @@ def logit_adjusted(
 
     Args:
         logits: [B, C].
-        labels: [B] class indices.
+        labels: [B] class indices, or [B, C] probabilities.
         prior: [C], probability of each class, sum 1; of which images, is said by
             :mod:`classify.training.class_frequencies`.
         tau: >= 0; 0 is cross-entropy.

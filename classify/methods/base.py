@@ -21,6 +21,8 @@ class Batch(NamedTuple):
     prior: Tensor  # probability of each class among the real images of the step, [C], sum 1
     progress: float  # steps done over steps, in [0, 1)
     paired_pm1: Tensor | None = None  # the same scenes from the other sensor
+    targets: Tensor | None = None  # soft labels in place of ``labels``, [B, C], sum 1
+    partner_targets: Tensor | None = None  # likewise of the images mixed in
 
 
 class MethodOutput(NamedTuple):

@@ -45,6 +45,7 @@ OF_ONE_LABEL = (
     "second_stage",
     "second_stage_options",
     "start",
+    "generated_use",
     "generated_share",
     "generated_until",
     "generated_weight",

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from tgn.probe.settings import FeatureSettings, HeadName, ViewSettings
+from tgn.probe.settings import GENERATED_SHARE, FeatureSettings, HeadName, ViewSettings
 from tgn.runtime.settings import DeviceSettings
 
 
@@ -11,6 +11,9 @@ class ProbeFeatureSettings(ViewSettings):
 
     with_validation: bool = Field(
         False, description="also fit the validation part, which a probe does not need"
+    )
+    generated_share: float = Field(
+        GENERATED_SHARE, gt=0, lt=1, description="of a class's weight, that of its generated images"
     )
 
 

@@ -18,7 +18,7 @@ from tgn.metrics.classification import confusion_of
 from tgn.models.feature_cache import FeatureCache
 from tgn.probe.classifier import as_classifier
 from tgn.probe.features import frozen_networks, symmetric_views, training_views
-from tgn.probe.fit import FittedProbe, fit_probe
+from tgn.probe.fit import FittedProbe, GeneratedViews, RealViews, fit_probe
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import DataError
 from tgn.runtime.progress import Progress
@@ -73,17 +73,17 @@ def train_probe(
         raise DataError(f"{', '.join(empty)}: no training image; a probe needs 1 in every class")
     networks = frozen_networks(settings, [entry.folder for entry in split.classes])
     cache = FeatureCache(run.feature_cache, device, progress)
-    sets = [images for images in (real, generated) if images is not None]
-    views = [training_views(networks, images, settings, cache) for images in sets]
-    tables = [torch.cat(parts) for parts in zip(*views, strict=True)]
-    labels = torch.cat([images.labels for images in sets])
+    added = None
+    if generated is not None:
+        views = training_views(networks, generated, settings, cache)
+        added = GeneratedViews(views, generated.labels, settings.generated_share)
     fitted = fit_probe(
-        tables,
+        RealViews(training_views(networks, real, settings, cache), real.labels),
         [network.parts for network in networks],
-        labels,
         split.num_classes,
         settings.head,
         settings.symmetries,
+        added,
     )
     test = split.image_set("test", run.path, settings.size, settings.bands)
     scores = fitted.scores(symmetric_views(networks, test, settings, cache))
@@ -91,7 +91,7 @@ def train_probe(
         **evaluate_logits([(scores, test.labels)], split),
         "chosen": {"rule": RULES[settings.head], "penalty": fitted.penalty, "scale": fitted.scale},
         "left_out": _left_out_report(fitted, real, split),
-        "generated_images": len(labels) - len(real),
+        "generated_images": 0 if generated is None else len(generated),
         "networks": [{"name": one.name, "weights_sha256": one.sha256} for one in networks],
         "seconds": round(time.monotonic() - start, 1),
     }
@@ -115,6 +115,6 @@ def _real_images(run: Run, settings: ProbeSettings) -> ImageSet:
 
 def _left_out_report(fitted: FittedProbe, real: ImageSet, split: Split) -> dict[str, Any]:
     """Return the accuracies of the real training images, each by a fit without it."""
-    confusion = confusion_of(fitted.left_out[: len(real)], real.labels)
+    confusion = confusion_of(fitted.left_out, real.labels)
     report = accuracy_report(confusion, split)
     return {key: report[key] for key in ("balanced", "head", "tail", "many", "medium", "few")}

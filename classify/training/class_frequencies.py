@@ -21,8 +21,8 @@ With n real images of a class, of which f generated ones fill it up:
     last part        as without generated images, s = 0, q = p
 
 each up to a factor. Fill-Up (Shin et al. 2023, arXiv 2306.07200) takes the real counts, too. A
-class of which the batch has no real image (s = 1) is represented by its generated ones: 1 - s is
-replaced by 1.
+class of which the batch has no real image (s = 1, as with ``generated_use=first``) is represented
+by its generated ones: 1 - s is replaced by 1.
 
 Where a loss or mixing reads the *number* of images rather than a prior (margins of LDAM, whose
 bound is by independent samples; Remix; the foregrounds of CMO), it reads n: generated images are
@@ -36,6 +36,7 @@ import torch
 from torch import Tensor
 
 from classify.training.settings import LEVEL, Sampling, TrainSettings
+from classify.training.uses.names import BESIDE, GeneratedUseName
 from tgn.data.split import filling_up
 
 
@@ -45,11 +46,16 @@ class GeneratedUse(NamedTuple):
     share: float = 0.5  # at most, of a class's places under level sampling, in (0, 1]
     until: float = 0.6  # progress from which batches are real only, in (0, 1]
     num_head: int = 0  # head classes, the first in class order
+    kind: GeneratedUseName = BESIDE
+    noise: Tensor | None = None  # of a curriculum: ratio of each generated image, [N]
+    targets: Tensor | None = None  # soft labels of each generated image, [N, C]
 
 
 def use_of(settings: TrainSettings, num_head: int) -> GeneratedUse:
     """Return how a training of a run with that many head classes uses generated images."""
-    return GeneratedUse(settings.generated_share, settings.generated_until, num_head)
+    return GeneratedUse(
+        settings.generated_share, settings.generated_until, num_head, settings.generated_use
+    )
 
 
 NOTHING_GENERATED = GeneratedUse()  # where there are no generated images, it says nothing
@@ -82,6 +88,9 @@ class ClassFrequencies:
     class has few, see :func:`largest_share`. Progressive: from random to class-balanced over the
     training. Source: Kang et al. 2020 (arXiv 1910.09217), section 3, eq. 1 and 2.
 
+    With the use ``first``, a class that has generated images has those alone in the first part
+    (From Fake to Real, Qraitem et al. 2023, arXiv 2308.04553).
+
     The last part is the training without generated images: the same sampling of the real ones.
 
     Args:
@@ -94,7 +103,7 @@ class ClassFrequencies:
     def __init__(
         self, real: Tensor, generated: Tensor, sampling: Sampling, use: GeneratedUse
     ) -> None:
-        self.real, self.sampling, self.until = real, sampling, use.until
+        self.real, self.sampling, self.use = real, sampling, use
         fill = torch.minimum(generated, real.max() - real)
         self.filled = real + fill
         if sampling in LEVEL:
@@ -105,12 +114,18 @@ class ClassFrequencies:
             most = torch.tensor(filling_up(real.tolist(), use.num_head))
             used = self.generated = torch.minimum(generated, most)
             self.share = used / (real + used).clamp(min=1).double()
+        if use.kind == "first":
+            self.share = (generated > 0).double()
 
     def at(self, progress: float) -> Frequencies:
         """Return the frequencies after a share of the training in [0, 1]."""
-        if progress >= self.until:
-            return Frequencies(self._classes(self.real, progress), torch.zeros_like(self.share))
+        if progress >= self.use.until:
+            return self.of_real(progress)
         return Frequencies(self._classes(self.filled, progress), self.share)
+
+    def of_real(self, progress: float) -> Frequencies:
+        """Return the frequencies of a step without generated images."""
+        return Frequencies(self._classes(self.real, progress), torch.zeros_like(self.share))
 
     def _classes(self, counts: Tensor, progress: float) -> Tensor:
         power = {"random": 1.0, "square-root": 0.5}.get(self.sampling, 0.0)

@@ -38,7 +38,8 @@ class TrainingContext:
 
     def settings_of(self, phase: Phase) -> TrainSettings:
         """Return the settings of a phase, resolved."""
-        num_images = len(self.images.main) + len(self.images.mixed_in or ())
+        mixed_in = self.images.mixed_in
+        num_images = len(self.images.main) + (0 if mixed_in is None else len(mixed_in.images))
         return phase_settings(self.settings, phase, num_images)
 
     def classes_of(self, phase: Phase) -> tuple[int, ...]:
@@ -56,9 +57,10 @@ class TrainingContext:
             return images
         mixed_in = images.mixed_in
         if mixed_in is not None:
-            mixed_in = select_classes(mixed_in, phase.classes)
+            mixed_in = mixed_in.of_classes(phase.classes)
+            mixed_in = mixed_in if len(mixed_in.images) else None
         main = select_classes(images.main, phase.classes)
-        return images._replace(main=main, mixed_in=mixed_in or None, part_of=None)
+        return images._replace(main=main, mixed_in=mixed_in, part_of=None)
 
     def validation_of(self, phase: Phase) -> ImageSet | None:
         """Return the validation images that choose the step; None if a class has none."""

@@ -1,4 +1,8 @@
-"""The loss of the labels: class and image weights, mixed labels, reweighting by class."""
+"""The loss of the labels: class and image weights, mixed and soft labels, reweighting by class.
+
+Soft labels t need a loss that is linear in them, as cross-entropy is: the mean of its values at the
+classes, weighted by t. That is so with and without logit adjustment and label smoothing.
+"""
 
 from typing import NamedTuple
 
@@ -17,8 +21,16 @@ DEFERRED_UNTIL = 0.8  # Cao et al. 2019: of 200 epochs the last 40
 class GeneratedWeight(NamedTuple):
     """What generated images count in the loss."""
 
-    weight: float  # of the label that one brings, > 0; a real image brings 1
+    weight: float  # of the label that one brings, >= 0; a real image brings 1
     counts: Tensor  # how many of each class count, [C]
+
+
+class _Labels(NamedTuple):
+    """The labels of the images of a batch, or of those mixed in."""
+
+    classes: Tensor  # [B]
+    is_generated: Tensor  # [B], bool
+    soft: Tensor | None  # in place of the classes, but for the weights: [B, C]
 
 
 class LabelCriterion:
@@ -54,21 +66,21 @@ class LabelCriterion:
 
     def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return the mean loss of logits [B, C], float32."""
-        own = self._weighted(logits, batch.labels, batch.is_generated, batch)
-        losses = batch.share * own
+        own = _Labels(batch.labels, batch.is_generated, batch.targets)
+        losses = batch.share * self._weighted(logits, own, batch)
         if batch.partners is not batch.labels:
-            other = self._weighted(logits, batch.partners, batch.partner_is_generated, batch)
+            partners = _Labels(batch.partners, batch.partner_is_generated, batch.partner_targets)
+            other = self._weighted(logits, partners, batch)
             losses = losses + (1 - batch.share) * other
         return losses.mean()
 
-    def _weighted(
-        self, logits: Tensor, labels: Tensor, is_generated: Tensor, batch: Batch
-    ) -> Tensor:
-        losses = self._unweighted(logits, labels, batch)
+    def _weighted(self, logits: Tensor, labels: _Labels, batch: Batch) -> Tensor:
+        targets = labels.classes if labels.soft is None else labels.soft
+        losses = self._unweighted(logits, targets, batch)
         deferred = self.reweighting == "deferred" and batch.progress >= DEFERRED_UNTIL
         by_class = deferred or self.reweighting == "effective-number"
         weights = self.class_weights if by_class else self.plain_weights
-        return weights.to(losses.device)[is_generated.long(), labels] * losses
+        return weights.to(losses.device)[labels.is_generated.long(), labels.classes] * losses
 
     def _unweighted(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
         settings = self.settings
@@ -106,7 +118,8 @@ def label_criterion(
         options = options.with_changes({"logit_adjustment_tau": settings.balance})
     weight = None
     if generated is not None:
-        weight = GeneratedWeight(settings.generated_weight, generated)
+        of_features = settings.generated_use == "features"  # generated_weight is of another term
+        weight = GeneratedWeight(0.0 if of_features else settings.generated_weight, generated)
     return LabelCriterion(
         name, settings.reweighting, options, counts, settings.label_smoothing, weight
     )

@@ -6,10 +6,12 @@ from classify.methods.settings import SecondStageName
 from classify.training.job import TrainingJob
 from classify.training.recipes import GENERATED, Recipe, TrainingImages
 from classify.training.settings import LEVEL, TrainSettings
+from classify.training.uses.requirements import unmet
 from tgn.runtime.config import Settings
 from tgn.runtime.errors import UserError
 
 OF_GENERATED = ("generated_share", "generated_until", "generated_weight", "generated_ratio")
+UNTIL = "generated_until"
 BESIDE_REAL = OF_GENERATED[:3]  # what is said of generated images that are mixed with real ones
 TRAINED: tuple[SecondStageName, ...] = ("crt", "lws", "maxnorm")
 STAGES_OF: Mapping[str, tuple[SecondStageName, ...]] = {
@@ -25,11 +27,16 @@ STAGES_OF: Mapping[str, tuple[SecondStageName, ...]] = {
 def check_effects(settings: TrainSettings, job: TrainingJob) -> None:
     """Refuse settings of generated images or of a second stage that change nothing in a training.
 
+    A use of generated images that cannot work with the other settings is refused, too.
+
     Raises:
         UserError: naming the first one and what it needs.
     """
-    for name, problem in _without_effect(settings, job.augmented is not None, job.images):
+    has_generated = job.augmented is not None
+    for name, problem in _without_effect(settings, has_generated, job.images):
         raise UserError(f"{name} {problem}")
+    for problem in _of_use(settings, has_generated, job.images):
+        raise UserError(f"generated_use {problem}")
 
 
 def check_common_effects(settings_of: Mapping[str, tuple[TrainSettings, Recipe]]) -> None:
@@ -64,7 +71,7 @@ def _in_recipe(settings: TrainSettings, found: Recipe) -> Iterator[tuple[str, st
     if found.probe is None:
         yield from _without_effect(settings, found.generated, found.images)
         return
-    for name in _departing(settings, OF_GENERATED):
+    for name in _departing(settings, ("generated_use", *OF_GENERATED)):
         if not (found.generated and name == "generated_ratio"):
             yield name, f"got a probe; add another NAME{GENERATED}, or leave it out"
     for name in _departing(settings.second_stage_options, STAGES_OF):
@@ -80,6 +87,11 @@ def _without_effect(
             yield name, "got no generated images; give --augmented, or leave it out"
         elif images != "all" and name in BESIDE_REAL:
             yield name, "got no real images beside the generated ones; leave it out"
+        elif settings.generated_use == "first" and name in BESIDE_REAL and name != UNTIL:
+            yield (
+                name,
+                "got generated_use=first, where a class has generated images alone; leave it out",
+            )
         elif name == "generated_share" and settings.sampling not in LEVEL:
             yield (
                 name,
@@ -93,6 +105,17 @@ def _without_effect(
                 f"got second_stage={settings.second_stage}; it needs "
                 f"{' or '.join(STAGES_OF[name])}",
             )
+
+
+def _of_use(settings: TrainSettings, has_generated: bool, images: TrainingImages) -> Iterator[str]:
+    """Yield why ``generated_use`` cannot be what it is, and what to do."""
+    if not _departing(settings, ("generated_use",)):
+        return
+    if not has_generated:
+        yield "got no generated images; give --augmented, or leave it out"
+    elif images != "all":
+        yield "got no real images beside the generated ones; leave it out"
+    yield from unmet(settings)
 
 
 def _departing(settings: Settings, names: Sequence[str] | Mapping[str, object]) -> list[str]:

@@ -1,19 +1,47 @@
 """The generated images that a classifier is trained on."""
 
+import math
+from array import array
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from tgn.data.image_set import ImageSet
-from tgn.data.manifest import active_rows, image_set
+from tgn.data.manifest import ManifestRow, active_rows, image_set
 from tgn.data.split import Split, filling_up
 from tgn.runtime.errors import DataError
+
+
+class GeneratedSet(NamedTuple):
+    """Generated images with what their manifest says of each."""
+
+    images: ImageSet  # N of them
+    noise: Tensor  # ratio r in [0, 1]; NaN where it is not known, float64 [N]
+    sources: Tensor  # row of the source in the run's training part; -1: not known, [N]
+
+    def subset(self, rows: Tensor) -> "GeneratedSet":
+        """Return the images of the rows [n]."""
+        return GeneratedSet(self.images.subset(rows), self.noise[rows], self.sources[rows])
+
+    def of_classes(self, classes: Sequence[int]) -> "GeneratedSet":
+        """Return the images of some classes; the labels are kept as they are."""
+        kept = torch.isin(self.images.labels, torch.tensor(list(classes)))
+        return self.subset(kept.nonzero().flatten())
 
 
 def generated_images(
     folder: Path, split: Split, real: ImageSet, ratio: float | None = None
 ) -> ImageSet:
+    """Return the images of :func:`generated_set` alone."""
+    return generated_set(folder, split, real, ratio).images
+
+
+def generated_set(
+    folder: Path, split: Split, real: ImageSet, ratio: float | None = None
+) -> GeneratedSet:
     """Return the generated images of a folder, read as the real ones are.
 
     Args:
@@ -25,14 +53,26 @@ def generated_images(
     Raises:
         DataError: if there are none.
     """
-    generated = image_set(folder, active_rows(folder, split), split, real.size, real.bands)
+    row_of = {file: row for row, (file, _) in enumerate(split.train)}
+    noise, sources = array("d"), array("q")
+
+    def noted() -> Iterator[ManifestRow]:
+        for row in active_rows(folder, split):
+            noise.append(math.nan if row.noise is None else row.noise)
+            sources.append(row_of.get(row.source_file, -1))
+            yield row
+
+    images = image_set(folder, noted(), split, real.size, real.bands)
+    found = GeneratedSet(
+        images,
+        torch.tensor(noise, dtype=torch.float64),
+        torch.tensor(sources, dtype=torch.int64),
+    )
     if ratio is not None:
-        generated = generated.subset(
-            rows_within_ratio(ratio, generated.labels, real.labels, split.num_head)
-        )
-    if len(generated) == 0:
+        found = found.subset(rows_within_ratio(ratio, images.labels, real.labels, split.num_head))
+    if len(found.images) == 0:
         raise DataError("no generated images; make them with: tgn generate --class all")
-    return generated
+    return found
 
 
 def rows_within_ratio(ratio: float, generated: Tensor, real: Tensor, num_head: int = 0) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from classify.methods.phases import Phase
-from classify.training.generated_images import generated_images
+from classify.training.generated_images import GeneratedSet, generated_set
 from classify.training.paired_images import paired_set
 from classify.training.recipes import TrainingImages
 from classify.training.settings import TrainSettings
@@ -22,7 +22,7 @@ from tgn.runtime.errors import UserError
 from tgn.runtime.files import sha256_of
 
 # Trainings of older versions, which used generated images otherwise, are not gone on with.
-USE_OF_GENERATED = "prior, counts and last part are of real images"
+USE_OF_GENERATED = "prior, counts and last part are of real images; a probe gives them a quarter"
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class JobImages(NamedTuple):
     """The training images of a job."""
 
     main: ImageSet  # part of every batch
-    mixed_in: ImageSet | None  # generated images beside them
+    mixed_in: GeneratedSet | None  # generated images beside them
     num_generated: int  # in both
     paired: ImageSet | None = None  # the rows of ``main`` from the other sensor
     part_of: tuple[ImageSet, Tensor] | None = None  # if files are left out: all images, rows kept
@@ -106,11 +106,11 @@ def images_of(job: TrainingJob, run: Run, settings: TrainSettings) -> JobImages:
         return JobImages(select_classes(real, split.tail_classes), None, 0)
     if job.augmented is None:
         return JobImages(real, None, 0, part_of=part_of)
-    generated = generated_images(job.augmented, split, real, settings.generated_ratio)
+    generated = generated_set(job.augmented, split, real, settings.generated_ratio)
     if job.images == "generated-tail":
-        generated = select_classes(generated, split.tail_classes)
-        return JobImages(generated, None, len(generated))
-    return JobImages(real, generated, len(generated))
+        tail = generated.of_classes(split.tail_classes).images
+        return JobImages(tail, None, len(tail))
+    return JobImages(real, generated, len(generated.images))
 
 
 def sensor_images(

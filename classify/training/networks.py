@@ -49,11 +49,13 @@ def _student(context: TrainingContext, phase: Phase, images: JobImages) -> Tappe
         changes = {"bands": pairing.bands, "size": pairing.size or settings.size}
         settings = settings.model_copy(update=changes)
     if settings.start == "probe":
-        sets = [images.part_of or (images.main, None)]
-        if images.mixed_in is not None:
-            sets.append((images.mixed_in, None))
+        real = images.part_of or (images.main, None)
+        beside = None
+        if images.mixed_in is not None and settings.generated_use != "features":
+            beside = images.mixed_in.images
         cache = FeatureCache(context.features, context.device, context.progress)
-        return probed_network(settings, context.folders, sets, cache).requires_grad_(True)
+        started = probed_network(settings, context.folders, real, cache, beside)
+        return started.requires_grad_(True)
     return new_backbone(settings, context.folders)
 
 

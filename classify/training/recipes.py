@@ -6,11 +6,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from classify.training.settings import TrainSettings
+from classify.training.uses.names import BESIDE, OTHER_USES
 from tgn.runtime.config import Settings
 from tgn.runtime.errors import UserError
 
 TrainingImages = Literal["all", "real-tail", "generated-tail"]
 GENERATED = "+generated"
+USE = GENERATED + "-"  # lp-ft+generated-blended: with generated_use=blended
 RATIO = "@"  # balanced+generated@0.5: with half of the images that fill a class up
 BEST = "lp-ft"  # of the recipes without generated images (docs/results.md)
 ZERO_SHOT = "clip-zero-shot"
@@ -102,9 +104,9 @@ BASES = {
 RECIPES = {
     **BASES,
     **{name + GENERATED: replace(base, generated=True) for name, base in BASES.items()},
-    # In the first half a rare class has generated images only, in the second real ones only.
+    # In the first half every class has generated images only, in the second real ones only.
     "generated-first": Recipe(
-        {**BALANCED, "generated_share": 1.0, "generated_until": 0.5}, generated=True
+        {**BALANCED, "generated_use": "first", "generated_until": 0.5}, generated=True
     ),
     ZERO_SHOT: Recipe(probe={}, zero_shot=True),
     # Classification accuracy score: tail accuracy of the second against that of the first.
@@ -114,14 +116,14 @@ RECIPES = {
 
 
 def recipe(name: str) -> Recipe:
-    """Return the recipe of a checked name; ``NAME@R`` sets ``generated_ratio`` to R."""
+    """Return the recipe of a checked name, see :func:`check_recipes`."""
     base, _, ratio = name.partition(RATIO)
-    found = RECIPES[base]
-    return (
-        replace(found, settings={**found.settings, "generated_ratio": float(ratio)})
-        if ratio
-        else found
-    )
+    base, _, use = base.partition(USE)
+    found = RECIPES[base + GENERATED] if use else RECIPES[base]
+    changes: dict[str, Any] = {"generated_use": use} if use else {}
+    if ratio:
+        changes["generated_ratio"] = float(ratio)
+    return replace(found, settings={**found.settings, **changes})
 
 
 def have_generated(names: Sequence[str]) -> bool:
@@ -195,9 +197,9 @@ def with_recipe_over(settings: TrainSettings, name: str) -> TrainSettings:
     """
     found = recipe(name)
     changes = settings_of(found, settings.arch)
-    meant = {**NEUTRAL, **changes} if found.probe is None else changes
+    meant = {**NEUTRAL, "generated_use": BESIDE, **changes} if found.probe is None else changes
     with naming_recipe(name):
-        for path, (wanted, ours) in _departures(settings, meant).items():
+        for path, (wanted, ours) in departures(settings, meant).items():
             if _was_given(settings, path):
                 raise UserError(
                     f"sets {path}={wanted}, but {ours} was given; leave the setting or the recipe "
@@ -206,7 +208,7 @@ def with_recipe_over(settings: TrainSettings, name: str) -> TrainSettings:
         return settings.with_changes(changes)
 
 
-def _departures(
+def departures(
     settings: Settings, expected: Mapping[str, Any], within: str = ""
 ) -> dict[str, tuple[Any, Any]]:
     """Return the settings that differ: path -> expected and own value."""
@@ -214,7 +216,7 @@ def _departures(
     for name, value in expected.items():
         own = getattr(settings, name)
         if isinstance(value, Mapping):
-            found |= _departures(own, value, f"{within}{name}.")
+            found |= departures(own, value, f"{within}{name}.")
         elif own != value:
             found[within + name] = value, own
     return found
@@ -226,46 +228,10 @@ def _was_given(settings: Settings, path: str) -> bool:
     return given and (not rest or _was_given(getattr(settings, name), rest))
 
 
-def recipe_name(settings: TrainSettings, augmented: bool) -> str:
-    """Name the classifier by the settings that tell recipes apart, e.g. ``balanced+generated``.
-
-    The name of a recipe that sets more than its name would say is left to the recipe.
-    """
-    parts = [
-        settings.method if settings.method != "plain" else "",
-        _start_name(settings) if settings.start == "probe" else "",
-        settings.tuning if settings.tuning != "all" else "",
-        {"random": "", "class-balanced": "balanced"}.get(settings.sampling, settings.sampling),
-        settings.loss if settings.loss != "ce" else "",
-        f"balance-{settings.balance:g}" if settings.balance is not None else "",
-        settings.reweighting if settings.reweighting != "none" else "",
-        settings.mixing if settings.mixing != "none" else "",
-        settings.second_stage if settings.second_stage != "none" else "",
-        "los" if settings.second_stage_options.label_smoothing else "",
-    ]
-    named = [part for part in parts if part] or ["ce"]
-    if (name := "+".join(named)) in BASES:
-        others = _departures(settings, BASES[name].settings)
-        named += [str(own) for _, own in others.values()]
-    return "+".join(named + ["generated"] * augmented)
-
-
-def _start_name(settings: TrainSettings) -> str:
-    departures = _departures(settings, settings_of(BASES[BEST], settings.arch))
-    return "from-probe" if departures else BEST
-
-
-def trained_name(settings: TrainSettings, chosen: str | None, augmented: bool) -> str:
-    """Name a classifier by its recipe, or by its settings where they depart from the recipe's."""
-    if chosen is None:
-        return recipe_name(settings, augmented)
-    expected = {**NEUTRAL, **settings_of(BASES[chosen], settings.arch)}
-    departs = _departures(settings, expected)
-    return recipe_name(settings, augmented) if departs else chosen + GENERATED * augmented
-
-
 def check_recipes(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the names.
+    """Return the names: ``NAME``, ``NAME+generated`` or ``NAME+generated-USE``, also with ``@R``.
+
+    USE is a value of ``generated_use``, R of ``generated_ratio``.
 
     Raises:
         UserError: for an unknown name or none, listing the valid ones.
@@ -273,19 +239,23 @@ def check_recipes(names: Sequence[str]) -> tuple[str, ...]:
     unknown = [name for name in names if not _is_known(name)]
     if unknown or not names:
         valid = ", ".join([*BASES, *(n for n in RECIPES if n not in BASES and GENERATED not in n)])
+        uses = ", ".join(OTHER_USES)
         raise UserError(
             f"--recipes got {unknown or 'nothing'}; valid: {valid}, each also as NAME{GENERATED} "
-            f"or NAME{GENERATED}{RATIO}0.5"
+            f"or NAME{GENERATED}{RATIO}0.5; but for probes also NAME{USE}USE, with one of {uses}"
         )
     return tuple(names)
 
 
 def _is_known(name: str) -> bool:
-    base, separator, ratio = name.partition(RATIO)
-    if not separator:
-        return base in RECIPES
+    whole, has_ratio, ratio = name.partition(RATIO)
+    base, has_use, use = whole.partition(USE)
+    if has_use and (base not in BASES or BASES[base].probe is not None or use not in OTHER_USES):
+        return False
+    if not has_use and base not in RECIPES:
+        return False
     number = ratio.replace(".", "", 1).isdecimal() and float(ratio) > 0
-    return base in RECIPES and RECIPES[base].generated and number
+    return not has_ratio or (number and recipe(whole).generated)
 
 
 def with_ratios(names: Sequence[str], ratios: Sequence[float]) -> list[str]:
@@ -298,7 +268,7 @@ def with_ratios(names: Sequence[str], ratios: Sequence[float]) -> list[str]:
         raise UserError(f"--ratio got {bad[0]}, expected numbers > 0, e.g. 0.25,0.5,1,2")
     if not ratios:
         return list(names)
-    swept = [name for name in names if RATIO not in name and RECIPES[name].generated]
+    swept = [name for name in names if RATIO not in name and recipe(name).generated]
     if not swept:
         raise UserError(f"--ratio got no recipe with generated images; add NAME{GENERATED}")
     return [

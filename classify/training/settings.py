@@ -19,6 +19,7 @@ from classify.methods.settings import (
 )
 from classify.training.mixing_settings import CmoSettings, Mixing
 from classify.training.optimisation_settings import OptimisationSettings
+from classify.training.uses.names import BESIDE, GeneratedUseName
 from tgn.runtime.settings import ComputeSettings
 
 MethodName = Literal["plain", "logit-kd", "feature-mse", "kmdn", "t2fts", "cross-modality", "lsh"]
@@ -82,6 +83,11 @@ class TrainSettings(OptimisationSettings, ComputeSettings):
     second_stage: SecondStageName = Field(
         "none", description="on real images: none, ridge, crt, lws, maxnorm, tau-norm, ncm"
     )
+    generated_use: GeneratedUseName = Field(
+        BESIDE,
+        description="beside real images, first, blended, background, pasted, curriculum, soft, "
+        "features",
+    )
     generated_share: float = Field(
         0.5,
         gt=0,
@@ -91,7 +97,9 @@ class TrainSettings(OptimisationSettings, ComputeSettings):
     generated_until: float = Field(
         0.6, gt=0, le=1, description="share of the steps before those on real images only"
     )
-    generated_weight: float = Field(1.0, gt=0, description="of a generated image in the loss")
+    generated_weight: float = Field(
+        1.0, gt=0, description="of a generated image in the loss; features: of their distance"
+    )
     generated_ratio: float | None = Field(
         None, gt=0, description="generated images used: 1 fills a class up to the largest one"
     )
@@ -108,6 +116,12 @@ class TrainSettings(OptimisationSettings, ComputeSettings):
         CrossModalitySettings(), description="of that method"
     )
     lsh: LshSettings = Field(LshSettings(), description="of that method")
+
+    @classmethod
+    def with_new_names(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return recorded settings as today's; older ones had one use of generated images."""
+        found = super().with_new_names(values)
+        return {"generated_use": BESIDE, **found} if "generated_until" in found else found
 
     @field_validator("mixed_sizes", mode="before")
     @classmethod

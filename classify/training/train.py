@@ -17,8 +17,11 @@ from classify.training.networks import build_student, load_teachers
 from classify.training.sampling import MixtureSampler
 from classify.training.settings import TrainSettings, recorded_settings
 from classify.training.trainer import ClassifierTrainer
+from classify.training.uses.curriculum import check_ratios
+from classify.training.uses.soft_labels import soft_labels
 from classify.training.written import write_trained
 from tgn.data.image_set import ImageSet
+from tgn.data.manifest import active_rows
 from tgn.data.runs import Run
 from tgn.data.split import Part
 from tgn.metrics.classification import group_accuracy
@@ -75,9 +78,12 @@ def planned_phases(run: Run, job: TrainingJob, settings: TrainSettings) -> tuple
     Raises:
         UserError: if the method lacks a teacher or a folder, or a setting of generated images or of
             the second stage would have no effect.
+        DataError: if a curriculum is wanted of images of one noise ratio.
     """
     check_effects(settings, job)
     split = run.split()
+    if job.augmented is not None and settings.generated_use == "curriculum":
+        check_ratios((row.noise for row in active_rows(job.augmented, split)), job.augmented)
     facts = RunFacts(tuple(split.counts), split.num_head, job.teacher, run.kmdn)
     return phases_of(settings, facts)
 
@@ -123,14 +129,7 @@ def _trainer(
     """Build student, teachers and method of a phase."""
     settings, device = context.settings_of(phase), context.device
     student = build_student(context, phase, images)
-    sampler = MixtureSampler(
-        images.main,
-        images.mixed_in,
-        settings.sampling,
-        context.split.num_classes,
-        use_of(settings, context.split.num_head),
-        images.paired,
-    )
+    sampler = _sampler(context, settings, images)
     teacher_images = images.main if images.paired is None else images.paired
     inputs = MethodInputs(
         student=student,
@@ -143,6 +142,24 @@ def _trainer(
         seed=settings.seed,
     )
     return ClassifierTrainer(phase.build(inputs), sampler, settings, device)
+
+
+def _sampler(
+    context: TrainingContext, settings: TrainSettings, images: JobImages
+) -> MixtureSampler:
+    use, mixed_in = use_of(settings, context.split.num_head), images.mixed_in
+    if mixed_in is not None and use.kind == "curriculum":
+        use = use._replace(noise=mixed_in.noise)
+    if mixed_in is not None and use.kind == "soft":
+        use = use._replace(targets=soft_labels(context, images.main, mixed_in))
+    return MixtureSampler(
+        images.main,
+        None if mixed_in is None else mixed_in.images,
+        settings.sampling,
+        context.split.num_classes,
+        use,
+        images.paired,
+    )
 
 
 def _run(

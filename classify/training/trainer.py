@@ -124,13 +124,15 @@ class ClassifierTrainer:
         put = images.device
         own, share = sampled.labels[mine].to(put), torch.ones(len(mine), device=put)
         is_generated = sampled.is_generated.to(put)
-        partners, other = own, mine
+        partners, other, soft = own, mine, sampled.targets
         if blend is not None:
             other = blend.partner[mine]
             partners = sampled.labels[other].to(put)
             share = blend.share[mine].to(put)
         kinds = is_generated[mine], is_generated[other]
-        return Batch(images, own, partners, share, *kinds, sampled.prior, progress, paired)
+        targets = (None, None) if soft is None else (soft[mine].to(put), soft[other].to(put))
+        prior = sampled.prior
+        return Batch(images, own, partners, share, *kinds, prior, progress, paired, *targets)
 
     def _blend(self, sampled: SampledBatch, step: int) -> Blend | None:
         mixing = self.settings.mixing

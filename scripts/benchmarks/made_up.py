@@ -53,6 +53,7 @@ def _random_generator(run: Run, split: Split, size: int, width: int) -> None:
     generator.fusion.standardise(features)
     images = split.image_set("train", run.path, size, numbers.bands)
     assert generator.recombination is not None  # by its architecture
-    generator.recombination.keep(images.batch(torch.arange(len(images))), images.labels)
+    every, files = torch.arange(len(images)), [file for file, _ in split.train]
+    generator.recombination.keep(images.batch(every), images.labels, files)
     folders = [entry.folder for entry in split.classes]
     save_conditional_generator(run.cdtg_generator, generator, folders, bank.weights_sha256)

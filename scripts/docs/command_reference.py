@@ -22,6 +22,7 @@ _BY_BACKEND: dict[str, dict[str, str]] = {
 VARIANTS: dict[str, dict[str, dict[str, str]]] = {
     "tgn scenes": {"": {}, "with `--boxes rotated`": {"boxes": "rotated"}},
     "tgn split": {"": {}, "with `--from`": {"list_file": "split.csv"}},
+    "tgn filter": {"": {"by": "quality"}, "with `--by use`": {"by": "use"}},
     "tgn train": _BY_BACKEND,
     "tgn generate": _BY_BACKEND,
 }

@@ -11,8 +11,9 @@ from scipy.optimize import minimize
 from tgn.assess.curve_model import FLAT, SPREAD, fit_curves, plausibilities, stretched
 from tgn.assess.extrapolation import class_interval, extrapolate
 from tgn.assess.learning_curve import Observation, levels, measure_curves
-from tgn.assess.refits import Refitter, class_folds, principal_basis
+from tgn.assess.refits import Refitter, class_folds
 from tgn.probe.linear import LinearHead, balanced_weights
+from tgn.probe.principal_components import principal_basis
 from tgn.probe.ridge import fit_ridge
 from tgn.runtime.progress import Silent
 

@@ -12,6 +12,7 @@ from tgn.cli import demo
 from tgn.cli import main as cli
 from tgn.runtime import console
 from tgn.runtime.errors import UserError
+from tgn.runtime.files import write_json
 
 VERBS = (
     "scenes", "chips", "split", "distill", "train", "import", "generate", "score", "filter",
@@ -121,6 +122,16 @@ def test_exit_codes_of_a_verb_reach_the_shell(ending, code, monkeypatch):
 def test_the_demo_ends_with_the_code_of_the_command_that_failed(in_tmp, tgn, monkeypatch):
     monkeypatch.setattr(demo, "run_command", lambda _: 7)
     assert tgn("demo").code == 7
+
+
+def test_the_demo_ends_with_the_verdict(fake_run, tgn, monkeypatch):
+    monkeypatch.setattr(demo, "RUN", "fake")
+    monkeypatch.setattr(demo, "run_command", lambda _: 0)
+    verdict = {"sentence": "Do not [b]generate[/b]: use ce."}
+    write_json(fake_run.comparison_file, {"verdict": verdict})
+    assert tgn("demo").stdout.splitlines()[-1] == "Do not [b]generate[/b]: use ce."
+    fake_run.comparison_file.unlink()
+    assert tgn("demo", "--dry-run").code == 0
 
 
 def test_a_bug_of_ours_is_not_hidden():

@@ -13,6 +13,7 @@ from tgn.backends import backend
 from tgn.cli import main as cli
 from tgn.runtime.settings_table import setting_rows
 from tgn.scenes.settings import ImagesSettings, ScenesSettings
+from tgn.scoring.settings import FilterSettings, UseFilterSettings
 
 WITH_SETTINGS = list(verbs_with_settings(cli.app))
 
@@ -47,6 +48,8 @@ def test_settings_are_listed_without_what_verbs_need():
         (["generate"], backend("cdtg").sample_settings),
         (["generate", "--backend", "diffusion"], backend("diffusion").sample_settings),
         (["scenes"], ScenesSettings),
+        (["filter"], FilterSettings),
+        (["filter", "--by", "use"], UseFilterSettings),
         (["scenes", "--boxes", "rotated"], ImagesSettings),
     ],
 )

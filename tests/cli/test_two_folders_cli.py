@@ -41,6 +41,19 @@ def test_they_are_scored_and_filtered(in_tmp, tgn, extractor):
     assert "are used" in tgn("filter", "generated", "--off").stdout
 
 
+def test_they_are_filtered_by_use(in_tmp, tgn, extractor):
+    words = ("filter", "generated", "--against", "real", *extractor)
+    networks = ("--set", f"networks=tiny:{in_tmp / 'net.safetensors'}", "--set", "size=16")
+    off = ("--set", "copy_percentile=0", "--set", "duplicate_percentile=0")
+    filtered = tgn(*words, "--by", "use", *networks, *off)
+    assert filtered.code == 0, filtered.stderr
+    assert "expected gain" in filtered.stdout
+    assert "of unknown sources" in " ".join(filtered.stdout.split())
+    wrong = tgn(*words, "--set", "folds=3")  # without --by use nothing is measured in folds
+    assert wrong.code == 2
+    assert "folds" in wrong.stderr
+
+
 def test_the_result_goes_beside_the_folder_or_to_out(in_tmp, tgn, extractor):
     beside = tgn("score", "generated", "--against", "real", *extractor)
     assert "generated.scores.json" in beside.stdout.replace("\n", "")

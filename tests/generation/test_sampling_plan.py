@@ -39,7 +39,8 @@ def test_an_image_is_planned_from_seed_folder_and_index_alone(bank):
         assert torch.equal(noise[place], torch.randn(2, 3, generator=own))
         assert prompts[place] == "abcdef"[int(torch.randint(6, (), generator=own))]
         assert found.sources[place] == (0, 2, 4)[index % 3]
-    assert found.origins == list(zip(found.sources.tolist(), found.seeds, strict=True))
+    expected = zip(found.sources.tolist(), found.seeds, strict=True)
+    assert found.origins == [(source, seed, ()) for source, seed in expected]
 
 
 def test_the_size_of_blocks_does_not_matter(bank):

@@ -41,9 +41,9 @@ def test_every_tail_class_counts_the_same_in_the_distance_of_real_images(monkeyp
 def views(images: ImageSet, seed: int = 0, **more: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return grey values and classes of all views, and check that they stay in parts."""
     parts = [*random_views(images, DEVICE, seed, **more)]
-    assert all(len(turned) == len(labels) <= 128 for turned, labels in parts)
-    turned, labels = (torch.cat(each) for each in zip(*parts, strict=True))
-    return (turned[:, 0, 0, 0] * 127.5 + 127.5).round().int(), labels
+    assert all(len(turned) == len(rows) <= 128 for turned, rows in parts)
+    turned, rows = (torch.cat(each) for each in zip(*parts, strict=True))
+    return (turned[:, 0, 0, 0] * 127.5 + 127.5).round().int(), images.labels[rows]
 
 
 def test_random_views_give_every_class_its_share(monkeypatch):

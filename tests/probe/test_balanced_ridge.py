@@ -1,6 +1,6 @@
 import torch
 
-from tgn.probe.balanced_ridge import BalancedRidge, LeaveOneOut
+from tgn.probe.balanced_ridge import BalancedRidge, LeaveRowsOut
 from tgn.probe.judge_classifier import fit_judge_classifier
 from tgn.probe.linear import balanced_weights
 from tgn.probe.ridge import fit_ridge
@@ -32,7 +32,7 @@ def test_it_is_the_probe_with_balanced_weights():
     none = rows[:0], labels[:0]
     found = BalancedRidge(rows, labels, 4, PENALTY, torch.tensor([2, 3])).fit(*none)
     torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(found, LeaveOneOut.of(rows, labels, 4, PENALTY).head)
+    torch.testing.assert_close(found, LeaveRowsOut.of(rows, labels, 4, PENALTY).head)
 
 
 def test_added_rows_count_as_rows_of_their_class():
@@ -42,21 +42,20 @@ def test_added_rows_count_as_rows_of_their_class():
     more, more_labels = more[grows], more_labels[grows]
     found = BalancedRidge(rows, labels, 4, PENALTY, torch.tensor([2, 3])).fit(more, more_labels)
     together = torch.cat([rows, more]), torch.cat([labels, more_labels])
-    torch.testing.assert_close(found, LeaveOneOut.of(*together, 4, PENALTY).head)
+    torch.testing.assert_close(found, LeaveRowsOut.of(*together, 4, PENALTY).head)
 
 
-def test_a_row_left_out_has_never_been_seen():
-    """The closed form equals a fit in which the row has no weight."""
+def test_rows_left_out_have_never_been_seen():
+    """The closed form equals a fit in which the rows have no weight."""
     rows, labels = table()
     queries, _ = table(5, seed=2)
-    fit = LeaveOneOut.of(rows, labels, 4, PENALTY)
-    left_out = torch.tensor([7, -1, 0, 39, 7])
+    fit = LeaveRowsOut.of(rows, labels, 4, PENALTY)
+    left_out = torch.tensor([[7, -1, -1], [-1, -1, -1], [0, 5, 39], [-1, 39, 2], [7, 8, -1]])
     found = fit.scores(queries, left_out)
     weights = 1 / (4 * torch.bincount(labels)[labels].double())
-    for k, row in enumerate(left_out.tolist()):
+    for k, out in enumerate(left_out.tolist()):
         own = weights.clone()
-        if row >= 0:
-            own[row] = 0
+        own[[row for row in out if row >= 0]] = 0
         x = torch.nn.functional.pad(rows, (0, 1), value=1)
         matrix = (x * own[:, None]).T @ x + PENALTY * torch.eye(7, dtype=torch.float64)
         right = (x * own[:, None]).T @ torch.nn.functional.one_hot(labels, 4).double()

@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from tgn.models.classifier_layers import normalised_parts
-from tgn.probe.fit import fit_probe
+from tgn.probe.fit import GeneratedViews, RealViews, fit_probe
 from tgn.probe.linear import (
     LinearHead,
     balanced_weights,
     best_scale,
     prototypes,
+    shared_weights,
     softmax_regression,
 )
 from tgn.probe.ridge import fit_ridge
@@ -136,7 +137,7 @@ def test_every_head_classifies_separated_classes_also_left_out(head):
     tables = [
         centres[:, None] + 0.3 * torch.randn(32, 5, DIMENSION, generator=rng) for _ in range(2)
     ]
-    fitted = fit_probe(tables, [(4, 2)] * 2, labels, CLASSES, head, symmetries=3)
+    fitted = fit_probe(RealViews(tables, labels), [(4, 2)] * 2, CLASSES, head, symmetries=3)
     assert torch.equal(fitted.scores([table[:, :3] for table in tables]).argmax(1), labels)
     assert torch.equal(fitted.left_out.argmax(1), labels)
 
@@ -145,7 +146,7 @@ def test_prototypes_left_out_equal_class_means_without_the_image():
     rng = torch.Generator().manual_seed(6)
     labels = torch.tensor([0, 0, 0, 1, 1, 2])
     table = torch.randn(6, 4, DIMENSION, generator=rng)
-    fitted = fit_probe([table], [(6,)], labels, CLASSES, "prototypes", symmetries=4)
+    fitted = fit_probe(RealViews([table], labels), [(6,)], CLASSES, "prototypes", symmetries=4)
     features = normalised_parts(table, table.mean((0, 1)), (6,)).mean(1)
     for row in range(6):
         kept = torch.arange(6) != row
@@ -154,12 +155,52 @@ def test_prototypes_left_out_equal_class_means_without_the_image():
         torch.testing.assert_close(fitted.left_out[row], expected)
 
 
+def test_generated_rows_weigh_their_share_of_a_class_and_classes_weigh_the_same():
+    real, generated = torch.tensor([0, 0, 0, 0, 1, 1]), torch.tensor([1, 1, 1])
+    weights = shared_weights(real, generated, 3, 0.25)
+    expected = torch.tensor([1 / 4] * 4 + [3 / 8] * 2 + [1 / 12] * 3, dtype=torch.float64) * 4.5
+    torch.testing.assert_close(weights, expected)
+
+
+@pytest.mark.parametrize("head", ["ridge", "prototypes", "softmax", "ensemble"])
+def test_copies_as_generated_images_change_no_probe(head):
+    rng = torch.Generator().manual_seed(7)
+    labels = torch.tensor([0] * 12 + [1] * 6 + [2] * 4)
+    table = torch.randn(22, 3, DIMENSION, generator=rng) + labels[:, None, None]
+    generated = GeneratedViews([table], labels, 0.25)
+    alone, beside = (
+        fit_probe(RealViews([table], labels), [(6,)], CLASSES, head, 2, given)
+        for given in (None, generated)
+    )
+    torch.testing.assert_close(beside.scores([table]), alone.scores([table]), atol=2e-2, rtol=1e-3)
+
+
+@pytest.mark.parametrize("head", ["ridge", "prototypes", "softmax", "ensemble"])
+def test_generated_images_of_a_class_move_its_scores_and_choose_nothing(head):
+    rng = torch.Generator().manual_seed(8)
+    labels = torch.tensor([0] * 12 + [1] * 6 + [2] * 4)
+    table = (
+        torch.randn(22, 3, DIMENSION, generator=rng) + 3 * torch.eye(3, DIMENSION)[labels][:, None]
+    )
+    strange = torch.zeros(9, 3, DIMENSION)
+    strange[..., -1] = 5.0
+    generated = GeneratedViews([strange], torch.full((9,), 2), 0.25)
+    alone, beside = (
+        fit_probe(RealViews([table], labels), [(6,)], CLASSES, head, 2, given)
+        for given in (None, generated)
+    )
+    gain = (beside.scores([strange]) - alone.scores([strange])).mean(0)
+    assert float(gain[2]) > float(gain[:2].max())
+    assert (beside.penalty, beside.scale) == (alone.penalty, alone.scale)
+    assert torch.equal(beside.left_out, alone.left_out)
+
+
 def test_an_ensemble_is_the_mean_of_the_log_probabilities_of_its_heads():
     rng = torch.Generator().manual_seed(0)
     labels = torch.tensor([0] * 12 + [1] * 6 + [2] * 4)
     features = torch.randn(22, 2, 8, generator=rng) + labels[:, None, None]
     found, ridge, prototype = (
-        fit_probe([features], [(8,)], labels, 3, head, 2)
+        fit_probe(RealViews([features], labels), [(8,)], 3, head, 2)
         for head in ("ensemble", "ridge", "prototypes")
     )
     mean = torch.stack([each.scores([features]).log_softmax(1) for each in (ridge, prototype)])

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from process_support import COMMON, TINY, assert_same_curve, is_free, run_on, start_on, wait_for
+from tests_support import write_generated
 
 from tgn.runtime.checkpoints import load_state
 
@@ -25,10 +26,12 @@ FINE_TUNED = [  # timm's normalisations hold their activations; every kind of ra
         ["--set", "mixing=mixup", "--set", "loss=balanced-softmax"],
         ["--set", "mixing=cmo", "--set", "cmo.probability=1"],
         ["--set", "method=t2fts", "--set", "steps=2"],
+        ["--augmented", "--set", "generated_use=blended", "--set", "mixing=mixup"],
         FINE_TUNED,
     ],
 )
 def test_a_classifier_learns_alike(fake_run, changes):
+    write_generated(fake_run, label=3, count=12)
     base = [*TINY, "--set", "steps=5", "--set", "size=16", "--set", "batch_size=16", *changes]
     for processes in (1, 2):
         words = ["train", "--name", f"on{processes}", *COMMON, *base]

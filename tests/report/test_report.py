@@ -57,6 +57,7 @@ def fill(run) -> None:
         "interval": "95%",
         "recipes": {"ce": {"tail": interval(0.4)}, "ce+generated": {"tail": interval(0.5)}},
         "gains": {"ce": {"tail": interval(0.1)}},
+        "verdict": {"sentence": f"Use {HOSTILE}."},
         "per_class": {
             name: [{"name": HOSTILE, "train": 3, "accuracy": share} for share in (0.5, None)]
             for name in ("ce", "ce+generated")
@@ -87,6 +88,9 @@ def test_a_full_page_is_escaped_and_asks_for_nothing(fake_run):
         src.startswith("data:image/png;base64,") for src in re.findall(r'src="([^"]*)"', page)
     )
     assert "<p>Collect: " in page
+    opening = re.search(r"</h1>\s*(.*)", page)
+    assert opening is not None
+    assert html.unescape(opening[1]) == f"<p><strong>Use {HOSTILE}.</strong></p>"
     assert "generated images add to ce" in page
     assert "50.0 ± 1.0" in page
     assert page.count('alt="generated"') == 8
@@ -108,6 +112,24 @@ def test_scores_pairs_and_filter_are_shown(fake_run):
     assert "is classified without its source" in page
     assert page.count('alt="nearest training image"') == 16  # beside 8 samples, and 8 closest
     assert 'alt="Confusion matrix of ce"' in page
+
+
+def test_the_verdict_of_a_filter_by_use_is_shown(fake_run):
+    fill(fake_run)
+    score_and_filter(fake_run)
+    file = fake_run.path / "generated" / "filter.json"
+    rows = [
+        {"class": "bar", "images": 7, "gain": 1.25, "low": -0.5, "high": 3.0, "advice": "use"},
+        {"class": "disc", "images": 1, "gain": 0.0, "low": None, "high": None, "advice": "no"},
+    ]
+    use = {"sentence": "use the images of 1 of 2 classes", "classes": rows}
+    write_json(file, {**read_json(file), "use": use})
+    page = write_report(fake_run).read_text(encoding="utf-8")
+    assert "use the images of 1 of 2 classes" in page
+    assert "<td>7</td><td>+1.2</td><td>-0.5 to +3.0</td><td>use</td>" in page
+    assert "<td>1</td><td>+0.0</td><td>-</td><td>no</td>" in page
+    write_json(file, {**read_json(file), "use": {"sentence": "do not generate", "classes": []}})
+    assert "do not generate" in write_report(fake_run).read_text(encoding="utf-8")
 
 
 def test_head_classes_are_shown_after_the_tail_and_marked(fake_run):
@@ -193,6 +215,16 @@ def test_a_control_of_the_distillation_has_columns_of_its_own(fake_run):
     assert "tail control" in page
     assert page.count("12.3") == 2
     assert "control: no teacher" in page
+
+
+def test_a_comparison_of_an_older_version_has_no_verdict(fake_run):
+    fill(fake_run)
+    table = read_json(fake_run.comparison_file)
+    del table["verdict"]
+    write_json(fake_run.comparison_file, table)
+    page = write_report(fake_run).read_text(encoding="utf-8")
+    assert re.search(r'</h1>\s*<p class="dim">', page)
+    assert "generated images add to ce" in page
 
 
 def test_a_lost_image_does_not_stop_the_page(fake_run):

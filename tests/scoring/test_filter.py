@@ -121,6 +121,17 @@ def test_classifiers_are_used_or_named_as_missing(mixed):
     assert counts["dark"] == {"classifier doubts": 20}
 
 
+def test_an_image_of_all_real_images_of_its_class_is_not_judged(run):
+    """Without them no fit knows the class; with one more it does."""
+    pictures = {"single": [picture("pale", "new")], "absent": [picture("dark", "new")] * 2}
+    sources = {"single": ["single/0.png"], "absent": ["absent/0.png"] * 2}
+    write_generated(run.path / "generated", pictures, sources, others=["absent/1.png"])
+    assert filtered(run).counts()["absent"] == {"classifier doubts": 2}
+    others = ["absent/1.png", "absent/2.png"]
+    write_generated(run.path / "generated", pictures, sources, others=others)
+    assert len(filtered(run).kept) == 3
+
+
 @pytest.mark.parametrize(("minimum", "real"), [(0.1, 30), (0, 24)])
 def test_head_images_are_looked_at_only_to_fit_the_ridge(mixed, monkeypatch, minimum, real):
     computed = []

@@ -18,7 +18,7 @@ from tgn.runtime.checkpoints import save_weights
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import read_json, sha256_of, write_json
 from tgn.runtime.progress import Silent
-from tgn.scoring.class_predictors import NOT_SEEN
+from tgn.scoring.class_predictors import NOT_SEEN, PARTLY_SEEN
 from tgn.scoring.results import Scores
 from tgn.scoring.score import score_run
 from tgn.scoring.settings import ScoreSettings
@@ -194,6 +194,9 @@ def test_folds_classify_images_of_unseen_sources(mixed):
     scores, _ = score(mixed, classifier=folder)
     assert scores.classifier.seen == NOT_SEEN
     assert scores.pooled.agreement.value == 0.5
+    write_generated(mixed.path / "generated", pictures, sources, others=["pale/0.png"])
+    seen = score(mixed, classifier=folder)[0].classifier.seen
+    assert seen == PARTLY_SEEN.format(count=6)  # 0 is of fold 0, and so are half of the sources
 
 
 def test_same_seed_same_file(mixed):

@@ -14,6 +14,7 @@ from tgn.models.backbones import build_backbone, save_classifier
 from tgn.models.pretrained import IMAGENET, file_of
 from tgn.models.settings import BackboneSettings
 from tgn.models.training_networks import TrainingNetwork, as_header
+from tgn.probe.judge_classifier import JudgeClassifier
 from tgn.runtime.checkpoints import save_weights
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import read_json, sha256_of
@@ -123,6 +124,24 @@ def test_agreement_is_by_a_fit_without_the_source(tested):
     assert scores.pooled.floor.agreement.value > 0.9
     write_generated(tested.path / "generated", pictures)
     assert "not known" in score(tested).classifier.seen
+
+
+def test_judges_have_seen_neither_the_source_nor_the_others(tested, monkeypatch):
+    """Rows of 'pale' begin at 24 in the training set, those of 'dark' at 48."""
+    given, plain = [], JudgeClassifier.probabilities
+
+    def spy(judge, features, made_from=None):
+        given.append(made_from)
+        return plain(judge, features, made_from)
+
+    monkeypatch.setattr(JudgeClassifier, "probabilities", spy)
+    own, others = sources("dark")[:3], [sources("dark")[1], sources("pale")[5]]
+    pictures = {"dark": [picture("dark", file) for file in own]}
+    write_generated(tested.path / "generated", pictures, {"dark": own}, others=others)
+    score(tested)
+    filter_run(tested, FilterSettings(device="cpu", extractor="tail", **OFF), None, Silent())
+    expected = [[48, 49, 29], [49, 29, -1], [50, 49, 29]]
+    assert [rows.tolist() for rows in given if rows is not None] == [expected, expected]
 
 
 def test_recall_column_is_against_held_out_images(tested):

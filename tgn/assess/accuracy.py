@@ -11,7 +11,7 @@ from tgn.assess.refits import class_folds
 from tgn.data.split import Split
 from tgn.data.splits.class_profiles import shot_groups
 from tgn.metrics.classification import confusion_of, recalls
-from tgn.probe.fit import Normalisation, fit_probe
+from tgn.probe.fit import Normalisation, RealViews, fit_probe
 from tgn.probe.linear import LinearHead, balanced_weights, prototypes, softmax_regression
 from tgn.probe.ridge import fit_ridge, ridge_head
 from tgn.probe.settings import HeadName
@@ -74,7 +74,7 @@ def score_recipes(
     features, unseen = (normalisation.joined([table])[:, 0] for table in (train, test))
     found = {}
     for name, head in RECIPES.items():
-        fitted = fit_probe([train], parts, labels, classes, head, 1)
+        fitted = fit_probe(RealViews([train], labels), parts, classes, head, 1)
         recipe = _Recipe(head, fitted.penalty, fitted.scale)
         left_out = _left_out(features, labels, classes, folds, recipe)
         found[name] = Scored(left_out, fitted.head.scores(unseen))

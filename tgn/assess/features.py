@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tgn.assess.refits import principal_basis
 from tgn.assess.settings import AssessSettings
 from tgn.data.image_set import ImageSet
 from tgn.data.runs import Run
@@ -16,6 +15,7 @@ from tgn.models.extractors import TensorImages, apply_network
 from tgn.models.feature_cache import FeatureCache
 from tgn.probe.features import FrozenNetwork, frozen_networks, symmetric_views
 from tgn.probe.fit import Normalisation
+from tgn.probe.principal_components import principal_basis
 from tgn.probe.views import SymmetryViews
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import DataError

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from tgn.data.splits.folds import deal_out
 from tgn.probe.linear import LinearHead, balanced_weights
+from tgn.probe.principal_components import principal_basis
 from tgn.probe.ridge import fit_ridge, ridge_head
 
 CHUNK_ROWS = 8192
@@ -51,18 +52,6 @@ class Refitter(NamedTuple):
         head = self.head(rows)
         parts = self.features.split(CHUNK_ROWS)
         return torch.cat([head.scores(part).argmax(1) for part in parts]) == self.labels
-
-
-def principal_basis(features: Tensor, dimensions: int) -> Tensor:
-    """Return the directions of the largest second moments, float64 [D, min(dimensions, N, D)]."""
-    table = features.double()
-    images, side = table.shape
-    kept = min(dimensions, images, side)
-    if images < side:  # the smaller of the two products has the same eigenvalues
-        values, vectors = torch.linalg.eigh(table @ table.T)
-        values, vectors = values[-kept:].clamp(min=1e-12), vectors[:, -kept:]
-        return (table.T @ vectors) / values.sqrt()
-    return torch.linalg.eigh(table.T @ table).eigenvectors[:, -kept:]
 
 
 def class_folds(labels: Tensor, folds: int, seed: int) -> Tensor:

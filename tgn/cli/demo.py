@@ -7,9 +7,10 @@ from pathlib import Path
 
 import typer
 
-from tgn.data.runs import runs_root
+from tgn.data.runs import find_run, runs_root
 from tgn.runtime.command_options import DryRunOption, SeedOption
-from tgn.runtime.console import err
+from tgn.runtime.console import err, out
+from tgn.runtime.files import read_json
 
 RUN = "demo"
 
@@ -30,6 +31,8 @@ def demo_verb(seed: SeedOption = None, dry_run: DryRunOption = False) -> None:
         err.print(f"$ {' '.join(command)}", style="bold", markup=False)
         if not dry_run and (code := run_command(command)):
             raise typer.Exit(code)
+    if not dry_run:
+        out.print(read_json(find_run(RUN).comparison_file)["verdict"]["sentence"], markup=False)
 
 
 def commands(runs: Path, seed: int) -> Iterator[list[str]]:

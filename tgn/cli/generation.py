@@ -103,7 +103,11 @@ def generate_verb(
         ),
     ],
     noise: Annotated[
-        float | None, typer.Option(help="r: 0 reproduces the source image, 1 ignores it.")
+        str | None,
+        typer.Option(
+            help="r: 0 reproduces the source image, 1 ignores it; several, e.g. 1,0.7,0.4, draw "
+            "every source at each."
+        ),
     ] = None,
     n: Annotated[int | None, typer.Option("--n", help="Images per class.")] = None,
     backend_name: Annotated[

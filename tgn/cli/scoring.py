@@ -1,8 +1,9 @@
 """Verbs that measure and select generated images: score, filter."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -12,11 +13,18 @@ from tgn.data.runs import Run, find_run
 from tgn.runtime.command_options import CommonOptions, RunOption, settings_command, show_plan
 from tgn.runtime.console import TerminalProgress, err, out
 from tgn.runtime.errors import UserError
-from tgn.scoring.settings import FILTER_GRID, KEPT, FilterSettings, ScoreSettings
+from tgn.scoring.settings import (
+    FILTER_GRID,
+    KEPT,
+    FilterSettings,
+    ScoreSettings,
+    UseFilterSettings,
+)
 
 if TYPE_CHECKING:  # what needs torch is imported by the verbs: --help must not wait for it
     from tgn.scoring.filter import FilterOutcome
     from tgn.scoring.results import Scores
+    from tgn.scoring.use import UseVerdict
 
 app = typer.Typer()
 
@@ -92,21 +100,39 @@ def _print(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     out.print(table)
 
 
-@settings_command(app, "filter", FilterSettings)
+class By(StrEnum):
+    """What a filter goes by."""
+
+    QUALITY = "quality"
+    USE = "use"
+
+
+FILTERS: dict[str, type[FilterSettings]] = {By.QUALITY: FilterSettings, By.USE: UseFilterSettings}
+
+
+def _filter_settings(options: Mapping[str, Any]) -> type[FilterSettings]:
+    return FILTERS[options["by"]]
+
+
+@settings_command(app, "filter", FilterSettings, choose=_filter_settings)
 def filter_verb(
     common: CommonOptions,
     folder: FolderArgument = None,
     against: AgainstOption = None,
+    by: Annotated[
+        By, typer.Option(help="use: also drop classes whose images help no classifier.")
+    ] = By.QUALITY,
     off: Annotated[bool, typer.Option("--off", help="Use all images again.")] = False,
     run: RunOption = None,
 ) -> None:
     """Keep generated images that look like their class and are neither copies nor duplicates.
 
-    Nothing is deleted: a filtered manifest says which images score and classify use.
+    Nothing is deleted: a filtered manifest says which images score and classify use. Each --by has
+    settings of its own: --by use --help-settings.
     """
     from tgn.scoring.filter import filter_folders, filter_run
 
-    settings = common.settings(FilterSettings)
+    settings = common.settings(FILTERS[by])
     if off:
         _remove_filter(folder or find_run(run).generated)
         return
@@ -149,6 +175,19 @@ def _show_filter(result: "FilterOutcome") -> None:
     out.print(table)
     for criterion, remedy in result.skipped.items():
         out.print(f"not applied: {criterion}: {remedy}", markup=False)
+    if result.use:
+        _show_use(result.use)
+
+
+def _show_use(verdict: "UseVerdict") -> None:
+    """Show what the images of each class are expected to bring, then the verdict."""
+    table = Table("class", "images left", "expected gain, points", "95%", "advice")
+    for row in verdict.rows():
+        ends = "-" if row["low"] is None else f"{row['low']:+.1f} to {row['high']:+.1f}"
+        table.add_row(row["class"], str(row["images"]), f"{row['gain']:+.1f}", ends, row["advice"])
+    if verdict.folders:
+        out.print(table)
+    out.print(verdict.sentence, markup=False, style="bold")
 
 
 def _say_class_folders(folder: Path, run: Run) -> None:

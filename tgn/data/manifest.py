@@ -22,7 +22,13 @@ FILTERED = "manifest.filtered.jsonl"  # the rows that tgn filter or tgn app has 
 
 
 class ManifestRow(BaseModel):
-    """What made one generated image; images of other generators lack most of it."""
+    """What made one generated image; images of other generators lack most of it.
+
+    The source gives an image its features and, where any of its pixels stay, those. A generator
+    may put parts of other training images in (CDTG of up to two, and above r = 1/2 of two others
+    alone): they are ``other_files``. A judge that must not have seen what an image was made of
+    leaves out the source and the others.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -35,6 +41,7 @@ class ManifestRow(BaseModel):
     how: str = ""  # the backend's other settings, as JSON
     source: int = -1  # row of the feature bank
     source_file: str = ""  # the real training image of that row
+    other_files: tuple[str, ...] = ()  # more of them, parts of which are in the image
     weights_sha256: str = ""
     sha256: str = ""  # of the image file
 

@@ -17,7 +17,7 @@ from tgn.data.manifest import ManifestRow, ManifestWriter
 from tgn.data.runs import Run
 from tgn.data.split import Split, filling_up
 from tgn.generation.image_writer import EncodedImage, ImageWriter, format_of, image_writer_for
-from tgn.generation.sampling_plan import image_seed
+from tgn.generation.sampling_plan import Origin, image_seed
 from tgn.generation.settings import GenerateSettings
 from tgn.models.feature_bank import FeatureBank
 from tgn.runtime.devices import Device
@@ -57,7 +57,7 @@ class ImageSampler(Protocol):
 
     def sample_block(
         self, label: int, block: int, settings: GenerateSettings
-    ) -> tuple[Tensor, list[tuple[int, int]]]:
+    ) -> tuple[Tensor, list[Origin]]:
         """Generate images K b to K b + K - 1 of a class, K being ``settings.block``.
 
         Args:
@@ -66,9 +66,8 @@ class ImageSampler(Protocol):
             settings: K, the noise ratio, the seed and what the backend adds.
 
         Returns:
-            images_u8 [K, bands, H, W] and for each its (bank row, seed); the row is -1 for an image
-            without a source. Image i depends only on (seed, class folder, i), its last bits also on
-            K.
+            images_u8 [K, bands, H, W] and what each was made from. Image i depends only on (seed,
+            class folder, i), its last bits also on K.
         """
 
 
@@ -98,7 +97,7 @@ class SampledImages(NamedTuple):
     """The images of a work item."""
 
     images_u8: Tensor  # [K, bands, H, W]
-    origins: list[tuple[int, int]]  # (bank row, seed) of each
+    origins: list[Origin]  # of each
     noise: list[float]  # r of each
     how: str  # the backend's own settings, as JSON
 
@@ -147,7 +146,7 @@ def _generate(
     if device.is_main:
         run.record("generate", settings, classes=list(folders.values()))
     progress = progress if device.is_main else Silent()
-    for note in sampler.notes(settings):
+    for note in sampler.notes(settings.at_ratio(min(settings.ratios))):
         progress.warn(note)
     total, missing = sum(totals.values()), sum(len(item.indices) for item in items)
     progress.start("generate", total, total - missing)
@@ -213,11 +212,11 @@ def _require_same_settings(
     row: ManifestRow, sampler: ImageSampler, request: GenerationRequest
 ) -> None:
     """Refuse to mix images that were generated with different settings into one folder."""
-    settings = request.settings
+    settings, ratios = request.settings, request.settings.ratios
     expected = (
         sampler.weights_sha256,
-        settings.noise_of(row.index),
-        image_seed(settings.seed, row.folder, row.index),
+        ratios[row.index % len(ratios)],
+        image_seed(settings.seed, row.folder, row.index // len(ratios)),
         settings.format,
     )
     recorded = (row.weights_sha256, row.noise, row.seed, format_of(row.file))
@@ -242,16 +241,36 @@ def _missing(present: dict[int, bytearray], writer: ImageWriter) -> list[WorkIte
 
 
 def _sample(sampler: ImageSampler, settings: GenerateSettings, item: WorkItem) -> SampledImages:
-    """Generate the blocks of a work item and pick its images."""
-    blocks = sorted({index // settings.block for index in item.indices})
-    sampled = [sampler.sample_block(item.label, block, settings) for block in blocks]
-    origins = [origin for _, some in sampled for origin in some]
-    known = [b * settings.block + place for b in blocks for place in range(settings.block)]
-    row_of = {index: row for row, index in enumerate(known)}
-    rows = [row_of[index] for index in item.indices]
-    images_u8 = torch.cat([images for images, _ in sampled])[rows]
-    noise = [settings.noise_of(index) for index in item.indices]
-    return SampledImages(images_u8, [origins[row] for row in rows], noise, settings.how)
+    """Generate the blocks of a work item at each noise ratio and pick its images."""
+    ratios, order, images = settings.ratios, [], []
+    origins: list[Origin] = []
+    for number, ratio in enumerate(ratios):
+        own = [index for index in item.indices if index % len(ratios) == number]
+        if not own:
+            continue
+        draws = [index // len(ratios) for index in own]
+        some, known = _sample_draws(sampler, settings.at_ratio(ratio), item.label, draws)
+        order += own
+        images.append(some)
+        origins += known
+    place_of = {index: place for place, index in enumerate(order)}
+    places = [place_of[index] for index in item.indices]
+    noise = [ratios[index % len(ratios)] for index in item.indices]
+    picked = [origins[place] for place in places]
+    return SampledImages(torch.cat(images)[places], picked, noise, settings.how)
+
+
+def _sample_draws(
+    sampler: ImageSampler, settings: GenerateSettings, label: int, draws: Sequence[int]
+) -> tuple[Tensor, list[Origin]]:
+    """Return the images of some draws of a class, [n, bands, H, W], and the origin of each."""
+    sampled = {
+        block: sampler.sample_block(label, block, settings)
+        for block in sorted({draw // settings.block for draw in draws})
+    }
+    places = [divmod(draw, settings.block) for draw in draws]
+    images_u8 = [sampled[block][0][row] for block, row in places]
+    return torch.stack(images_u8), [sampled[block][1][row] for block, row in places]
 
 
 def _encoded(
@@ -264,7 +283,7 @@ def _encoded(
     """Encode the images of a work item, each with the facts of its row in the manifest."""
 
     def encode(place: int) -> EncodedImage:
-        source, seed = sampled.origins[place]
+        source, seed, others = sampled.origins[place]
         data = encode_image(sampled.images_u8[place], writer.encoding)
         facts = {
             "folder": sampler.split.classes[item.label].folder,
@@ -275,6 +294,7 @@ def _encoded(
             "how": sampled.how,
             "source": source,
             "source_file": sampler.bank.files[source] if source >= 0 else "",
+            "other_files": others,
             "weights_sha256": sampler.weights_sha256,
             "sha256": hashlib.sha256(data).hexdigest(),
         }

@@ -102,9 +102,10 @@ class ShardImageWriter:
 
 def image_writer_for(out: Path, settings: GenerateSettings) -> ImageWriter:
     """Return the writer of ``settings.format`` for an output folder."""
+    block = settings.block * len(settings.ratios)  # so that a chunk has whole blocks of every ratio
     if settings.format == "webdataset":
-        return ShardImageWriter(out, settings.block)
-    return FileImageWriter(out, settings.format, settings.block)
+        return ShardImageWriter(out, block)
+    return FileImageWriter(out, settings.format, block)
 
 
 def format_of(name: str) -> OutputFormat | None:

@@ -2,14 +2,13 @@
 
 Image i depends only on (seed, class folder, i): these three give its own random generator. From it
 come, in this order, the augmented view of its source image and then whatever numbers the backend
-asks for. Its source is row i of the class in the feature bank, counted round (i // k where k images
-in a row share a source). So an image is the same whichever process generates it, in whatever order,
-and however many are wanted.
+asks for. Its source is row i of the class in the feature bank, counted round. So an image is the
+same whichever process generates it, in whatever order, and however many are wanted.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,6 +19,15 @@ from tgn.models.feature_bank import FeatureBank
 from tgn.runtime.seeds import seed_of
 
 Option = TypeVar("Option")
+NO_SOURCE = -1  # where no real image was drawn from
+
+
+class Origin(NamedTuple):
+    """What one generated image was made from."""
+
+    source: int  # its row in the feature bank, or NO_SOURCE
+    seed: int
+    others: tuple[str, ...] = ()  # files of further real images whose parts are in it
 
 
 @dataclass(frozen=True)
@@ -58,9 +66,10 @@ class SamplingPlan(ImageRandomness):
     sources: Tensor
 
     @property
-    def origins(self) -> list[tuple[int, int]]:
-        """(bank row, seed) of each image."""
-        return list(zip(self.sources.tolist(), self.seeds, strict=True))
+    def origins(self) -> list[Origin]:
+        """What each image is made from, if it is of no other image than its source."""
+        pairs = zip(self.sources.tolist(), self.seeds, strict=True)
+        return [Origin(source, seed) for source, seed in pairs]
 
 
 def image_seed(seed: int, folder: str, index: int) -> int:
@@ -103,6 +112,5 @@ def plan_block(
     rows = bank.rows_of(label)
     indices = range(block * settings.block, (block + 1) * settings.block)
     draws = draw_images(settings.seed, split.classes[label].folder, indices, bank.views)
-    shared = settings.images_per_source
-    sources = torch.stack([rows[index // shared % len(rows)] for index in indices])
+    sources = torch.stack([rows[index % len(rows)] for index in indices])
     return SamplingPlan(draws.seeds, draws.views, draws.generators, sources)

@@ -1,13 +1,14 @@
 """Settings that every backend of generation shares; imports nothing heavy."""
 
 import json
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tgn.runtime.settings import ComputeSettings, LoopSettings
 
 OutputFormat = Literal["png", "jpeg", "webdataset"]
+Ratio = Annotated[float, Field(ge=0, le=1)]
 
 
 class GeneratorTrainSettings(ComputeSettings, LoopSettings):
@@ -28,7 +29,10 @@ class GenerateSettings(ComputeSettings):
     """Settings of ``tgn generate`` that all backends share."""
 
     noise: float = Field(
-        0.4, ge=0, le=1, description="r: 0 reproduces the source image, 1 ignores it"
+        0.4, ge=0, le=1, description="r: 0 reproduces the source image, 1 ignores it; or several"
+    )
+    noise_ratios: tuple[Ratio, ...] = Field(
+        (), description="several r, set by e.g. noise=1,0.7,0.4: each source is drawn at all"
     )
     n: int | None = Field(
         None,
@@ -42,14 +46,42 @@ class GenerateSettings(ComputeSettings):
     )
     seed: int = Field(0, description="another seed generates other images")
 
-    def noise_of(self, index: int) -> float:
-        """Return the noise ratio r of image ``index`` of a class."""
-        return self.noise
+    @model_validator(mode="before")
+    @classmethod
+    def _several_ratios(cls, values: Any) -> Any:
+        """Take ``1,0.7,0.4`` or a list for several ratios; the first one is ``noise``."""
+        given = values.get("noise") if isinstance(values, dict) else None
+        if isinstance(given, str) and "," in given:
+            given = [part.strip() for part in given.split(",")]
+        if not isinstance(given, list | tuple):
+            return values
+        if not given:
+            raise ValueError("noise got no ratio, expected one or more, e.g. 1,0.7,0.4")
+        if also := values.get("noise_ratios"):
+            raise ValueError(f"noise_ratios got {also} beside several in noise; give noise alone")
+        several = given if len(given) > 1 else ()
+        return {**values, "noise": given[0], "noise_ratios": several}
+
+    @model_validator(mode="after")
+    def _ratios_fit(self) -> Self:
+        several = self.noise_ratios
+        if len(set(several)) < len(several) or len(several) == 1:
+            raise ValueError(f"noise got {several}, expected different ratios, e.g. 1,0.7,0.4")
+        if several and self.noise != several[0]:
+            raise ValueError(f"noise got {self.noise:g} and noise_ratios {several}; give one")
+        return self
 
     @property
-    def images_per_source(self) -> int:
-        """How many images in a row are generated from one source image."""
-        return 1
+    def ratios(self) -> tuple[float, ...]:
+        """The noise ratios r_1, ..., r_K, in which the images of a class are dealt in turn.
+
+        Image i of a class is draw i // K, of one source and seed, at the ratio number i mod K.
+        """
+        return self.noise_ratios or (self.noise,)
+
+    def at_ratio(self, ratio: float) -> Self:
+        """Return the settings of the images of one ratio."""
+        return self.model_copy(update={"noise": ratio, "noise_ratios": ()})
 
     @classmethod
     def of(cls, settings: "GenerateSettings") -> Self:

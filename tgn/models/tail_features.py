@@ -111,7 +111,7 @@ def random_views(
         per_class: as many at least of each class, if it has them.
 
     Yields:
-        images_pm1 [B, bands, H, W] on the device, and their classes [B].
+        images_pm1 [B, bands, H, W] on the device, and their rows in ``images`` [B].
     """
     draw = generator(seed, "some features")
     classes = torch.unique(images.labels).tolist()
@@ -123,7 +123,7 @@ def random_views(
     codes = torch.randint(SYMMETRIES, (len(rows),), generator=draw)
     for part, code in zip(rows.split(128), codes.split(128), strict=True):
         turned = random_dihedral(to_pm1(device.put(images.batch(part))), code)
-        yield turned, images.labels[part]
+        yield turned, part
 
 
 @torch.no_grad()
@@ -132,8 +132,8 @@ def sample_tail_features(
 ) -> tuple[Tensor, Tensor]:
     """Return tail features and classes of `random_views`: [N, D, h, w] and [N] on the CPU."""
     parts = [
-        (tail_net_features(turned).stages[-1].cpu(), labels)
-        for turned, labels in random_views(images, device, seed)
+        (tail_net_features(turned).stages[-1].cpu(), images.labels[rows])
+        for turned, rows in random_views(images, device, seed)
     ]
     features, labels = zip(*parts, strict=True)
     return torch.cat(features), torch.cat(labels)

@@ -50,20 +50,21 @@ class BalancedRidge:
         return LinearHead.of(torch.cholesky_solve(self._moment + moment, factor))
 
 
-class LeaveOneOut(NamedTuple):
-    """A balanced ridge from which any one training row can be left out, exactly.
+class LeaveRowsOut(NamedTuple):
+    """A balanced ridge from which any few training rows can be left out, exactly.
 
-    Without row s, B becomes B - w A^-1 x_s r_s^T / (1 - w x_s^T A^-1 x_s), where A is the matrix
-    of the normal equations, w the weight of the row and r_s = e_s - B^T x_s its residual
-    (Sherman-Morrison). The weights of the other rows stay as they are.
+    Without the rows S, B becomes B - D_S^T (I - X_S D_S^T)^-1 R_S, where D_S = W_S X_S A^-1, A is
+    the matrix of the normal equations, W the weights and R_S = Y_S - X_S B the residuals
+    (Woodbury; of one row Sherman-Morrison). The weights of the other rows stay as they are.
     """
 
     head: LinearHead  # of B
-    directions: Tensor  # w A^-1 x_s / (1 - w x_s^T A^-1 x_s) of each training row, [N, D + 1]
-    residuals: Tensor  # r_s, [N, C]
+    x: Tensor  # of the training rows with their constant, [N, D + 1]
+    directions: Tensor  # D, w A^-1 x of each training row, [N, D + 1]
+    residuals: Tensor  # R, [N, C]
 
     @classmethod
-    def of(cls, rows: Tensor, labels: Tensor, classes: int, penalty: float) -> "LeaveOneOut":
+    def of(cls, rows: Tensor, labels: Tensor, classes: int, penalty: float) -> "LeaveRowsOut":
         """Fit all rows.
 
         Args:
@@ -78,29 +79,30 @@ class LeaveOneOut(NamedTuple):
         head = LinearHead.of(torch.cholesky_solve(moment, factor))
         x, weights = with_constant(rows), class_mean_weights(labels, classes)
         directions = weights[:, None] * torch.cholesky_solve(x.T, factor).T
-        leverage = (directions * x).sum(1, keepdim=True)
-        residuals = F.one_hot(labels, classes) - head.scores(rows)
-        return cls(head, directions / (1 - leverage), residuals)
+        return cls(head, x, directions, F.one_hot(labels, classes) - head.scores(rows))
 
     def scores(self, queries: Tensor, left_out: Tensor) -> Tensor:
-        """Return the scores of rows, each by the fit without one training row.
+        """Return the scores of rows, each by the fit without some training rows.
 
         Args:
             queries: float64 [M, D].
-            left_out: the training row that is left out for each, int64 [M]; -1: none.
+            left_out: different training rows that are left out for each, int64 [M, K]; -1: none.
 
         Returns:
             [M, C].
         """
-        parts = []
-        for some, without in zip(
-            queries.split(CHUNK_ROWS), left_out.split(CHUNK_ROWS), strict=True
-        ):
-            known = without >= 0
-            rows = without.clamp(min=0)
-            overlap = (with_constant(some) * self.directions[rows]).sum(1) * known
-            parts.append(self.head.scores(some) - overlap[:, None] * self.residuals[rows])
-        return torch.cat(parts)
+        chunk = max(CHUNK_ROWS // left_out.shape[1], 1)
+        parts = zip(queries.split(chunk), left_out.split(chunk), strict=True)
+        return torch.cat([self._part(some, without) for some, without in parts])
+
+    def _part(self, queries: Tensor, left_out: Tensor) -> Tensor:
+        rows = left_out.clamp(min=0)
+        is_out = (left_out >= 0)[..., None]
+        directions, residuals = self.directions[rows] * is_out, self.residuals[rows] * is_out
+        kept = torch.eye(rows.shape[1], dtype=queries.dtype) - self.x[rows] @ directions.mT
+        change = torch.linalg.solve(kept, residuals)  # [M, K, C]
+        overlap = with_constant(queries)[:, None] @ directions.mT  # [M, 1, K]
+        return self.head.scores(queries) - (overlap @ change).squeeze(1)
 
 
 def _moments(rows: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:

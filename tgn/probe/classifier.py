@@ -1,10 +1,8 @@
 """A network with a probe as its last layer."""
 
 import copy
-from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from tgn.data.image_set import ImageSet
@@ -13,8 +11,8 @@ from tgn.models.classifier_layers import NormalisedLinear
 from tgn.models.feature_cache import FeatureCache
 from tgn.models.settings import BackboneSettings
 from tgn.probe.features import FrozenNetwork, frozen_network, training_views
-from tgn.probe.fit import FittedProbe, fit_probe
-from tgn.probe.settings import FeatureSettings
+from tgn.probe.fit import FittedProbe, GeneratedViews, RealViews, fit_probe
+from tgn.probe.settings import GENERATED_SHARE, FeatureSettings
 from tgn.probe.views import folded
 from tgn.runtime.devices import Device
 from tgn.runtime.progress import Progress
@@ -43,8 +41,9 @@ def as_classifier(network: FrozenNetwork, fitted: FittedProbe, symmetries: int) 
 def probed_network(
     backbone: BackboneSettings,
     folders: tuple[str, ...],
-    sets: Sequence[tuple[ImageSet, Tensor | None]],
+    real: tuple[ImageSet, Tensor | None],
     cache: FeatureCache,
+    generated: ImageSet | None = None,
 ) -> TappedNet:
     """Return a pretrained network that begins with the class-weighted ridge probe.
 
@@ -54,11 +53,12 @@ def probed_network(
     Args:
         backbone: architecture and weights.
         folders: class folders, in the order of the labels.
-        sets: training images, each set with the rows that are fitted; None: all. Features are
-            computed and cached of whole sets, so that several parts of one need them only once.
+        real: training images and the rows that are fitted; None: all. Features are computed and
+            cached of the whole set, so that several parts of it need them only once.
         cache: of features.
+        generated: images beside them, or None.
     """
-    return _with_ridge(frozen_network(backbone, folders), sets, cache)
+    return _with_ridge(frozen_network(backbone, folders), real, cache, generated)
 
 
 def refitted_network(
@@ -77,28 +77,32 @@ def refitted_network(
     """
     plain = freeze(copy.deepcopy(net))
     network = FrozenNetwork(net.facts.arch, plain, freeze(folded(plain)), "")
-    fitted = _with_ridge(network, [(images, None)], FeatureCache(None, device, progress))
+    fitted = _with_ridge(network, (images, None), FeatureCache(None, device, progress))
     symmetries = net.facts.test_symmetries
     fitted.facts = replace(fitted.facts, test_symmetries=symmetries, cosine_scale=0.0)
     return device.place(fitted)
 
 
 def _with_ridge(
-    network: FrozenNetwork, sets: Sequence[tuple[ImageSet, Tensor | None]], cache: FeatureCache
+    network: FrozenNetwork,
+    real: tuple[ImageSet, Tensor | None],
+    cache: FeatureCache,
+    generated: ImageSet | None = None,
 ) -> TappedNet:
-    facts = network.net.facts
+    facts, (images, rows) = network.net.facts, real
     views = FeatureSettings(networks=facts.arch, size=facts.size, bands=facts.bands)
-    tables, labels = [], []
-    for images, rows in sets:
-        (table,) = training_views([network], images, views, cache)
-        tables.append(table if rows is None else table[rows])
-        labels.append(images.labels if rows is None else images.labels[rows])
+    (table,) = training_views([network], images, views, cache)
+    added = None
+    if generated is not None:
+        tables = training_views([network], generated, views, cache)
+        added = GeneratedViews(tables, generated.labels, GENERATED_SHARE)
+    kept = slice(None) if rows is None else rows
     fitted = fit_probe(
-        [torch.cat(tables)],
+        RealViews([table[kept]], images.labels[kept]),
         [network.parts],
-        torch.cat(labels),
         len(facts.folders),
         "ridge",
         views.symmetries,
+        added,
     )
     return as_classifier(network, fitted, views.symmetries)

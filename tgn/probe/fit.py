@@ -13,9 +13,10 @@ from tgn.probe.linear import (
     balanced_weights,
     best_scale,
     prototypes,
+    shared_weights,
     softmax_regression,
 )
-from tgn.probe.ridge import fit_ridge
+from tgn.probe.ridge import fit_ridge, ridge_head
 from tgn.probe.settings import HeadName
 
 FOLDS = 5
@@ -59,46 +60,72 @@ class FittedProbe(NamedTuple):
         return self.head.scores(self.normalisation.joined(tables).mean(1))
 
 
-class _Scores(NamedTuple):
-    """A head and the scores [N, C] of images left out."""
+class RealViews(NamedTuple):
+    """The training images as a head sees them."""
+
+    tables: Sequence[Tensor]  # features by each network, [N, V, D]; the symmetries come first
+    labels: Tensor  # [N]
+
+
+class GeneratedViews(NamedTuple):
+    """Generated images that a head is fitted to beside the real ones."""
+
+    tables: Sequence[Tensor]  # features by each network, [M, V, D]
+    labels: Tensor  # [M]
+    share: float  # of the weight of a class that has some, in (0, 1)
+
+
+class _Chosen(NamedTuple):
+    """A head, the scores [N, C] of images left out, and how to fit it to other images.
+
+    ``again`` takes features [N, V, D], labels [N] and weights [N], mean 1; what was chosen stays.
+    """
 
     head: LinearHead
     left_out: Tensor
     penalty: float | None
+    again: Callable[[Tensor, Tensor, Tensor], LinearHead]
 
 
 def fit_probe(
-    tables: Sequence[Tensor],
+    real: RealViews,
     parts: Sequence[tuple[int, ...]],
-    labels: Tensor,
     classes: int,
     head: HeadName,
     symmetries: int,
+    generated: GeneratedViews | None = None,
 ) -> FittedProbe:
     """Fit a head to the views of the training images; every class weighs the same.
 
-    Hyperparameters are chosen on the training images: lambda of ridge by leaving each image out
-    in closed form, the penalty of softmax regression by 5-fold cross-validation, and the scale
-    of the scores, which makes them logits, by the images left out.
+    Hyperparameters are chosen on the real training images: lambda of ridge by leaving each image
+    out in closed form, the penalty of softmax regression by 5-fold cross-validation, and the scale
+    of the scores, which makes them logits, by the images left out. Generated images choose nothing:
+    a real image that is left out would be known by the images that were generated from it.
 
     Args:
-        tables: features by each network, [N, V, D]; the first ``symmetries`` views are those of
-            which a test image has, too.
+        real: the training images; of their first ``symmetries`` views a test image has, too.
         parts: how many features each part has, a network.
-        labels: [N].
         classes: C.
         head: which.
         symmetries: S <= V.
+        generated: with which the chosen head is fitted anew, or None.
     """
+    tables, labels = real
     normalisation = Normalisation(tuple(table.mean((0, 1)) for table in tables), tuple(parts))
     features = normalisation.joined(tables)
     found = FITS[head](features, labels, classes, symmetries)
     scale = best_scale(found.left_out, labels, balanced_weights(labels, classes))
-    left_out = found.left_out * scale
-    return FittedProbe(found.head.scaled(scale), normalisation, found.penalty, scale, left_out)
+    left_out, fitted = found.left_out * scale, found.head
+    if generated is not None:
+        fitted = found.again(
+            torch.cat([features, normalisation.joined(generated.tables)]),
+            torch.cat([labels, generated.labels]),
+            shared_weights(labels, generated.labels, classes, generated.share),
+        )
+    return FittedProbe(fitted.scaled(scale), normalisation, found.penalty, scale, left_out)
 
 
-def _ridge(features: Tensor, labels: Tensor, classes: int, symmetries: int) -> _Scores:
+def _ridge(features: Tensor, labels: Tensor, classes: int, symmetries: int) -> _Chosen:
     images, views, dimension = features.shape
     rows = labels.repeat_interleave(views)
     fit = fit_ridge(
@@ -109,10 +136,15 @@ def _ridge(features: Tensor, labels: Tensor, classes: int, symmetries: int) -> _
         classes,
     )
     left_out = fit.left_out.view(images, views, classes)[:, :symmetries].mean(1)
-    return _Scores(fit.head, left_out, fit.penalty)
+
+    def again(features: Tensor, labels: Tensor, weights: Tensor) -> LinearHead:
+        rows, each = labels.repeat_interleave(views), weights.repeat_interleave(views)
+        return ridge_head(features.view(-1, dimension), rows, each, classes, fit.penalty)
+
+    return _Chosen(fit.head, left_out, fit.penalty, again)
 
 
-def _prototypes(features: Tensor, labels: Tensor, classes: int, symmetries: int) -> _Scores:
+def _prototypes(features: Tensor, labels: Tensor, classes: int, symmetries: int) -> _Chosen:
     """Fit class means; an image left out is taken off its class mean."""
     whole, seen = features.mean(1), features[:, :symmetries].mean(1)
     head = prototypes(whole, labels, classes)
@@ -120,10 +152,14 @@ def _prototypes(features: Tensor, labels: Tensor, classes: int, symmetries: int)
     others = (counts * head.weight[labels] - whole) / (counts - 1).clamp(min=1)
     scores = head.scores(seen)
     own = (others * seen).sum(1) - others.square().sum(1) / 2
-    return _Scores(head, scores.scatter(1, labels[:, None], own[:, None]), None)
+
+    def again(features: Tensor, labels: Tensor, weights: Tensor) -> LinearHead:
+        return prototypes(features.mean(1), labels, classes, weights)
+
+    return _Chosen(head, scores.scatter(1, labels[:, None], own[:, None]), None, again)
 
 
-def _softmax(features: Tensor, labels: Tensor, classes: int, symmetries: int) -> _Scores:
+def _softmax(features: Tensor, labels: Tensor, classes: int, symmetries: int) -> _Chosen:
     """Fit softmax regression to the images' mean views, its penalty chosen by folds."""
     whole, seen = features.mean(1), features[:, :symmetries].mean(1)
     weights = balanced_weights(labels, classes)
@@ -140,10 +176,14 @@ def _softmax(features: Tensor, labels: Tensor, classes: int, symmetries: int) ->
             best = loss, penalty, left_out
     assert best is not None
     _, penalty, left_out = best
-    return _Scores(softmax_regression(whole, labels, weights, classes, penalty), left_out, penalty)
+
+    def again(features: Tensor, labels: Tensor, weights: Tensor) -> LinearHead:
+        return softmax_regression(features.mean(1), labels, weights, classes, penalty)
+
+    return _Chosen(again(features, labels, weights), left_out, penalty, again)
 
 
-def _ensemble(features: Tensor, labels: Tensor, classes: int, symmetries: int) -> _Scores:
+def _ensemble(features: Tensor, labels: Tensor, classes: int, symmetries: int) -> _Chosen:
     """Fit ridge and prototypes, and take the mean of their log-probabilities.
 
     Log-probabilities are scaled scores less a number that is the same for all classes, so their
@@ -152,13 +192,20 @@ def _ensemble(features: Tensor, labels: Tensor, classes: int, symmetries: int) -
     weights = balanced_weights(labels, classes)
     members = [fit(features, labels, classes, symmetries) for fit in (_ridge, _prototypes)]
     scales = [best_scale(one.left_out, labels, weights) for one in members]
-    heads = [one.head.scaled(scale) for one, scale in zip(members, scales, strict=True)]
-    head = LinearHead(*(torch.stack(part).mean(0) for part in zip(*heads, strict=True)))
+
+    def mean(heads: Sequence[LinearHead]) -> LinearHead:
+        scaled = [head.scaled(scale) for head, scale in zip(heads, scales, strict=True)]
+        return LinearHead(*(torch.stack(part).mean(0) for part in zip(*scaled, strict=True)))
+
+    def again(features: Tensor, labels: Tensor, weights: Tensor) -> LinearHead:
+        return mean([one.again(features, labels, weights) for one in members])
+
     left_out = [one.left_out * scale for one, scale in zip(members, scales, strict=True)]
-    return _Scores(head, torch.stack(left_out).mean(0), members[0].penalty)
+    head = mean([one.head for one in members])
+    return _Chosen(head, torch.stack(left_out).mean(0), members[0].penalty, again)
 
 
-FITS: Mapping[HeadName, Callable[[Tensor, Tensor, int, int], _Scores]] = {
+FITS: Mapping[HeadName, Callable[[Tensor, Tensor, int, int], _Chosen]] = {
     "ridge": _ridge,
     "prototypes": _prototypes,
     "softmax": _softmax,

@@ -1,4 +1,4 @@
-"""The classifier of generated images: ridge on a judge's features, each without its source."""
+"""The classifier of generated images: ridge on a judge's features, without their sources."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from tgn.models.classifier_layers import normalised_parts
-from tgn.probe.balanced_ridge import LeaveOneOut
+from tgn.probe.balanced_ridge import LeaveRowsOut
 from tgn.probe.linear import balanced_weights, best_scale
 from tgn.probe.ridge import fit_ridge
 
@@ -15,18 +15,19 @@ from tgn.probe.ridge import fit_ridge
 class JudgeClassifier:
     """A class-weighted ridge probe on all real training images.
 
-    A generated image is classified by the fit that has not seen its source, or else it would be
-    recognised by it. The mean that features are centred by is still that of all images.
+    A generated image is classified by the fit that has not seen the images it was made of, or
+    else it would be recognised by them. The mean that features are centred by is still that of all
+    images.
 
     Attributes:
         mean: of the training features, [D].
-        fit: of the training images, from which each can be left out.
+        fit: of the training images, from which any few can be left out.
         penalty: lambda, chosen by leaving each training image out.
         scale: factor of the scores that makes them logits, chosen likewise.
     """
 
     mean: Tensor
-    fit: LeaveOneOut
+    fit: LeaveRowsOut
     penalty: float
     scale: float
 
@@ -34,16 +35,18 @@ class JudgeClassifier:
         """Return features as the fit takes them, centred and of unit length, float64 [N, D]."""
         return _unit(features, self.mean)
 
-    def probabilities(self, features: Tensor, sources: Tensor | None = None) -> Tensor:
+    def probabilities(self, features: Tensor, made_from: Tensor | None = None) -> Tensor:
         """Return class probabilities [N, C], float32.
 
         Args:
             features: of images, [N, D].
-            sources: row of each image's source in the training set, [N]; -1, or None: none.
+            made_from: rows in the training set of the images that each was made of, different
+                ones, [N] or [N, K]; -1, or None: none.
         """
-        if sources is None:
-            sources = torch.full((len(features),), -1)
-        scores = self.fit.scores(self.rows(features), sources)
+        if made_from is None:
+            made_from = torch.full((len(features),), -1)
+        left_out = made_from[:, None] if made_from.ndim == 1 else made_from
+        scores = self.fit.scores(self.rows(features), left_out)
         return (self.scale * scores).softmax(dim=1).float()
 
 
@@ -61,7 +64,7 @@ def fit_judge_classifier(features: Tensor, labels: Tensor, classes: int) -> Judg
     each = torch.arange(len(labels))
     ridge = fit_ridge(rows.float(), labels, weights, each, classes)
     scale = best_scale(ridge.left_out, labels, weights)
-    fit = LeaveOneOut.of(rows, labels, classes, ridge.penalty)
+    fit = LeaveRowsOut.of(rows, labels, classes, ridge.penalty)
     return JudgeClassifier(mean, fit, ridge.penalty, scale)
 
 

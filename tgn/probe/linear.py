@@ -45,7 +45,30 @@ def balanced_weights(labels: Tensor, classes: int) -> Tensor:
     return class_mean_weights(labels, classes) * (len(labels) / len(labels.unique()))
 
 
-def prototypes(features: Tensor, labels: Tensor, classes: int) -> LinearHead:
+def shared_weights(real: Tensor, generated: Tensor, classes: int, share: float) -> Tensor:
+    """Return weights of real, then generated rows, under which all classes weigh the same.
+
+    Args:
+        real: labels of the real rows, [N].
+        generated: labels of the generated ones, [M]; a class that has some has real ones, too.
+        classes: C.
+        share: s in (0, 1): within a class with generated rows these weigh s in all.
+
+    Returns:
+        float64 [N + M], mean 1.
+    """
+    shares = share * (torch.bincount(generated, minlength=classes) > 0).double()
+    parts = [
+        (1 - shares)[real] * class_mean_weights(real, classes),
+        shares[generated] * class_mean_weights(generated, classes),
+    ]
+    weights = torch.cat(parts)
+    return weights / weights.mean()
+
+
+def prototypes(
+    features: Tensor, labels: Tensor, classes: int, weights: Tensor | None = None
+) -> LinearHead:
     """Return the classifier by the nearest class mean: scores -|z - m_c|^2 / 2 + |z|^2 / 2.
 
     Source: Mensink et al. 2013 (nearest class mean); a class without rows has the mean 0.
@@ -54,9 +77,14 @@ def prototypes(features: Tensor, labels: Tensor, classes: int) -> LinearHead:
         features: z, [N, D].
         labels: [N].
         classes: C.
+        weights: of the rows, [N], >= 0; None: all alike.
     """
-    sums = features.new_zeros(classes, features.shape[1]).index_add_(0, labels, features)
-    means = sums / torch.bincount(labels, minlength=classes).clamp(min=1)[:, None]
+    each = torch.ones(len(labels)) if weights is None else weights
+    each = each.to(features)
+    sums = features.new_zeros(classes, features.shape[1])
+    sums.index_add_(0, labels, each[:, None] * features)
+    total = each.new_zeros(classes).index_add_(0, labels, each)
+    means = sums / torch.where(total > 0, total, 1.0)[:, None]
     return LinearHead(means, -means.square().sum(1) / 2)
 
 

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 from tgn.runtime.config import Settings
 
 HeadName = Literal["ridge", "prototypes", "softmax", "ensemble"]
+GENERATED_SHARE = 0.25  # of a class's weight, that of its generated images
 
 
 class NetworkSettings(Settings):

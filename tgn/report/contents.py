@@ -41,6 +41,7 @@ def collect_contents(run: Run) -> dict[str, Any]:
         "scores": scores,
         "assessment": _json(run.assessment_file),
         "compare": compare,
+        "verdict": (compare or {}).get("verdict"),
         "compare_picture": picture(run.comparison_file.with_suffix(".png")),
         "class_accuracy": _class_accuracies(compare),
         "confusions": _confusions(run, compare),

@@ -24,6 +24,7 @@ from tgn.runtime.progress import Progress
 
 SEEN = "trained on the source images: agreement is biased upwards"
 NOT_SEEN = "folds: each image is classified by a net that was not trained on its source"
+PARTLY_SEEN = f"{NOT_SEEN}, but, of {{count}} images, on others that have parts in them"
 UNKNOWN = "not trained by this run: whether it was trained on the source images is unknown"
 CLIP_REMEDY = "use --set clip=ARCH:/path/to/file, or leave clip out"
 
@@ -44,22 +45,28 @@ class ClassPredictor:
     weights_sha256: str
     seen: str
 
-    @property
-    def provenance(self) -> Provenance:
-        """Return the network, its weights and its resize rule, for a result file."""
-        first = self.networks[0]
+    def provenance_for(self, origins: Sequence[tuple[str, ...]]) -> Provenance:
+        """Return the network, its weights and its resize rule, for a result file.
+
+        Args:
+            origins: of each image, as of `ComparedSets`.
+        """
+        first, seen = self.networks[0], self.seen
+        mixed = [len({self.fold_of.get(file) for file in own}) > 1 for own in origins]
+        if self.fold_of and any(mixed):
+            seen = PARTLY_SEEN.format(count=sum(mixed))
         return Provenance(
             name=first.arch,
             dimension=len(first.folders),
             weights_sha256=self.weights_sha256,
             resize=first.resize_rule,
-            seen=self.seen,
+            seen=seen,
         )
 
     def probabilities(
         self,
         images: ImageSet,
-        sources: Sequence[str],
+        origins: Sequence[tuple[str, ...]],
         folders: Sequence[str],
         device: Device,
         progress: Progress,
@@ -68,7 +75,7 @@ class ClassPredictor:
 
         Args:
             images: N images.
-            sources: the source file of each, as the split names it.
+            origins: the files that each was made of, as the split names them, the source first.
             folders: class folders in the order of the labels.
             device: where to compute.
             progress: advanced after every batch.
@@ -80,7 +87,7 @@ class ClassPredictor:
             UserError: if it was not trained on a class of the set.
         """
         progress.start("classifier agreement", len(images))
-        fold = torch.tensor([self.fold_of.get(source, 0) for source in sources])
+        fold = torch.tensor([self.fold_of.get(source, 0) for source, *_ in origins])
         probabilities = torch.zeros(len(images), len(folders) + 1)
         for number, network in enumerate(self.networks):
             rows = (fold == number).nonzero().flatten()

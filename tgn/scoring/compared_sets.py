@@ -39,9 +39,10 @@ class ComparedSets:
         folder: where the generated images lie.
         root: files in the result are written relative to this folder.
         reference: which real images, in the result.
-        sources: real image that each generated one was made from, as the split names it; "" where
-            that is not known.
-        source_rows: the same as rows of ``training``, int64 [N]; -1 where that is not known.
+        origins: real images that each generated one was made of, as the split names them: its
+            source first, "" where that is not known, then others whose parts are in it.
+        made_from: the same as rows of ``training``, int64 [N, K]; -1 where that is not known, and
+            where there are fewer than K.
         left_out: classes without a comparison -> why.
     """
 
@@ -54,14 +55,30 @@ class ComparedSets:
     folder: Path
     root: Path
     reference: str
-    sources: Sequence[str]
-    source_rows: Tensor
+    origins: Sequence[tuple[str, ...]]
+    made_from: Tensor
     left_out: Mapping[str, str]
 
     @cached_property
     def real(self) -> ImageSet:
         """The real training images that generated ones are compared with."""
         return self.training.subset(self.real_rows)
+
+    @property
+    def source_rows(self) -> Tensor:
+        """Row of each image's source in ``training``, int64 [N]; -1 where that is not known."""
+        return self.made_from[:, 0]
+
+    @property
+    def leaves_some_real(self) -> Tensor:
+        """Whether a class has training images that an image of it was not made of, bool [N].
+
+        Without any, no fit that has not seen the image can know the class.
+        """
+        labels, own = self.training.labels, self.generated.labels
+        counts = torch.bincount(labels, minlength=len(self.class_folders))
+        is_of_class = (self.made_from >= 0) & (labels[self.made_from] == own[:, None])
+        return is_of_class.sum(1) < counts[own]
 
     @property
     def labels(self) -> list[int]:
@@ -140,6 +157,7 @@ def load_sets(
         raise UserError("no real training images to compare with; check the split")
     held_out = split.image_set("test", run.path, size, bands)
     row_of = {file: row for row, (file, _) in enumerate(split.train)}
+    origins = [(row.source_file, *row.other_files) for row in rows]
     return ComparedSets(
         generated=generated,
         training=training,
@@ -150,8 +168,8 @@ def load_sets(
         folder=folder,
         root=run.path,
         reference="train",
-        sources=[row.source_file for row in rows],
-        source_rows=torch.tensor([row_of.get(row.source_file, -1) for row in rows]),
+        origins=origins,
+        made_from=_padded([[row_of.get(file, -1) for file in own] for own in origins]),
         left_out=_tail_without_images(split, generated),
     )
 
@@ -193,10 +211,16 @@ def load_folder_sets(
         folder=folder,
         root=folder.resolve().parent,
         reference=Path(os.path.relpath(real.resolve(), folder.resolve().parent)).as_posix(),
-        sources=[row.source_file for row in rows],
-        source_rows=torch.full((len(rows),), -1),
+        origins=[(row.source_file, *row.other_files) for row in rows],
+        made_from=torch.full((len(rows), 1), -1),
         left_out=_unmatched(folder, ours, real, theirs) if classes != [FLAT] else {},
     )
+
+
+def _padded(rows: Sequence[list[int]]) -> Tensor:
+    """Return lists of rows as a table, int64 [N, length of the longest], filled up with -1."""
+    longest = max(map(len, rows))
+    return torch.tensor([own + [-1] * (longest - len(own)) for own in rows])
 
 
 def _rows_of(images: ImageSet, classes: Collection[int]) -> Tensor:

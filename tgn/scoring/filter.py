@@ -1,7 +1,7 @@
 """The stage ``tgn filter``: every criterion on every image, then the manifest of what is kept."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from tgn.models.extractors import Extractor
 from tgn.models.feature_cache import FeatureCache
 from tgn.models.provenance import Provenance
 from tgn.models.training_networks import TrainingNetwork
+from tgn.probe.features import FrozenNetwork
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
 from tgn.runtime.progress import Progress
@@ -37,13 +38,15 @@ from tgn.scoring.filter_criteria import (
     duplicates,
     least_like_prompts,
     too_improbable,
+    unlike_prototype,
     unlike_real,
 )
 from tgn.scoring.filter_outcome import FilterOutcome, remove_filter, write_outcome
 from tgn.scoring.generator_networks import marked, networks_behind
 from tgn.scoring.network_outputs import fitted_judge, judge_provenance, whole_tables
 from tgn.scoring.networks import NO_CLASSES, load_judge
-from tgn.scoring.settings import FILTER_GRID, FilterSettings
+from tgn.scoring.settings import FILTER_GRID, FilterSettings, UseFilterSettings
+from tgn.scoring.use import by_use, judge_use, use_networks
 
 __all__ = ["FilterOutcome", "filter_folders", "filter_run", "remove_filter"]
 
@@ -62,6 +65,7 @@ class FilterNetworks:
         clip: predicts classes.
         skipped: classifiers that are not available -> the remedy.
         trained_against: networks in the losses of the generator; None where it is not known.
+        of_use: in their features the gain is measured; none by quality.
     """
 
     extractor: Extractor
@@ -70,6 +74,7 @@ class FilterNetworks:
     clip: ClipPredictor | None
     skipped: Mapping[str, str]
     trained_against: tuple[TrainingNetwork, ...] | None
+    of_use: Sequence[FrozenNetwork] = ()
 
 
 def filter_run(
@@ -151,6 +156,7 @@ def _load_networks(
     sets: ComparedSets,
     against: tuple[TrainingNetwork, ...] | None,
 ) -> FilterNetworks:
+    of_use = use_networks(sets, settings) if isinstance(settings, UseFilterSettings) else ()
     if not sets.has_classes:
         why = {"classifier": NO_CLASSES, "CLIP": NO_CLASSES}
         return FilterNetworks(extractor, None, False, None, why, against)
@@ -167,7 +173,7 @@ def _load_networks(
         skipped["CLIP"] = NO_CLIP
     elif settings.min_clip_probability or settings.clip_percentile:
         clip = load_clip_predictor(settings.clip, sets.class_names)
-    return FilterNetworks(extractor, predictor, uses_ridge, clip, skipped, against)
+    return FilterNetworks(extractor, predictor, uses_ridge, clip, skipped, against, of_use)
 
 
 def _device(settings: FilterSettings) -> Device:
@@ -195,9 +201,15 @@ def _filter(
     for criterion, provenance in (pair for pair in by_class if pair is not None):
         results.append(criterion)
         judges[criterion.reason] = provenance
+    verdict = None
+    if isinstance(settings, UseFilterSettings):
+        dropped = sum((result.drop for result in results), torch.zeros(len(rows)).bool())
+        left = (~dropped).nonzero().flatten()
+        verdict = judge_use(sets, left, networks.of_use, settings, cache)
+        results.append(by_use(verdict, sets))
     reasons = [[result.reason for result in results if result.drop[i]] for i in range(len(rows))]
-    outcome = FilterOutcome(rows, reasons, networks.skipped)
-    if not outcome.kept:
+    outcome = FilterOutcome(rows, reasons, networks.skipped, verdict)
+    if not outcome.kept and verdict is None:  # by use none is an answer
         raise UserError(
             f"no image of {sets.folder} passes every test; loosen one: tgn filter --help-settings"
         )
@@ -208,10 +220,12 @@ def _filter(
 
 def _check_distances(sets: ComparedSets, settings: FilterSettings) -> None:
     most = int(torch.bincount(sets.real.labels).max())
-    if most < 2 and (settings.copy_percentile or settings.duplicate_percentile):
+    tests = ("copy_percentile", "duplicate_percentile", "prototype_percentile")
+    if most < 2 and any(used := [name for name in tests if getattr(settings, name, 0)]):
+        off = " ".join(f"--set {name}=0" for name in used)
         raise UserError(
             f"got {most} real image a class, expected 2 or more to measure their distances; add "
-            "images, or --set copy_percentile=0 --set duplicate_percentile=0"
+            f"images, or {off}"
         )
 
 
@@ -224,6 +238,9 @@ def _by_distance(
     if settings.quality_percentile:
         pair = features.generated, sets.generated.labels, features.real, sets.real.labels
         results.append(unlike_real(*pair, settings.quality_percentile))
+    if isinstance(settings, UseFilterSettings) and settings.prototype_percentile:
+        pair = features.generated, sets.generated.labels, features.real, sets.real.labels
+        results += unlike_prototype(*pair, settings.prototype_percentile)
     return results
 
 
@@ -252,18 +269,21 @@ def _by_classifier(
 ) -> tuple[CriterionResult, Provenance] | None:
     """Return what the classifier drops, and which it is: a given one, else the judge's ridge."""
     if networks.classifier:
-        provenance = networks.classifier.provenance
+        provenance = networks.classifier.provenance_for(sets.origins)
         probabilities = networks.classifier.probabilities(
-            sets.generated, sets.sources, sets.class_folders, cache.device, cache.progress
+            sets.generated, sets.origins, sets.class_folders, cache.device, cache.progress
         )
     else:
         judge = fitted_judge(sets, features)
         if judge is None:
             return None
         provenance = judge_provenance(sets, networks.extractor)
-        probabilities = judge.probabilities(features.generated, sets.source_rows)
+        probabilities = judge.probabilities(features.generated, sets.made_from)
     labels, minimum = sets.generated.labels, settings.min_probability
-    return too_improbable("classifier doubts", probabilities, labels, minimum), provenance
+    result = too_improbable("classifier doubts", probabilities, labels, minimum)
+    if networks.classifier is None:  # the ridge, from which the images' own sources are left out
+        result = replace(result, drop=result.drop & sets.leaves_some_real)
+    return result, provenance
 
 
 def _by_clip(

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from tgn.metrics.memorisation import class_percentiles, nearest_of_class
 from tgn.metrics.pairwise import distance_blocks
+from tgn.metrics.prototype_distance import prototype_limits
 
 QUALITY_NEIGHBOURS = 5
 
@@ -114,6 +115,25 @@ def unlike_real(
         if percentile > 0:
             threshold[rows] = torch.quantile(value[rows], 1 - percentile / 100)
     return CriterionResult("unlike real images", threshold, value, value > threshold)
+
+
+def unlike_prototype(
+    generated: Tensor, labels: Tensor, real: Tensor, real_labels: Tensor, percentile: float
+) -> tuple[CriterionResult, CriterionResult]:
+    """Drop images nearer to the mean of their class than real ones are, and those further away.
+
+    Args:
+        generated: features, [N, D].
+        labels: classes, int64 [N].
+        real: features of the training images, [M, D], two or more of some class.
+        real_labels: int64 [M].
+        percentile: of :func:`prototype_limits`, > 0.
+    """
+    distance, nearest, furthest = prototype_limits(generated, labels, real, real_labels, percentile)
+    return (
+        CriterionResult("too typical of its class", nearest, distance, distance < nearest),
+        CriterionResult("far from its class", furthest, distance, distance > furthest),
+    )
 
 
 def class_thresholds(

@@ -15,6 +15,7 @@ from tgn.runtime.files import write_json
 from tgn.scoring.compared_sets import ComparedSets
 from tgn.scoring.filter_criteria import CriterionResult
 from tgn.scoring.settings import FILTER_GRID, KEPT, FilterSettings
+from tgn.scoring.use import UseVerdict
 
 REPORT = "filter.json"
 EXAMPLES = 12  # images in each row of the picture
@@ -28,11 +29,13 @@ class FilterOutcome:
         rows: the manifest's rows.
         reasons: for every row the criteria that drop its image.
         skipped: classifiers that were not available -> the remedy.
+        use: by use, of which classes images are used.
     """
 
     rows: Sequence[ManifestRow]
     reasons: Sequence[Sequence[str]]
     skipped: Mapping[str, str]
+    use: UseVerdict | None = None
 
     @property
     def kept(self) -> list[ManifestRow]:
@@ -98,6 +101,7 @@ def _report(
             for result in results
         },
         "skipped": dict(outcome.skipped),
+        "use": outcome.use.report() if outcome.use else None,
         "kept": len(outcome.kept),
         "classes": {name: dict(counts) for name, counts in outcome.counts().items()},
         "dropped": {
@@ -116,6 +120,8 @@ def _save_examples(sets: ComparedSets, outcome: FilterOutcome, path: Path) -> No
             groups.setdefault(name, []).append(index)
     pictures, labels = [], []
     for name, members in groups.items():
+        if not members:  # none is kept
+            continue
         spread = torch.linspace(0, len(members) - 1, EXAMPLES).round().long()
         pictures.append(sets.generated.batch(torch.tensor(members)[spread]))
         labels.append(f"{name} ({len(members)})")

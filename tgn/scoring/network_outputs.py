@@ -14,7 +14,10 @@ from tgn.probe.judge_classifier import JudgeClassifier, fit_judge_classifier
 from tgn.scoring.compared_sets import ComparedSets, FeatureTables
 from tgn.scoring.networks import ScoringNetworks
 
-WITHOUT_SOURCE = "real training images; each generated one is classified without its source"
+WITHOUT_SOURCE = (
+    "real training images; each generated one is classified without its source and the others that "
+    "it was made of"
+)
 SOURCES_UNKNOWN = "real images, perhaps the sources: which they are is not known"
 RIDGE_ON = "ridge on "  # in the name of the judge's classifier
 SMALLEST_SIDE = 2**LEVELS
@@ -155,12 +158,13 @@ def _agreement(
     labels = sets.generated.labels
     if networks.classifier:
         probabilities = networks.classifier.probabilities(
-            sets.generated, sets.sources, sets.class_folders, cache.device, cache.progress
+            sets.generated, sets.origins, sets.class_folders, cache.device, cache.progress
         )
-        return probabilities.argmax(dim=1) == labels, networks.classifier.provenance
+        provenance = networks.classifier.provenance_for(sets.origins)
+        return probabilities.argmax(dim=1) == labels, provenance
     if judge is None:
         return None, None
-    probabilities = judge.probabilities(features.generated, sets.source_rows)
+    probabilities = judge.probabilities(features.generated, sets.made_from)
     return probabilities.argmax(dim=1) == labels, judge_provenance(sets, networks.extractor)
 
 

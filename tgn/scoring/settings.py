@@ -1,14 +1,16 @@
 """What can be set about scoring and filtering; imports nothing heavy."""
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from tgn.probe.settings import NetworkSettings
 from tgn.runtime.settings import DeviceSettings
 
 FILTER_GRID = "filter.png"
 KEPT = "kept"
+Statistic = Literal["right", "margin", "error"]
 
 
 class ScoreSettings(DeviceSettings):
@@ -28,7 +30,7 @@ class ScoreSettings(DeviceSettings):
     classifier: Path | None = Field(
         None,
         description="checkpoint, or folder of classify train --folds, that predicts the class; "
-        "default: a ridge probe on the judge's features, without each image's source",
+        "default: a ridge probe on the judge's features, without the images each was made of",
     )
     clip: str | None = Field(
         None,
@@ -84,3 +86,23 @@ class FilterSettings(DeviceSettings):
                 "clip=arch:tag or arch:/file"
             )
         return self
+
+
+class UseFilterSettings(FilterSettings, NetworkSettings):
+    """Settings of ``tgn filter --by use``; 0 switches a test off."""
+
+    quality_percentile: float = Field(
+        0.0, ge=0, lt=100, description="drop this % of each class, furthest from its real images"
+    )
+    prototype_percentile: float = Field(
+        1.0,
+        ge=0,
+        lt=50,
+        description="drop images nearer to the mean of their class than this % of real ones, and "
+        "those further away than all but this %",
+    )
+    folds: int = Field(10, ge=2, description="of the real images, to measure the gain")
+    statistic: Statistic = Field(
+        "right", description="of left-out real images, that must rise: right, margin or error"
+    )
+    seed: int = Field(0, description="of the folds")

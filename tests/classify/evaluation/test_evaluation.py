@@ -18,6 +18,7 @@ from classify.evaluation.prior_shift import IMBALANCE, balanced_assignment, shif
 from classify.training.generated_images import rows_within_ratio
 from classify.training.recipes import BASES, check_recipes, recipe, with_ratios
 from classify.training.settings import TrainSettings
+from classify.training.uses.names import OTHER_USES
 from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.progress import Silent
 
@@ -84,7 +85,11 @@ def test_ratios_count_from_what_a_class_lacks():
         "ce+generated@1",
     ]
     assert recipe("ce+generated@0.5").settings["generated_ratio"] == 0.5
-    for wrong in ("ce+generated@x", "ce+generated@0", "ce@0.5"):
+    used = recipe("cmo+generated-pasted@2").settings
+    assert used == {"mixing": "cmo", "generated_use": "pasted", "generated_ratio": 2.0}
+    assert with_ratios(["ce+generated-soft"], [1]) == ["ce+generated-soft@1"]
+    unknown = ("ce+generated-x", "probe+generated-soft", "x+generated-soft", "ce+generated-beside")
+    for wrong in ("ce+generated@x", "ce+generated@0", "ce@0.5", *unknown):
         with pytest.raises(UserError, match="or NAME.generated@0.5"):
             check_recipes([wrong])
     with pytest.raises(UserError, match="--ratio got 0"):
@@ -92,7 +97,9 @@ def test_ratios_count_from_what_a_class_lacks():
 
 
 def test_every_recipe_has_valid_settings():
-    names = check_recipes([*BASES, *(f"{name}+generated" for name in BASES)])
+    networks = [name for name, one in BASES.items() if one.probe is None]
+    uses = [f"{name}+generated-{use}" for name in networks for use in OTHER_USES]
+    names = check_recipes([*BASES, *(f"{name}+generated" for name in BASES), *uses])
     for name in names:
         assert TrainSettings().with_changes(recipe(name).settings)
 

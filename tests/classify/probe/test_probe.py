@@ -4,13 +4,14 @@ import json
 
 import pytest
 import torch
-from tests_support import in_process
+from tests_support import in_process, write_generated
 
 from classify.cli.main import main
 from classify.evaluation.evaluate import evaluate
 from classify.probe.settings import ProbeSettings
 from classify.probe.train import ProbeJob, train_probe
 from tgn.data.augmentation import dihedral
+from tgn.data.manifest import write_filtered
 from tgn.models.backbones import build_backbone, freeze, load_classifier, save_classifier
 from tgn.models.settings import BackboneSettings
 from tgn.probe.views import CropViews, SymmetryViews, features, folded
@@ -151,10 +152,24 @@ def test_compare_shows_probes_beside_the_others(command, fake_run, settings):
     assert done.code == 0, done.stderr
     table = json.loads(fake_run.comparison_file.read_text())
     assert set(table["recipes"]) == {"probe", "probe-prototypes"}
+    assert table["verdict"]["use"] in table["recipes"]
+    assert done.stdout.splitlines()[-1] == table["verdict"]["sentence"]
     metrics = fake_run.comparison / "probe-seed1" / "metrics.json"
     before = metrics.stat().st_mtime_ns
     assert command("compare", *arguments, "--device", "cpu", *words, "--set", "steps=3").code == 0
     assert metrics.stat().st_mtime_ns == before  # a probe does not depend on steps
+
+
+def test_images_of_which_a_filter_kept_none_are_refused(command, fake_run):
+    folder = write_generated(fake_run, 3, 2)
+    write_filtered(folder, [])
+    for words in (("train", "--augmented"), ("compare", "--recipes", "ce+generated")):
+        done = command(*words, "--run", "fake")
+        assert done.code == 2
+        assert "tgn filter has kept no image of" in done.stderr
+        assert "without --augmented" in " ".join(done.stderr.split())
+    plan = command("compare", "--recipes", "probe", "--run", "fake", "--dry-run")
+    assert plan.code == 0, plan.stderr
 
 
 def test_an_empty_name_of_a_network_is_refused(command, fake_run):

@@ -20,7 +20,8 @@ from classify.training.criterion import LabelCriterion, label_criterion
 from classify.training.method_phases import phases_of
 from classify.training.mixing import draw_blend, mix_images
 from classify.training.mixing_settings import CmoSettings
-from classify.training.recipes import recipe, recipe_name
+from classify.training.recipe_names import recipe_name
+from classify.training.recipes import recipe
 from classify.training.sampling import BatchRequest, MixtureSampler
 from classify.training.settings import TrainSettings
 from classify.training.trainer import ClassifierTrainer

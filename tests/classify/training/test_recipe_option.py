@@ -2,13 +2,12 @@
 
 import pytest
 
+from classify.training.recipe_names import recipe_name, trained_name
 from classify.training.recipes import (
     BASES,
     BEST,
     LP_FT,
     default_recipe,
-    recipe_name,
-    trained_name,
     with_recipe,
     with_recipe_over,
 )

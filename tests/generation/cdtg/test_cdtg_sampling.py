@@ -8,7 +8,7 @@ from tests_support import QUICK
 from tgn.data.images import to_u8
 from tgn.data.manifest import active_rows, image_set, read_manifest
 from tgn.generation.cdtg.architecture import Architecture, recombining_architecture
-from tgn.generation.cdtg.checkpoint import load_conditional_generator
+from tgn.generation.cdtg.checkpoint import KEPT_FILES, load_conditional_generator
 from tgn.generation.cdtg.conditional_generator import Source
 from tgn.generation.cdtg.recombination import KEPT
 from tgn.generation.cdtg.sampler import CdtgSampler, open_cdtg_sampler
@@ -184,3 +184,27 @@ def test_without_a_compiler_images_are_generated_without_one(trained, tmp_path, 
     generated(trained, tmp_path / "a", 2, compile=True)
     generated(trained, tmp_path / "b", 2)
     assert list(read_manifest(tmp_path / "a")) == list(read_manifest(tmp_path / "b"))
+
+
+def test_the_manifest_names_every_real_image_that_an_image_was_made_of(trained, tmp_path):
+    generated(trained, tmp_path / "near", 12, noise=0.4)
+    generated(trained, tmp_path / "far", 12, noise=1.0)
+    named = {file: label for file, label in trained.split().train}
+    for folder, most in (("near", 1), ("far", 2)):
+        rows = list(read_manifest(tmp_path / folder))
+        assert max(len(row.other_files) for row in rows) == most
+        for row in rows:
+            files = (row.source_file, *row.other_files)
+            assert len(set(files)) == len(files)
+            assert {named[file] for file in files} == {row.class_index}
+
+
+def test_generators_of_older_versions_name_no_images_and_say_so(trained, tmp_path):
+    path = trained.cdtg_generator
+    header = {key: value for key, value in read_metadata(path).items() if key != KEPT_FILES}
+    save_weights(path, load_weights(path), header)
+    generated(trained, tmp_path / "a", 4, noise=1.0)
+    assert {row.other_files for row in read_manifest(tmp_path / "a")} == {()}
+    sampler = open_cdtg_sampler(trained, CdtgSampleSettings(**QUICK))
+    assert "train anew" in sampler.notes(CdtgSampleSettings(noise=0.4))[0]
+    assert sampler.notes(CdtgSampleSettings(noise=0)) == []

@@ -30,7 +30,7 @@ def untrained(size: int = 32, bands: int = 3) -> ConditionalGenerator:
     network = ConditionalGenerator(numbers, CLASSES, FEATURES).eval()
     network.fusion.standardise(torch.randn(24, FEATURES, 2, 2))
     images = torch.randint(0, 256, (12, bands, size, size), dtype=torch.uint8)
-    network.recombination.keep(images, torch.arange(12) % CLASSES)
+    network.recombination.keep(images, torch.arange(12) % CLASSES, [*map(str, range(12))])
     return network
 
 

@@ -21,13 +21,14 @@ from tgn.models.moving_average import averaged
 MANY, LONE, PAIR = 0, 1, 2  # classes: of five images, of one, of two
 COUNTS = (5, 1, 2)
 LABELS = torch.tensor([0, 2, 0, 1, 0, 0, 2, 0])
+FILES = [f"{row}.png" for row in range(len(LABELS))]
 
 
 def kept(size: int = 32, bands: int = 3) -> tuple[Recombination, torch.Tensor]:
     """Return a recombination that keeps images of three classes, and these images."""
     images = torch.randint(0, 256, (len(LABELS), bands, size, size), dtype=torch.uint8)
     network = Recombination(len(COUNTS), bands, size)
-    network.keep(images, LABELS)
+    network.keep(images, LABELS, FILES)
     return network, images
 
 
@@ -173,10 +174,36 @@ def test_at_r_1_the_image_is_of_two_images_of_the_class():
     found = network(sources, labels, noise, torch.ones(100))
     assert set(identity_of(found, images)) == {-1}  # a mixture
     images[LABELS == PAIR] = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1)
-    network.keep(images, LABELS)
+    network.keep(images, LABELS, FILES)
     found = network(sources, labels, noise, torch.ones(100))
     assert float(found.mean()) == pytest.approx(0, abs=0.1)  # half and half
     assert ((found.amin((1, 2, 3)) < -0.2) & (found.amax((1, 2, 3)) > 0.2)).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.3, 0.7, 1.0])
+def test_the_files_named_are_those_of_the_images_that_change_an_image(ratio):
+    """An image is changed by changes of the images it names, and of no others."""
+    network, _ = kept()
+    labels = torch.arange(60) % len(COUNTS)
+    sources, noise = drawn(labels)
+    ratios = torch.full((60,), ratio)
+    plain = network(sources, labels, noise, ratios)
+    named = network.files_within(labels, noise, ratios)
+    assert {len(files) for files in named} == {0.0: {0}, 0.3: {1}, 0.7: {1, 2}, 1.0: {1, 2}}[ratio]
+    for file in FILES:
+        changed = network.kept.clone()
+        row = network.files.index(file)
+        network.kept[row] = 255 - changed[row]
+        other = network(sources, labels, noise, ratios)
+        differs = (other - plain).flatten(1).abs().amax(1) > 1e-3
+        assert differs.tolist() == [file in files for files in named]
+        network.kept.copy_(changed)
+
+
+def test_files_that_are_not_known_are_not_named():
+    network = Recombination(len(COUNTS), 3, 32)
+    labels = torch.zeros(4, dtype=torch.int64)
+    assert network.files_within(labels, drawn(labels)[1], torch.ones(4)) == [()] * 4
 
 
 @pytest.mark.parametrize(("ratio", "share"), [(0.3, 0.0), (0.5, 0.0), (0.7, 0.4), (0.95, 0.9)])
@@ -230,12 +257,13 @@ def test_only_the_first_images_of_a_class_are_kept_and_counted():
     images = torch.arange(KEPT + 6, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 32, 32)
     labels = torch.ones(KEPT + 6, dtype=torch.int64)
     labels[:2] = 0
-    network.keep(images, labels)
+    network.keep(images, labels, [*map(str, range(KEPT + 6))])
     assert network.per_class == KEPT
     assert network.counts.tolist() == [2, KEPT]
     assert network.kept[:2, 0, 0, 0].tolist() == [0, 1]
     assert network.kept[KEPT:, 0, 0, 0].tolist() == list(range(2, KEPT + 2))
     assert not network.kept[2:KEPT].any()
+    assert network.files == ["0", "1", *[""] * (KEPT - 2), *map(str, range(2, KEPT + 2))]
 
 
 @pytest.mark.parametrize(

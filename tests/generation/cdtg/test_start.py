@@ -32,7 +32,7 @@ def old(tmp_path):
     network = ConditionalGenerator(EXPECTED, len(CLASSES), FEATURES)
     network.fusion.standardise(torch.randn(12, FEATURES, 2, 2))
     images = torch.randint(0, 256, (12, 3, 32, 32), dtype=torch.uint8)
-    network.recombination.keep(images, torch.arange(12) % 3)
+    network.recombination.keep(images, torch.arange(12) % 3, [f"{row}.png" for row in range(12)])
     save_conditional_generator(tmp_path / "old.safetensors", network, CLASSES, "sha")
     return network, tmp_path / "old.safetensors"
 

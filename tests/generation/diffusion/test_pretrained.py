@@ -46,7 +46,7 @@ def test_strength_is_the_distance_of_an_image_from_its_source(distilled, model):
         images, origins = sampler.sample_block(label, 0, chosen)
         again, _ = sampler.sample_block(label, 0, chosen)
         assert torch.equal(images, again)
-        assert all(sampler.bank.labels[source] == label for source, _ in origins)
+        assert all(sampler.bank.labels[origin.source] == label for origin in origins)
         away.append(images.float())
     near, far = ((x - away[0]).abs().mean() for x in away[1:])
     assert 0 < near < far

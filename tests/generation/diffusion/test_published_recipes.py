@@ -1,4 +1,4 @@
-"""Fill-Up and DisCL end to end: learned words, text to image, several strengths."""
+"""Fill-Up and DisCL end to end: learned words, text to image, several noise ratios."""
 
 import pytest
 import torch
@@ -6,6 +6,8 @@ from generation_support import assert_order_does_not_matter
 from pretrained_support import generate_pretrained, tuning_settings
 from tests_support import QUICK, Stops
 
+from classify.comparison.compare import ComparisonPlan, compare
+from classify.training.settings import TrainSettings
 from tgn.data.manifest import read_manifest
 from tgn.data.prompts import read_prompts
 from tgn.generation.diffusion.pretrained.learned_words import (
@@ -118,7 +120,7 @@ def test_fill_up_draws_from_words_without_a_source(distilled, model, tmp_path):
     sampler.images.batch = None  # no real image is read
     again, origins = sampler.sample_block(label, 0, chosen)
     assert torch.equal(drawn, again)
-    assert [source for source, _ in origins] == [-1, -1]
+    assert [origin.source for origin in origins] == [-1, -1]
 
 
 def test_words_also_guide_image_to_image(distilled, model, tmp_path):
@@ -149,28 +151,36 @@ def test_discl_draws_every_source_at_every_strength(distilled, model, tmp_path):
     discl(distilled, tmp_path / "a", 10)
     assert list(read_manifest(tmp_path / "a"))[:8] == rows[:8]
     with pytest.raises(UserError, match="other weights, noise"):
-        generate_pretrained(distilled, tmp_path / "a", 8, recipe="discl", strengths="0.3,0.9")
+        generate_pretrained(distilled, tmp_path / "a", 8, recipe="discl", noise="0.3,0.9")
 
 
-def test_each_image_has_its_own_strength(distilled, model):
-    train_pretrained(distilled, tuning_settings(model), Silent())
-    small = {"block": 4, "sampling_steps": 8, "guidance": 1.0, **QUICK}
-    several = PretrainedSampleSettings(strengths=(0.0, 1.0), **small)
-    sampler, label = open_pretrained_sampler(distilled, several), 2
-    images, _ = sampler.sample_block(label, 0, several)
-    first, _ = sampler.sample_block(label, 0, PretrainedSampleSettings(noise=0.0, **small))
-    last, _ = sampler.sample_block(label, 0, PretrainedSampleSettings(noise=1.0, **small))
-    # image 0 has the first source and its own random numbers in all of them
-    near, far = ((images[0].float() - x[0].float()).abs().mean() for x in (first, last))
-    assert near < 1 < far
+def test_words_draw_without_a_source_only_at_the_largest_ratio(distilled, model, tmp_path):
+    train_pretrained(distilled, words_settings(model), Silent())
+    fill_up(distilled, tmp_path, 4, noise="1,0.5")
+    rows = list(read_manifest(tmp_path))
+    assert {(row.noise, row.source >= 0, row.source_file != "") for row in rows} == {
+        (1.0, False, False),
+        (0.5, True, True),
+    }
+
+
+def test_discl_images_are_those_of_the_curriculum(distilled, model):
+    train_pretrained(distilled, tuning_settings(model, recipe="discl"), Silent())
+    generate_pretrained(distilled, distilled.generated, 8, recipe="discl")
+    plan = ComparisonPlan(("balanced-softmax+generated-curriculum",), 1, distilled.generated)
+    settings = TrainSettings(**{**QUICK, "arch": "tiny", "size": 32, "steps": 10})
+    table = compare(distilled, plan, settings, Silent())
+    assert table["recipes"].keys() == {"balanced-softmax+generated-curriculum"}
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["strengths=0.3,2"], "expected numbers from 0 to 1"),
-        (["strengths=[]"], r"strengths got \[\], expected numbers"),
-        (["recipe=discl", "noise=0.5"], "noise=0.5 got strengths, too.*strengths=null"),
+        (["recipe=discl", "noise=0.3,2"], "noise_ratios"),
+        (
+            ["recipe=discl", "noise_ratios=[0.3, 0.2]"],
+            r"noise_ratios got \[0.3, 0.2\].*noise alone",
+        ),
         (["recipe=dreambooth"], "recipe: got 'dreambooth'"),
     ],
 )
@@ -199,13 +209,14 @@ def test_presets_are_shown_and_can_be_overridden():
     lora = PretrainedTrainSettings.resolve(None, ["recipe=fill-up", "tuning=lora", "steps=7"])
     assert (lora.tuning, lora.steps, lora.lr) == ("lora", 7, 1e-4)
     sampling = PretrainedSampleSettings.resolve(None, ["recipe=discl", "guidance=3"])
-    assert "strengths: [0.3, 0.5, 0.7, 0.9]" in sampling.explained()
-    assert sampling.guidance == 3
-    one = PretrainedSampleSettings.resolve(None, ["recipe=discl", "strengths=null", "noise=0.6"])
-    assert (one.strengths, one.noise_of(5), one.images_per_source) == (None, 0.6, 1)
+    assert "noise_ratios: [0.3, 0.5, 0.7, 0.9]" in sampling.explained()
+    assert (sampling.guidance, sampling.block) == (3, PretrainedSampleSettings().block)
+    assert PretrainedSampleSettings.resolve(None, ["recipe=discl", "noise=0.6"]).ratios == (0.6,)
+    again = sampling.with_changes({"seed": 1})
+    assert (again.ratios, again.guidance) == (sampling.ratios, 3)
 
 
 def test_folders_of_earlier_versions_go_on():
     plain = PretrainedSampleSettings()
     assert plain.is_recorded_as('{"sampling_steps":25,"guidance":5.0}')
-    assert not plain.with_changes({"strengths": (0.5,)}).is_recorded_as(plain.how)
+    assert not plain.with_changes({"guidance": 3}).is_recorded_as(plain.how)

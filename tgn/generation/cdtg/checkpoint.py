@@ -12,6 +12,7 @@ from tgn.runtime.checkpoints import load_strictly, load_weights, read_metadata, 
 from tgn.runtime.errors import NotFoundError, UserError
 
 FORMAT = "tgn-cdtg-2"
+KEPT_FILES = "kept_files"  # of the real images in the file; older versions did not name them
 UNTRAINED = "untrained"  # the fusion of an imported generator
 
 
@@ -56,6 +57,8 @@ def save_conditional_generator(
         "feature_channels": str(network.feature_channels),
         "tail_net_sha256": tail_net_sha256,
     }
+    if network.recombination is not None:
+        header[KEPT_FILES] = json.dumps(network.recombination.files, ensure_ascii=False)
     save_weights(path, network.state_dict(), header | metadata)
 
 
@@ -99,6 +102,8 @@ def load_conditional_generator(path: Path) -> tuple[ConditionalGenerator, Genera
         architecture, int(header["num_classes"]), int(header["feature_channels"])
     )
     load_strictly(network, load_weights(path), str(path))
+    if network.recombination is not None:
+        network.recombination.files = json.loads(header.get(KEPT_FILES, "[]"))
     facts = GeneratorFacts(
         header["tail_net_sha256"],
         tuple(json.loads(header.get("classes", "[]"))),

@@ -87,3 +87,10 @@ class ConditionalGenerator(nn.Module):
         change = self.generator.synthesis(styles, maps, haar(haar(given)))
         # At half the resolution: finer patterns please frozen networks, and no other judge.
         return GeneratorOutput(given + upsample(change), styles, given)
+
+    def files_within(self, labels: Tensor, noise: Tensor, ratio: Tensor) -> list[tuple[str, ...]]:
+        """Return the files of real images mixed into each image; see `Recombination`."""
+        if self.recombination is None:
+            return [()] * len(labels)
+        *_, rest = noise.split(self._noise_sizes, dim=1)
+        return self.recombination.files_within(labels, rest, ratio)

@@ -1,5 +1,7 @@
 """Recombination: parts of a source image give way to parts of other images of its class."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -32,10 +34,15 @@ class Recombination(nn.Module):
         num_classes: C.
         bands: of an image.
         size: its side in pixels.
+
+    Attributes:
+        files: of each row of ``kept``, "" of those that are empty; none where they are not known,
+            as of generators of older versions.
     """
 
     kept: Tensor
     counts: Tensor
+    files: list[str]
 
     def __init__(self, num_classes: int, bands: int, size: int) -> None:
         super().__init__()
@@ -45,19 +52,24 @@ class Recombination(nn.Module):
         shape = num_classes * self.per_class, bands, size, size
         self.register_buffer("kept", torch.zeros(shape, dtype=torch.uint8))
         self.register_buffer("counts", torch.zeros(num_classes, dtype=torch.int64))
+        self.files = []
 
-    def keep(self, images_u8: Tensor, labels: Tensor) -> None:
+    def keep(self, images_u8: Tensor, labels: Tensor, files: Sequence[str]) -> None:
         """Keep the first images of each class; call once, before training.
 
         Args:
             images_u8: real ones in random order, [N, bands, S, S].
             labels: their classes, [N].
+            files: as the split names them, N.
         """
+        self.files = [""] * len(self.kept)
         for label in torch.unique(labels).tolist():
-            own = images_u8[labels == label][: self.per_class]
+            rows = (labels == label).nonzero().flatten()[: self.per_class]
             first = label * self.per_class
-            self.kept[first : first + len(own)] = own
-            self.counts[label] = len(own)
+            own = slice(first, first + len(rows))
+            self.kept[own] = images_u8[rows]
+            self.files[own] = [files[row] for row in rows.tolist()]
+            self.counts[label] = len(rows)
 
     def forward(self, sources: Tensor, labels: Tensor, noise: Tensor, ratio: Tensor) -> Tensor:
         """Return images of which a share r is not of the source.
@@ -76,22 +88,53 @@ class Recombination(nn.Module):
         luck, choice, views, fields = noise.split(NOISE_SIZES, dim=1)
         fields = fields.reshape(-1, PARTNERS, FIELD, FIELD)
         first, second = self._partners(labels, choice, views)
-        is_free = torch.special.ndtr(luck[:, 0]) <= 2 * ratio - 1
+        is_free = _is_free(luck, ratio)
         others = blended(first, second, fields[:, 1], 0.5 * is_free)
         share = torch.where(is_free, 1.0, ratio.clamp(max=0.5))
         return blended(sources.float(), others, fields[:, 0], share)
 
+    def files_within(self, labels: Tensor, noise: Tensor, ratio: Tensor) -> list[tuple[str, ...]]:
+        """Return the files of the kept images whose parts `forward` puts into each image.
+
+        Args:
+            labels: as of `forward`.
+            noise: likewise.
+            ratio: likewise.
+
+        Returns:
+            For each image none, one or two files; the source may be among them. None of any image
+            where files are not known.
+        """
+        if not self.files:
+            return [()] * len(labels)
+        luck, choice, _, _ = noise.split(NOISE_SIZES, dim=1)
+        numbers = (ratio > 0).long() + _is_free(luck, ratio)
+        chosen = zip(self._chosen(labels, choice).T.tolist(), numbers.tolist(), strict=True)
+        return [
+            tuple(dict.fromkeys(self.files[row] for row in rows[:number]))
+            for rows, number in chosen
+        ]
+
     def _partners(self, labels: Tensor, choice: Tensor, views: Tensor) -> list[Tensor]:
         """Return two images in random views that numbers choose, different ones if there are."""
-        counts = self.counts[labels].clamp(min=1)
-        uniform, codes = torch.special.ndtr(choice), _codes(views)
-        start = (uniform[:, 0] * counts).long().clamp(max=counts - 1)
-        further = (1 + (uniform[:, 1] * (counts - 1)).long()).clamp(max=counts - 1)
-        rows = labels * self.per_class + torch.stack([start, (start + further) % counts])
+        codes = _codes(views)
         return [
             random_dihedral(to_pm1(self.kept[own]), codes[:, number])
-            for number, own in enumerate(rows)
+            for number, own in enumerate(self._chosen(labels, choice))
         ]
+
+    def _chosen(self, labels: Tensor, choice: Tensor) -> Tensor:
+        """Return the rows of two kept images of each class that numbers choose, [2, B]."""
+        counts = self.counts[labels].clamp(min=1)
+        uniform = torch.special.ndtr(choice)
+        start = (uniform[:, 0] * counts).long().clamp(max=counts - 1)
+        further = (1 + (uniform[:, 1] * (counts - 1)).long()).clamp(max=counts - 1)
+        return labels * self.per_class + torch.stack([start, (start + further) % counts])
+
+
+def _is_free(luck: Tensor, ratio: Tensor) -> Tensor:
+    """Return which images are halves of two others, without any of their source, [B]."""
+    return torch.special.ndtr(luck[:, 0]) <= 2 * ratio - 1
 
 
 def _codes(normal: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from tgn.data.split import Split
 from tgn.generation.cdtg.checkpoint import load_conditional_generator
 from tgn.generation.cdtg.conditional_generator import ConditionalGenerator, GeneratorOutput, Source
 from tgn.generation.cdtg.settings import CdtgSampleSettings
-from tgn.generation.sampling_plan import SamplingPlan, plan_block
+from tgn.generation.sampling_plan import Origin, SamplingPlan, plan_block
 from tgn.generation.settings import GenerateSettings
 from tgn.generation.source_images import SourceImages
 from tgn.models.feature_bank import FeatureBank, read_bank
@@ -50,13 +50,19 @@ class CdtgSampler:
                 "an imported generator has no trained fusion: below --noise 1 its images depend "
                 "on the source image in a random way"
             )
+        recombination = self.network.recombination
+        if settings.noise > 0 and recombination is not None and not recombination.files:
+            warnings.append(
+                "this generator was trained by an older version and does not name the real images "
+                "that it mixes in: scores cannot leave them out; train anew: tgn train --no-resume"
+            )
         if self.not_compiled:
             warnings.append(f"not compiled, since torch.compile fails here: {self.not_compiled}")
         return warnings
 
     def sample_block(
         self, label: int, block: int, settings: GenerateSettings
-    ) -> tuple[Tensor, list[tuple[int, int]]]:
+    ) -> tuple[Tensor, list[Origin]]:
         """Generate one block of a class; see `ImageSampler`."""
         plan = plan_block(self.bank, self.split, label, block, settings)
         target, part = self.device.torch_device, settings.block
@@ -74,7 +80,19 @@ class CdtgSampler:
             for real, features, noise in zip(*(each.split(part) for each in given), strict=True):
                 output = self.forward(Source(features, real), labels, noise, ratio)
                 images_u8.append(to_u8(output.images).cpu())
-        return torch.cat(images_u8), plan.origins
+        return torch.cat(images_u8), self._origins(plan, label, given[-1], settings.noise)
+
+    def _origins(self, plan: SamplingPlan, label: int, noise: Tensor, ratio: float) -> list[Origin]:
+        """Return what each image is made from, with the images that are mixed into it."""
+        labels, ratios = (
+            torch.full_like(noise[:, 0], label).long(),
+            torch.full_like(noise[:, 0], ratio),
+        )
+        mixed = self.network.files_within(labels, noise, ratios)
+        return [
+            origin._replace(others=tuple(f for f in files if f != self.bank.files[origin.source]))
+            for origin, files in zip(plan.origins, mixed, strict=True)
+        ]
 
     def _sources(self, plan: SamplingPlan) -> Tensor:
         if self.images is not None:

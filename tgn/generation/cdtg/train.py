@@ -1,5 +1,6 @@
 """The stage ``tgn train`` with CDTG: builds the networks, trains them and writes the generator."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -114,8 +115,11 @@ def build_cdtg_trainer(run: Run, settings: CdtgTrainSettings, job: Job) -> CdtgT
     frozen = load_frozen_network(size, bands, device)
     images = split.image_set("train", run.path, size, bands)
     clip = _clip(settings, images, read_prompts(run.prompts_file, split), job)
-    images = images if settings.classes == "all" else select_classes(images, split.tail_classes)
-    _fit(generator, frozen_tail_net, images, settings.seed, device)
+    files = [file for file, _ in split.train]
+    if settings.classes != "all":
+        files = [file for file, label in split.train if not split.is_head(label)]
+        images = select_classes(images, split.tail_classes)
+    _fit(generator, frozen_tail_net, images, files, settings.seed, device)
     real_distance = 0.0
     if settings.diversity_weight:
         real_distance = within_class_distance(
@@ -155,19 +159,22 @@ def _fit(
     generator: ConditionalGenerator,
     frozen_tail_net: FrozenTailNet,
     images: ImageSet,
+    files: Sequence[str],
     seed: int,
     device: Device,
 ) -> None:
-    """Measure the features of real images, and keep some images of every class."""
-    recombination, features, kept, classes = generator.recombination, [], [], []
+    """Measure the features of real images, and keep some images of every class with their files."""
+    recombination, features, kept, order = generator.recombination, [], [], []
     per_class = recombination.per_class if recombination is not None else 1
-    for real, labels in random_views(images, device, seed, per_class):
+    for real, rows in random_views(images, device, seed, per_class):
         features.append(frozen_tail_net(real).stages[-1].mean((2, 3), keepdim=True))
         kept.append(to_u8(real))
-        classes.append(labels.to(real.device))
+        order.append(rows)
     generator.fusion.standardise(torch.cat(features))
     if recombination is not None:
-        recombination.keep(torch.cat(kept), torch.cat(classes))
+        rows = torch.cat(order)
+        named = [files[row] for row in rows.tolist()]
+        recombination.keep(torch.cat(kept), images.labels[rows].to(real.device), named)
 
 
 def _trained_against(

@@ -14,7 +14,7 @@ from tgn.generation.diffusion.denoiser import Denoiser, load_denoiser
 from tgn.generation.diffusion.guidance import GuidanceLoss, clip_loss, tail_net_loss
 from tgn.generation.diffusion.reverse_process import Noise, ReverseProcess, Source, sample_from
 from tgn.generation.diffusion.settings import DiffusionSampleSettings
-from tgn.generation.sampling_plan import SamplingPlan, plan_block
+from tgn.generation.sampling_plan import Origin, SamplingPlan, plan_block
 from tgn.generation.settings import GenerateSettings
 from tgn.generation.source_images import SourceImages
 from tgn.generation.tail_net import load_frozen_tail_net
@@ -51,7 +51,7 @@ class DiffusionSampler:
     @torch.inference_mode()
     def sample_block(
         self, label: int, block: int, settings: GenerateSettings
-    ) -> tuple[Tensor, list[tuple[int, int]]]:
+    ) -> tuple[Tensor, list[Origin]]:
         """Generate one block of a class; see `ImageSampler`."""
         chosen, target = DiffusionSampleSettings.of(settings), self.device.torch_device
         plan = plan_block(self.bank, self.split, label, block, settings)

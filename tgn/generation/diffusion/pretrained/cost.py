@@ -70,9 +70,8 @@ def sampling_cost(settings: PretrainedSampleSettings, model: str, size: int) -> 
         return _unknown(model)
     latents = _latents(networks, size)
     largest = max(_outputs(networks.vae, latents, call=networks.vae.decode))
-    at_once = -(-settings.block // settings.images_per_source)  # those with as much noise
-    working = ALIVE * at_once * _bytes_a_number(settings) * largest
-    what = f"{at_once} images at once at {size} px"
+    working = ALIVE * settings.block * _bytes_a_number(settings) * largest
+    what = f"{settings.block} images at once at {size} px"
     return f"{_in_words(networks.bytes_of_weights(), working, what)}; {WHEN_TIME} block"
 
 

@@ -1,7 +1,7 @@
 """Sampling of classes with a pretrained model: from real images, or from learned words alone."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from diffusers import StableDiffusionPipeline
@@ -21,7 +21,7 @@ from tgn.generation.diffusion.pretrained.model import (
     train_command,
 )
 from tgn.generation.diffusion.pretrained.settings import PretrainedSampleSettings
-from tgn.generation.sampling_plan import SamplingPlan, plan_block
+from tgn.generation.sampling_plan import NO_SOURCE, Origin, plan_block
 from tgn.generation.settings import GenerateSettings
 from tgn.models.feature_bank import FeatureBank, read_bank
 from tgn.runtime.devices import Device
@@ -58,57 +58,23 @@ class PretrainedSampler:
 
     def sample_block(
         self, label: int, block: int, settings: GenerateSettings
-    ) -> tuple[Tensor, list[tuple[int, int]]]:
+    ) -> tuple[Tensor, list[Origin]]:
         """Generate one block of a class; see `ImageSampler`."""
         plan = plan_block(self.bank, self.split, label, block, settings)
-        draws = PlannedDraws(plan, plan.choose(self.prompts[label]))
+        prompts = plan.choose(self.prompts[label])
         chosen = PretrainedSampleSettings.of(settings)
-        first = block * settings.block
-        noise = [chosen.noise_of(first + place) for place in range(settings.block)]
-        images_01 = torch.zeros(settings.block, 3, self.size, self.size)
-        for ratio in dict.fromkeys(noise):  # images with as much noise take as many steps
-            places = [place for place, own in enumerate(noise) if own == ratio]
-            images_01[places] = self._sample(draws, places, ratio, chosen)
-        images_u8 = (images_01 * 255).round().clamp(0, 255).to(torch.uint8)
-        has_source = [not self._is_from_words(ratio) for ratio in noise]
-        pairs = zip(plan.origins, has_source, strict=True)
-        return images_u8, [(source if known else -1, seed) for (source, seed), known in pairs]
-
-    def _is_from_words(self, noise: float) -> bool:
-        """Whether an image with that noise ratio is drawn without a real one."""
-        return bool(self.record.vectors) and noise == 1
-
-    def _sample(
-        self,
-        draws: "PlannedDraws",
-        places: list[int],
-        noise: float,
-        settings: PretrainedSampleSettings,
-    ) -> Tensor:
-        """Return some images of a block, all with one noise ratio, [K, 3, S, S] in [0, 1]."""
-        plan, prompts = draws.plan, [draws.prompts[place] for place in places]
-        generators = [plan.generators[place] for place in places]
+        from_words = bool(self.record.vectors) and chosen.noise == 1
         with self.device.autocast():
-            if self._is_from_words(noise):
-                return text_to_image(self.pipeline, self.size, prompts, generators, settings)
-            real = self.images.batch(plan.sources[places]).float() / 255
-            real = random_dihedral(real, plan.views[places])
-            strength = Strength(noise, settings)
-            return image_to_image(self.pipeline, real, prompts, generators, strength)
-
-
-class PlannedDraws(NamedTuple):
-    """A block: its plan, and the prompt of each image."""
-
-    plan: SamplingPlan
-    prompts: list[str]
-
-
-class Strength(NamedTuple):
-    """How far image to image goes: the noise ratio, and the settings of the sampler."""
-
-    noise: float  # r
-    settings: PretrainedSampleSettings
+            if from_words:
+                images_01 = text_to_image(
+                    self.pipeline, self.size, prompts, plan.generators, chosen
+                )
+            else:
+                real = random_dihedral(self.images.batch(plan.sources).float() / 255, plan.views)
+                images_01 = image_to_image(self.pipeline, real, prompts, plan.generators, chosen)
+        images_u8 = (images_01 * 255).round().clamp(0, 255).to(torch.uint8)
+        sourceless = [Origin(NO_SOURCE, seed) for seed in plan.seeds]
+        return images_u8, sourceless if from_words else plan.origins
 
 
 @torch.no_grad()
@@ -117,7 +83,7 @@ def image_to_image(
     real_01: Tensor,
     prompts: list[str],
     generators: list[torch.Generator],
-    strength: Strength,
+    settings: PretrainedSampleSettings,
 ) -> Tensor:
     """Generate images from real ones.
 
@@ -129,16 +95,16 @@ def image_to_image(
         real_01: [B, 3, H, W] in [0, 1].
         prompts: one for each image.
         generators: of each image, on the CPU.
-        strength: r, and the settings of the sampler.
+        settings: r, steps, guidance.
 
     Returns:
         [B, 3, H, W] in [0, 1] on the CPU, float32.
     """
-    settings = strength.settings
+    strength = max(settings.noise, 1 / settings.sampling_steps)
     images = pipeline(
         prompt=prompts,
         image=real_01,
-        strength=max(strength.noise, 1 / settings.sampling_steps),
+        strength=strength,
         num_inference_steps=settings.sampling_steps,
         guidance_scale=settings.guidance,
         generator=generators,

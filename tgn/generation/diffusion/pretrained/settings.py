@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from tgn.generation.settings import GenerateSettings
 from tgn.runtime.settings import ComputeSettings, LoopSettings
@@ -19,8 +19,7 @@ TRAIN_PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 SAMPLE_PRESETS: Mapping[str, Mapping[str, Any]] = {
     "fill-up": {"noise": 1.0, "guidance": 1.0},
-    # Images with as much noise are computed at once: of 16, four.
-    "discl": {"strengths": (0.3, 0.5, 0.7, 0.9), "guidance": 10.0, "block": 16},
+    "discl": {"noise": (0.3, 0.5, 0.7, 0.9), "guidance": 10.0},
 }
 # Vectors begin far from their goal, and each class has its own: more steps, larger ones.
 TUNING_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
@@ -82,11 +81,6 @@ class PretrainedSampleSettings(GenerateSettings):
     """Settings of ``tgn generate`` with a pretrained model."""
 
     recipe: RecipeName = Field("none", description="a published recipe: none, fill-up, discl")
-    strengths: tuple[float, ...] | None = Field(
-        None,
-        description="several noise ratios, e.g. 0.3,0.5,0.7,0.9: each source image is drawn at "
-        "each of them; in place of noise",
-    )
     block: int = Field(
         4, ge=1, description="images computed at once; changes the last bit of pixels"
     )
@@ -99,44 +93,10 @@ class PretrainedSampleSettings(GenerateSettings):
         """Put what the recipe sets below what was given."""
         return _with_preset(values, SAMPLE_PRESETS)
 
-    @field_validator("strengths", mode="before")
-    @classmethod
-    def _listed(cls, value: Any) -> Any:
-        """Take "0.3,0.5" and a single number, as ``--set`` gives them."""
-        if isinstance(value, str):
-            return [part.strip() for part in value.split(",") if part.strip()]
-        return [value] if isinstance(value, int | float) else value
-
-    @model_validator(mode="after")
-    def _check_strengths(self) -> Self:
-        if self.strengths is None:
-            return self
-        if not self.strengths or not all(0 <= one <= 1 for one in self.strengths):
-            raise ValueError(
-                f"strengths got {list(self.strengths)}, expected numbers from 0 to 1, e.g. "
-                "0.3,0.5,0.7,0.9"
-            )
-        if self.noise != type(self).model_fields["noise"].default:
-            raise ValueError(
-                f"noise={self.noise:g} got strengths, too, which say the noise of each image; "
-                "leave one of them out (strengths=null is none)"
-            )
-        return self
-
-    def noise_of(self, index: int) -> float:
-        """Return the noise ratio r of image ``index`` of a class."""
-        return self.noise if self.strengths is None else self.strengths[index % len(self.strengths)]
-
-    @property
-    def images_per_source(self) -> int:
-        """How many images in a row are generated from one source image: one at each strength."""
-        return len(self.strengths or (self.noise,))
-
     @property
     def how(self) -> str:
         """The settings of the sampler as JSON; a recipe's name says no more than its values."""
-        own = {"strengths", "sampling_steps", "guidance"}
-        return self.model_dump_json(include=own, exclude_none=True)
+        return self.model_dump_json(include={"sampling_steps", "guidance"})
 
 
 def _with_preset(values: Any, presets: Mapping[str, Mapping[str, Any]]) -> Any:
