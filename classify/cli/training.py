@@ -188,7 +188,13 @@ def compare_verb(
         require_some_kept(folder)
         say_class_folders(folder, found)
     plan = ComparisonPlan(
-        names, seeds, folder, teacher_file(found, teacher), jobs or default_jobs(), settings.probe
+        names,
+        seeds,
+        folder,
+        teacher_file(found, teacher),
+        jobs or default_jobs(),
+        settings.probe,
+        settings.clip,
     )
     if common.dry_run:
         planned = planned_trainings(found, plan, settings.training)
@@ -210,7 +216,9 @@ def _uses(run: Run, trainings: Mapping[str, "PlannedTraining"]) -> list[str]:
     """Return a line on its generated images for each recipe that trains with some."""
     from classify.training.generated_plan import use_of_generated
 
-    trained = {name: one for name, one in trainings.items() if one.probe is None}
+    trained = {
+        name: one for name, one in trainings.items() if one.probe is None and one.zero_shot is None
+    }
     uses = {name: use_of_generated(run, one.job, one.settings) for name, one in trained.items()}
     return [f"{name}: {use}" for name, use in uses.items() if use]
 

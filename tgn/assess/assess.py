@@ -33,6 +33,7 @@ from tgn.assess.learning_curve import measure_curves
 from tgn.assess.page import write_page
 from tgn.assess.refits import Refitter
 from tgn.assess.settings import AssessSettings
+from tgn.assess.zero_shot import zero_shot_accuracy
 from tgn.data.runs import Run
 from tgn.data.split import Split
 from tgn.runtime.errors import DataError
@@ -57,6 +58,7 @@ def assess_run(run: Run, settings: AssessSettings, progress: Progress) -> dict[s
     start = time.monotonic()
     split = run.split()
     check_counts(split)
+    zero_shot = zero_shot_accuracy(run, settings, progress)
     images = read_images(run, settings, progress)
     reduced = images.reduced(DIMENSIONS)
     fits = score_recipes(reduced, split.num_classes, settings.seed, progress)
@@ -71,6 +73,7 @@ def assess_run(run: Run, settings: AssessSettings, progress: Progress) -> dict[s
         "networks": [{"name": one.name, "weights_sha256": one.sha256} for one in images.networks],
         "settings": settings.model_dump(mode="json"),
     }
+    result["accuracy"] |= zero_shot
     result["advice"] = _advice(_evidence(result, future), settings)
     result["seconds"] = round(time.monotonic() - start, 1)
     write_page(run, result)

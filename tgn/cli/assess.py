@@ -83,13 +83,7 @@ def _new_name(data: Path, name: str | None) -> str:
 def _show(result: dict[str, Any]) -> None:
     """Show the accuracy of the best recipe, the worth of more images, and the advice."""
     table = Table("what", "found")
-    best = result["accuracy"][result["best_recipe"]]["left_out"]
-    for group in ("balanced", "head", "tail"):
-        entry = best[group]
-        if entry["accuracy"] is not None:
-            span = f"{100 * entry['low']:.1f} to {100 * entry['high']:.1f}"
-            text = f"{100 * entry['accuracy']:.1f}% ({span})"
-            table.add_row(f"accuracy, {group}, {result['best_recipe']}", text)
+    _add_accuracies(table, result)
     for one in result["learning_curve"]["more_images"].values():
         text = f"{100 * one['gain']:+.1f} ({100 * one['low']:+.1f} to {100 * one['high']:+.1f})"
         table.add_row(f"rare classes with {one['factor']} times their images, points", text)
@@ -101,3 +95,19 @@ def _show(result: dict[str, Any]) -> None:
         table.add_row(what.replace("_", " "), f"{result[what]['images']} images")
     out.print(table)
     out.print(result["advice"]["sentence"], markup=False)
+
+
+def _add_accuracies(table: Table, result: dict[str, Any]) -> None:
+    """Add the accuracy of the best recipe, and of CLIP where one was given."""
+    shown = {result["best_recipe"]: result["best_recipe"]} | {
+        name: f"{name} ({parts['note'].partition(':')[0]})"
+        for name, parts in result["accuracy"].items()
+        if "note" in parts
+    }
+    for name, title in shown.items():
+        for group in ("balanced", "head", "tail"):
+            entry = result["accuracy"][name]["left_out"][group]
+            if entry["accuracy"] is not None:
+                span = f"{100 * entry['low']:.1f} to {100 * entry['high']:.1f}"
+                text = f"{100 * entry['accuracy']:.1f}% ({span})"
+                table.add_row(f"accuracy, {group}, {title}", text)

@@ -1,9 +1,9 @@
 """What can be set about scoring and filtering; imports nothing heavy."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tgn.probe.settings import NetworkSettings
 from tgn.runtime.settings import DeviceSettings
@@ -53,6 +53,12 @@ class FilterSettings(DeviceSettings):
         0.1, ge=0, le=1, description="that the classifier must give an image's class"
     )
     min_clip_probability: float = Field(0.1, ge=0, le=1, description="the same of CLIP, if given")
+    clip_percentile: float = Field(
+        0.0,
+        ge=0,
+        lt=100,
+        description="drop this % of each class, agreeing least with its prompts by CLIP",
+    )
     copy_percentile: float = Field(
         1.0,
         ge=0,
@@ -71,6 +77,15 @@ class FilterSettings(DeviceSettings):
     extractor: str = Field("auto", description="of features for distances; as of tgn score")
     classifier: Path | None = Field(None, description="as of tgn score")
     clip: str | None = Field(None, description="arch:tag or arch:/file, else not tested with CLIP")
+
+    @model_validator(mode="after")
+    def _check_clip(self) -> Self:
+        if self.clip_percentile and self.clip is None:
+            raise ValueError(
+                f"clip_percentile={self.clip_percentile:g} got no CLIP; it needs "
+                "clip=arch:tag or arch:/file"
+            )
+        return self
 
 
 class UseFilterSettings(FilterSettings, NetworkSettings):

@@ -182,3 +182,10 @@ def test_the_markdown_begins_with_the_sentence():
     assert as_markdown(table).startswith("| recipe")
     table["verdict"] = found(table)
     assert as_markdown(table).startswith("Use ce (50.0% on the rare classes (tail), ")
+
+
+def test_where_clip_without_training_is_best_the_recipe_to_add_is_one_that_trains():
+    table = made(ce=((0.50, 0.51, 0.50), LEVEL), clip_zero_shot=((0.70, 0.70, 0.70), LEVEL))
+    result = found(table)
+    assert (result["outcome"], result["use"]) == ("none-with", "clip-zero-shot")
+    assert "add lp-ft+generated to --recipes" in result["sentence"]
