@@ -10,7 +10,7 @@ from tgn.runtime.settings import DeviceSettings
 
 FILTER_GRID = "filter.png"
 KEPT = "kept"
-Statistic = Literal["right", "margin", "error"]
+Statistic = Literal["error", "margin", "right"]
 
 
 class ScoreSettings(DeviceSettings):
@@ -88,6 +88,6 @@ class UseFilterSettings(FilterSettings, NetworkSettings):
     )
     folds: int = Field(10, ge=2, description="of the real images, to measure the gain")
     statistic: Statistic = Field(
-        "right", description="of left-out real images, that must rise: right, margin or error"
+        "error", description="of left-out real images, that must improve: error, margin or right"
     )
     seed: int = Field(0, description="of the folds")
