@@ -132,10 +132,16 @@ def _view_rows(
     real, generated = (normalisation.joined(own) for own in tables)
     basis = principal_basis(torch.cat([real.mean(1), generated.mean(1)]), DIMENSIONS)
     rows = [part.double() @ basis for part in (real, generated)]
-    return ViewRows(rows[0], labels), ViewRows(rows[1], drawn.labels), _penalty(rows[0], labels)
+    return ViewRows(rows[0], labels), ViewRows(rows[1], drawn.labels), best_penalty(rows[0], labels)
 
 
-def _penalty(rows: Tensor, labels: Tensor) -> float:
+def best_penalty(rows: Tensor, labels: Tensor) -> float:
+    """Return lambda of the class-weighted ridge, chosen by leaving each image out.
+
+    Args:
+        rows: of V views of each image, [N, V, D].
+        labels: [N].
+    """
     images, views, _ = rows.shape
     classes, every = int(labels.max()) + 1, labels.repeat_interleave(views)
     groups = torch.arange(images).repeat_interleave(views)
