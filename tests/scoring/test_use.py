@@ -13,7 +13,8 @@ from tgn.runtime.files import read_json
 from tgn.runtime.progress import Silent
 from tgn.scoring.filter import filter_folders, filter_run, remove_filter
 from tgn.scoring.settings import UseFilterSettings
-from tgn.scoring.use import NO_GAIN, NO_GAIN_AT_ALL, Expected, UseVerdict, classes_to_use
+from tgn.scoring.use import NO_GAIN, NO_GAIN_AT_ALL
+from tgn.scoring.use_verdict import Expected, UseVerdict, classes_to_use
 
 NAMES = ("head", "pale", "dark")
 TRAIN = {"head": 20, "pale": 8, "dark": 8}
@@ -75,16 +76,25 @@ def test_the_rule_uses_classes_that_gain_if_all_together_are_harmless():
 
 
 def test_the_verdict_in_words_and_numbers():
-    gains = {name: expected([0.02, -0.013], 0.01, 0.002) for name in ("right", "margin", "error")}
-    verdict = UseVerdict(["pale", "dark"], [5, 7], [True, False], gains, "right", 0)
-    assert verdict.sentence == (
-        "use the images of 1 of 2 classes; together +1.0 points a class (95%: +0.6 to +1.4)"
+    gains = {name: expected([0.02, -0.013], 0.01, 0.002) for name in ("margin", "error")}
+    gains["right"] = expected([0.04, 0.0], 0.02, 0.03)
+    verdict = UseVerdict(["pale", "dark"], [5, 7], [True, False], gains, "error", 0)
+    evidence = (
+        "with those of all classes, for left-out real images of a class, the squared error of "
+        "their scores falls by +1.0 (95%: +0.6 to +1.4) hundredths, and their accuracy changes by "
+        "+2.0 (95%: -3.9 to +7.9) points"
     )
+    assert verdict.sentence == f"use the images of 1 of 2 classes; {evidence}"
+    assert verdict.answer == f"Yes, use these images, those of 1 of 2 classes: {evidence}."
     first, second = verdict.rows()
     assert (first["gain"], first["low"], first["high"]) == pytest.approx((2, 2 - 1.96, 2 + 1.96))
+    assert first["accuracy_gain"] == pytest.approx(4)
     assert (first["advice"], second["advice"]) == ("use", "do not generate for this class")
     none = UseVerdict(["pale", "dark"], [5, 7], [False, False], gains, "right", 3)
-    assert none.sentence.startswith("do not generate: no gain is to be relied on; together +1.0")
+    assert none.sentence.startswith("do not generate: no gain is to be relied on; with those of")
+    assert none.answer.startswith("No, these images would not help: with those of all classes")
+    assert none.evidence.count("accuracy changes by") == 1
+    assert "squared error" not in none.evidence
     assert "3 images are of unknown sources" in none.sentence
 
 

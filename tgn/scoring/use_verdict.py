@@ -60,13 +60,30 @@ class UseVerdict:
         """The verdict, for people: what to do, what decided, and what accuracy does."""
         if not self.folders:
             return "do not generate: no image passes the tests of single images"
-        if any(self.keep):
-            said = f"use the images of {sum(self.keep)} of {len(self.keep)} classes"
-        else:
-            said = "do not generate: no gain is to be relied on"
-        names = dict.fromkeys((self.statistic, "right"))
-        said += "; with those of all classes, for left-out real images of a class, "
-        said += ", and ".join(CHANGES[name].format(self._pooled_text(name)) for name in names)
+        if not any(self.keep):
+            return f"do not generate: no gain is to be relied on; {self.evidence}"
+        used = f"{sum(self.keep)} of {len(self.keep)} classes"
+        return f"use the images of {used}; {self.evidence}"
+
+    @property
+    def answer(self) -> str:
+        """The verdict as an answer to whether the images help."""
+        if not any(self.keep):
+            return f"No, these images would not help: {self.evidence}."
+        used = f"{sum(self.keep)} of {len(self.keep)} classes"
+        return f"Yes, use these images, those of {used}: {self.evidence}."
+
+    @property
+    def evidence(self) -> str:
+        """What decided and what accuracy does, as a part of a sentence."""
+        changes = [
+            CHANGES[name].format(self._pooled_text(name))
+            for name in dict.fromkeys((self.statistic, "right"))
+        ]
+        said = (
+            "with those of all classes, for left-out real images of a class, "
+            f"{', and '.join(changes)}"
+        )
         if self.unknown:
             said += (
                 f"; {self.unknown} images are of unknown sources, which the fits may have seen: "
