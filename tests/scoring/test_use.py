@@ -12,10 +12,11 @@ from tgn.runtime.errors import UserError
 from tgn.runtime.files import read_json
 from tgn.runtime.progress import Silent
 from tgn.scoring.filter import filter_folders, filter_run, remove_filter
-from tgn.scoring.settings import UseFilterSettings
+from tgn.scoring.settings import FilterSettings, UseFilterSettings
 from tgn.scoring.use import NO_GAIN, NO_GAIN_AT_ALL
 from tgn.scoring.use_verdict import Expected, UseVerdict, classes_to_use
 
+COPY = "copy of a training image"
 NAMES = ("head", "pale", "dark")
 TRAIN = {"head": 20, "pale": 8, "dark": 8}
 OFF = {
@@ -144,15 +145,30 @@ def test_fits_do_not_see_the_real_images_that_copies_were_made_of(planted):
 def test_only_images_that_the_other_tests_leave_are_measured(planted):
     pictures = {"dark": [noisy("dark", "new")] * 9, "pale": [noisy("pale", "new")]}
     write_generated(planted.path / "generated", pictures)
-    result = filtered(planted, duplicate_percentile=1)
+    result = filtered(planted, duplicate_percentile=1, near=1)
     assert result.use.images == [1, 1]
     assert result.counts()["dark"]["near-duplicate"] == 8
     copies = {"dark": [noisy("dark", f"train/dark/{i}.png") for i in range(8)]}
     write_generated(planted.path / "generated", copies)
-    nothing = filtered(planted, copy_percentile=1)
+    nothing = filtered(planted, copy_percentile=1, near=1)
     assert nothing.kept == []
     assert nothing.use.sentence == "do not generate: no image passes the tests of single images"
     assert nothing.counts() == {"dark": {"copy of a training image": 8}}
+
+
+def test_by_use_only_images_that_are_the_same_again_are_copies(planted):
+    """What is as near to a real image as real ones are to each other may well be of use."""
+    image = noisy("dark", "train/dark/0.png").astype(int)
+    other = noisy("dark", "train/dark/1.png").astype(int)
+    between = [(image + share * (other - image)).astype(np.uint8) for share in (0.0, 0.01, 0.3)]
+    write_generated(planted.path / "generated", {"dark": between})
+    copies = {
+        near: filtered(planted, copy_percentile=100, near=near).counts()["dark"][COPY]
+        for near in (1.0, 0.5, 1e-6)
+    }
+    assert copies[1e-6] == 1  # the image itself
+    assert 1 < copies[0.5] <= copies[1.0]
+    assert UseFilterSettings().near < FilterSettings().near
 
 
 def test_too_typical_images_and_strangers_are_dropped(planted):
