@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import open_clip
 import pytest
 import torch
-from tests_support import in_process
+from tests_support import in_process, write_generated
 
 from tgn.assess.assess import assess_run
 from tgn.cli.main import main
@@ -53,8 +53,44 @@ def test_the_verb_writes_a_page_and_a_json_and_says_what_would_help(command, fak
     HTMLParser().feed(page)
     assert not re.search(r"<script|https?://", page)
     assert "{{" not in page
+    assert result["generated"] is None
+    assert "<h2>Generated images</h2>" not in page
     listed = len(result["doubtful_labels"]["listed"])
     assert f"{listed} are listed in assess.json" in page
+
+
+@pytest.mark.parametrize("place", ["of the run", "elsewhere"])
+def test_generated_images_are_judged_beside_the_data(command, fake_run, settings, place):
+    folder = write_generated(fake_run, label=3, count=6)
+    words = ("--generated",)
+    if place == "elsewhere":
+        folder = folder.rename(fake_run.path / "moved")
+        words = ("--generated", str(folder))
+    done = command("assess", *words, "--run", "fake", "--device", "cpu", *set_words(settings))
+    assert done.code == 0, done.stderr
+    result = json.loads((fake_run.path / "assess.json").read_text())
+    (row,) = result["generated"]["classes"]
+    assert (row["class"], row["images"]) == ("cross", 6)
+    assert result["generated"]["folder"] == str(folder)
+    assert result["generated"]["statistic"] == "error"
+    answer = "Yes, use" if result["generated"]["helps"] else "No, these images would not help"
+    assert f"The images in {folder}: {answer}" in result["advice"]["sentence"]
+    assert "four times the images" in result["advice"]["sentence"]
+    assert answer in " ".join(done.stdout.split())
+    page = (fake_run.path / "assess.html").read_text()
+    assert "<h2>Generated images</h2>" in page
+    assert f"<td>cross</td><td>6</td><td>{row['gain']:+.1f}</td>" in page
+    assert not (folder / "manifest.filtered.jsonl").exists()
+
+
+def test_generated_images_that_are_not_there_are_missed_before_any_work(
+    command, fake_run, settings, tmp_path
+):
+    done = command("assess", "--run", "fake", "--generated")
+    assert (done.code, "no images in" in done.stderr) == (2, True), done.stderr
+    assert not (fake_run.path / "assess.json").exists()
+    done = command("assess", str(tmp_path), "--generated", "--run", "new")
+    assert "--generated got no folder and a new run" in done.stderr
 
 
 def test_a_dry_run_writes_nothing(command, fake_run, settings):

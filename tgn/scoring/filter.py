@@ -251,12 +251,11 @@ def _too_near(
     labels, real_labels, results = sets.generated.labels, sets.real.labels, []
     within = distances_within_classes(features.real, real_labels)
     if percentile := settings.copy_percentile:
-        thresholds = class_thresholds(within, real_labels, labels, percentile)
-        pair = features.generated, labels, features.real, real_labels
-        results.append(copies(*pair, thresholds))
+        near = settings.near * class_thresholds(within, real_labels, labels, percentile)
+        results.append(copies(features.generated, labels, features.real, real_labels, near))
     if percentile := settings.duplicate_percentile:
-        thresholds = class_thresholds(within, real_labels, labels, percentile)
-        results.append(duplicates(features.generated, labels, thresholds))
+        near = settings.near * class_thresholds(within, real_labels, labels, percentile)
+        results.append(duplicates(features.generated, labels, near))
     return results
 
 

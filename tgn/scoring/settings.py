@@ -10,7 +10,7 @@ from tgn.runtime.settings import DeviceSettings
 
 FILTER_GRID = "filter.png"
 KEPT = "kept"
-Statistic = Literal["right", "margin", "error"]
+Statistic = Literal["error", "margin", "right"]
 
 
 class ScoreSettings(DeviceSettings):
@@ -71,6 +71,9 @@ class FilterSettings(DeviceSettings):
         le=100,
         description="the same, as near to an earlier image of the class",
     )
+    near: float = Field(
+        1.0, gt=0, le=1, description="factor of the distances by these two percentages"
+    )
     quality_percentile: float = Field(
         5.0, ge=0, lt=100, description="drop this % of each class, furthest from its real images"
     )
@@ -91,11 +94,14 @@ class FilterSettings(DeviceSettings):
 class UseFilterSettings(FilterSettings, NetworkSettings):
     """Settings of ``tgn filter --by use``; 0 switches a test off."""
 
+    near: float = Field(
+        0.5, gt=0, le=1, description="factor of the distances of copy and duplicate_percentile"
+    )
     quality_percentile: float = Field(
         0.0, ge=0, lt=100, description="drop this % of each class, furthest from its real images"
     )
     prototype_percentile: float = Field(
-        1.0,
+        0.1,
         ge=0,
         lt=50,
         description="drop images nearer to the mean of their class than this % of real ones, and "
@@ -103,6 +109,6 @@ class UseFilterSettings(FilterSettings, NetworkSettings):
     )
     folds: int = Field(10, ge=2, description="of the real images, to measure the gain")
     statistic: Statistic = Field(
-        "right", description="of left-out real images, that must rise: right, margin or error"
+        "error", description="of left-out real images, that must improve: error, margin or right"
     )
     seed: int = Field(0, description="of the folds")
