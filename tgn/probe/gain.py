@@ -81,8 +81,8 @@ def measure_gains(
 
     For each fold the class-weighted ridge of the probe is fitted to the real images of the other
     folds: alone, with the generated images of one class, and with those of all. Generated images
-    have the same share of their class's weight as in a probe (`shared_weights`). Those that were made of a real image
-    of the fold are not used.
+    have the same share of their class's weight as in a probe (`shared_weights`). Those that were
+    made of a real image of the fold are not used.
 
     Args:
         real: all training images.
