@@ -93,10 +93,9 @@ class PretrainedSampleSettings(GenerateSettings):
         """Put what the recipe sets below what was given."""
         return _with_preset(values, SAMPLE_PRESETS)
 
-    @property
-    def how(self) -> str:
-        """The settings of the sampler as JSON; a recipe's name says no more than its values."""
-        return self.model_dump_json(include={"sampling_steps", "guidance"})
+    def _own_settings(self) -> set[str]:
+        """Leave the recipe out: its name says no more than its values."""
+        return super()._own_settings() - {"recipe"}
 
 
 def _with_preset(values: Any, presets: Mapping[str, Mapping[str, Any]]) -> Any:
