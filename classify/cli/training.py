@@ -8,7 +8,6 @@ import typer
 from rich.table import Table
 
 from classify.cli.classifiers import (
-    OF_THE_RUN,
     AugmentedOption,
     NameOption,
     TeacherOption,
@@ -35,7 +34,13 @@ from classify.training.recipes import (
 from classify.training.settings import MethodName, TrainSettings
 from tgn.data.runs import Run, find_run, runs_root
 from tgn.probe.settings import HeadName
-from tgn.runtime.command_options import CommonOptions, RunOption, settings_command, show_plan
+from tgn.runtime.command_options import (
+    OF_THE_RUN,
+    CommonOptions,
+    RunOption,
+    settings_command,
+    show_plan,
+)
 from tgn.runtime.console import TerminalProgress, out
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import read_json

@@ -25,7 +25,7 @@ from tgn.scoring.settings import (
 if TYPE_CHECKING:  # what needs torch is imported by the verbs: --help must not wait for it
     from tgn.scoring.filter import FilterOutcome
     from tgn.scoring.results import Scores
-    from tgn.scoring.use import UseVerdict
+    from tgn.scoring.use_verdict import UseVerdict
 
 app = typer.Typer()
 
