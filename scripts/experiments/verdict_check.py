@@ -153,9 +153,9 @@ def fitted(task: Task, generated: GeneratedViews) -> LinearHead:
     rows = torch.cat([task.real.rows, table])
     labels, classes = torch.cat([task.real.labels, generated.labels]), int(task.real.labels.max())
     weights = shared_weights(task.real.labels, generated.labels, classes + 1, generated.share)
-    views = rows.shape[1]
-    labels, weights = labels.repeat_interleave(views), weights.repeat_interleave(views)
-    return ridge_head(rows.flatten(0, 1), labels, weights, classes + 1, task.penalty)
+    views, flat = rows.shape[1], rows.flatten(0, 1)
+    every, each = labels.repeat_interleave(views), weights.repeat_interleave(views)
+    return ridge_head(flat, every, each, classes + 1, task.penalty)
 
 
 def right_images(task: Task, kept: list[int]) -> Tensor:
