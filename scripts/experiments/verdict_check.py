@@ -12,8 +12,8 @@ its sources known. All features are of 4 symmetries, in 384 principal components
 *Verdict*: the rule of ``tgn filter --by use`` without tests of single images, of training images
 alone. It says yes if the drawings of any class are kept.
 
-*Full comparison*: the class-weighted ridge probe with the drawings of all rare classes, which have
-a quarter of the weight of their class, less the one without, on all remaining real images; the
+*Full comparison*: the class-weighted ridge probe with the drawings of all rare classes, at the
+weight that ``classify probe`` gives them, less the one without, on all remaining real images; the
 accuracy of the rare classes, paired bootstrap over test images of each class.
 
 Defined before the check: the comparison says yes if the 95% interval of the change is above 0, no
