@@ -118,8 +118,8 @@ def _yaml_names(path: Path) -> dict[int, str]:
     if "kpt_shape" in content:
         raise DataError(f"{path}: labels with keypoints; expected boxes or outlines alone")
     names = content["names"]
-    pairs = enumerate(names) if isinstance(names, list) else dict(names or {}).items()
     try:
+        pairs = enumerate(names) if isinstance(names, list) else dict(names or {}).items()
         return {int(number): str(name).strip() for number, name in pairs}
     except (ValueError, TypeError):
         raise DataError(f"{path}: names must be a list, or numbers with names") from None
