@@ -143,3 +143,9 @@ def _show_split(split: Split) -> None:
         out.print(line, markup=False)
     for note in split.notes:
         err.print(f"note: {note}", markup=False)
+    if all(name.isdecimal() for name in split.names):
+        err.print(
+            f"warning: the classes are called {split.names[0]}, {split.names[1]}, ..., and so they "
+            "are in prompts and tables; put names.json (folder to name) into the data, split again",
+            markup=False,
+        )
