@@ -32,8 +32,8 @@ def write_submission(
     stems = Counter(image.path.stem for image in data.images)
     if repeated := [stem for stem, count in stems.items() if count > 1]:
         raise UserError(
-            f"{len(repeated)} image names stand for several files, as {repeated[0]}; rename them "
-            "for --submission, whose files tell images by name alone"
+            f"several images are called {repeated[0]} ({len(repeated)} such names); rename them: a "
+            "submission tells images by their names alone"
         )
     is_rotated = any(one.boxes.shape[1] == 5 for one in detections)
     lines: dict[str, list[str]] = {name: [] for name in data.classes}
