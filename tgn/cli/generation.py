@@ -31,7 +31,7 @@ def distill_verb(common: CommonOptions, run: RunOption = None) -> None:
     result = distill(found, settings, TerminalProgress(), common.resume)
     table = Table("network", *(" ".join(column) for column in result.columns))
     for name, row in result.rows().items():
-        table.add_row(name, *(f"{value:.3f}" for value in row))
+        table.add_row(name, *("-" if value is None else f"{value:.3f}" for value in row))
     out.print(table)
     out.print("accuracy on the held-out test part; next: tgn train")
     if any(when == "control" for _, when in result.columns):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from classify.comparison.formatting import as_markdown, interval
+from classify.comparison.formatting import as_markdown, draw_comparison, interval
 from classify.comparison.verdict import verdict
 from classify.comparison.verdict_evidence import gathered
 
@@ -163,6 +163,18 @@ def test_a_comparison_of_one_kind_names_the_other():
         "head). Whether they help was not compared: add a recipe without them, such as lp-ft, to "
         "--recipes."
     )
+
+
+def test_a_tail_without_test_images_makes_no_verdict_and_its_table_is_drawn(tmp_path):
+    table = made(ce=((0.5,), (0.8,)), balanced=((0.6,), (0.8,)))
+    for row in table["recipes"].values():
+        del row["tail"]
+    assert verdict(table) is None
+    draw_comparison(table, tmp_path / "drawn.png")
+    assert (tmp_path / "drawn.png").stat().st_size > 1000
+    for row in table["recipes"].values():
+        del row["head"]
+    draw_comparison(table, tmp_path / "empty.png")
 
 
 def test_recipes_that_leave_real_images_out_are_not_recommended():
