@@ -134,6 +134,8 @@ def probe_verb(
     settings = common.settings(ProbeSettings, head=head)
     found = find_run(run)
     folder = augmented_folder(found, augmented)
+    if "generated_below" in settings.model_fields_set and folder is None:
+        raise UserError("generated_below got no generated images; give --augmented")
     if "generated_share" in settings.model_fields_set and folder is None and not settings.transfer:
         raise UserError("generated_share got no generated images; give --augmented or transfer")
     directory = found.classifiers / (name or probe_name(settings, folder is not None))
