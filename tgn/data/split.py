@@ -43,6 +43,10 @@ class Split(BaseModel):
     left_out: tuple[tuple[str, str], ...] = ()  # (file, reason)
     repairs: dict[str, int] = {}  # what was converted on reading -> how many images
     notes: tuple[str, ...] = ()
+    groups: dict[
+        str, int
+    ] = {}  # file -> number: equal images and chips of one image belong together
+    conflicts: tuple[tuple[str, ...], ...] = ()  # sets of equal images in different classes
     checksums: dict[str, str] = {}  # file -> first 16 hexadecimal digits of its SHA-256
 
     @property
