@@ -94,8 +94,8 @@ def _foldered(root: Path, parts: dict[Part, Path]) -> Layout:
             layout.leave_out(names, "outside the folders of the parts")
     else:
         layout = Layout(root, {})
-        found = others | {path.name: images_below(path) for path in parts.values()}
-        layout.train = _taken(layout, dict(sorted(found.items())))
+        classes = others | {path.name: images_below(path) for path in parts.values()}
+        layout.train = _taken(layout, dict(sorted(classes.items())))
         layout.notes += [f"folder {path.name!r} is read as a class" for path in parts.values()]
     loose = layout.take(images_directly_in(root))
     layout.leave_out(loose, "in no class folder")
