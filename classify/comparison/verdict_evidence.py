@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from classify.comparison.formatting import interval
 from classify.training.recipes import recipe
 
 HEAD_LOSS = 0.005  # of the head's accuracy, that a gain on the tail may cost
@@ -116,15 +117,12 @@ def _rival(rows: Mapping[str, Any], name: str, against: str) -> Rival:
 
 
 def _difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
-    from scipy import stats  # seconds to import
-
     values = [a - b for a, b in zip(ours, theirs, strict=True)]
-    mean, n = statistics.fmean(values), len(values)
-    if n < 2 or (spread := statistics.stdev(values)) < NO_SPREAD:
+    entry = interval(values)
+    mean, half = entry["mean"], entry["half_width"]
+    if half is None or (spread := statistics.stdev(values)) < NO_SPREAD:
         return Difference(mean, 0.0, None, None)
-    error = spread / n**0.5
-    half = float(stats.t.ppf(0.975, n - 1)) * error
-    return Difference(mean, error, mean - half, mean + half)
+    return Difference(mean, spread / len(values) ** 0.5, mean - half, mean + half)
 
 
 def _ties(with_best: Rival) -> bool:

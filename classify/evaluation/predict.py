@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 
+from tgn.data.image_files import images_below
 from tgn.data.image_set import ImageSet
 from tgn.data.images import SUFFIXES, to_pm1
 from tgn.models.backbones import TappedNet
@@ -42,16 +43,11 @@ def files_in(paths: Iterable[Path], on_broken: OnBroken = _fail) -> Iterator[Pat
         if not path.is_dir():
             on_broken(NotFoundError(f"no image or folder {path}"))
             continue
-        inside = sorted(one for one in path.rglob("*") if _is_image(one, path))
+        inside = images_below(path).images
         if not inside:
             kinds = ", ".join(sorted(SUFFIXES))
             on_broken(NotFoundError(f"no images in {path}; expected {kinds}"))
         yield from inside
-
-
-def _is_image(path: Path, root: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-    return path.suffix.lower() in SUFFIXES and not hidden
 
 
 @torch.inference_mode()

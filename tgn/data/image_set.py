@@ -127,6 +127,13 @@ class ImageSet:
             part._cache, part._fits = self._cache[rows], True
         return part
 
+    def at_size(self, size: int) -> "ImageSet":
+        """Return the images as they are read at another side, in pixels."""
+        if size == self.size:
+            return self
+        labels = self.labels.tolist()
+        return ImageSet(self.files, labels, size, self.bands, checksums=self.checksums)
+
     def _decode(self, rows: Sequence[int]) -> Tensor:
         def read(row: int) -> np.ndarray:
             file = self.files[row]

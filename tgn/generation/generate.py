@@ -293,7 +293,7 @@ def _encoded(
             "noise": sampled.noise[place],
             "how": sampled.how,
             "source": source,
-            "source_file": sampler.bank.files[source] if source >= 0 else "",
+            "source_file": sampler.bank.file_of(source),
             "other_files": others,
             "weights_sha256": sampler.weights_sha256,
             "sha256": hashlib.sha256(data).hexdigest(),

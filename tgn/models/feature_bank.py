@@ -40,6 +40,10 @@ class FeatureBank:
         pooled = torch.stack([view.float().mean((0, 2, 3)) for view in self.features])
         return class_cosines(pooled, self.labels, int(self.labels.max()) + 1)
 
+    def file_of(self, row: int) -> str:
+        """Return the file of a row; "" of -1, which stands for no image."""
+        return self.files[row] if row >= 0 else ""
+
     def rows_of(self, label: int) -> Tensor:
         """Return the row numbers of one class.
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tgn.metrics.shrinkage import moderated_variances
-from tgn.probe.linear import LinearHead, class_mean_weights
+from tgn.probe.linear import LinearHead, class_mean_weights, share_of_generated
 from tgn.probe.ridge import weighted_moments
 from tgn.probe.settings import GENERATED_SHARE
 
@@ -141,8 +141,8 @@ class _Fits:
             if len(more.labels) == 0:
                 continue
             # a class whose only real image is left out is known by its generated ones alone
-            n, g = len(own.labels), len(more.labels)
-            share = GENERATED_SHARE * g / (n + g) if n else 1.0
+            n, g = torch.tensor([len(own.labels), len(more.labels)])
+            share = float(share_of_generated(n, g, GENERATED_SHARE)) if n else 1.0
             for sums, old, new in zip(
                 (second, moment), self._moments(own), self._moments(more), strict=True
             ):

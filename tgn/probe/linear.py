@@ -45,6 +45,20 @@ def balanced_weights(labels: Tensor, classes: int) -> Tensor:
     return class_mean_weights(labels, classes) * (len(labels) / len(labels.unique()))
 
 
+def share_of_generated(real: Tensor, generated: Tensor, most: float) -> Tensor:
+    """Return the part of a class's weight that its generated rows have, s g / (n + g).
+
+    Args:
+        real: n, how many real rows each class has, [C].
+        generated: g, likewise.
+        most: s in (0, 1).
+
+    Returns:
+        [C]; 0 of a class without rows.
+    """
+    return most * generated / (real + generated).clamp(min=1)
+
+
 def shared_weights(real: Tensor, generated: Tensor, classes: int, share: float) -> Tensor:
     """Return weights of real, then generated rows, under which all classes weigh the same.
 
@@ -63,7 +77,7 @@ def shared_weights(real: Tensor, generated: Tensor, classes: int, share: float) 
         float64 [N + M], mean 1.
     """
     n, g = (torch.bincount(each, minlength=classes).double() for each in (real, generated))
-    shares = share * g / (n + g).clamp(min=1)
+    shares = share_of_generated(n, g, share)
     parts = [
         (1 - shares)[real] * class_mean_weights(real, classes),
         shares[generated] * class_mean_weights(generated, classes),

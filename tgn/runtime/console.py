@@ -11,9 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from tgn.runtime.errors import TgnError
+from tgn.runtime.errors import SHOWN_PROBLEMS, TgnError
 
-PROBLEMS_SHOWN = 10  # lines about data that are left out
 WIDE = 160  # columns for tables that go to a file or a pipe
 
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
@@ -71,7 +70,7 @@ def show_left_out(problems: Sequence[str], all_of_them: bool, remedy: str) -> No
         all_of_them: whether no line is left out.
         remedy: how to see all.
     """
-    shown = problems if all_of_them else problems[:PROBLEMS_SHOWN]
+    shown = problems if all_of_them else problems[:SHOWN_PROBLEMS]
     for problem in shown:
         err.print(f"left out: {problem}", markup=False)
     if len(problems) > len(shown):

@@ -15,7 +15,7 @@ class Pace:
         progress: is told.
         unit: what is counted, in the plural.
         timed: units that are timed before it speaks, >= 1.
-        wait: called before the clock is read, e.g. to wait for a GPU.
+        wait: called before the clock is read, to wait for a GPU; None: nothing to wait for.
     """
 
     def __init__(
@@ -23,7 +23,7 @@ class Pace:
         progress: Progress,
         unit: str,
         timed: int = 1,
-        wait: Callable[[], object] = lambda: None,
+        wait: Callable[[], object] | None = None,
     ) -> None:
         self.progress, self.unit, self.timed, self.wait = progress, unit, timed, wait
         self._start: tuple[int, float] | None = None
@@ -33,7 +33,8 @@ class Pace:
         """Take note that ``done`` of ``total`` units are done; the first call starts the clock."""
         if self._has_spoken or (self._start and done - self._start[0] < self.timed):
             return
-        self.wait()
+        if self.wait is not None:
+            self.wait()
         now = time.monotonic()
         if self._start is None:
             self._start = done, now

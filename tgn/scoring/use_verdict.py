@@ -62,16 +62,18 @@ class UseVerdict:
             return "do not generate: no image passes the tests of single images"
         if not any(self.keep):
             return f"do not generate: no gain is to be relied on; {self.evidence}"
-        used = f"{sum(self.keep)} of {len(self.keep)} classes"
-        return f"use the images of {used}; {self.evidence}"
+        return f"use the images of {self._used}; {self.evidence}"
 
     @property
     def answer(self) -> str:
         """The verdict as an answer to whether the images help."""
         if not any(self.keep):
             return f"No, these images would not help: {self.evidence}."
-        used = f"{sum(self.keep)} of {len(self.keep)} classes"
-        return f"Yes, use these images, those of {used}: {self.evidence}."
+        return f"Yes, use these images, those of {self._used}: {self.evidence}."
+
+    @property
+    def _used(self) -> str:
+        return f"{sum(self.keep)} of {len(self.keep)} classes"
 
     @property
     def evidence(self) -> str:

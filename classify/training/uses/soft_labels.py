@@ -51,7 +51,7 @@ def soft_labels(context: TrainingContext, real: ImageSet, generated: GeneratedSe
     cache = FeatureCache(context.features, context.device, context.progress)
 
     def features(images: ImageSet) -> Tensor:
-        return symmetric_views([network], _at(images, backbone.size), views, cache)[0].mean(1)
+        return symmetric_views([network], images.at_size(backbone.size), views, cache)[0].mean(1)
 
     judge = fit_judge_classifier(features(real), real.labels, len(context.folders))
     made_from = _within(generated.made_from, context)
@@ -69,14 +69,6 @@ def _judge(settings: TrainSettings) -> BackboneSettings:
         size=fields["size"].default,
         bands=settings.bands,
     )
-
-
-def _at(images: ImageSet, size: int) -> ImageSet:
-    """Return the images as they are read at another size."""
-    if images.size == size:
-        return images
-    labels = images.labels.tolist()
-    return ImageSet(images.files, labels, size, images.bands, checksums=images.checksums)
 
 
 def _within(made_from: Tensor, context: TrainingContext) -> Tensor:

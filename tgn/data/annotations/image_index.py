@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from tgn.data.hidden_files import is_hidden
 from tgn.data.images import SUFFIXES
 
 
@@ -55,5 +56,5 @@ def split_name(name: str) -> tuple[tuple[str, ...], str]:
 
 def _visible_files(root: Path) -> Iterator[Path]:
     for folder, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(folder, name) for name in sorted(files) if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        yield from (Path(folder, name) for name in sorted(files) if not is_hidden(name))

@@ -11,6 +11,7 @@ from tgn.data.annotations.dota import read_dota
 from tgn.data.annotations.types import Annotations
 from tgn.data.annotations.voc import read_voc
 from tgn.data.annotations.yolo import YoloReader, is_yolo
+from tgn.data.hidden_files import is_hidden
 from tgn.data.images import SUFFIXES
 from tgn.runtime.errors import NotFoundError
 
@@ -70,11 +71,11 @@ def _files_and_reader(labels: Path, images: Path) -> tuple[list[Path], Reader]:
 
 
 def _visible(folder: Path, suffix: str) -> list[Path]:
-    return sorted(path for path in folder.glob(f"*{suffix}") if not path.name.startswith("."))
+    return sorted(path for path in folder.glob(f"*{suffix}") if not is_hidden(path.name))
 
 
 def _read_unlabelled(file: Path, collector: AnnotationCollector) -> None:
-    if file.suffix.lower() in SUFFIXES and not file.name.startswith("."):
+    if file.suffix.lower() in SUFFIXES and not is_hidden(file.name):
         collector.image(file.name, str(file))
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from tgn.data.hidden_files import is_hidden
 from tgn.data.image_files import FoundImages, images_below, visible_folders
 from tgn.data.split import Part
 from tgn.data.splits.layout import Files, Layout, layout_of_parts, require_folder_name
@@ -37,7 +38,7 @@ def find_lists(root: Path) -> dict[Part, list[Path]]:
     found: dict[Part, list[Path]] = {}
     for file in sorted((root / ANNO).glob("*.txt")):
         part = part_ending(file.stem)
-        if part is not None and not file.name.startswith("."):
+        if part is not None and not is_hidden(file.name):
             found.setdefault(part, []).append(file)
     return found if "train" in found else {}
 

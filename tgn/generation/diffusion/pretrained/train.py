@@ -103,13 +103,9 @@ def _tune(run: Run, pipeline: Any, settings: PretrainedTrainSettings, job: Job) 
     images = split.image_set("train", run.path, settings.size or native_size(pipeline), 3)
     images = images if settings.classes == "all" else select_classes(images, split.tail_classes)
     trainer = TuningTrainer(pipeline, parameters, images, prompts, settings, job.device)
-    wait = torch.cuda.synchronize if job.device.is_gpu else _no_wait
+    wait = torch.cuda.synchronize if job.device.is_gpu else None
     pace = Pace(job.progress, "steps", TIMED_STEPS, wait)
     run_steps(trainer, settings, job, "tune", lambda step: pace.reached(step, settings.steps))
-
-
-def _no_wait() -> None:
-    """Wait for nothing: a CPU has finished when the call returns."""
 
 
 def _save_sample_grid(
