@@ -12,18 +12,18 @@ with those of each generator, by the same seeds.
 A gain is a mean over generators and seeds, paired; its 95% interval covers both kinds of seeds
 (tgn.metrics.two_way_interval). "over the best": over the recipe without images that is best on the
 tail of the test images, which flatters that recipe and never the gain. Uses and ratios are tried
-with the images of the first generator.
+in the first recipe that is trained, with the images of the first generator.
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from worth_runs import DATA, compare, generated
+from worth_runs import DATA, all_generated, compare
 
-from classify.training.recipes import GENERATED, RATIO, have_generated
+from classify.training.recipes import GENERATED, RATIO, have_generated, recipe
 from tgn.data.runs import find_run, runs_root
 from tgn.metrics.classification import confusion_matrix, group_accuracy
 from tgn.metrics.two_way_interval import two_way_interval
@@ -56,6 +56,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=150, help="of every trained classifier")
     parser.add_argument("--size", type=int, default=96, help="at which it is trained, in pixels")
     parser.add_argument("--by-use", action="store_true", help="filter: tgn filter --by use")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, of one GPU too")
     return parser.parse_args()
 
 
@@ -64,24 +65,32 @@ def main() -> None:
     given = arguments()
     bases = given.recipes.split(",")
     names = [name for base in bases for name in (base, base + GENERATED)]
-    folders = [generated(given, seed) for seed in range(given.generators)]
-    tables = [compare(given, folder, names) for folder in folders]
+    folders, tables = all_generated(given), list[dict[str, Any]]()
+    for folder in folders:
+        tables.append(compare(given, folder, names))
+        keep(given, {"tables": tables})
     best = max(bases, key=lambda name: values(tables[0], name, "tail").mean())
     print(gains_table(tables, best))
     print("tail accuracy on the training images, first seed:", fits(given, names))
-    tried = [name for base in bases for name in _tried(given, base)]
-    more = compare(given, folders[0], [*bases, *tried]) if tried else None
-    if more:
+    tried = _tried(given, bases)
+    if tried:
+        more = compare(given, folders[0], [*bases, *tried])
         print(gains_table([more], best))
+        keep(given, {"tables": tables, "tried": more})
+
+
+def keep(given: argparse.Namespace, found: dict[str, Any]) -> None:
+    """Write what is known so far."""
     out = runs_root() / f"worth-{given.data}" / "worth.json"
-    write_json(out, {"settings": vars(given), "best": best, "tables": tables, "tried": more})
+    write_json(out, {"settings": vars(given), **found})
 
 
-def _tried(given: argparse.Namespace, base: str) -> Iterator[str]:
-    """Yield the names of a base's further uses and ratios; a probe has one use."""
-    uses = [] if base.startswith("probe") else [use for use in given.uses.split(",") if use]
-    yield from (f"{base}{GENERATED}-{use}" for use in uses)
-    yield from (f"{base}{GENERATED}{RATIO}{r}" for r in given.ratios.split(",") if r)
+def _tried(given: argparse.Namespace, bases: Sequence[str]) -> list[str]:
+    """Return the further uses and ratios, of the first recipe that is trained: a probe has none."""
+    trained = [base + GENERATED for base in bases if recipe(base).probe is None][:1]
+    ways = [f"-{use}" for use in given.uses.split(",") if use]
+    ways += [f"{RATIO}{ratio}" for ratio in given.ratios.split(",") if ratio]
+    return [base + way for base in trained for way in ways]
 
 
 def values(table: dict[str, Any], name: str, metric: str) -> NDArray[np.float64]:

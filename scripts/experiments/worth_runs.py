@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,13 @@ def thinned(listed: SplitList) -> SplitList:
     return SplitList(listed.comments, listed.num_head, listed.hash_column, tuple(kept))
 
 
+def all_generated(given: argparse.Namespace) -> list[Path]:
+    """Return the folders of the images of all generators, as many at a time as there are jobs."""
+    split(given.data, f"worth-{given.data}")  # it makes the data, which all of them need
+    with ThreadPoolExecutor(given.jobs) as pool:
+        return list(pool.map(lambda seed: generated(given, seed), range(given.generators)))
+
+
 def generated(given: argparse.Namespace, seed: int) -> Path:
     """Return the folder of the images of one generator, made if they are not there."""
     name = f"worth-{given.data}-g{seed}"
@@ -77,6 +85,17 @@ def compare(given: argparse.Namespace, folder: Path, names: Sequence[str]) -> di
     is_trained = any(recipe(one).probe is None for one in names)
     words = set_words(f"steps={given.steps}", f"size={given.size}") if is_trained else []
     recipes = ("--recipes", ",".join(names), "--seeds", str(given.seeds))
-    run("classify", "compare", *recipes, "--run", name, "--augmented", str(folder), *words)
+    at_a_time = ("--jobs", str(given.jobs))
+    run(
+        "classify",
+        "compare",
+        *recipes,
+        "--run",
+        name,
+        "--augmented",
+        str(folder),
+        *at_a_time,
+        *words,
+    )
     table: dict[str, Any] = json.loads(find_run(name).comparison_file.read_text(encoding="utf-8"))
     return table
