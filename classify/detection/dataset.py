@@ -12,7 +12,7 @@ from torch import Tensor
 from classify.detection.boxes.rotated import from_corners
 from classify.detection.tiling import Tile, boxes_in_tile, tile_grid, visible_fraction
 from tgn.data.annotations.types import Annotations, ObjectAnnotation, corners_of_box
-from tgn.data.images import MAX_PIXELS_OF_SCENE, read_image
+from tgn.data.images import MAX_PIXELS_OF_SCENE, image_size, read_image
 from tgn.runtime.errors import DataError
 from tgn.runtime.seeds import generator
 
@@ -186,6 +186,5 @@ def _tile_image(image: DetectionImage, tile: Tile, belongs: Tensor) -> Detection
 
 def tiles_of(image: DetectionImage, size: int, overlap: float) -> list[Tile]:
     """Return the tiles of an image file; see :func:`cut_into_tiles`."""
-    with Image.open(image.path) as picture:  # reads no pixels
-        width, height = picture.size
+    width, height = image_size(image.path)
     return tile_grid(width, height, size, int(size * overlap))

@@ -57,6 +57,7 @@ def predict(
     folders = net.facts.folders
     for paths in _batches(files, batch_size(device)):
         images = ImageSet(paths, [0] * len(paths), net.facts.size, net.facts.bands, cache_bytes=0)
+        images.in_range(net.facts.sample_range)
         images_u8 = images.batch(torch.arange(len(paths)))
         with device.autocast():
             logits = class_logits(net, to_pm1(device.put(images_u8)))

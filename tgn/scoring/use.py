@@ -248,7 +248,7 @@ def _view_rows(
     """
     labels = sets.training.labels
     tables = [
-        symmetric_views(networks, _at(images, views.size), views, cache)
+        symmetric_views(networks, images.at_size(views.size), views, cache)
         for images in (sets.training, drawn)
     ]
     means = tuple(table.mean((0, 1)) for table in tables[0])
@@ -265,14 +265,6 @@ def _penalty(rows: Tensor, labels: Tensor) -> float:
     groups = torch.arange(images).repeat_interleave(views)
     weights = balanced_weights(every, classes)
     return fit_ridge(rows.flatten(0, 1), every, weights, groups, classes).penalty
-
-
-def _at(images: ImageSet, size: int) -> ImageSet:
-    """Return the images as they are read at another size."""
-    if images.size == size:
-        return images
-    labels = images.labels.tolist()
-    return ImageSet(images.files, labels, size, images.bands, checksums=images.checksums)
 
 
 def _finite(value: float) -> float | None:

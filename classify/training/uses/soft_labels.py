@@ -50,7 +50,7 @@ def soft_labels(context: TrainingContext, real: ImageSet, generated: GeneratedSe
     cache = FeatureCache(context.features, context.device, context.progress)
 
     def features(images: ImageSet) -> Tensor:
-        return symmetric_views([network], _at(images, backbone.size), views, cache)[0].mean(1)
+        return symmetric_views([network], images.at_size(backbone.size), views, cache)[0].mean(1)
 
     judge = fit_judge_classifier(features(real), real.labels, len(context.folders))
     sources = _within(generated.sources, context)
@@ -68,14 +68,6 @@ def _judge(settings: TrainSettings) -> BackboneSettings:
         size=fields["size"].default,
         bands=settings.bands,
     )
-
-
-def _at(images: ImageSet, size: int) -> ImageSet:
-    """Return the images as they are read at another size."""
-    if images.size == size:
-        return images
-    labels = images.labels.tolist()
-    return ImageSet(images.files, labels, size, images.bands, checksums=images.checksums)
 
 
 def _within(sources: Tensor, context: TrainingContext) -> Tensor:

@@ -17,6 +17,7 @@ from tgn.data.splits.folder_layouts import Layout, find_images
 from tgn.data.splits.from_list import split_from_list
 from tgn.data.splits.histogram import draw_histogram
 from tgn.data.splits.read_images import ReadReport, read_images
+from tgn.data.splits.set_range import with_range
 from tgn.data.splits.settings import ListedSplitSettings, SplitSettings
 from tgn.data.splits.split_list import (
     HashColumn,
@@ -53,11 +54,13 @@ def split_run(
     run = create_run(name)
     folder = extract_zip(data, run.unpacked_data) if _is_zip(data) else data
     split, listed = rule(folder, run.path, progress)
+    split = with_range(split, run.path, settings.range)
     write_split(run.split_file, split)
     write_split_list(run.split_list_file, listed)
     draw_histogram(split, run.histogram_file)
     digest = sha256_of(run.split_list_file)
-    run.record("run", settings, data=str(folder), split_list_sha256=digest)
+    known = {"sample_range": split.sample_range} if split.sample_range else {}
+    run.record("run", settings, data=str(folder), split_list_sha256=digest, **known)
     return run, split
 
 
@@ -66,7 +69,7 @@ def plan_split(data: Path, settings: AnySplitSettings, progress: Progress) -> Sp
     rule = _split_rule(settings, {})
     with tempfile.TemporaryDirectory() as folder:
         data = extract_zip(data, Path(folder) / "data") if _is_zip(data) else data
-        return rule(data, Path(folder), progress)[0]
+        return with_range(rule(data, Path(folder), progress)[0], Path(folder), settings.range)
 
 
 def _is_zip(data: Path) -> bool:
@@ -140,7 +143,10 @@ def _assigned(
     train = _thinned(train, settings)
     train = {name: files for name, files in train.items() if files}
     if len(train) < 2 or not any(test.get(name) for name in train):
-        raise DataError(f"{data}: fewer than two classes, or no test image, are left after reading")
+        reason = "; ".join(["", *reading.notes()[-1:]]) if reading.left_out else ""
+        raise DataError(
+            f"{data}: fewer than two classes, or no test image, are left after reading{reason}"
+        )
     order = sorted(train, key=lambda name: (-len(train[name]), name))
     return Assignment(
         names={name: layout.names[name] for name in order},
