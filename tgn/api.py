@@ -110,7 +110,10 @@ class RunGenerator:
         return GeneratedImages(
             images=images_u8,
             class_name=split.classes[label].folder,
-            sources=tuple(self._sampler.bank.files[origin.source] for origin in origins),
+            sources=tuple(
+                self._sampler.bank.files[origin.source] if origin.source >= 0 else ""
+                for origin in origins
+            ),
             seeds=tuple(origin.seed for origin in origins),
             noise=noise,
         )

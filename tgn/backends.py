@@ -37,6 +37,7 @@ class Backend:
         open_function: "module:function" that loads it from a run.
         weights: its file in a run; written last, so that its presence marks a trained one.
         train_command: makes one of all classes in place of the one that is there.
+        cost_function: "module:function" that says what memory a training takes; "" for none.
     """
 
     title: str
@@ -46,6 +47,15 @@ class Backend:
     open_function: str
     weights: Callable[[Run], Path]
     train_command: str
+    cost_function: str = ""
+
+    def cost(self, settings: Settings) -> str:
+        """Return what memory a training takes, in words; "" where nobody need ask.
+
+        Args:
+            settings: of this backend's ``train_settings``.
+        """
+        return str(_imported(self.cost_function)(settings)) if self.cost_function else ""
 
     def train(self, run: Run, settings: Settings, progress: Progress, resume: bool = True) -> None:
         """Train it on a run that has been distilled.
@@ -132,6 +142,7 @@ _BACKENDS: dict[BackendName, Backend] = {
         weights=lambda run: run.pretrained_record,
         train_command="tgn train --backend stable-diffusion --model DIR --set tuning=lora "
         "--set classes=all --no-resume",
+        cost_function="tgn.generation.diffusion.pretrained.cost:training_cost",
     ),
 }
 

@@ -8,10 +8,10 @@ from rich.table import Table
 
 from classify.training.layout import CHECKPOINT
 from tgn.data.runs import Run, find_named
+from tgn.runtime.command_options import OF_THE_RUN
 from tgn.runtime.console import err, out
 from tgn.runtime.errors import NotFoundError, UserError
 
-OF_THE_RUN = "@run"  # what --augmented alone means
 GROUPS = ("overall", "balanced", "head", "tail", "macro_f1", "many", "medium", "few")
 
 AugmentedOption = Annotated[

@@ -1,5 +1,6 @@
 """Verbs that use trained detectors: evaluate, show."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -91,7 +92,9 @@ def show_verb(
     if not annotations_only:
         where = Device(ComputeSettings.resolve(device=device, precision="float32"))
         detections = detect_dataset(where.place(net), spec, data, where, TerminalProgress())
+    stems = Counter(image.path.stem for image in data.images)
     for index, image in enumerate(data.images):
         found = detections[index] if detections else None
-        draw_boxes(image, found, data.classes, out_dir, min_score)
+        folder = out_dir / image.path.parent.name if stems[image.path.stem] > 1 else out_dir
+        draw_boxes(image, found, data.classes, folder, min_score)
     out.print(f"{len(data.images)} pictures in {out_dir}", markup=False)

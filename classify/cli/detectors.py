@@ -7,19 +7,18 @@ import typer
 from rich.table import Table
 
 from tgn.data.runs import check_name, find_named, runs_root
-from tgn.runtime.console import err, out
+from tgn.runtime.console import err, out, show_left_out
 
 if TYPE_CHECKING:  # what needs torch is imported by the verbs: --help must not wait for it
     from classify.detection.dataset import DetectionDataset
 
 LabelsArgument = Annotated[
-    Path, typer.Argument(help="COCO .json, or a folder of VOC .xml or DOTA .txt files.")
+    Path, typer.Argument(help="COCO .json, or a folder of VOC .xml, DOTA or YOLO .txt.")
 ]
 ImagesArgument = Annotated[Path, typer.Argument(help="Folder of the annotated images.")]
 NameOption = Annotated[str | None, typer.Option("--name", help="Name of the detector.")]
 RULES = ("voc07", "voc12", "coco")
 COLUMNS = ("ap", "ap50", "ap75", "ap90")
-PROBLEMS_SHOWN = 10
 
 
 def read_dataset(
@@ -34,11 +33,9 @@ def read_dataset(
     from tgn.data.annotations.readers import read_annotations
 
     annotations = read_annotations(labels, images)
-    count = len(annotations.problems) if all_problems else PROBLEMS_SHOWN
-    for problem in annotations.problems[:count]:
-        err.print(f"left out: {problem}", markup=False)
-    if (more := len(annotations.problems) - count) > 0:
-        err.print(f"... and {more} more; classify detect train --dry-run lists all", markup=False)
+    show_left_out(annotations.problems, all_problems, "classify detect train --dry-run lists all")
+    for note in annotations.notes:
+        err.print(f"note: {note}", markup=False)
     data = make_dataset(annotations, rotated, classes)
     if rotated and annotations.objects and not data.has_oblique_boxes:
         err.print("warning: no annotated box is rotated; DOTA's and DIOR-R's labels have angles")

@@ -13,7 +13,8 @@ from classify.cli.classifiers import NameOption, classifier_folder, percent, sho
 from classify.training.layout import CHECKPOINT, CONFUSION_PICTURE, RELIABILITY_PICTURE
 from tgn.data.runs import find_run
 from tgn.runtime.command_options import DeviceOption, RunOption
-from tgn.runtime.console import out
+from tgn.runtime.console import err, out
+from tgn.runtime.errors import DataError, UserError
 from tgn.runtime.files import write_json
 from tgn.runtime.settings import ComputeSettings
 
@@ -35,6 +36,7 @@ def evaluate_verb(
 ) -> None:
     """Measure a trained classifier on the run's test images, class by class."""
     from classify.evaluation.calibration import draw_reliability
+    from classify.evaluation.class_order import check_classes
     from classify.evaluation.evaluate import draw_confusion, evaluate, evaluate_balanced_assignment
     from tgn.models.backbones import load_classifier
     from tgn.runtime.devices import Device
@@ -44,6 +46,8 @@ def evaluate_verb(
     net = load_classifier(directory / CHECKPOINT)
     place = Device(ComputeSettings.resolve(device=device))
     split, facts = found.split(), net.facts
+    folders = [entry.folder for entry in split.classes]
+    check_classes(f"classifier {directory / CHECKPOINT}", facts.folders, folders)
     images = split.image_set("test", found.path, facts.size, facts.bands)
     result = evaluate(place.place(net), images, split, place)
     if assume_balanced_test:
@@ -80,27 +84,44 @@ def predict_verb(
     run: RunOption = None,
     device: DeviceOption = None,
 ) -> None:
-    """Predict the classes of images, with their probabilities, tab-separated."""
+    """Predict the classes of images, with their probabilities, tab-separated.
+
+    Files that cannot be read are named on stderr, and the exit code is 2.
+    """
     from classify.evaluation.predict import files_in, predict
     from tgn.models.backbones import load_classifier
     from tgn.runtime.devices import Device
 
     net = load_classifier(classifier_folder(find_run(run), name) / CHECKPOINT)
     place = Device(ComputeSettings.resolve(device=device))
-    files = files_in(Path(one) for one in _listed(images))
-    for file, classes in predict(place.place(net), files, place, top):
+    broken: list[UserError] = []
+
+    def skip(error: UserError) -> None:
+        broken.append(error)
+        err.print(f"left out: {error}", markup=False)
+
+    files = files_in((Path(one) for one in _listed(images)), skip)
+    for file, classes in predict(place.place(net), files, place, top, skip):
         if as_json:
             row = {"file": str(file), "classes": dict(classes)}
             typer.echo(json.dumps(row, ensure_ascii=False))
         else:
             named = (f"{folder}\t{probability:.3f}" for folder, probability in classes)
             typer.echo("\t".join((str(file), *named)))  # rich would turn tabs into spaces
+    if broken:
+        raise DataError(f"{len(broken)} could not be read, see above; the others are predicted")
 
 
 def _listed(images: list[str]) -> Iterator[str]:
     """Yield the arguments; in place of ``-`` the lines of stdin, as they come."""
     for one in images:
         if one == "-":
-            yield from (line.rstrip("\n") for line in sys.stdin if line.strip())
+            yield from (_as_path(line) for line in sys.stdin if line.strip())
         else:
             yield one
+
+
+def _as_path(line: str) -> str:
+    """Return the path that a line of a list names, which may come from Windows."""
+    path = line.removeprefix("\ufeff").rstrip("\r\n")
+    return path if "\\" not in path or Path(path).exists() else path.replace("\\", "/")

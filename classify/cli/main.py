@@ -5,7 +5,7 @@ import sys
 import typer
 
 from classify.cli import detect, exchange, inference, training
-from classify.cli.classifiers import OF_THE_RUN
+from tgn.runtime.command_options import OF_THE_RUN, with_lone_option
 from tgn.runtime.console import run_app
 
 app = typer.Typer(
@@ -25,17 +25,7 @@ def _root() -> None:
     pass
 
 
-def with_default_folder(arguments: list[str]) -> list[str]:
-    """Let ``--augmented`` stand alone: without a folder behind it, it means the run's own."""
-    filled = []
-    for place, word in enumerate(arguments):
-        following = arguments[place + 1] if place + 1 < len(arguments) else "-"
-        alone = word == "--augmented" and following.startswith("-")
-        filled += [word, OF_THE_RUN] if alone else [word]
-    return filled
-
-
 def main() -> None:
     """Run the command line and exit."""
-    sys.argv[1:] = with_default_folder(sys.argv[1:])
+    sys.argv[1:] = with_lone_option(sys.argv[1:], "--augmented", OF_THE_RUN)
     run_app(app)

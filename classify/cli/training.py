@@ -8,7 +8,6 @@ import typer
 from rich.table import Table
 
 from classify.cli.classifiers import (
-    OF_THE_RUN,
     AugmentedOption,
     NameOption,
     TeacherOption,
@@ -35,7 +34,13 @@ from classify.training.recipes import (
 from classify.training.settings import MethodName, TrainSettings
 from tgn.data.runs import Run, find_run, runs_root
 from tgn.probe.settings import HeadName
-from tgn.runtime.command_options import CommonOptions, RunOption, settings_command, show_plan
+from tgn.runtime.command_options import (
+    OF_THE_RUN,
+    CommonOptions,
+    RunOption,
+    settings_command,
+    show_plan,
+)
 from tgn.runtime.console import TerminalProgress, out
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import read_json
@@ -129,6 +134,8 @@ def probe_verb(
     settings = common.settings(ProbeSettings, head=head)
     found = find_run(run)
     folder = augmented_folder(found, augmented)
+    if "generated_below" in settings.model_fields_set and folder is None:
+        raise UserError("generated_below got no generated images; give --augmented")
     if "generated_share" in settings.model_fields_set and folder is None and not settings.transfer:
         raise UserError("generated_share got no generated images; give --augmented or transfer")
     directory = found.classifiers / (name or probe_name(settings, folder is not None))
@@ -188,7 +195,13 @@ def compare_verb(
         require_some_kept(folder)
         say_class_folders(folder, found)
     plan = ComparisonPlan(
-        names, seeds, folder, teacher_file(found, teacher), jobs or default_jobs(), settings.probe
+        names,
+        seeds,
+        folder,
+        teacher_file(found, teacher),
+        jobs or default_jobs(),
+        settings.probe,
+        settings.clip,
     )
     if common.dry_run:
         planned = planned_trainings(found, plan, settings.training)
@@ -210,7 +223,9 @@ def _uses(run: Run, trainings: Mapping[str, "PlannedTraining"]) -> list[str]:
     """Return a line on its generated images for each recipe that trains with some."""
     from classify.training.generated_plan import use_of_generated
 
-    trained = {name: one for name, one in trainings.items() if one.probe is None}
+    trained = {
+        name: one for name, one in trainings.items() if one.probe is None and one.zero_shot is None
+    }
     uses = {name: use_of_generated(run, one.job, one.settings) for name, one in trained.items()}
     return [f"{name}: {use}" for name, use in uses.items() if use]
 

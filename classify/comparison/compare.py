@@ -9,8 +9,10 @@ import torch
 
 from classify.comparison.costs import Cost, read_cost
 from classify.comparison.formatting import as_csv, as_markdown, draw_comparison, interval
+from classify.comparison.settings import ZeroShotSettings
 from classify.comparison.sweep import PlannedTraining, run_sweep
 from classify.comparison.verdict import verdict
+from classify.comparison.zero_shot import check_clip, zero_shot_record
 from classify.probe.settings import ProbeFeatureSettings, ProbeSettings
 from classify.training.effects import check_common_effects, of_recipe
 from classify.training.job import TrainingJob, made_from
@@ -41,6 +43,7 @@ class ComparisonPlan:
     teacher: Path | None = None  # of the recipes that need one
     jobs: int = 1  # trainings at a time
     probe: ProbeFeatureSettings = field(default_factory=ProbeFeatureSettings)
+    clip: str | None = None  # of the recipe clip-zero-shot
 
 
 def default_jobs() -> int:
@@ -96,10 +99,11 @@ def planned_trainings(
 
     Raises:
         UserError: naming the recipe, if a setting was given that it sets otherwise, settings do not
-            go with it or a teacher is missing; or for a setting of generated images or of second
-            stages that has no effect in any recipe.
+            go with it, or a teacher or CLIP is missing; or for a setting of generated images or of
+            second stages that has no effect in any recipe.
         NotFoundError: if a recipe needs generated images and there are none.
     """
+    check_clip(plan.recipes, plan.clip)
     chosen = {name: (with_recipe_over(settings, name), recipe(name)) for name in plan.recipes}
     check_common_effects(chosen)
     planned = []
@@ -124,6 +128,9 @@ def _planned(run: Run, plan: ComparisonPlan, name: str, settings: TrainSettings)
         images=changes.images,
         teacher=plan.teacher,
     )
+    if changes.zero_shot and plan.clip is not None:
+        zero_shot = ZeroShotSettings(clip=plan.clip, device=settings.device)
+        return PlannedTraining(job, settings, zero_shot_record(run, plan.clip), None, zero_shot)
     if changes.probe is not None:
         return _planned_probe(run, plan, job, changes, settings)
     phases = planned_phases(run, job, settings)

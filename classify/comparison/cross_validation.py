@@ -34,7 +34,7 @@ def train_folds(
             f"folds need 2 training images in every class; {', '.join(too_small)} has fewer"
         )
     files, labels = zip(*split.train, strict=True)
-    folds = make_folds(files, labels, count, settings.seed)
+    folds = make_folds(files, labels, count, settings.seed, split.groups)
     for fold in range(count):
         left_out = frozenset(file for file, k in folds.fold_of.items() if k == fold)
         directory = folds.directory(job.directory, fold)

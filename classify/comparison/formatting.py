@@ -101,6 +101,8 @@ def draw_comparison(table: dict[str, Any], path: Path) -> None:
     figure = Figure(figsize=(7, 1.2 + 0.45 * len(recipes)), layout="constrained")
     axes = figure.subplots()
     for offset, metric, colour in ((-0.15, "tail", "#dd8452"), (0.15, "head", "#4c72b0")):
+        if not all(metric in row for row in recipes.values()):  # no class of it has test images
+            continue
         entries = [row[metric] for row in recipes.values()]
         axes.errorbar(
             [100 * entry["mean"] for entry in entries],
@@ -114,7 +116,8 @@ def draw_comparison(table: dict[str, Any], path: Path) -> None:
     axes.set_yticks(range(len(recipes)), list(recipes))
     axes.invert_yaxis()
     axes.set_xlabel("accuracy on real test images, %")
-    axes.legend(fontsize=8)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)

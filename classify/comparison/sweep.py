@@ -12,6 +12,8 @@ from typing import Any
 import torch
 
 from classify.comparison.costs import recorded_cost
+from classify.comparison.settings import ZeroShotSettings
+from classify.comparison.zero_shot import evaluate_zero_shot
 from classify.probe.settings import ProbeSettings
 from classify.probe.train import ProbeJob, train_probe
 from classify.training.job import TrainingJob
@@ -33,6 +35,7 @@ class PlannedTraining:
     settings: TrainSettings
     made_with: dict[str, Any]  # as JSON; "settings" and digests of all other inputs
     probe: ProbeSettings | None = None  # if given, a probe is fitted in place of a training
+    zero_shot: ZeroShotSettings | None = None  # if given, CLIP is tested in place of a training
 
 
 def run_sweep(
@@ -75,6 +78,8 @@ def train_once(run: Run, training: PlannedTraining, progress: Progress) -> dict[
     metrics.unlink(missing_ok=True)
     write_json(record, training.made_with)
     with recorded_cost(directory, goes_on=same):
+        if training.zero_shot is not None:
+            return evaluate_zero_shot(run, directory, training.zero_shot, progress)
         if training.probe is not None:
             ratio = training.settings.generated_ratio
             probe_job = ProbeJob(directory, training.job.augmented, ratio)

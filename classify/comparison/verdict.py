@@ -117,9 +117,10 @@ def _open(evidence: Evidence, rival: Rival) -> str:
 
 def _none_with(evidence: Evidence) -> str:
     name = evidence.plain.recipe
+    trained = BEST if recipe(name).zero_shot else name
     return (
         f"Use {name}{_reached(evidence)}{_over_next(evidence)}. Generated images were not "
-        f"compared: add {name}{GENERATED} to --recipes."
+        f"compared: add {trained}{GENERATED} to --recipes."
     )
 
 

@@ -77,8 +77,14 @@ class Evidence:
 
 
 def gathered(table: Mapping[str, Any]) -> Evidence | None:
-    """Choose the recipes to speak of, among those that train on all real images."""
+    """Choose the recipes to speak of, among those that train on all real images.
+
+    Returns:
+        None if there is none, or if no head class or no tail class has test images.
+    """
     rows = table["recipes"]
+    if any(not {"tail", "head"} <= row.keys() for row in rows.values()):
+        return None
     whole = [name for name in rows if recipe(name).images == "all"]
     without = [name for name in whole if not recipe(name).generated]
     with_them = [name for name in whole if recipe(name).generated]

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -11,7 +11,12 @@ from torch import Tensor
 
 from classify.detection.boxes.rotated import from_corners
 from classify.detection.tiling import Tile, boxes_in_tile, tile_grid, visible_fraction
-from tgn.data.annotations.types import Annotations, ObjectAnnotation, corners_of_box
+from tgn.data.annotations.types import (
+    Annotations,
+    ObjectAnnotation,
+    corners_of_box,
+    source_name,
+)
 from tgn.data.images import MAX_PIXELS_OF_SCENE, image_size, read_image
 from tgn.runtime.errors import DataError
 from tgn.runtime.seeds import generator
@@ -69,6 +74,8 @@ def make_dataset(
         raise DataError("no image was read; see the problems listed")
     if not annotations.objects and classes is None:
         raise DataError("no labelled object was read; see the problems listed")
+    if classes is not None:
+        annotations = _spelt_as(annotations, classes)
     counts = Counter(one.class_name for one in annotations.objects)
     order = classes or tuple(sorted(counts, key=lambda name: (-counts[name], name)))
     if unknown := sorted(set(counts) - set(order)):
@@ -81,6 +88,20 @@ def make_dataset(
         by_image.setdefault(one.image, []).append(one)
     images = (_to_tensors(path, by_image[path], order, rotated) for path in sorted(by_image))
     return DetectionDataset(order, tuple(images))
+
+
+def _spelt_as(annotations: Annotations, classes: tuple[str, ...]) -> Annotations:
+    """Return annotations whose classes differ from known ones not in upper and lower case alone."""
+    known = {name.casefold(): name for name in classes} | {name: name for name in classes}
+    names = {
+        one.class_name: known.get(one.class_name, known.get(one.class_name.casefold()))
+        for one in annotations.objects
+    }
+    objects = [
+        replace(one, class_name=names[one.class_name] or one.class_name)
+        for one in annotations.objects
+    ]
+    return replace(annotations, objects=objects)
 
 
 def _to_tensors(
@@ -120,12 +141,10 @@ def split_dataset(
 ) -> tuple[DetectionDataset, DetectionDataset]:
     """Split by image, seeded, into training and test; files cut from one image stay together.
 
-    Those are known by their names, as DOTA's tools give them: ``<image>__<scale>__<left>...``.
-
     Raises:
         DataError: if a part would be empty.
     """
-    sources = list(dict.fromkeys(_source_name(image) for image in data.images))
+    sources = list(dict.fromkeys(source_name(image.path) for image in data.images))
     count = round(len(sources) * test_fraction)
     if not 0 < count < len(sources):
         raise DataError(
@@ -136,14 +155,9 @@ def split_dataset(
     held_out = {sources[k] for k in order[:count]}
     parts: tuple[list[DetectionImage], list[DetectionImage]] = [], []
     for image in data.images:
-        parts[_source_name(image) in held_out].append(image)
+        parts[source_name(image.path) in held_out].append(image)
     train, test = (DetectionDataset(data.classes, tuple(part)) for part in parts)
     return train, test
-
-
-def _source_name(image: DetectionImage) -> str:
-    """Return the name of the image that a file was cut from."""
-    return image.path.stem.split("__")[0]
 
 
 def dataset_digest(data: DetectionDataset) -> str:

@@ -1,10 +1,12 @@
 """Detections as the files that DOTA's evaluation server takes."""
 
+from collections import Counter
 from pathlib import Path
 
 from classify.detection.average_precision import Detections
 from classify.detection.boxes.rotated import to_corners
 from classify.detection.dataset import DetectionDataset
+from tgn.runtime.errors import UserError
 from tgn.runtime.files import write_text
 
 
@@ -23,7 +25,16 @@ def write_submission(
 
     Returns:
         The files.
+
+    Raises:
+        UserError: if two images have one name: the server knows them by their names alone.
     """
+    stems = Counter(image.path.stem for image in data.images)
+    if repeated := [stem for stem, count in stems.items() if count > 1]:
+        raise UserError(
+            f"several images are called {repeated[0]} ({len(repeated)} such names); rename them: a "
+            "submission tells images by their names alone"
+        )
     is_rotated = any(one.boxes.shape[1] == 5 for one in detections)
     lines: dict[str, list[str]] = {name: [] for name in data.classes}
     for image, found in zip(data.images, detections, strict=True):

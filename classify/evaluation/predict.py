@@ -1,6 +1,6 @@
 """Prediction of the classes of image files, as a stream."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,13 @@ from tgn.data.images import SUFFIXES, to_pm1
 from tgn.models.backbones import TappedNet
 from tgn.models.inference import batch_size, class_logits
 from tgn.runtime.devices import Device
-from tgn.runtime.errors import NotFoundError
+from tgn.runtime.errors import DataError, NotFoundError, UserError
+
+OnBroken = Callable[[UserError], None]
+
+
+def _fail(error: UserError) -> None:
+    raise error
 
 
 class Prediction(NamedTuple):
@@ -21,27 +27,40 @@ class Prediction(NamedTuple):
     classes: tuple[tuple[str, float], ...]  # folder and probability in [0, 1]
 
 
-def files_in(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield files as given, and the images in folders at any depth, sorted.
+def files_in(paths: Iterable[Path], on_broken: OnBroken = _fail) -> Iterator[Path]:
+    """Yield files as given, and the images in folders at any depth, sorted; no hidden ones.
 
-    Raises:
-        NotFoundError: for a path that does not exist, or a folder without images.
+    Args:
+        paths: of files and folders.
+        on_broken: gets a NotFoundError for a path that does not exist, or a folder without images;
+            raises it if not given.
     """
     for path in paths:
         if path.is_file():
             yield path
             continue
         if not path.is_dir():
-            raise NotFoundError(f"no image or folder {path}")
-        inside = sorted(one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES)
+            on_broken(NotFoundError(f"no image or folder {path}"))
+            continue
+        inside = sorted(one for one in path.rglob("*") if _is_image(one, path))
         if not inside:
-            raise NotFoundError(f"no images in {path}; expected {', '.join(sorted(SUFFIXES))}")
+            kinds = ", ".join(sorted(SUFFIXES))
+            on_broken(NotFoundError(f"no images in {path}; expected {kinds}"))
         yield from inside
+
+
+def _is_image(path: Path, root: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+    return path.suffix.lower() in SUFFIXES and not hidden
 
 
 @torch.inference_mode()
 def predict(
-    net: TappedNet, files: Iterable[Path], device: Device, top: int = 1
+    net: TappedNet,
+    files: Iterable[Path],
+    device: Device,
+    top: int = 1,
+    on_broken: OnBroken = _fail,
 ) -> Iterator[Prediction]:
     """Yield the ``top`` classes of each image; one batch of images is in memory at a time.
 
@@ -50,21 +69,43 @@ def predict(
         files: images of any size; they may be read lazily.
         device: of the network.
         top: how many classes of each image, at most C.
-
-    Raises:
-        DataError: naming the first file that cannot be read.
+        on_broken: gets a DataError that names a file which cannot be read, and the others go on;
+            raises it if not given.
     """
     folders = net.facts.folders
     for paths in _batches(files, batch_size(device)):
-        images = ImageSet(paths, [0] * len(paths), net.facts.size, net.facts.bands, cache_bytes=0)
-        images.in_range(net.facts.sample_range)
-        images_u8 = images.batch(torch.arange(len(paths)))
+        read, images_u8 = _read(paths, net, on_broken)
+        if not read:
+            continue
         with device.autocast():
             logits = class_logits(net, to_pm1(device.put(images_u8)))
         values, places = logits.float().softmax(1).cpu().topk(min(top, len(folders)))
-        for file, row, classes in zip(paths, values.tolist(), places.tolist(), strict=True):
+        for file, row, classes in zip(read, values.tolist(), places.tolist(), strict=True):
             pairs = zip((folders[k] for k in classes), row, strict=True)
             yield Prediction(file, tuple(pairs))
+
+
+def _read(
+    paths: list[Path], net: TappedNet, on_broken: OnBroken
+) -> tuple[list[Path], torch.Tensor]:
+    """Return the files that can be read, and their pixels [B, bands, H, W]."""
+
+    def decoded(some: list[Path]) -> torch.Tensor:
+        images = ImageSet(some, [0] * len(some), net.facts.size, net.facts.bands, cache_bytes=0)
+        return images.in_range(net.facts.sample_range).batch(torch.arange(len(some)))
+
+    try:
+        return paths, decoded(paths)
+    except DataError:  # names one file; find all
+        pass
+    read, pixels = [], [decoded([])]
+    for path in paths:
+        try:
+            pixels.append(decoded([path]))
+            read.append(path)
+        except DataError as error:
+            on_broken(error)
+    return read, torch.cat(pixels)
 
 
 def _batches(files: Iterable[Path], size: int) -> Iterator[list[Path]]:

@@ -1,7 +1,9 @@
 """Images with several labels each, read from a table, and their sampling."""
 
 import csv
+import io
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +16,8 @@ from tgn.runtime.errors import DataError, NotFoundError
 from tgn.runtime.seeds import generator
 
 COLUMNS = ("file", "part", "labels")
-SEPARATOR = ";"
+SEPARATOR = ";"  # of labels
+DELIMITERS = (",", ";", "\t")  # of columns
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,9 @@ class MultiLabelData:
 def read_labels(table: Path, size: int, bands: int) -> MultiLabelData:
     """Read a CSV table with the columns file, part (train or test) and labels.
 
-    Files are relative to the table; labels are separated by ";"; an image may have none.
+    Files are relative to the table; labels are separated by ";"; an image may have none. Columns
+    are separated by a comma, semicolon or tab, as the first line shows; a backslash in a file's
+    name separates folders.
 
     Raises:
         NotFoundError: if there is no table.
@@ -48,21 +53,44 @@ def read_labels(table: Path, size: int, bands: int) -> MultiLabelData:
         raise NotFoundError(f"no table {table}; expected a CSV with columns {', '.join(COLUMNS)}")
     rows: dict[str, list[tuple[Path, frozenset[str]]]] = {"train": [], "test": []}
     seen: set[str] = set()
-    with table.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if missing := set(COLUMNS) - set(reader.fieldnames or ()):
-            raise DataError(f"{table} lacks the column {sorted(missing)[0]!r}; needs {COLUMNS}")
-        for line, row in enumerate(reader, start=2):
-            _check(row, seen, f"{table}, line {line}", table.parent)
-            seen.add(row["file"])
-            names = (name.strip() for name in (row["labels"] or "").split(SEPARATOR))
-            labels = frozenset(name for name in names if name)
-            rows[row["part"]].append((table.parent / row["file"], labels))
+    for line, row in _rows(table):
+        _check(row, seen, f"{table}, line {line}", table.parent)
+        seen.add(row["file"])
+        names = (name.strip() for name in row["labels"].split(SEPARATOR))
+        labels = frozenset(name for name in names if name)
+        rows[row["part"]].append((table.parent / row["file"], labels))
     if empty := [part for part, found in rows.items() if not found]:
         raise DataError(f"{table} has no {empty[0]} images; column part must say train or test")
     classes = _classes(rows, table)
     train, test = (_label_set(rows[part], classes, size, bands) for part in ("train", "test"))
     return MultiLabelData(classes, train, test)
+
+
+def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the lines of a table, with their numbers, as column -> text without outer spaces."""
+    content = table.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{table}, line {line}: not UTF-8; save the table as UTF-8") from None
+    header = text.partition("\n")[0]
+    delimiter = max(DELIMITERS, key=header.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    columns = [name.strip().lower() for name in next(reader, [])]
+    if missing := set(COLUMNS) - set(columns):
+        raise DataError(f"{table} lacks the column {sorted(missing)[0]!r}; needs {COLUMNS}")
+    for cells in reader:
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) > len(columns):
+            raise DataError(
+                f"{table}, line {reader.line_num}: {len(cells)} columns, the first line has "
+                f"{len(columns)}; separate labels by {SEPARATOR!r}, in quotes if it ends a column"
+            )
+        cells += [""] * (len(columns) - len(cells))
+        row = dict(zip(columns, (cell.strip() for cell in cells), strict=True))
+        yield reader.line_num, row | {"file": row["file"].replace("\\", "/")}
 
 
 def _classes(rows: dict[str, list[tuple[Path, frozenset[str]]]], table: Path) -> tuple[str, ...]:
@@ -80,6 +108,8 @@ def _classes(rows: dict[str, list[tuple[Path, frozenset[str]]]], table: Path) ->
 def _check(row: dict[str, str], seen: set[str], where: str, root: Path) -> None:
     if row["part"] not in ("train", "test"):
         raise DataError(f"{where}: part is {row['part']!r}, expected train or test")
+    if "," in row["labels"]:
+        raise DataError(f"{where}: labels are {row['labels']!r}; separate them by {SEPARATOR!r}")
     if row["file"] in seen:
         raise DataError(f"{where}: {row['file']} is listed twice")
     if not (root / row["file"]).is_file():

@@ -4,7 +4,13 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from tgn.probe.settings import GENERATED_SHARE, FeatureSettings, HeadName, ViewSettings
+from tgn.probe.settings import (
+    GENERATED_BELOW,
+    GENERATED_SHARE,
+    FeatureSettings,
+    HeadName,
+    ViewSettings,
+)
 from tgn.runtime.settings import DeviceSettings
 
 
@@ -13,6 +19,11 @@ class ProbeFeatureSettings(ViewSettings):
 
     with_validation: bool = Field(
         False, description="also fit the validation part, which a probe does not need"
+    )
+    generated_below: int = Field(
+        GENERATED_BELOW,
+        ge=1,
+        description="generated images are used of classes with fewer real images than that",
     )
     generated_share: float = Field(
         GENERATED_SHARE,

@@ -25,7 +25,7 @@ from tgn.probe.features import (
     symmetric_views,
     training_views,
 )
-from tgn.probe.fit import FittedProbe, GeneratedViews, RealViews, fit_probe
+from tgn.probe.fit import FittedProbe, GeneratedViews, RealViews, fit_probe, generated_rows
 from tgn.probe.transfer import Transfer, joined, transferred
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import DataError
@@ -73,10 +73,8 @@ def train_probe(
     start = time.monotonic()
     split = run.split()
     device = Device(ComputeSettings(device=settings.device, precision="float32"))
-    real, generated = _real_images(run, settings), None
-    if job.augmented is not None:
-        train = real.subset(torch.arange(len(split.train)))
-        generated = generated_images(job.augmented, split, train, job.generated_ratio)
+    real = _real_images(run, settings)
+    generated = _generated_images(job, split, real, settings)
     if empty := [entry.folder for entry in split.classes if entry.train == 0]:
         raise DataError(f"{', '.join(empty)}: no training image; a probe needs 1 in every class")
     networks = frozen_networks(settings, [entry.folder for entry in split.classes])
@@ -133,6 +131,18 @@ def _real_images(run: Run, settings: ProbeSettings) -> ImageSet:
         return train
     joined = split.model_copy(update={"train": (*split.train, *split.val)})
     return joined.image_set("train", run.path, settings.size, settings.bands)
+
+
+def _generated_images(
+    job: ProbeJob, split: Split, real: ImageSet, settings: ProbeSettings
+) -> ImageSet | None:
+    """Return the generated images that are used; None if none were asked for or none are."""
+    if job.augmented is None:
+        return None
+    train = real.subset(torch.arange(len(split.train)))
+    generated = generated_images(job.augmented, split, train, job.generated_ratio)
+    used = generated_rows(generated.labels, real.labels, settings.generated_below)
+    return generated.subset(used) if len(used) else None
 
 
 def _left_out_report(fitted: FittedProbe, real: ImageSet, split: Split) -> dict[str, Any]:

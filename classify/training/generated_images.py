@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from tgn.data.image_set import ImageSet
-from tgn.data.manifest import ManifestRow, active_rows, image_set
+from tgn.data.manifest import ManifestRow, active_rows, image_set, padded_rows
 from tgn.data.split import Split, filling_up
 from tgn.runtime.errors import DataError
+
+NONE_MADE = "no generated images; make them with: tgn generate --class all"
 
 
 class GeneratedSet(NamedTuple):
@@ -20,11 +22,13 @@ class GeneratedSet(NamedTuple):
 
     images: ImageSet  # N of them
     noise: Tensor  # ratio r in [0, 1]; NaN where it is not known, float64 [N]
-    sources: Tensor  # row of the source in the run's training part; -1: not known, [N]
+    # Rows in the run's training part of the images that each was made of, its source first; -1: not
+    # known, or fewer than K, int64 [N, K].
+    made_from: Tensor
 
     def subset(self, rows: Tensor) -> "GeneratedSet":
         """Return the images of the rows [n]."""
-        return GeneratedSet(self.images.subset(rows), self.noise[rows], self.sources[rows])
+        return GeneratedSet(self.images.subset(rows), self.noise[rows], self.made_from[rows])
 
     def of_classes(self, classes: Sequence[int]) -> "GeneratedSet":
         """Return the images of some classes; the labels are kept as they are."""
@@ -54,24 +58,23 @@ def generated_set(
         DataError: if there are none.
     """
     row_of = {file: row for row, (file, _) in enumerate(split.train)}
-    noise, sources = array("d"), array("q")
+    noise, made_from = array("d"), list[list[int]]()
 
     def noted() -> Iterator[ManifestRow]:
         for row in active_rows(folder, split):
             noise.append(math.nan if row.noise is None else row.noise)
-            sources.append(row_of.get(row.source_file, -1))
+            made_from.append([row_of.get(file, -1) for file in row.origins])
             yield row
 
     images = image_set(folder, noted(), split, real.size, real.bands)
-    found = GeneratedSet(
-        images,
-        torch.tensor(noise, dtype=torch.float64),
-        torch.tensor(sources, dtype=torch.int64),
-    )
+    if not made_from:
+        raise DataError(NONE_MADE)
+    ratios = torch.tensor(noise, dtype=torch.float64)
+    found = GeneratedSet(images, ratios, padded_rows(made_from))
     if ratio is not None:
         found = found.subset(rows_within_ratio(ratio, images.labels, real.labels, split.num_head))
     if len(found.images) == 0:
-        raise DataError("no generated images; make them with: tgn generate --class all")
+        raise DataError(NONE_MADE)
     return found
 
 

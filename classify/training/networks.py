@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from classify.evaluation.class_order import check_classes
 from classify.methods.base import Teacher
 from classify.methods.class_means import start_at_class_means
 from classify.methods.phases import Phase
@@ -92,11 +93,7 @@ def load_teachers(context: TrainingContext, phase: Phase, images: ImageSet) -> d
     for name, where in phase.teachers.items():
         file = where if isinstance(where, Path) else context.job.directory / where / CHECKPOINT
         net = load_classifier(file)
-        if net.facts.folders != folders:
-            raise UserError(
-                f"teacher {file} has the classes {', '.join(net.facts.folders[:4])}, ... in that "
-                f"order; the run has {', '.join(folders[:4])}, ...; train one on this run"
-            )
+        check_classes(f"teacher {file}", net.facts.folders, folders)
         if (net.facts.size, net.facts.bands) != (images.size, images.bands):
             raise UserError(
                 f"teacher {file} takes images of {net.facts.size} px and {net.facts.bands} bands, "

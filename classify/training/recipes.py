@@ -15,6 +15,7 @@ GENERATED = "+generated"
 USE = GENERATED + "-"  # lp-ft+generated-blended: with generated_use=blended
 RATIO = "@"  # balanced+generated@0.5: with half of the images that fill a class up
 BEST = "lp-ft"  # of the recipes without generated images (docs/results.md)
+ZERO_SHOT = "clip-zero-shot"
 DEFAULT_RECIPES = ("probe", "probe+generated", BEST, BEST + GENERATED)
 
 
@@ -26,6 +27,7 @@ class Recipe:
     images: TrainingImages = "all"
     generated: bool = False
     probe: Mapping[str, Any] | None = None  # changes of a probe's settings: no network is trained
+    zero_shot: bool = False  # CLIP with prompts: nothing is fitted at all
 
 
 def _recipe(**settings: Any) -> Recipe:
@@ -108,6 +110,7 @@ RECIPES = {
     "generated-first": Recipe(
         {**BALANCED, "generated_use": "first", "generated_until": 0.5}, generated=True
     ),
+    ZERO_SHOT: Recipe(probe={}, zero_shot=True),
     # Classification accuracy score: tail accuracy of the second against that of the first.
     "real-tail-only": Recipe(BALANCED, "real-tail"),
     "generated-tail-only": Recipe(BALANCED, "generated-tail", generated=True),

@@ -50,7 +50,7 @@ def pool(name: str, symmetries: int) -> Pool:
         name: of :data:`DATA`.
         symmetries: views of an image.
     """
-    made = _run(name)
+    made = made_run(name)
     split = made.split()
     settings = FeatureSettings(symmetries=symmetries)
     networks = frozen_networks(settings, [entry.folder for entry in split.classes])
@@ -64,7 +64,8 @@ def pool(name: str, symmetries: int) -> Pool:
     return Pool(train_views, train.labels, test_views, test.labels, networks[0].parts)
 
 
-def _run(name: str) -> Run:
+def made_run(name: str) -> Run:
+    """Return the run of a data set; it is made if it is not there."""
     made = Run(runs_root() / f"assess-{name}")
     if made.record_file.is_file():
         return made

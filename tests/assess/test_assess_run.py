@@ -7,15 +7,20 @@ import shutil
 from collections import Counter
 from html.parser import HTMLParser
 
+import open_clip
 import pytest
-from tests_support import in_process
+import torch
+from tests_support import in_process, write_generated
 
 from tgn.assess.assess import assess_run
 from tgn.cli.main import main
+from tgn.data.images import to_pm1
 from tgn.data.splits.make_split import split_run
 from tgn.data.splits.settings import SplitSettings
+from tgn.models.zero_shot import load_zero_shot
 from tgn.probe.views import SymmetryViews
-from tgn.runtime.errors import DataError
+from tgn.runtime.checkpoints import save_weights
+from tgn.runtime.errors import DataError, UserError
 from tgn.runtime.progress import Silent
 
 COUNTS = {"square": 24, "disc": 16, "bar": 8, "cross": 6}
@@ -48,8 +53,44 @@ def test_the_verb_writes_a_page_and_a_json_and_says_what_would_help(command, fak
     HTMLParser().feed(page)
     assert not re.search(r"<script|https?://", page)
     assert "{{" not in page
+    assert result["generated"] is None
+    assert "<h2>Generated images</h2>" not in page
     listed = len(result["doubtful_labels"]["listed"])
     assert f"{listed} are listed in assess.json" in page
+
+
+@pytest.mark.parametrize("place", ["of the run", "elsewhere"])
+def test_generated_images_are_judged_beside_the_data(command, fake_run, settings, place):
+    folder = write_generated(fake_run, label=3, count=6)
+    words = ("--generated",)
+    if place == "elsewhere":
+        folder = folder.rename(fake_run.path / "moved")
+        words = ("--generated", str(folder))
+    done = command("assess", *words, "--run", "fake", "--device", "cpu", *set_words(settings))
+    assert done.code == 0, done.stderr
+    result = json.loads((fake_run.path / "assess.json").read_text())
+    (row,) = result["generated"]["classes"]
+    assert (row["class"], row["images"]) == ("cross", 6)
+    assert result["generated"]["folder"] == str(folder)
+    assert result["generated"]["statistic"] == "error"
+    answer = "Yes, use" if result["generated"]["helps"] else "No, these images would not help"
+    assert f"The images in {folder}: {answer}" in result["advice"]["sentence"]
+    assert "four times the images" in result["advice"]["sentence"]
+    assert answer in " ".join(done.stdout.split())
+    page = (fake_run.path / "assess.html").read_text()
+    assert "<h2>Generated images</h2>" in page
+    assert f"<td>cross</td><td>6</td><td>{row['gain']:+.1f}</td>" in page
+    assert not (folder / "manifest.filtered.jsonl").exists()
+
+
+def test_generated_images_that_are_not_there_are_missed_before_any_work(
+    command, fake_run, settings, tmp_path
+):
+    done = command("assess", "--run", "fake", "--generated")
+    assert (done.code, "no images in" in done.stderr) == (2, True), done.stderr
+    assert not (fake_run.path / "assess.json").exists()
+    done = command("assess", str(tmp_path), "--generated", "--run", "new")
+    assert "--generated got no folder and a new run" in done.stderr
 
 
 def test_a_dry_run_writes_nothing(command, fake_run, settings):
@@ -180,3 +221,34 @@ def test_a_run_too_small_is_refused_before_work(in_tmp, fake_folder, settings, m
     monkeypatch.setattr("tgn.assess.assess.read_images", None)
     with pytest.raises(DataError, match="at least 2 and 4"):
         assess_run(run, settings, Silent())
+
+
+def test_clip_has_a_row_of_its_own_and_says_that_it_was_not_trained(
+    command, fake_run, settings, tmp_path
+):
+    file = tmp_path / "clip.safetensors"
+    save_weights(file, open_clip.create_model("ViT-S-32-alt").state_dict())
+    clip = f"ViT-S-32-alt:{file}"
+    words = ("assess", "--run", "fake", "--device", "cpu", *set_words(settings))
+    done = command(*words, "--set", f"clip={clip}")
+    assert done.code == 0, done.stderr
+    assert "CLIP, zero-shot (not trained on these images)" in done.stdout
+    result = json.loads((fake_run.path / "assess.json").read_text())
+    row = result["accuracy"]["CLIP, zero-shot"]
+    assert row["note"] == f"not trained on these images: {clip}"
+    guide, split = load_zero_shot(fake_run, clip).guide, fake_run.split()
+    for part, name in (("left_out", "train"), ("test", "test")):
+        images = split.image_set(name, fake_run.path, guide.size, 3)
+        right = guide(to_pm1(images.batch(torch.arange(len(images))))).argmax(1) == images.labels
+        recalls = [float(right[images.labels == k].double().mean()) for k in range(4)]
+        assert row[part]["per_class"] == pytest.approx(recalls)
+    assert result["best_recipe"] != "CLIP, zero-shot"
+    assert "not trained on these images" in (fake_run.path / "assess.html").read_text()
+
+
+def test_a_clip_that_is_not_there_is_said_before_anything_is_computed(
+    fake_run, settings, monkeypatch
+):
+    monkeypatch.setattr("tgn.assess.assess.read_images", lambda *_: pytest.fail("too late"))
+    with pytest.raises(UserError, match="expected arch:tag or arch:/file; use clip=ARCH"):
+        assess_run(fake_run, settings.with_changes({"clip": "nothing"}), Silent())

@@ -30,6 +30,15 @@ def test_the_module_runs_as_a_program():
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "0.1.0\n"
 
 
+def test_split_warns_of_classes_that_are_numbers_without_names(fake_folder, in_tmp, tgn):
+    data = fake_folder({"0": 6, "1": 5, "2": 4})
+    done = tgn("split", str(data), "--run", "numbers")
+    assert done.code == 0, done.stderr
+    assert "put names.json (folder to name)" in done.stderr
+    write_json(data / "names.json", {"0": "airport", "1": "bridge", "2": "dam"})
+    assert "names.json" not in tgn("split", str(data), "--run", "named").stderr
+
+
 def test_help_does_not_wait_for_what_only_verbs_need():
     heavy = ("torch", "numpy", "torchvision", "timm", "accelerate", "open_clip", "matplotlib")
     modules = "tgn.cli.main, classify.cli.main"

@@ -47,7 +47,7 @@ def test_they_are_filtered_by_use(in_tmp, tgn, extractor):
     off = ("--set", "copy_percentile=0", "--set", "duplicate_percentile=0")
     filtered = tgn(*words, "--by", "use", *networks, *off)
     assert filtered.code == 0, filtered.stderr
-    assert "expected gain" in filtered.stdout
+    assert "advice" in filtered.stdout
     assert "of unknown sources" in " ".join(filtered.stdout.split())
     wrong = tgn(*words, "--set", "folds=3")  # without --by use nothing is measured in folds
     assert wrong.code == 2

@@ -89,6 +89,42 @@ def test_what_is_no_shard_is_refused(tmp_path):
             list(samples(tmp_path / "c.tar"))
 
 
+def test_a_shard_that_is_cut_damaged_or_joined_is_an_error(tmp_path):
+    shard = tmp_path / "a.tar"
+    written = write_shard(shard, CONTENTS)
+    data = shard.read_bytes()
+    third = written[2].places["png"][0] - tarfile.BLOCKSIZE  # where its header begins
+    changed = bytearray(data)
+    changed[third + 5] ^= 1
+    for content, message in (
+        (data[:third], f"cut short at byte {third}"),
+        (data[: third + 100], "cut short|no whole tar"),
+        (bytes(changed), f"damaged at byte {third}"),
+        (data + data, "goes on behind its end"),
+    ):
+        shard.write_bytes(content)
+        with pytest.raises(DataError, match=message):
+            list(samples(shard))
+
+
+def test_members_that_a_file_system_added_are_skipped_and_counted(fake_folder, tmp_path):
+    data = fake_folder({"a": 6, "b": 6}, test=0)
+    (tmp_path / "s").mkdir()
+    with tarfile.open(tmp_path / "s" / "x.tar", "w") as tar:
+        for path in sorted((data / "train").rglob("*.png")):
+            key = f"{path.parent.name}{path.stem}"
+            members = {f"{key}.png": path.read_bytes(), f"{key}.cls": path.parent.name.encode()}
+            for name, content in members.items():
+                for put in (name, f"._{name}", f"__MACOSX/{name}"):
+                    info = tarfile.TarInfo(put)
+                    info.size = len(content)
+                    tar.addfile(info, io.BytesIO(content))
+    split = plan_split(tmp_path / "s", SplitSettings(), Silent())
+    assert sum(e.train + e.val + e.test for e in split.classes) == 12
+    assert len(split.left_out) == 48
+    assert any("hidden member of a shard: 48 left out" in note for note in split.notes)
+
+
 def in_shards(data, target, describe):
     """Write DATA/train and DATA/test as shards of four images; return the folder."""
     classes = sorted(path.name for path in (data / "train").iterdir())

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tgn.models.classifier_layers import normalised_parts
-from tgn.probe.fit import GeneratedViews, RealViews, fit_probe
+from tgn.probe.fit import GeneratedViews, RealViews, fit_probe, generated_rows
 from tgn.probe.linear import (
     LinearHead,
     balanced_weights,
@@ -160,6 +160,13 @@ def test_generated_rows_weigh_their_share_of_a_class_and_classes_weigh_the_same(
     weights = shared_weights(real, generated, 3, 0.5)  # 3 of 5 images: 0.3 of the class
     expected = torch.tensor([1 / 4] * 4 + [0.35] * 2 + [0.1] * 3, dtype=torch.float64) * 4.5
     torch.testing.assert_close(weights, expected)
+
+
+def test_generated_images_of_classes_with_few_real_ones_are_used():
+    real = torch.tensor([0] * 20 + [1] * 19 + [2])
+    generated = torch.tensor([0, 1, 2, 0, 1])
+    assert generated_rows(generated, real).tolist() == [1, 2, 4]
+    assert generated_rows(generated, real, below=21).tolist() == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("head", ["ridge", "prototypes", "softmax", "ensemble"])

@@ -2,9 +2,11 @@
 
 import shutil
 
+import pytest
 from process_support import COMMON, TINY, assert_same_curve, run_on, without_shares
 
 
+@pytest.mark.slow
 def test_diffusion_on_two_processes_is_that_on_one(fake_run, tmp_path):
     small = ["--set", "steps=4", "--set", "batch_size=16"]
     nets = (*TINY, "--set", "size=32", "--set", "bank_views=2")

@@ -118,18 +118,40 @@ def test_the_verdict_of_a_filter_by_use_is_shown(fake_run):
     fill(fake_run)
     score_and_filter(fake_run)
     file = fake_run.path / "generated" / "filter.json"
+    known = {"gain": 1.25, "low": -0.5, "high": 3.0}
+    unknown = {"gain": 0.0, "low": None, "high": None}
     rows = [
-        {"class": "bar", "images": 7, "gain": 1.25, "low": -0.5, "high": 3.0, "advice": "use"},
-        {"class": "disc", "images": 1, "gain": 0.0, "low": None, "high": None, "advice": "no"},
+        {"class": "bar", "images": 7, "advice": "use", **known},
+        {"class": "disc", "images": 1, "advice": "no", **unknown},
     ]
-    use = {"sentence": "use the images of 1 of 2 classes", "classes": rows}
+    for row in rows:
+        row |= {"accuracy_gain": 2.0, "accuracy_low": -1.0, "accuracy_high": 5.0}
+    use = {"sentence": "use the images of 1 of 2 classes", "classes": rows, "statistic": "error"}
     write_json(file, {**read_json(file), "use": use})
     page = write_report(fake_run).read_text(encoding="utf-8")
     assert "use the images of 1 of 2 classes" in page
-    assert "<td>7</td><td>+1.2</td><td>-0.5 to +3.0</td><td>use</td>" in page
-    assert "<td>1</td><td>+0.0</td><td>-</td><td>no</td>" in page
+    accuracy = "<td>+2.0</td><td>-1.0 to +5.0</td>"
+    assert f"<td>7</td><td>+1.2</td><td>-0.5 to +3.0</td>{accuracy}<td>use</td>" in page
+    assert f"<td>1</td><td>+0.0</td><td>-</td>{accuracy}<td>no</td>" in page
     write_json(file, {**read_json(file), "use": {"sentence": "do not generate", "classes": []}})
     assert "do not generate" in write_report(fake_run).read_text(encoding="utf-8")
+
+
+def test_the_assessment_of_generated_images_is_shown_class_by_class(fake_run):
+    fill(fake_run)
+    row = {"class": "bar", "images": 7, "advice": "use"}
+    numbers = {"gain": 1.5, "low": 1.0, "high": 2.0}
+    row |= numbers | {f"accuracy_{key}": value for key, value in numbers.items()}
+    assessment = {"advice": {"sentence": "Yes, use these images."}}
+    for generated in (
+        {},
+        {"generated": None},
+        {"generated": {"statistic": "error", "classes": [row]}},
+    ):
+        write_json(fake_run.assessment_file, {**assessment, **generated})
+        page = write_report(fake_run).read_text(encoding="utf-8")
+        assert "Yes, use these images." in page
+        assert ("gain by error, hundredths" in page) == bool(generated.get("generated"))
 
 
 def test_head_classes_are_shown_after_the_tail_and_marked(fake_run):

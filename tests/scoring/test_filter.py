@@ -1,3 +1,4 @@
+import open_clip
 import pytest
 import torch
 from score_support import FOLDERS, picture, write_generated
@@ -7,6 +8,7 @@ from tgn.metrics.memorisation import distances_within_classes
 from tgn.models import extractors
 from tgn.models.backbones import build_backbone, save_classifier
 from tgn.models.settings import BackboneSettings
+from tgn.runtime.checkpoints import save_weights
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import read_json
 from tgn.runtime.progress import Silent
@@ -173,3 +175,27 @@ def test_mistakes(run):
     write_generated(run.path / "generated", {"dark": [picture("dark", "dark/0.png")]})
     with pytest.raises(UserError, match="no image of .* passes"):
         filtered(run, copy_percentile=1)
+
+
+def test_the_share_of_each_class_least_like_its_prompts_is_dropped():
+    agreement = torch.tensor([0.1, 0.4, 0.3, 0.2, 0.9, 0.7, 0.8])
+    labels = torch.tensor([0, 0, 0, 0, 1, 1, 1])
+    result = filter_criteria.least_like_prompts(agreement, labels, 50)
+    assert result.drop.tolist() == [True, False, False, True, False, True, False]
+    assert result.threshold.tolist() == pytest.approx([0.25] * 4 + [0.8] * 3)
+    assert not filter_criteria.least_like_prompts(agreement, labels, 0).drop.any()
+
+
+def test_the_better_half_by_clip_is_kept(mixed, tmp_path):
+    guide = open_clip.create_model("ViT-S-32-alt")
+    save_weights(tmp_path / "clip.safetensors", guide.state_dict())
+    clip = f"ViT-S-32-alt:{tmp_path / 'clip.safetensors'}"
+    only = {"min_probability": 0, "min_clip_probability": 0}
+    result = filtered(mixed, clip=clip, clip_percentile=50, **only)
+    assert result.counts()["pale"] == {"kept": 6, "least like its prompts": 6}
+    assert result.counts()["single"] == {"kept": 3, "least like its prompts": 2}
+    report = read_json(mixed.path / "generated" / "filter.json")
+    assert list(report["tests"]) == ["least like its prompts"]
+    assert report["judges"]["least like its prompts"]["name"] == f"clip {clip}"
+    with pytest.raises(ValueError, match="clip_percentile=50 got no CLIP; it needs clip=arch:tag"):
+        FilterSettings(clip_percentile=50)

@@ -12,9 +12,11 @@ from tgn.runtime.errors import UserError
 from tgn.runtime.files import read_json
 from tgn.runtime.progress import Silent
 from tgn.scoring.filter import filter_folders, filter_run, remove_filter
-from tgn.scoring.settings import UseFilterSettings
-from tgn.scoring.use import NO_GAIN, NO_GAIN_AT_ALL, Expected, UseVerdict, classes_to_use
+from tgn.scoring.settings import FilterSettings, UseFilterSettings
+from tgn.scoring.use import NO_GAIN, NO_GAIN_AT_ALL
+from tgn.scoring.use_verdict import Expected, UseVerdict, classes_to_use
 
+COPY = "copy of a training image"
 NAMES = ("head", "pale", "dark")
 TRAIN = {"head": 20, "pale": 8, "dark": 8}
 OFF = {
@@ -75,16 +77,25 @@ def test_the_rule_uses_classes_that_gain_if_all_together_are_harmless():
 
 
 def test_the_verdict_in_words_and_numbers():
-    gains = {name: expected([0.02, -0.013], 0.01, 0.002) for name in ("right", "margin", "error")}
-    verdict = UseVerdict(["pale", "dark"], [5, 7], [True, False], gains, "right", 0)
-    assert verdict.sentence == (
-        "use the images of 1 of 2 classes; together +1.0 points a class (95%: +0.6 to +1.4)"
+    gains = {name: expected([0.02, -0.013], 0.01, 0.002) for name in ("margin", "error")}
+    gains["right"] = expected([0.04, 0.0], 0.02, 0.03)
+    verdict = UseVerdict(["pale", "dark"], [5, 7], [True, False], gains, "error", 0)
+    evidence = (
+        "with those of all classes, for left-out real images of a class, the squared error of "
+        "their scores falls by +1.0 (95%: +0.6 to +1.4) hundredths, and their accuracy changes by "
+        "+2.0 (95%: -3.9 to +7.9) points"
     )
+    assert verdict.sentence == f"use the images of 1 of 2 classes; {evidence}"
+    assert verdict.answer == f"Yes, use these images, those of 1 of 2 classes: {evidence}."
     first, second = verdict.rows()
     assert (first["gain"], first["low"], first["high"]) == pytest.approx((2, 2 - 1.96, 2 + 1.96))
+    assert first["accuracy_gain"] == pytest.approx(4)
     assert (first["advice"], second["advice"]) == ("use", "do not generate for this class")
     none = UseVerdict(["pale", "dark"], [5, 7], [False, False], gains, "right", 3)
-    assert none.sentence.startswith("do not generate: no gain is to be relied on; together +1.0")
+    assert none.sentence.startswith("do not generate: no gain is to be relied on; with those of")
+    assert none.answer.startswith("No, these images would not help: with those of all classes")
+    assert none.evidence.count("accuracy changes by") == 1
+    assert "squared error" not in none.evidence
     assert "3 images are of unknown sources" in none.sentence
 
 
@@ -134,15 +145,30 @@ def test_fits_do_not_see_the_real_images_that_copies_were_made_of(planted):
 def test_only_images_that_the_other_tests_leave_are_measured(planted):
     pictures = {"dark": [noisy("dark", "new")] * 9, "pale": [noisy("pale", "new")]}
     write_generated(planted.path / "generated", pictures)
-    result = filtered(planted, duplicate_percentile=1)
+    result = filtered(planted, duplicate_percentile=1, near=1)
     assert result.use.images == [1, 1]
     assert result.counts()["dark"]["near-duplicate"] == 8
     copies = {"dark": [noisy("dark", f"train/dark/{i}.png") for i in range(8)]}
     write_generated(planted.path / "generated", copies)
-    nothing = filtered(planted, copy_percentile=1)
+    nothing = filtered(planted, copy_percentile=1, near=1)
     assert nothing.kept == []
     assert nothing.use.sentence == "do not generate: no image passes the tests of single images"
     assert nothing.counts() == {"dark": {"copy of a training image": 8}}
+
+
+def test_by_use_only_images_that_are_the_same_again_are_copies(planted):
+    """What is as near to a real image as real ones are to each other may well be of use."""
+    image = noisy("dark", "train/dark/0.png").astype(int)
+    other = noisy("dark", "train/dark/1.png").astype(int)
+    between = [(image + share * (other - image)).astype(np.uint8) for share in (0.0, 0.01, 0.3)]
+    write_generated(planted.path / "generated", {"dark": between})
+    copies = {
+        near: filtered(planted, copy_percentile=100, near=near).counts()["dark"][COPY]
+        for near in (1.0, 0.5, 1e-6)
+    }
+    assert copies[1e-6] == 1  # the image itself
+    assert 1 < copies[0.5] <= copies[1.0]
+    assert UseFilterSettings().near < FilterSettings().near
 
 
 def test_too_typical_images_and_strangers_are_dropped(planted):

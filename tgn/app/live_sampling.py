@@ -24,4 +24,7 @@ def sample_live(
     """
     label = sampler.split.class_called(folder)
     images_u8, origins = sampler.sample_block(label, 0, settings)
-    return real_images.compare(images_u8, [sampler.bank.files[origin.source] for origin in origins])
+    sources = [
+        sampler.bank.files[origin.source] if origin.source >= 0 else "" for origin in origins
+    ]
+    return real_images.compare(images_u8, sources)

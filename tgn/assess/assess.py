@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,10 +30,12 @@ from tgn.assess.duplicates import (
 )
 from tgn.assess.extrapolation import ADVISED_FACTOR, Extrapolation, extrapolate
 from tgn.assess.features import AssessedImages, read_images
+from tgn.assess.generated import check_generated, judge_generated
 from tgn.assess.learning_curve import measure_curves
 from tgn.assess.page import write_page
 from tgn.assess.refits import Refitter
 from tgn.assess.settings import AssessSettings
+from tgn.assess.zero_shot import zero_shot_accuracy
 from tgn.data.runs import Run
 from tgn.data.split import Split
 from tgn.runtime.errors import DataError
@@ -44,19 +47,31 @@ MAX_LISTED = 500  # pairs or images of a list in the JSON
 NAMED_CLASSES = 3  # in the sentence
 
 
-def assess_run(run: Run, settings: AssessSettings, progress: Progress) -> dict[str, Any]:
+def assess_run(
+    run: Run, settings: AssessSettings, progress: Progress, generated: Path | None = None
+) -> dict[str, Any]:
     """Assess the images of a run; write ``assess.json`` and ``assess.html`` and return the first.
 
     Test images are counted, compared with training images and shown with their accuracy; the
-    curves and the advice rest on training images alone.
+    curves, the advice and the verdict on generated images rest on training images alone.
+
+    Args:
+        run: the run.
+        settings: of the assessment.
+        progress: shows how far the work is.
+        generated: folder of generated images to judge; None: none.
 
     Raises:
         DataError: if a class has no training image, or there are too few images to say anything.
+        NotFoundError: if there are no generated images in the folder.
         UserError: if weights are missing or do not fit.
     """
     start = time.monotonic()
     split = run.split()
     check_counts(split)
+    if generated is not None:
+        check_generated(run, generated)
+    zero_shot = zero_shot_accuracy(run, settings, progress)
     images = read_images(run, settings, progress)
     reduced = images.reduced(DIMENSIONS)
     fits = score_recipes(reduced, split.num_classes, settings.seed, progress)
@@ -67,11 +82,17 @@ def assess_run(run: Run, settings: AssessSettings, progress: Progress) -> dict[s
         **_doubts(images, fits, split, settings),
         **_accuracies(images, fits, split),
         "learning_curve": {"measured": measured, **_future(future, split, settings)},
+        "generated": None,
         "how": HOW,
         "networks": [{"name": one.name, "weights_sha256": one.sha256} for one in images.networks],
         "settings": settings.model_dump(mode="json"),
     }
+    result["accuracy"] |= zero_shot
     result["advice"] = _advice(_evidence(result, future), settings)
+    if generated is not None:
+        use = judge_generated(run, generated, settings, progress)
+        result["generated"] = {"folder": str(generated), **use.report()}
+        result["advice"]["sentence"] += f" The images in {generated}: {use.answer}"
     result["seconds"] = round(time.monotonic() - start, 1)
     write_page(run, result)
     write_json(run.assessment_file, result)
@@ -240,6 +261,9 @@ def _evidence(result: Mapping[str, Any], future: Extrapolation) -> Evidence:
 
 
 HOW = {
+    "generated": "what the images of each class, and of all together, change at real training "
+    "images, each left out of fits with and without them; images made of the left-out ones do not "
+    "take part (tgn filter --by use)",
     "features": "mean over symmetries of frozen, pretrained features, centred and of unit length",
     "left_out": "training images, each scored by a fit without its fold of ten",
     "test": "test images; nothing was chosen by them and the advice does not use them",

@@ -15,4 +15,7 @@ class AssessSettings(DeviceSettings, SymmetrySettings):
         0.03, gt=0, lt=1, description="gain of rare classes by 4 times their images: collect"
     )
     relabel: float = Field(0.03, gt=0, lt=1, description="share of doubtful labels: relabel first")
+    clip: str | None = Field(
+        None, description="arch:tag or arch:/file: its accuracy is shown, too, without training"
+    )
     seed: int = Field(0, description="of random choices and intervals")

@@ -7,9 +7,16 @@ import typer
 from rich.table import Table
 
 from tgn.assess.settings import AssessSettings
+from tgn.cli.use_table import use_table
 from tgn.data.runs import check_name, find_run, runs_root
 from tgn.data.splits.settings import SplitSettings
-from tgn.runtime.command_options import CommonOptions, RunOption, settings_command, show_plan
+from tgn.runtime.command_options import (
+    OF_THE_RUN,
+    CommonOptions,
+    RunOption,
+    settings_command,
+    show_plan,
+)
 from tgn.runtime.console import TerminalProgress, out
 from tgn.runtime.errors import UserError
 
@@ -27,6 +34,10 @@ def assess_verb(
         typer.Argument(help="Folder or .zip, split as tgn split does; default: the run's images."),
     ] = None,
     run: RunOption = None,
+    generated: Annotated[
+        str | None,
+        typer.Option("--generated", help="Judge generated images too: the run's, or a folder's."),
+    ] = None,
 ) -> None:
     """Say what would help, before anything is trained: collect, relabel, balance, or stop.
 
@@ -36,15 +47,29 @@ def assess_verb(
     from tgn.assess.assess import assess_run, check_counts
 
     settings = common.settings(AssessSettings)
+    if data is not None and generated == OF_THE_RUN:
+        raise UserError(
+            "--generated got no folder and a new run, which has no generated images; name a "
+            "folder, or leave DATA out"
+        )
     if data is not None and common.dry_run:
         name = _plan(data, run)
         show_plan(settings, f"split of {data} into run {name!r}, and its assessment")
     found = find_run(run) if data is None else _split(data, run)
     check_counts(found.split())
+    folder = None if generated is None else _folder(found, generated)
     if common.dry_run:
         show_plan(settings, f"{found.assessment_page} and {found.assessment_file}")
-    _show(assess_run(found, settings, TerminalProgress()))
+    _show(assess_run(found, settings, TerminalProgress(), folder))
     out.print(f"page: {found.assessment_page}; numbers: {found.assessment_file}", markup=False)
+
+
+def _folder(run: "Run", given: str) -> Path:
+    from tgn.assess.generated import check_generated
+
+    folder = run.generated if given == OF_THE_RUN else Path(given)
+    check_generated(run, folder)
+    return folder
 
 
 def _split(data: Path, name: str | None) -> "Run":
@@ -83,13 +108,7 @@ def _new_name(data: Path, name: str | None) -> str:
 def _show(result: dict[str, Any]) -> None:
     """Show the accuracy of the best recipe, the worth of more images, and the advice."""
     table = Table("what", "found")
-    best = result["accuracy"][result["best_recipe"]]["left_out"]
-    for group in ("balanced", "head", "tail"):
-        entry = best[group]
-        if entry["accuracy"] is not None:
-            span = f"{100 * entry['low']:.1f} to {100 * entry['high']:.1f}"
-            text = f"{100 * entry['accuracy']:.1f}% ({span})"
-            table.add_row(f"accuracy, {group}, {result['best_recipe']}", text)
+    _add_accuracies(table, result)
     for one in result["learning_curve"]["more_images"].values():
         text = f"{100 * one['gain']:+.1f} ({100 * one['low']:+.1f} to {100 * one['high']:+.1f})"
         table.add_row(f"rare classes with {one['factor']} times their images, points", text)
@@ -100,4 +119,22 @@ def _show(result: dict[str, Any]) -> None:
     for what in ("doubtful_labels", "outliers"):
         table.add_row(what.replace("_", " "), f"{result[what]['images']} images")
     out.print(table)
+    if result["generated"]:
+        out.print(use_table(result["generated"]))
     out.print(result["advice"]["sentence"], markup=False)
+
+
+def _add_accuracies(table: Table, result: dict[str, Any]) -> None:
+    """Add the accuracy of the best recipe, and of CLIP where one was given."""
+    shown = {result["best_recipe"]: result["best_recipe"]} | {
+        name: f"{name} ({parts['note'].partition(':')[0]})"
+        for name, parts in result["accuracy"].items()
+        if "note" in parts
+    }
+    for name, title in shown.items():
+        for group in ("balanced", "head", "tail"):
+            entry = result["accuracy"][name]["left_out"][group]
+            if entry["accuracy"] is not None:
+                span = f"{100 * entry['low']:.1f} to {100 * entry['high']:.1f}"
+                text = f"{100 * entry['accuracy']:.1f}% ({span})"
+                table.add_row(f"accuracy, {group}, {title}", text)

@@ -14,7 +14,7 @@ from tgn.data.splits.histogram import histogram_rows
 from tgn.data.splits.settings import ListedSplitSettings, SplitSettings
 from tgn.runtime.command_options import CommonOptions, settings_command, show_plan
 from tgn.runtime.config import Settings
-from tgn.runtime.console import TerminalProgress, err, out
+from tgn.runtime.console import TerminalProgress, err, out, show_left_out
 from tgn.scenes.settings import ImagesSettings, ScenesSettings
 
 app = typer.Typer()
@@ -93,14 +93,15 @@ def chips_verb(
     images: Annotated[Path, typer.Argument(help="Folder of the annotated images.")],
     out_dir: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
 ) -> None:
-    """Crop the objects of detection data (COCO, DOTA labelTxt, VOC) into an image folder."""
+    """Crop the objects of detection data (COCO, VOC, DOTA, YOLO) into an image folder."""
     from tgn.data.annotations.chips import cut_chips
     from tgn.data.annotations.readers import read_annotations
 
     settings = common.settings(ChipSettings)
     annotations = read_annotations(annotation_path, images)
-    for problem in annotations.problems:
-        err.print(f"left out: {problem}", markup=False)
+    show_left_out(annotations.problems, common.dry_run, "--dry-run lists all")
+    for note in annotations.notes:
+        err.print(f"note: {note}", markup=False)
     if common.dry_run:
         show_plan(settings, f"{len(annotations.objects)} objects into {out_dir}")
     counts = cut_chips(annotations, out_dir, settings, TerminalProgress())
@@ -142,3 +143,9 @@ def _show_split(split: Split) -> None:
         out.print(line, markup=False)
     for note in split.notes:
         err.print(f"note: {note}", markup=False)
+    if all(name.isdecimal() for name in split.names):
+        err.print(
+            f"warning: the classes are called {split.names[0]}, {split.names[1]}, ..., and so they "
+            "are in prompts and tables; put names.json (folder to name) into the data, split again",
+            markup=False,
+        )

@@ -1,11 +1,13 @@
 """The command ``tgn``: its verbs, in the order of the pipeline."""
 
+import sys
 from typing import Annotated
 
 import typer
 
 from tgn import __version__
 from tgn.cli import assess, data, demo, generation, pages, scoring
+from tgn.runtime.command_options import OF_THE_RUN, with_lone_option
 from tgn.runtime.console import out, run_app
 
 app = typer.Typer(
@@ -31,4 +33,5 @@ def _root(
 
 def main() -> None:
     """Run the command line and exit."""
+    sys.argv[1:] = with_lone_option(sys.argv[1:], "--generated", OF_THE_RUN)
     run_app(app)

@@ -9,6 +9,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from tgn.cli.use_table import use_table
 from tgn.data.runs import Run, find_run
 from tgn.runtime.command_options import CommonOptions, RunOption, settings_command, show_plan
 from tgn.runtime.console import TerminalProgress, err, out
@@ -24,7 +25,7 @@ from tgn.scoring.settings import (
 if TYPE_CHECKING:  # what needs torch is imported by the verbs: --help must not wait for it
     from tgn.scoring.filter import FilterOutcome
     from tgn.scoring.results import Scores
-    from tgn.scoring.use import UseVerdict
+    from tgn.scoring.use_verdict import UseVerdict
 
 app = typer.Typer()
 
@@ -181,12 +182,8 @@ def _show_filter(result: "FilterOutcome") -> None:
 
 def _show_use(verdict: "UseVerdict") -> None:
     """Show what the images of each class are expected to bring, then the verdict."""
-    table = Table("class", "images left", "expected gain, points", "95%", "advice")
-    for row in verdict.rows():
-        ends = "-" if row["low"] is None else f"{row['low']:+.1f} to {row['high']:+.1f}"
-        table.add_row(row["class"], str(row["images"]), f"{row['gain']:+.1f}", ends, row["advice"])
     if verdict.folders:
-        out.print(table)
+        out.print(use_table(verdict.report()))
     out.print(verdict.sentence, markup=False, style="bold")
 
 

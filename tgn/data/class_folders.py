@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from tgn.data.images import SUFFIXES
+from tgn.data.image_files import images_directly_in, visible_folders
 from tgn.data.split import Split
 from tgn.runtime.errors import UserError
 
@@ -19,8 +19,7 @@ class ClassFolders(NamedTuple):
 
 def pictures(folder: Path) -> list[Path]:
     """Return the image files directly in a folder, sorted; hidden ones are none."""
-    files = (path for path in folder.glob("[!.]*") if path.suffix.lower() in SUFFIXES)
-    return sorted(files)
+    return images_directly_in(folder).images
 
 
 def class_folders(folder: Path, split: Split) -> ClassFolders:
@@ -33,7 +32,7 @@ def class_folders(folder: Path, split: Split) -> ClassFolders:
     Raises:
         UserError: for a name that is none of these, or a number that could be both.
     """
-    names = [path.name for path in sorted(folder.glob("[!.]*/")) if pictures(path)]
+    names = [path.name for path in visible_folders(folder) if pictures(path)]
     known = {entry.folder: label for label, entry in enumerate(split.classes)}
     label_of = {name: label for name in names if (label := _label(name, split, known)) is not None}
     numbers = {name: _tail_class(name, split) for name in names}

@@ -78,6 +78,8 @@ def decode(data: bytes, bands: int, most: int = MAX_PIXELS) -> Decoded:
         return _decode_whole(data, bands, most)
     except UnidentifiedImageError:
         raise DataError("not an image, or damaged at its beginning") from None
+    except DataError:
+        raise
     except (OSError, SyntaxError, ValueError, struct.error) as error:
         raise DataError(f"damaged or truncated: {' '.join(str(error).split())[:120]}") from None
 

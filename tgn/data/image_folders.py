@@ -1,11 +1,11 @@
 """Plain folders of images without a run: which images they hold, in which class folders."""
 
 import io
-import os
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from tgn.data.decoding import decode
+from tgn.data.image_files import images_below, images_directly_in, visible_folders
 from tgn.data.image_set import ImageSet, RelativePaths
 from tgn.data.images import ARRAY, SUFFIXES, read_array
 from tgn.data.manifest import FILTERED, MANIFEST, ManifestRow
@@ -89,33 +89,11 @@ def image_side(file: Path) -> int:
 
 
 def _rows_of_files(folder: Path, exclude: Collection[str]) -> Iterator[ManifestRow]:
-    found = {path.name: _images_below(path) for path in _visible(folder) if path.is_dir()}
+    found = {path.name: images_below(path).images for path in visible_folders(folder)}
     found = {name: files for name, files in found.items() if files}
     if not found:
-        found = {FLAT: [path for path in _visible(folder) if _is_image(path, exclude)]}
+        found = {FLAT: [p for p in images_directly_in(folder).images if p.name not in exclude]}
     for label, (name, files) in enumerate(found.items()):
         for index, path in enumerate(files):
             file = path.relative_to(folder).as_posix()
             yield ManifestRow(file=file, folder=name, class_index=label, index=index)
-
-
-def _images_below(folder: Path) -> list[Path]:
-    """Return the images at any depth below a class folder, sorted; links to folders not taken."""
-    found = []
-    for place, inner, names in os.walk(folder):
-        inner[:] = [name for name in inner if not name.startswith(".")]
-        found += [path for name in names if _is_image(path := Path(place, name))]
-    return sorted(found)
-
-
-def _visible(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-
-
-def _is_image(path: Path, exclude: Collection[str] = ()) -> bool:
-    return (
-        path.suffix.lower() in SUFFIXES
-        and not path.name.startswith(".")
-        and path.name not in exclude
-        and path.is_file()
-    )

@@ -8,7 +8,9 @@ from contextlib import closing
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+import torch
 from pydantic import BaseModel, ConfigDict, field_validator
+from torch import Tensor
 
 from tgn.data.class_folders import class_folders, pictures
 from tgn.data.image_set import ImageSet, RelativePaths, checksum_from_hex
@@ -44,6 +46,11 @@ class ManifestRow(BaseModel):
     other_files: tuple[str, ...] = ()  # more of them, parts of which are in the image
     weights_sha256: str = ""
     sha256: str = ""  # of the image file
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The real images it was made of: the source, "" where it is not known, then others."""
+        return self.source_file, *self.other_files
 
     @field_validator("file")
     @classmethod
@@ -223,3 +230,9 @@ def _sorted_lines(rows: Iterable[ManifestRow]) -> Iterator[str]:
         )
         for (line,) in table.execute("select line from lines order by class, number"):
             yield f"{line}\n"
+
+
+def padded_rows(rows: Sequence[Sequence[int]]) -> Tensor:
+    """Return lists of row numbers as a table, int64 [N, length of the longest], filled with -1."""
+    longest = max(map(len, rows))
+    return torch.tensor([[*own, *[-1] * (longest - len(own))] for own in rows])

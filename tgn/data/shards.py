@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from tgn.data.hidden_files import is_hidden
 from tgn.runtime.errors import DataError
 from tgn.runtime.files import atomic_path
 
@@ -87,20 +88,28 @@ def portable_name(file: str) -> str:
     return file[: place.start()] + PurePosixPath(file).suffix
 
 
-def samples(shard: Path) -> Iterator[Sample]:
+def samples(shard: Path, skipped: list[str] | None = None) -> Iterator[Sample]:
     """Yield the samples of a shard in their order; members are not read.
 
     Source: the WebDataset format: members of a sample follow one another and share the name up to
     the first dot after the last slash.
 
+    Args:
+        shard: the tar file.
+        skipped: gets the names of members that a file system put there (``._`` files of macOS).
+
     Raises:
-        DataError: no plain tar file, or a key that leads outside.
+        DataError: no plain tar file, one that is damaged or cut short, or a key that leads outside.
     """
     try:
         with tarfile.open(shard, "r:") as tar:
             key, places = "", dict[str, tuple[int, int]]()
             for info in tar:
                 if not info.isfile():
+                    continue
+                if _is_skipped(info.name):
+                    if skipped is not None:
+                        skipped.append(info.name)
                     continue
                 name, extension = _key(shard, info.name)
                 if name != key and places:
@@ -111,10 +120,46 @@ def samples(shard: Path) -> Iterator[Sample]:
                 tar.members = []  # type: ignore[attr-defined]  # it remembers all of them
             if places:
                 yield Sample(key, places)
+            _check_end(shard, tar.offset)
     except tarfile.TarError as error:
         raise DataError(
             f"{shard} is no whole tar file ({error}); compressed ones: unpack"
         ) from None
+
+
+def _is_skipped(name: str) -> bool:
+    """Whether a member is no data: a file that macOS added, or one in a folder of a system."""
+    *folders, last = PurePosixPath(name).parts or ("",)
+    hidden = any(is_hidden(folder) for folder in folders if folder not in ("..", "."))
+    return hidden or last.startswith("._") or last == ".DS_Store"
+
+
+def _check_end(shard: Path, end: int) -> None:
+    """Refuse a shard that does not end with blocks of zeros, or that goes on behind them.
+
+    ``tarfile`` takes the end of the file, and any header but the first that it cannot read, for
+    the end of the archive.
+
+    Args:
+        shard: the tar file.
+        end: where the next header would begin.
+
+    Raises:
+        DataError: if it is cut short, damaged, or several that were joined.
+    """
+    with shard.open("rb") as file:
+        file.seek(end)
+        block = file.read(tarfile.BLOCKSIZE)
+        if len(block) < tarfile.BLOCKSIZE:
+            raise DataError(f"{shard} is cut short at byte {end}; get the whole file")
+        if any(block):
+            raise DataError(f"{shard} is damaged at byte {end}; get the whole file")
+        while rest := file.read(1 << 20):
+            if rest.count(0) < len(rest):
+                raise DataError(
+                    f"{shard} goes on behind its end, byte {end}: several files that were joined; "
+                    "give them one by one"
+                )
 
 
 def _key(shard: Path, name: str) -> tuple[str, str]:

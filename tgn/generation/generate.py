@@ -23,6 +23,7 @@ from tgn.models.feature_bank import FeatureBank
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
 from tgn.runtime.locks import exclusive_writer
+from tgn.runtime.pace import Pace
 from tgn.runtime.progress import Progress, Silent
 
 ENCODE_THREADS = 4
@@ -150,22 +151,36 @@ def _generate(
     total, missing = sum(totals.values()), sum(len(item.indices) for item in items)
     progress.start("generate", total, total - missing)
     own_items = items[device.rank :: device.processes]
-    sampled = Prefetcher(
-        lambda place: _sample(sampler, settings, own_items[place]),
-        len(own_items),
-        in_thread=device.is_gpu,
-    )
-    with ThreadPoolExecutor(ENCODE_THREADS) as pool:
-        for place, item in enumerate(own_items):
-            images = _encoded(sampler, item, sampled(place), writer, pool)
-            names = writer.write(folders[item.label], images, pool)
-            named = zip(names, images, strict=True)
-            manifest.append([ManifestRow(file=name, **image.facts) for name, image in named])
-            progress.advance(len(images) * device.processes)
+    _write_items(sampler, settings, own_items, (writer, manifest), progress)
     device.wait()
     if device.is_main:
         manifest.finish()
     return {folders[label]: count for label, count in totals.items()}
+
+
+def _write_items(
+    sampler: ImageSampler,
+    settings: GenerateSettings,
+    items: Sequence[WorkItem],
+    writers: tuple[ImageWriter, ManifestWriter],
+    progress: Progress,
+) -> None:
+    """Generate and write the work items of this process."""
+    (writer, manifest), device = writers, sampler.device
+    left, done, pace = sum(len(item.indices) for item in items), 0, Pace(progress, "images")
+    pace.reached(done, left)
+    sampled = Prefetcher(
+        lambda place: _sample(sampler, settings, items[place]), len(items), in_thread=device.is_gpu
+    )
+    with ThreadPoolExecutor(ENCODE_THREADS) as pool:
+        for place, item in enumerate(items):
+            images = _encoded(sampler, item, sampled(place), writer, pool)
+            names = writer.write(sampler.split.classes[item.label].folder, images, pool)
+            named = zip(names, images, strict=True)
+            manifest.append([ManifestRow(file=name, **image.facts) for name, image in named])
+            progress.advance(len(images) * device.processes)
+            done += len(images)
+            pace.reached(done, left)
 
 
 def numbers_of_images(
@@ -278,7 +293,7 @@ def _encoded(
             "noise": sampled.noise[place],
             "how": sampled.how,
             "source": source,
-            "source_file": sampler.bank.files[source],
+            "source_file": sampler.bank.files[source] if source >= 0 else "",
             "other_files": others,
             "weights_sha256": sampler.weights_sha256,
             "sha256": hashlib.sha256(data).hexdigest(),

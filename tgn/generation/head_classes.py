@@ -43,5 +43,6 @@ def _trained_classes(file: Path) -> str:
     """Return ``all``, ``tail``, or "" for a file of an older version, which does not say."""
     if file.suffix == ".json":
         record = read_json(file)  # without tuning, a pretrained model knows what its prompts say
-        return str(record.get("classes", "tail")) if record["rank"] else "all"
+        is_tuned = record["rank"] or record.get("vectors", 0)
+        return str(record.get("classes", "tail")) if is_tuned else "all"
     return read_metadata(file).get(HEADER_ENTRY, "")

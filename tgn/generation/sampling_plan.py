@@ -19,12 +19,13 @@ from tgn.models.feature_bank import FeatureBank
 from tgn.runtime.seeds import seed_of
 
 Option = TypeVar("Option")
+NO_SOURCE = -1  # where no real image was drawn from
 
 
 class Origin(NamedTuple):
     """What one generated image was made from."""
 
-    source: int  # its row in the feature bank
+    source: int  # its row in the feature bank, or NO_SOURCE
     seed: int
     others: tuple[str, ...] = ()  # files of further real images whose parts are in it
 

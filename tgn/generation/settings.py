@@ -57,6 +57,8 @@ class GenerateSettings(ComputeSettings):
             return values
         if not given:
             raise ValueError("noise got no ratio, expected one or more, e.g. 1,0.7,0.4")
+        if also := values.get("noise_ratios"):
+            raise ValueError(f"noise_ratios got {also} beside several in noise; give noise alone")
         several = given if len(given) > 1 else ()
         return {**values, "noise": given[0], "noise_ratios": several}
 

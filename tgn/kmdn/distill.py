@@ -36,7 +36,7 @@ CONTROL_MEANS = "from there on as many steps on the same batches, without a teac
 class DistillResult:
     """Class-mean accuracy on the test part, in [0, 1]: net -> before/after/control -> head/tail.
 
-    ``control`` is absent with ``control=false``.
+    ``control`` is absent with ``control=false``; a group is None if no class of it has test images.
     """
 
     accuracy: dict[str, dict[str, dict[str, Any]]]
@@ -47,7 +47,7 @@ class DistillResult:
         moments = next(iter(self.accuracy.values()))
         return [(group, when) for group in ("tail", "head") for when in moments]
 
-    def rows(self) -> dict[str, list[float]]:
+    def rows(self) -> dict[str, list[float | None]]:
         """Return the accuracies of each net, in the order of `columns`."""
         return {
             name: [values[when][group] for group, when in self.columns]

@@ -11,7 +11,7 @@ from tgn.models.classifier_layers import NormalisedLinear
 from tgn.models.feature_cache import FeatureCache
 from tgn.models.settings import BackboneSettings
 from tgn.probe.features import FrozenNetwork, frozen_network, training_views
-from tgn.probe.fit import FittedProbe, GeneratedViews, RealViews, fit_probe
+from tgn.probe.fit import FittedProbe, GeneratedViews, RealViews, fit_probe, generated_rows
 from tgn.probe.settings import GENERATED_SHARE, FeatureSettings
 from tgn.probe.views import folded
 from tgn.runtime.devices import Device
@@ -93,12 +93,14 @@ def _with_ridge(
     views = FeatureSettings(networks=facts.arch, size=facts.size, bands=facts.bands)
     (table,) = training_views([network], images, views, cache)
     added = None
-    if generated is not None:
+    kept = slice(None) if rows is None else rows
+    labels = images.labels[kept]
+    if generated is not None and len(used := generated_rows(generated.labels, labels)):
+        generated = generated.subset(used)
         tables = training_views([network], generated, views, cache)
         added = GeneratedViews(tables, generated.labels, GENERATED_SHARE)
-    kept = slice(None) if rows is None else rows
     fitted = fit_probe(
-        RealViews([table[kept]], images.labels[kept]),
+        RealViews([table[kept]], labels),
         [network.parts],
         len(facts.folders),
         "ridge",

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from tgn.metrics.shrinkage import moderated_variances
 from tgn.probe.linear import LinearHead, class_mean_weights
 from tgn.probe.ridge import weighted_moments
+from tgn.probe.settings import GENERATED_SHARE
 
 STATISTICS = ("right", "margin", "error")  # of a left-out image; more is better
 
@@ -78,9 +79,10 @@ def measure_gains(
 ) -> Measured:
     """Measure what the generated images change at real images of other folds.
 
-    For each fold a class-weighted ridge (see `BalancedRidge`) is fitted to the real images of the
-    other folds: alone, with the generated images of one class, and with those of all. Generated
-    images that were made of a real image of the fold are not used.
+    For each fold the class-weighted ridge of the probe is fitted to the real images of the other
+    folds: alone, with the generated images of one class, and with those of all. Generated images
+    have the same share of their class's weight as in a probe (`shared_weights`). Those that were
+    made of a real image of the fold are not used.
 
     Args:
         real: all training images.
@@ -133,11 +135,19 @@ class _Fits:
 
     def with_classes(self, added: list[int]) -> LinearHead:
         """Return the fit in which generated images of some classes stand beside their real ones."""
-        grow = torch.tensor(added)
-        own = self.real.at(torch.isin(self.real.labels, grow))
-        more = self.usable.at(torch.isin(self.usable.labels, grow))
-        old, new = self._moments(own), self._moments(own.and_also(more))
-        return self._solved(self.second - old[0] + new[0], self.moment - old[1] + new[1])
+        second, moment = self.second.clone(), self.moment.clone()
+        for label in added:
+            own, more = (part.at(part.labels == label) for part in (self.real, self.usable))
+            if len(more.labels) == 0:
+                continue
+            # a class whose only real image is left out is known by its generated ones alone
+            n, g = len(own.labels), len(more.labels)
+            share = GENERATED_SHARE * g / (n + g) if n else 1.0
+            for sums, old, new in zip(
+                (second, moment), self._moments(own), self._moments(more), strict=True
+            ):
+                sums.add_(new - old, alpha=share)
+        return self._solved(second, moment)
 
     def _moments(self, images: ViewRows) -> tuple[Tensor, Tensor]:
         """Return the moments of images in which each class counts by its mean."""

@@ -8,6 +8,7 @@ from tgn.runtime.config import Settings
 
 HeadName = Literal["ridge", "prototypes", "softmax", "ensemble"]
 GENERATED_SHARE = 0.4  # most of a class's weight that its generated images have
+GENERATED_BELOW = 20  # real images of a class, from which on its generated ones are not used
 
 
 class NetworkSettings(Settings):

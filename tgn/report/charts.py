@@ -41,14 +41,14 @@ def class_accuracies(by_recipe: Mapping[str, Sequence[Mapping[str, Any]]]) -> by
     classes = next(iter(by_recipe.values()))
     figure = Figure(figsize=(7.5, 1.4 + 0.27 * len(classes)), layout="constrained")
     axes = figure.subplots()
-    bases = list(dict.fromkeys(name.removesuffix("+generated") for name in by_recipe))
+    bases = list(dict.fromkeys(_base(name) for name in by_recipe))
     for name, row in by_recipe.items():
         points = [
             (100 * entry["accuracy"], place)
             for place, entry in enumerate(row)
             if entry["accuracy"] is not None
         ]
-        base = name.removesuffix("+generated")
+        base = _base(name)
         colour = RECIPE_COLOURS[bases.index(base) % len(RECIPE_COLOURS)]
         axes.plot(
             *zip(*points, strict=True),
@@ -66,6 +66,11 @@ def class_accuracies(by_recipe: Mapping[str, Sequence[Mapping[str, Any]]]) -> by
     axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     axes.spines[["top", "right"]].set_visible(False)
     return _png(figure)
+
+
+def _base(recipe: str) -> str:
+    """Return a recipe's name without generated images, whatever their use and number."""
+    return recipe.partition("+generated")[0]
 
 
 def training_curves(rows: Sequence[Mapping[str, float]]) -> bytes | None:

@@ -7,7 +7,7 @@ have them. The verb gets their values as one :class:`CommonOptions`.
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -60,6 +60,8 @@ HelpSettingsOption = Annotated[
     typer.Option(HELP_SETTINGS, help="List the settings and exit.", rich_help_panel=PANEL),
 ]
 
+OF_THE_RUN = "@run"  # what an option for a folder of generated images means without one
+
 SettingsT = TypeVar("SettingsT", bound=Settings)
 ChooseSettings = Callable[[Mapping[str, Any]], type[Settings]]
 """Takes the verb's options by parameter name; returns the class of its settings."""
@@ -93,6 +95,21 @@ class CommonOptions:
         shared = {"seed": self.seed, "device": self.device}
         file = Path(self.config) if self.config else None
         return given_values(file, self.set_ or (), **shared, **options)
+
+
+def with_lone_option(arguments: Sequence[str], option: str, value: str) -> list[str]:
+    """Return a command line in which an option without a value behind it has one.
+
+    Args:
+        arguments: words behind the program's name.
+        option: that may stand alone, as ``--augmented``.
+        value: what it then means.
+    """
+    filled = []
+    for word, following in zip(arguments, [*arguments[1:], "-"], strict=True):
+        alone = word == option and following.startswith("-")
+        filled += [word, value] if alone else [word]
+    return filled
 
 
 def show_plan(settings: Settings, what: str) -> NoReturn:

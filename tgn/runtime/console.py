@@ -3,7 +3,7 @@
 import errno
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import typer
@@ -13,6 +13,7 @@ from rich.progress import Progress as RichProgress
 
 from tgn.runtime.errors import TgnError
 
+PROBLEMS_SHOWN = 10  # lines about data that are left out
 WIDE = 160  # columns for tables that go to a file or a pipe
 
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
@@ -60,6 +61,21 @@ class TerminalProgress:
         if self._bar:
             self._bar.stop()
             self._bar = None
+
+
+def show_left_out(problems: Sequence[str], all_of_them: bool, remedy: str) -> None:
+    """Show on stderr what of the data is not used: all of it, or the first few and the number.
+
+    Args:
+        problems: one line each.
+        all_of_them: whether no line is left out.
+        remedy: how to see all.
+    """
+    shown = problems if all_of_them else problems[:PROBLEMS_SHOWN]
+    for problem in shown:
+        err.print(f"left out: {problem}", markup=False)
+    if len(problems) > len(shown):
+        err.print(f"... {len(problems)} left out in all; {remedy}", markup=False)
 
 
 def run_app(app: Callable[..., Any]) -> None:

@@ -17,7 +17,7 @@ from tgn.data.image_folders import (
     image_side,
 )
 from tgn.data.image_set import ImageSet
-from tgn.data.manifest import ManifestRow, image_set
+from tgn.data.manifest import ManifestRow, image_set, padded_rows
 from tgn.data.runs import Run
 from tgn.data.split import Split
 from tgn.runtime.errors import UserError
@@ -157,7 +157,7 @@ def load_sets(
         raise UserError("no real training images to compare with; check the split")
     held_out = split.image_set("test", run.path, size, bands)
     row_of = {file: row for row, (file, _) in enumerate(split.train)}
-    origins = [(row.source_file, *row.other_files) for row in rows]
+    origins = [row.origins for row in rows]
     return ComparedSets(
         generated=generated,
         training=training,
@@ -169,7 +169,7 @@ def load_sets(
         root=run.path,
         reference="train",
         origins=origins,
-        made_from=_padded([[row_of.get(file, -1) for file in own] for own in origins]),
+        made_from=padded_rows([[row_of.get(file, -1) for file in own] for own in origins]),
         left_out=_tail_without_images(split, generated),
     )
 
@@ -211,16 +211,10 @@ def load_folder_sets(
         folder=folder,
         root=folder.resolve().parent,
         reference=Path(os.path.relpath(real.resolve(), folder.resolve().parent)).as_posix(),
-        origins=[(row.source_file, *row.other_files) for row in rows],
+        origins=[row.origins for row in rows],
         made_from=torch.full((len(rows), 1), -1),
         left_out=_unmatched(folder, ours, real, theirs) if classes != [FLAT] else {},
     )
-
-
-def _padded(rows: Sequence[list[int]]) -> Tensor:
-    """Return lists of rows as a table, int64 [N, length of the longest], filled up with -1."""
-    longest = max(map(len, rows))
-    return torch.tensor([own + [-1] * (longest - len(own)) for own in rows])
 
 
 def _rows_of(images: ImageSet, classes: Collection[int]) -> Tensor:

@@ -36,6 +36,7 @@ from tgn.scoring.filter_criteria import (
     class_thresholds,
     copies,
     duplicates,
+    least_like_prompts,
     too_improbable,
     unlike_prototype,
     unlike_real,
@@ -170,7 +171,7 @@ def _load_networks(
             skipped["classifier"] = ONE_CLASS
     if settings.clip is None:
         skipped["CLIP"] = NO_CLIP
-    elif settings.min_clip_probability:
+    elif settings.min_clip_probability or settings.clip_percentile:
         clip = load_clip_predictor(settings.clip, sets.class_names)
     return FilterNetworks(extractor, predictor, uses_ridge, clip, skipped, against, of_use)
 
@@ -194,7 +195,7 @@ def _filter(
     results = _by_distance(sets, features, settings)
     by_class = [
         _by_classifier(sets, networks, settings, features, cache),
-        _by_clip(sets, networks, settings, cache),
+        *_by_clip(sets, networks, settings, cache),
     ]
     judges = {"distances": networks.extractor.provenance}
     for criterion, provenance in (pair for pair in by_class if pair is not None):
@@ -250,12 +251,11 @@ def _too_near(
     labels, real_labels, results = sets.generated.labels, sets.real.labels, []
     within = distances_within_classes(features.real, real_labels)
     if percentile := settings.copy_percentile:
-        thresholds = class_thresholds(within, real_labels, labels, percentile)
-        pair = features.generated, labels, features.real, real_labels
-        results.append(copies(*pair, thresholds))
+        near = settings.near * class_thresholds(within, real_labels, labels, percentile)
+        results.append(copies(features.generated, labels, features.real, real_labels, near))
     if percentile := settings.duplicate_percentile:
-        thresholds = class_thresholds(within, real_labels, labels, percentile)
-        results.append(duplicates(features.generated, labels, thresholds))
+        near = settings.near * class_thresholds(within, real_labels, labels, percentile)
+        results.append(duplicates(features.generated, labels, near))
     return results
 
 
@@ -287,11 +287,16 @@ def _by_classifier(
 
 def _by_clip(
     sets: ComparedSets, networks: FilterNetworks, settings: FilterSettings, cache: FeatureCache
-) -> tuple[CriterionResult, Provenance] | None:
+) -> list[tuple[CriterionResult, Provenance]]:
     if networks.clip is None:
-        return None
+        return []
     guide, extractor = networks.clip.guide, networks.clip.extractor
     cosines = guide.cosines(cache.features(extractor, sets.generated))
-    probabilities = (cosines * guide.logit_scale).softmax(dim=1)
-    labels, minimum = sets.generated.labels, settings.min_clip_probability
-    return too_improbable("CLIP doubts", probabilities, labels, minimum), extractor.provenance
+    labels, found = sets.generated.labels, []
+    if minimum := settings.min_clip_probability:
+        probabilities = (cosines * guide.logit_scale).softmax(dim=1)
+        found.append(too_improbable("CLIP doubts", probabilities, labels, minimum))
+    if percentile := settings.clip_percentile:
+        agreement = cosines.gather(1, labels[:, None]).squeeze(1)
+        found.append(least_like_prompts(agreement, labels, percentile))
+    return [(criterion, extractor.provenance) for criterion in found]

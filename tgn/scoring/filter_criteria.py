@@ -44,6 +44,21 @@ def too_improbable(
     return CriterionResult(reason, torch.full_like(value, minimum), value, value < minimum)
 
 
+def least_like_prompts(agreement: Tensor, labels: Tensor, percentile: float) -> CriterionResult:
+    """Drop the ``percentile`` % of each class that agree least with its prompts.
+
+    Args:
+        agreement: cosine of each image to the prompts of its class by CLIP, [N].
+        labels: intended classes, int64 [N].
+        percentile: 0 to 100.
+    """
+    value, threshold = agreement.double(), torch.zeros(len(labels), dtype=torch.float64)
+    for label in torch.unique(labels):
+        rows = labels == label
+        threshold[rows] = torch.quantile(value[rows], percentile / 100)
+    return CriterionResult("least like its prompts", threshold, value, value < threshold)
+
+
 def copies(
     generated: Tensor, labels: Tensor, real: Tensor, real_labels: Tensor, thresholds: Tensor
 ) -> CriterionResult:

@@ -15,7 +15,7 @@ from tgn.runtime.files import write_json
 from tgn.scoring.compared_sets import ComparedSets
 from tgn.scoring.filter_criteria import CriterionResult
 from tgn.scoring.settings import FILTER_GRID, KEPT, FilterSettings
-from tgn.scoring.use import UseVerdict
+from tgn.scoring.use_verdict import UseVerdict
 
 REPORT = "filter.json"
 EXAMPLES = 12  # images in each row of the picture

@@ -1,16 +1,16 @@
 """What can be set about scoring and filtering; imports nothing heavy."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tgn.probe.settings import NetworkSettings
 from tgn.runtime.settings import DeviceSettings
 
 FILTER_GRID = "filter.png"
 KEPT = "kept"
-Statistic = Literal["right", "margin", "error"]
+Statistic = Literal["error", "margin", "right"]
 
 
 class ScoreSettings(DeviceSettings):
@@ -53,6 +53,12 @@ class FilterSettings(DeviceSettings):
         0.1, ge=0, le=1, description="that the classifier must give an image's class"
     )
     min_clip_probability: float = Field(0.1, ge=0, le=1, description="the same of CLIP, if given")
+    clip_percentile: float = Field(
+        0.0,
+        ge=0,
+        lt=100,
+        description="drop this % of each class, agreeing least with its prompts by CLIP",
+    )
     copy_percentile: float = Field(
         1.0,
         ge=0,
@@ -65,6 +71,9 @@ class FilterSettings(DeviceSettings):
         le=100,
         description="the same, as near to an earlier image of the class",
     )
+    near: float = Field(
+        1.0, gt=0, le=1, description="factor of the distances by these two percentages"
+    )
     quality_percentile: float = Field(
         5.0, ge=0, lt=100, description="drop this % of each class, furthest from its real images"
     )
@@ -72,15 +81,27 @@ class FilterSettings(DeviceSettings):
     classifier: Path | None = Field(None, description="as of tgn score")
     clip: str | None = Field(None, description="arch:tag or arch:/file, else not tested with CLIP")
 
+    @model_validator(mode="after")
+    def _check_clip(self) -> Self:
+        if self.clip_percentile and self.clip is None:
+            raise ValueError(
+                f"clip_percentile={self.clip_percentile:g} got no CLIP; it needs "
+                "clip=arch:tag or arch:/file"
+            )
+        return self
+
 
 class UseFilterSettings(FilterSettings, NetworkSettings):
     """Settings of ``tgn filter --by use``; 0 switches a test off."""
 
+    near: float = Field(
+        0.5, gt=0, le=1, description="factor of the distances of copy and duplicate_percentile"
+    )
     quality_percentile: float = Field(
         0.0, ge=0, lt=100, description="drop this % of each class, furthest from its real images"
     )
     prototype_percentile: float = Field(
-        1.0,
+        0.1,
         ge=0,
         lt=50,
         description="drop images nearer to the mean of their class than this % of real ones, and "
@@ -88,6 +109,6 @@ class UseFilterSettings(FilterSettings, NetworkSettings):
     )
     folds: int = Field(10, ge=2, description="of the real images, to measure the gain")
     statistic: Statistic = Field(
-        "right", description="of left-out real images, that must rise: right, margin or error"
+        "error", description="of left-out real images, that must improve: error, margin or right"
     )
     seed: int = Field(0, description="of the folds")

@@ -36,8 +36,9 @@ def soft_labels(context: TrainingContext, real: ImageSet, generated: GeneratedSe
     """Return the soft label of each generated image, [N, C].
 
     The judge is the class-weighted ridge probe on the real training images, by the fit without the
-    generated image's source. Its features are those of the pretrained network that is trained,
-    frozen, or where that is trained from scratch of EfficientNet-Lite0; means over 8 symmetries.
+    images that the generated one was made of. Its features are those of the pretrained network
+    that is trained, frozen, or where that is trained from scratch of EfficientNet-Lite0; means over
+    8 symmetries.
 
     Args:
         context: of the job.
@@ -53,8 +54,8 @@ def soft_labels(context: TrainingContext, real: ImageSet, generated: GeneratedSe
         return symmetric_views([network], images.at_size(backbone.size), views, cache)[0].mean(1)
 
     judge = fit_judge_classifier(features(real), real.labels, len(context.folders))
-    sources = _within(generated.sources, context)
-    probabilities = judge.probabilities(features(generated.images), sources)
+    made_from = _within(generated.made_from, context)
+    probabilities = judge.probabilities(features(generated.images), made_from)
     return mean_of_labels(generated.images.labels, probabilities)
 
 
@@ -70,11 +71,11 @@ def _judge(settings: TrainSettings) -> BackboneSettings:
     )
 
 
-def _within(sources: Tensor, context: TrainingContext) -> Tensor:
-    """Return sources, rows of the run's training part, as rows of those that are trained on."""
+def _within(made_from: Tensor, context: TrainingContext) -> Tensor:
+    """Return rows of the run's training part as rows of those that are trained on, -1 of others."""
     if context.images.part_of is None:
-        return sources
+        return made_from
     _, kept = context.images.part_of
     row_of = torch.full((len(context.split.train) + 1,), -1)
     row_of[kept] = torch.arange(len(kept))
-    return row_of[sources]
+    return row_of[made_from]

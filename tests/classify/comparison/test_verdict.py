@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from classify.comparison.formatting import as_markdown, interval
+from classify.comparison.formatting import as_markdown, draw_comparison, interval
 from classify.comparison.verdict import verdict
 from classify.comparison.verdict_evidence import gathered
 
@@ -165,6 +165,18 @@ def test_a_comparison_of_one_kind_names_the_other():
     )
 
 
+def test_a_tail_without_test_images_makes_no_verdict_and_its_table_is_drawn(tmp_path):
+    table = made(ce=((0.5,), (0.8,)), balanced=((0.6,), (0.8,)))
+    for row in table["recipes"].values():
+        del row["tail"]
+    assert verdict(table) is None
+    draw_comparison(table, tmp_path / "drawn.png")
+    assert (tmp_path / "drawn.png").stat().st_size > 1000
+    for row in table["recipes"].values():
+        del row["head"]
+    draw_comparison(table, tmp_path / "empty.png")
+
+
 def test_recipes_that_leave_real_images_out_are_not_recommended():
     part = {"real_tail_only": ((0.9,), (0.0,)), "generated_tail_only": ((0.8,), (0.0,))}
     assert verdict(made(**part)) is None
@@ -182,3 +194,10 @@ def test_the_markdown_begins_with_the_sentence():
     assert as_markdown(table).startswith("| recipe")
     table["verdict"] = found(table)
     assert as_markdown(table).startswith("Use ce (50.0% on the rare classes (tail), ")
+
+
+def test_where_clip_without_training_is_best_the_recipe_to_add_is_one_that_trains():
+    table = made(ce=((0.50, 0.51, 0.50), LEVEL), clip_zero_shot=((0.70, 0.70, 0.70), LEVEL))
+    result = found(table)
+    assert (result["outcome"], result["use"]) == ("none-with", "clip-zero-shot")
+    assert "add lp-ft+generated to --recipes" in result["sentence"]

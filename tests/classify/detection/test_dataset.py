@@ -121,6 +121,8 @@ def test_crowds_are_evaluated_but_not_learned(tmp_path):
 
 def test_classes_of_another_part_are_kept_and_unknown_ones_refused(dota):
     assert make_dataset(dota, True, ("tank", "plane", "ship")).images[0].labels.tolist() == [2, 2]
+    known = make_dataset(dota, True, ("Plane", "SHIP"))
+    assert (known.classes, known.images[0].labels.tolist()) == (("Plane", "SHIP"), [1, 1])
     with pytest.raises(DataError, match="plane: not among the classes of the training"):
         make_dataset(dota, True, ("ship",))
 

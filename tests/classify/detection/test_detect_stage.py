@@ -2,6 +2,7 @@
 
 import json
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 import torch
@@ -277,6 +278,9 @@ def test_submission_has_the_format_of_dotas_server(tmp_path):
     (bars, _) = write_submission(tmp_path / "out", data, upright)
     assert bars.name == "Task2_bar.txt"
     assert bars.read_text().splitlines()[1] == "01 0.2500 20.0 30.0 10.0 4.0"
+    twice = replace(data, images=data.images[:1] * 2)
+    with pytest.raises(UserError, match="several images are called 00"):
+        write_submission(tmp_path / "out", twice, found)
 
 
 @pytest.mark.slow

@@ -171,6 +171,41 @@ def test_predict_takes_files_folders_and_a_list(fake_run, run_cli, monkeypatch):
         assert list(row["classes"].values()) == sorted(row["classes"].values(), reverse=True)
     missing = run_cli("predict", "nowhere.png")
     assert (missing.code, "no image or folder nowhere.png" in missing.stderr) == (2, True)
+    windows = "\ufeff" + "\r\n".join(file.replace("/", "\\") for file in files[:2])
+    monkeypatch.setattr("sys.stdin", io.StringIO(windows))
+    done = run_cli("predict", "-")
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()] == files[:2], done.stderr
+
+
+def test_predict_goes_on_after_files_that_cannot_be_read_and_names_them(fake_run, run_cli):
+    assert run_cli("train", *SMALL).code == 0
+    split = fake_run.split()
+    good = (fake_run.path / split.root).resolve() / split.test[0][0]
+    folder = fake_run.path.parent / "mixed"
+    (folder / ".thumbs").mkdir(parents=True)
+    for name in ("a.png", "c.png", "._a.png", ".thumbs/t.png"):
+        (folder / name).write_bytes(good.read_bytes() if name[0] != "." else b"no image")
+    (folder / "b.png").write_bytes(good.read_bytes()[:60])
+    done = run_cli("predict", str(folder), "nowhere.png", str(good))
+    shown = [line.split("\t")[0] for line in done.stdout.splitlines()]
+    assert shown == [str(folder / "a.png"), str(folder / "c.png"), str(good)]
+    assert done.code == 2
+    for text in (
+        f"left out: {folder / 'b.png'}: ",
+        "no image or folder nowhere.png",
+        "2 could not",
+    ):
+        assert text in done.stderr
+
+
+def test_a_classifier_of_another_class_order_is_not_evaluated(fake_run, run_cli):
+    assert run_cli("train", *SMALL, "--name", "k").code == 0
+    path = fake_run.path / "split.json"
+    content = json.loads(path.read_text())
+    content["classes"] = [content["classes"][k] for k in (1, 0, *range(2, len(content["classes"])))]
+    path.write_text(json.dumps(content))
+    done = run_cli("evaluate", "--name", "k", "--device", "cpu")
+    assert (done.code, "in another order" in done.stderr) == (2, True), done.stderr
 
 
 def test_a_folder_without_images_is_an_error(tmp_path):

@@ -97,6 +97,42 @@ def test_faults_name_their_line(table, old, new, message):
         read_labels(table, 16, 3)
 
 
+@pytest.mark.parametrize("name", ["semicolon", "tab", "bom", "crlf", "spaces", "upper", "windows"])
+def test_the_table_is_read_as_spreadsheets_write_it(table, name):
+    plain, text = read_labels(table, 16, 3), table.read_text()
+    if name in ("semicolon", "tab"):
+        text = "".join(
+            f"{file}{mark}{part}{mark}{chr(34)}{labels}{chr(34)}\n"
+            for mark in ({"semicolon": ";", "tab": "\t"}[name],)
+            for file, part, labels in (line.split(",") for line in text.splitlines())
+        )
+    changed = {
+        "bom": "\ufeff" + text,
+        "crlf": text.replace("\n", "\r\n") + "\r\n",
+        "spaces": text.replace(",", " , "),
+        "upper": text.replace("file,part,labels", "File,PART,Labels"),
+        "windows": text.replace("pictures/", "pictures\\"),
+    }.get(name, text)
+    table.write_bytes(changed.encode())
+    found = read_labels(table, 16, 3)
+    assert found.classes == plain.classes
+    assert torch.equal(found.train.labels, plain.train.labels)
+    assert found.test.images.files == plain.test.images.files
+
+
+def test_tables_of_another_encoding_or_shape_name_the_line(table):
+    text = table.read_text()
+    table.write_bytes(text.replace("square", "Sch\u00fcff").encode("latin-1"))
+    with pytest.raises(DataError, match="line 2: not UTF-8"):
+        read_labels(table, 16, 3)
+    table.write_text(text.replace("03.png,train,", "03.png,train,disc,square"))
+    with pytest.raises(DataError, match="line 5: 4 columns, the first line has 3"):
+        read_labels(table, 16, 3)
+    table.write_text(text.replace("03.png,train,", '03.png,train,"disc,square"'))
+    with pytest.raises(DataError, match="line 5: labels are 'disc,square'; separate them by ';'"):
+        read_labels(table, 16, 3)
+
+
 def test_a_table_without_any_label_is_an_error(table):
     lines = table.read_text().splitlines()
     table.write_text("\n".join([lines[0], *(line.rpartition(",")[0] + "," for line in lines[1:])]))

@@ -8,8 +8,6 @@ import torch
 from tests_support import TINY, Command, in_process, write_generated
 
 from classify.cli import main as cli
-from classify.cli.classifiers import OF_THE_RUN
-from classify.cli.main import with_default_folder
 from classify.comparison import sweep
 from classify.comparison.compare import ComparisonPlan, compare
 from classify.comparison.cross_validation import train_folds
@@ -32,6 +30,7 @@ from tgn.data.manifest import read_manifest
 from tgn.data.splits.folds import read_folds
 from tgn.models.backbones import build_backbone, load_classifier
 from tgn.runtime.checkpoints import load_state
+from tgn.runtime.command_options import OF_THE_RUN, with_lone_option
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import DataError, NotFoundError, UserError
 from tgn.runtime.files import read_json, sha256_of
@@ -322,12 +321,14 @@ def test_unknown_recipes_are_listed():
         check_recipes(["ce", "best"])
 
 
-def test_augmented_may_stand_alone_or_name_a_folder():
-    assert with_default_folder(["train", "--augmented"]) == ["train", "--augmented", OF_THE_RUN]
-    alone = with_default_folder(["train", "--augmented", "--run", "a"])
+def test_an_option_may_stand_alone_or_name_a_folder():
+    def filled(*words):
+        return with_lone_option(words, "--augmented", OF_THE_RUN)
+
+    assert filled("train", "--augmented") == ["train", "--augmented", OF_THE_RUN]
+    alone = filled("train", "--augmented", "--run", "a")
     assert alone == ["train", "--augmented", OF_THE_RUN, "--run", "a"]
-    named = ["train", "--augmented", "folder"]
-    assert with_default_folder(named) == named
+    assert filled("train", "--augmented", "folder") == ["train", "--augmented", "folder"]
 
 
 @pytest.fixture

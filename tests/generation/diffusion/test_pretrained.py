@@ -1,15 +1,14 @@
 """A pretrained pipeline, here a tiny one with random weights, from tuning to sampling."""
 
-import json
 from shutil import copytree
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from generation_support import assert_order_does_not_matter, distill_anew, generate_tail
+from generation_support import assert_order_does_not_matter, distill_anew
+from pretrained_support import generate_pretrained as generated
+from pretrained_support import tuning_settings as settings
 from safetensors.torch import load_file, save_file
 from tests_support import QUICK, Stops
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from tgn.backends import trained_backend
 from tgn.data.images import read_image
@@ -24,59 +23,6 @@ from tgn.generation.diffusion.pretrained.settings import (
 from tgn.generation.diffusion.pretrained.train import train_pretrained
 from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.progress import Silent
-
-
-def tiny_tokenizer(folder) -> CLIPTokenizer:
-    """Every letter is a word."""
-    letters = [*"abcdefghijklmnopqrstuvwxyz0123456789-"]
-    words = [*letters, *(f"{x}</w>" for x in letters), "<|startoftext|>", "<|endoftext|>"]
-    (folder / "vocab.json").write_text(json.dumps({word: k for k, word in enumerate(words)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    return CLIPTokenizer(
-        str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=32
-    )
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory) -> str:
-    """Write a tiny pipeline in the diffusers format."""
-    folder = tmp_path_factory.mktemp("pretrained")
-    torch.manual_seed(0)
-    tokenizer = tiny_tokenizer(folder)
-    text = CLIPTextConfig(
-        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=16, num_hidden_layers=1,
-        num_attention_heads=2, max_position_embeddings=32, projection_dim=16,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
-    unet = UNet2DConditionModel(
-        sample_size=16, in_channels=4, out_channels=4, block_out_channels=(8, 16),
-        layers_per_block=1, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), cross_attention_dim=16,
-        attention_head_dim=4, norm_num_groups=4,
-    )  # fmt: skip
-    vae = AutoencoderKL(
-        block_out_channels=(8, 8), down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2, latent_channels=4, norm_num_groups=4,
-    )  # fmt: skip
-    pipeline = StableDiffusionPipeline(
-        vae=vae, text_encoder=CLIPTextModel(text), tokenizer=tokenizer, unet=unet,
-        scheduler=DDIMScheduler(steps_offset=1, clip_sample=False), safety_checker=None,
-        feature_extractor=None, requires_safety_checker=False,
-    )  # fmt: skip
-    pipeline.save_pretrained(folder / "model", safe_serialization=True)
-    return str(folder / "model")
-
-
-def settings(model: str, **changes) -> PretrainedTrainSettings:
-    small = {"model": model, "steps": 3, "batch_size": 2, "rank": 2, "log_every": 1}
-    return PretrainedTrainSettings.model_validate({**QUICK, **small, **changes})
-
-
-def generated(run, out, n, classes=None, **changes):
-    small = {"n": n, "block": 2, "sampling_steps": 4}
-    chosen = PretrainedSampleSettings.model_validate({**QUICK, **small, **changes})
-    return generate_tail(run, out, chosen, classes)
 
 
 def test_a_pretrained_model_generates_from_real_images(distilled, model, tmp_path):
@@ -141,7 +87,7 @@ def test_lora_learns_and_resumes(distilled, model, tmp_path):
         train_pretrained(distilled, tuned, Stops(2), resume=False)
     train_pretrained(distilled, tuned, Silent())
     assert file.read_bytes() == straight
-    lora = adapted_pipeline(distilled, read_record(distilled)).unet
+    lora = adapted_pipeline(distilled, read_record(distilled), distilled.split()).unet
     parts = {name: p for name, p in lora.named_parameters() if "lora_B" in name}
     assert any(p.abs().sum() > 0 for p in parts.values())  # they begin at zero
     generated(distilled, tmp_path / "tuned", 1)

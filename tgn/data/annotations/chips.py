@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from tgn.data.annotations.settings import ChipSettings
-from tgn.data.annotations.types import Annotations, ObjectAnnotation
+from tgn.data.annotations.types import Annotations, ObjectAnnotation, source_name
 from tgn.data.completion_record import CHIPS, begin_writing, finish_writing
 from tgn.data.images import MAX_PIXELS_OF_SCENE, read_image
 from tgn.runtime.errors import DataError, UserError
@@ -25,7 +25,8 @@ def cut_chips(
 ) -> Counter[str]:
     """Write OUT/{train,test}/<class>/<image>_<n>.png, one square chip an object.
 
-    All chips of an image belong to the same part. The same call resumes an interrupted one.
+    All chips of an image belong to the same part, and those of files cut from one image too. The
+    same call resumes an interrupted one.
 
     Args:
         annotations: of the images.
@@ -37,8 +38,11 @@ def cut_chips(
         The number of chips of each class.
 
     Raises:
+        DataError: if there is no object.
         UserError: if OUT holds anything else, or no object is large enough.
     """
+    if not annotations.objects:
+        raise DataError("no labelled object was read; see what was left out")
     objects = [one for one in annotations.objects if _is_usable(one, settings)]
     if not objects:
         raise UserError(f"no object of at least {settings.min_side} px among the labels")
@@ -73,8 +77,10 @@ def _is_usable(one: ObjectAnnotation, settings: ChipSettings) -> bool:
 
 
 def _test_images(images: list[Path], settings: ChipSettings) -> set[Path]:
-    order = torch.randperm(len(images), generator=generator(settings.seed, "chips")).tolist()
-    return {images[index] for index in order[: round(len(images) * settings.test_fraction)]}
+    sources = list(dict.fromkeys(source_name(path) for path in images))
+    order = torch.randperm(len(sources), generator=generator(settings.seed, "chips")).tolist()
+    test = {sources[index] for index in order[: round(len(sources) * settings.test_fraction)]}
+    return {path for path in images if source_name(path) in test}
 
 
 def _crop_chips(

@@ -1,14 +1,16 @@
 """Unpacking of .zip files; nothing is written outside the target folder."""
 
+import lzma
 import shutil
 import stat
 import tempfile
 import zipfile
 import zlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from tgn.runtime.errors import DataError, NotFoundError
 
+DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
 KEEP_FREE = 200 << 20  # bytes that unpacking must leave on the disk
 
 
@@ -25,25 +27,36 @@ def extract_zip(archive: Path, target: Path) -> Path:
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
         with zipfile.ZipFile(archive) as file:
-            members = [info for info in file.infolist() if not info.is_dir()]
+            members = [info for info in file.infolist() if not _path(info).endswith("/")]
             _check(archive, members, temporary)
             for info in members:
-                _extract(file, info, temporary)
+                _extract(archive, file, info, temporary)
         if target.exists():
             shutil.rmtree(target)
         temporary.rename(target)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
+    except OSError as error:  # bz2 has it for damaged data, too
+        reason = error.strerror or error
+        raise DataError(f"{archive} cannot be unpacked into {target.parent}: {reason}") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{archive}: a member's name is not UTF-8, as the zip says it is") from None
+    except (*DAMAGED, NotImplementedError) as error:
         raise DataError(f"{archive} is no whole zip file: {error}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return target
 
 
+def _path(info: zipfile.ZipInfo) -> str:
+    r"""Return a member's name with "/"; some programs of Windows write "\"."""
+    return info.filename.replace("\\", "/")
+
+
 def _check(archive: Path, members: list[zipfile.ZipInfo], folder: Path) -> None:
     for info in members:
-        path = PurePosixPath(info.filename)
+        path = PurePosixPath(_path(info))
         is_link = stat.S_ISLNK(info.external_attr >> 16)
-        if path.is_absolute() or ".." in path.parts or "\\" in info.filename or is_link:
+        has_drive = bool(PureWindowsPath(info.filename).drive)
+        if path.is_absolute() or ".." in path.parts or has_drive or is_link:
             raise DataError(f"{archive}: member {info.filename!r} leads outside; nothing unpacked")
         if info.flag_bits & 1:
             raise DataError(f"{archive}: member {info.filename!r} is encrypted; nothing unpacked")
@@ -52,11 +65,24 @@ def _check(archive: Path, members: list[zipfile.ZipInfo], folder: Path) -> None:
         raise DataError(f"{archive} unpacks to {size >> 20} MiB, but {free >> 20} MiB are free")
 
 
-def _extract(file: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path) -> None:
+def _extract(archive: Path, file: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path) -> None:
     """Write one member; more bytes than its header promised are an error (zip bombs)."""
-    path = folder.joinpath(*PurePosixPath(info.filename).parts)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with file.open(info) as source, path.open("wb") as target:
+    path = folder.joinpath(*PurePosixPath(_path(info)).parts)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        target = path.open("xb")
+    except FileExistsError:
+        raise DataError(
+            f"{archive}: two members have the name {info.filename!r}, or differ in upper and lower "
+            "case only; nothing unpacked"
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(
+            f"{archive}: member {info.filename[:80]!r} cannot be written: {reason}; nothing "
+            "unpacked"
+        ) from None
+    with file.open(info) as source, target:
         left = info.file_size
         while piece := source.read(1 << 20):
             left -= len(piece)

@@ -1,7 +1,8 @@
 """What a split decides, however it was decided, and the :class:`Split` that follows from it."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tgn.data.split import ClassEntry, Part, Split
@@ -19,12 +20,18 @@ class Assignment:
         num_head: the first so many classes are head.
         parts: part -> (file, class index).
         notes: lines for people.
+        left_out: (file, reason) of files that are no images of the set.
+        groups: file -> number of the images that belong together.
+        conflicts: sets of equal images in different classes.
     """
 
     names: dict[str, str]
     num_head: int
     parts: dict[Part, Rows]
     notes: list[str]
+    left_out: Sequence[tuple[str, str]] = ()
+    groups: Mapping[str, int] = field(default_factory=dict)
+    conflicts: Sequence[Sequence[str]] = ()
 
 
 def assemble_split(root: Path, run_path: Path, chosen: Assignment, reading: ReadReport) -> Split:
@@ -47,9 +54,11 @@ def assemble_split(root: Path, run_path: Path, chosen: Assignment, reading: Read
         train=chosen.parts["train"],
         val=chosen.parts["val"],
         test=chosen.parts["test"],
-        left_out=tuple(reading.left_out),
+        left_out=(*chosen.left_out, *reading.left_out),
         repairs=dict(sorted(reading.repairs.items())),
         notes=tuple(chosen.notes + reading.notes()),
+        groups={file: chosen.groups[file] for file in files if file in chosen.groups},
+        conflicts=tuple(tuple(same) for same in chosen.conflicts),
         checksums={file: reading.digests[file][:16] for file in files},
     )
 

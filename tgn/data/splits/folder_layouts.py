@@ -1,42 +1,37 @@
 """Finding the images of a data folder in the layouts that are understood."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from tgn.data.completion_record import check_complete
+from tgn.data.hidden_files import is_hidden
+from tgn.data.image_files import (
+    HIDDEN,
+    FoundImages,
+    images_below,
+    images_directly_in,
+    left_out_notes,
+    visible_folders,
+)
 from tgn.data.images import SUFFIXES
-from tgn.data.shards import TAR, label_of, member_name, samples
+from tgn.data.shards import TAR
+from tgn.data.split import Part
+from tgn.data.splits.anno_lists import annotated, find_lists
+from tgn.data.splits.layout import Files, Layout, layout_of_parts
+from tgn.data.splits.part_names import part_called, part_folders
+from tgn.data.splits.shard_layouts import find_shards, sharded
 from tgn.runtime.errors import DataError, NotFoundError
 
 EXPECTED = (
-    "expected class folders (DATA/<class>/*.png), or DATA/train/<class>/ and DATA/test/<class>/, "
-    "with or without DATA/anno/*_train.txt and *_test.txt, or a .zip of one of these, or "
-    "WebDataset shards: DATA/*.tar, or DATA/train-*.tar and DATA/test-*.tar"
+    "expected class folders (DATA/<class>/*.png), or DATA/train/<class>/ and DATA/test/<class>/ "
+    "(and DATA/val/<class>/), with or without DATA/anno/*_train.txt and *_test.txt, or a .zip of "
+    "one of these, or WebDataset shards: DATA/*.tar, or DATA/train-*.tar and DATA/test-*.tar"
 )
-PARTS = ("train", "test")
-
-
-@dataclass
-class Layout:
-    """Image files by part and class folder; paths are relative to ``root``, with "/"."""
-
-    root: Path
-    train: dict[str, list[str]]
-    test: dict[str, list[str]] | None  # None: the data has no test part of its own
-    names: dict[str, str] = field(default_factory=dict)  # folder -> name for people
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def files(self) -> list[str]:
-        """All image files, those of the training part first."""
-        parts = (self.train, self.test or {})
-        return [file for part in parts for names in part.values() for file in names]
+Classes = dict[str, FoundImages]  # class folder -> what is below it
 
 
 def find_images(data: Path) -> Layout:
-    """List the images under ``data`` (a folder), sorted, hidden files left out.
+    """List the images under ``data`` (a folder), sorted; what is left out is recorded.
 
     Raises:
         NotFoundError: if there is no such folder.
@@ -46,137 +41,166 @@ def find_images(data: Path) -> Layout:
         raise NotFoundError(f"no data folder {data}; {EXPECTED}")
     root = _only_folder(data)
     check_complete(root)
-    if any(root.glob(f"*{TAR}")) or any((root / "train").glob(f"*{TAR}")):
-        layout = _sharded(root)
-    elif sorted((root / "anno").glob("*_train.txt")):
-        layout = _annotated(root)
-    elif (root / "train").is_dir():
-        parts = [_class_folders(root, root / part) for part in PARTS]
-        layout = Layout(root, parts[0], parts[1] or None)
-    else:
-        layout = Layout(root, _class_folders(root, root), None)
+    layout = _read_layout(root)
+    _choose_test_part(layout)
+    _match_cases(layout)
     _drop_unusable(layout)
     layout.names = class_names(root, sorted(layout.train))
+    layout.notes += left_out_notes(layout.left_out)
     if len(layout.train) < 2:
-        raise DataError(f"{data} has {len(layout.train)} class(es) with images; {EXPECTED}")
+        seen = "; ".join(layout.notes)
+        what = f"{data} has {len(layout.train)} class(es) with images"
+        raise DataError(f"{what}{f' ({seen})' if seen else ''}; {EXPECTED}")
     return layout
 
 
 def _only_folder(data: Path) -> Path:
-    """Step into a folder that holds nothing but one folder, as zip files often do."""
-    inside = [path for path in data.iterdir() if not path.name.startswith((".", "__MACOSX"))]
-    if len(inside) == 1 and inside[0].is_dir():
-        deeper = [path for path in inside[0].iterdir() if path.is_dir()]
-        if deeper:
-            return inside[0]
-    return data
+    """Step into a folder that holds but one folder and no data, as zip files often do.
+
+    A README or licence beside the folder is none; beside ``train/`` other files belong to the set.
+    """
+    folders = visible_folders(data)
+    files = [path for path in data.iterdir() if path.is_file() and not is_hidden(path.name)]
+    if len(folders) != 1 or any(path.suffix.lower() in {*SUFFIXES, TAR} for path in files):
+        return data
+    only = folders[0]
+    if part_called(only.name) and (files or not visible_folders(only)):
+        return data
+    return only if visible_folders(only) or any(only.glob(f"*{TAR}")) else data
 
 
-def _class_folders(root: Path, folder: Path) -> dict[str, list[str]]:
-    if not folder.is_dir():
-        return {}
-    classes = {}
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and not path.name.startswith("."):
-            classes[path.name] = _images_in(root, path)
-    return classes
+def _read_layout(root: Path) -> Layout:
+    parts = part_folders(root)
+    if shards := find_shards(root, parts):
+        return sharded(root, shards)
+    if lists := find_lists(root):
+        return annotated(root, lists, parts)
+    return _foldered(root, parts)
 
 
-def _images_in(root: Path, folder: Path) -> list[str]:
-    real_root = root.resolve()
-    return [
-        path.relative_to(root).as_posix()
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in SUFFIXES
-        and not path.name.startswith(".")
-        and path.is_file()
-        and path.resolve().is_relative_to(real_root)
-    ]
-
-
-def _sharded(root: Path) -> Layout:
-    """List the images in WebDataset shards; ``classnames.txt`` names the numbers of ``.cls``."""
-    file = root / "classnames.txt"
-    names = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-    parts = {
-        part: sorted({*root.glob(f"{part}*{TAR}"), *(root / part).glob(f"*{TAR}")})
-        for part in PARTS
+def _foldered(root: Path, parts: dict[Part, Path]) -> Layout:
+    """Read class folders, in folders of the parts or directly in ``root``."""
+    classes_of = {part: _classes(folder) for part, folder in parts.items()}
+    others = {
+        path.name: images_below(path)
+        for path in sorted(root.iterdir())
+        if path.is_dir() and path not in parts.values()
     }
-    if not parts["train"]:
-        parts = {"train": sorted(root.glob(f"*{TAR}")), "test": []}
-    found: dict[str, dict[str, list[str]]] = {}
-    for part, shards in parts.items():
-        classes = found.setdefault(part, {})
-        for shard in shards:
-            for label, name in _images_of_shard(root, shard):
-                number = int(label) if label.isdecimal() else len(names)
-                folder = names[number].strip() if number < len(names) else label
-                require_folder_name(folder, str(shard))
-                classes.setdefault(folder, []).append(name)
-    return Layout(root, found["train"], found["test"] or None)
+    if _are_parts(root, parts, classes_of, others):
+        layout = _of_parts(root, parts, classes_of)
+        for found in others.values():
+            hidden = [one for one in found.left_out if one[1] == HIDDEN]
+            names = layout.take(FoundImages(found.images, hidden))
+            layout.leave_out(names, "outside the folders of the parts")
+    else:
+        layout = Layout(root, {})
+        classes = others | {path.name: images_below(path) for path in parts.values()}
+        layout.train = _taken(layout, dict(sorted(classes.items())))
+        layout.notes += [f"folder {path.name!r} is read as a class" for path in parts.values()]
+    loose = layout.take(images_directly_in(root))
+    layout.leave_out(loose, "in no class folder")
+    return layout
 
 
-def _images_of_shard(root: Path, shard: Path) -> Iterator[tuple[str, str]]:
-    place = shard.relative_to(root).as_posix()
-    for sample in samples(shard):
-        extension = next((e for e in sample.places if f".{e}" in SUFFIXES), None)
-        if extension is not None:
-            yield label_of(shard, sample), member_name(place, sample, extension)
+def _classes(folder: Path) -> Classes:
+    return {path.name: images_below(path) for path in sorted(folder.iterdir()) if path.is_dir()}
 
 
-def _annotated(root: Path) -> Layout:
-    """Read ``anno/*_train.txt`` and ``*_test.txt``: lines ``relative/path label``."""
-    pairs = {part: _read_lists(root, part) for part in PARTS}
-    folder_of = _folders_of_labels(pairs["train"] + pairs["test"])
-    parts: dict[str, dict[str, list[str]]] = {}
-    for part, lines in pairs.items():
-        classes = parts.setdefault(part, {})
-        for path, label in sorted(set(lines)):
-            classes.setdefault(folder_of[label], []).append(path)
-    return Layout(root, parts["train"], parts["test"] or None)
+def _taken(layout: Layout, classes: Classes) -> Files:
+    taken = {name: layout.take(found) for name, found in classes.items()}
+    return {name: files for name, files in taken.items() if not is_hidden(name)}
 
 
-def _read_lists(root: Path, part: str) -> list[tuple[str, str]]:
-    pairs = []
-    for file in sorted((root / "anno").glob(f"*_{part}.txt")):
-        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-            if not line.strip():
-                continue
-            path, _, label = line.strip().rpartition(" ")
-            where = f"{file} line {number}"
-            if not path or not label.strip():
-                raise DataError(f"{where}: got {line!r}, expected 'relative/path label'")
-            require_folder_name(label, where)
-            if not (root / path).resolve().is_relative_to(root.resolve()):
-                raise DataError(f"{where}: {path!r} leads outside the data folder")
-            pairs.append((Path(path).as_posix(), label))
-    return pairs
+def _of_parts(root: Path, parts: dict[Part, Path], classes_of: dict[Part, Classes]) -> Layout:
+    layout, read = Layout(root, {}), dict[Part, Files]()
+    for part, folder in parts.items():
+        read[part] = _taken(layout, classes_of[part])
+        loose = layout.take(images_directly_in(folder))
+        layout.leave_out(loose, f"directly in {folder.name}/, in no class folder")
+    found = layout_of_parts(root, read)
+    found.left_out = layout.left_out
+    return found
 
 
-def require_folder_name(label: str, where: str) -> None:
-    """Refuse a label that would lead out of the folder in which images of its class are put."""
-    if label in ("", ".", "..") or "/" in label or "\\" in label:
-        raise DataError(f"{where}: the label {label!r} cannot name a folder")
+def _are_parts(
+    root: Path, parts: dict[Part, Path], classes_of: dict[Part, Classes], others: Classes
+) -> bool:
+    """Whether folders called train, val and test are parts, not classes of these names.
+
+    They are if they hold class folders: alone, or the same ones in two of them.
+
+    Raises:
+        DataError: if they could be either.
+    """
+    names = {
+        part: {name.lower() for name, found in classes.items() if found.images}
+        for part, classes in classes_of.items()
+    }
+    train = names.get("train", set())
+    beside = [name for name, found in others.items() if found.images]
+    if not beside and parts and not any(names.values()):
+        if not any(images_directly_in(folder).images for folder in parts.values()):
+            return "train" in parts
+        shown = ", ".join(f"{path.name}/" for path in parts.values())
+        raise DataError(f"{root}: {shown} hold images, but no class folders; {EXPECTED}")
+    if any(train & names[part] for part in names if part != "train"):
+        return True
+    if not beside or not train:
+        return bool(train)
+    if len(beside) == 1 and not images_directly_in(parts["train"]).images:
+        own, other = parts["train"].name, beside[0]
+        raise DataError(
+            f"{root}: {own}/ holds class folders and {other}/ beside it holds images; rename "
+            f"{own}/ if it is a class, or move {other}/ away if {own}/ is the training part"
+        )
+    return False
 
 
-def _folders_of_labels(pairs: list[tuple[str, str]]) -> dict[str, str]:
-    """Return label -> folder name where folders and labels pair off, else the label itself."""
-    seen: dict[str, set[str]] = {}
-    for path, label in pairs:
-        seen.setdefault(label, set()).add(Path(path).parent.name)
-    folders = [next(iter(names)) for names in seen.values() if len(names) == 1]
-    if len(folders) == len(seen) == len(set(folders)) and all(folders):
-        return {label: next(iter(names)) for label, names in seen.items()}
-    return {label: label for label in seen}
+def _choose_test_part(layout: Layout) -> None:
+    """Test on the validation part where the data has no test part; say which parts are its own."""
+    if layout.val is None:
+        return
+    if layout.test is None:
+        layout.test, layout.val = layout.val, None
+        layout.notes.append(
+            "the data has no test part: its validation part is the test part, and the validation "
+            "images are drawn from training"
+        )
+    else:
+        layout.notes.append("the validation part is the data's own; val_fraction draws none")
+
+
+def _match_cases(layout: Layout) -> None:
+    """Give classes of other parts the training part's name where only upper and lower case differ.
+
+    Two classes of one part stay two, as letters have class folders "A" and "a".
+    """
+    alike: dict[str, list[str]] = {}
+    for name in layout.train:
+        alike.setdefault(name.lower(), []).append(name)
+    for same in alike.values():
+        if len(same) > 1:
+            names = " and ".join(repr(name) for name in same)
+            layout.notes.append(
+                f"{names} are two classes, upper and lower case differ; move the images into one "
+                "folder if one class is meant"
+            )
+    for files in layout.held_out.values():
+        for name in [name for name in files if name not in layout.train]:
+            same = alike.get(name.lower(), [])
+            if len(same) == 1:
+                files[same[0]] = sorted(files.get(same[0], []) + files.pop(name))
+                layout.notes.append(f"{name!r} is taken for class {same[0]!r}")
 
 
 def _drop_unusable(layout: Layout) -> None:
     for name in [name for name, files in layout.train.items() if not files]:
         del layout.train[name]
         layout.notes.append(f"class {name!r} has no training image and is left out")
-    for name in sorted((layout.test or {}).keys() - layout.train.keys()):
-        count = len(layout.test.pop(name)) if layout.test else 0
-        layout.notes.append(f"class {name!r} is only in the test part: {count} images left out")
+    for part, files in layout.held_out.items():
+        for name in sorted(files.keys() - layout.train.keys()):
+            shown = {"val": "validation", "test": "test"}[part]
+            layout.leave_out(files.pop(name), f"class {name!r} is only in the {shown} part")
 
 
 def class_names(root: Path, folders: list[str]) -> dict[str, str]:
@@ -184,7 +208,7 @@ def class_names(root: Path, folders: list[str]) -> dict[str, str]:
     file, given = root / "names.json", {}
     if file.is_file():
         try:
-            given = json.loads(file.read_text(encoding="utf-8"))
+            given = json.loads(file.read_text(encoding="utf-8-sig"))
         except ValueError as error:
             raise DataError(f"{file} is not JSON: {error}") from None
         if not isinstance(given, dict) or not all(isinstance(v, str) for v in given.values()):

@@ -6,7 +6,9 @@ from pathlib import Path
 from tgn.data.shards import portable_name
 from tgn.data.split import Part, Split
 from tgn.data.splits.assignment import Assignment, Rows, assemble_split
-from tgn.data.splits.folder_layouts import Layout, class_names, find_images
+from tgn.data.splits.folder_layouts import class_names, find_images
+from tgn.data.splits.image_groups import group_images
+from tgn.data.splits.layout import Layout
 from tgn.data.splits.read_images import read_images
 from tgn.data.splits.settings import ListedSplitSettings
 from tgn.data.splits.split_list import PARTS, SplitList
@@ -49,7 +51,9 @@ def split_from_list(
     digests = reading.pixel_digests if hash_pixels else reading.digests
     found = {file: digests[name] for file, name in stored.items()}
     notes = (notes if others else []) + _compare(data, listed, found, settings)
-    split = assemble_split(layout.root, run_path, _assigned(layout, listed, stored, notes), reading)
+    groups = group_images(layout.root, stored.values(), reading.digests | reading.pixel_digests)
+    chosen = replace(_assigned(layout, listed, stored, notes), groups=groups)
+    split = assemble_split(layout.root, run_path, chosen, reading)
     rows = tuple(row._replace(digest=found[row.file]) for row in listed.rows)
     return split, replace(listed, rows=rows)
 

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple, get_args
 
 from tgn.data.shards import portable_name
 from tgn.data.split import Part, Split
-from tgn.data.splits.folder_layouts import require_folder_name
+from tgn.data.splits.layout import require_folder_name
 from tgn.runtime.errors import DataError, NotFoundError
 from tgn.runtime.files import write_text
 

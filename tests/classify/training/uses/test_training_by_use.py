@@ -1,5 +1,7 @@
 """Trainings under each use of generated images: exact after a stop, and what they refuse."""
 
+import json
+
 import pytest
 import torch
 from classify_support import SMALL, assert_a_stopped_training_goes_on_exactly
@@ -15,6 +17,7 @@ from classify.training.uses.names import OTHER_USES
 from tgn.data.manifest import MANIFEST
 from tgn.models.backbones import build_backbone, save_classifier
 from tgn.models.settings import BackboneSettings
+from tgn.probe.judge_classifier import JudgeClassifier
 from tgn.runtime.progress import Silent
 
 CMO = {"mixing": "cmo", "cmo": {"probability": 1.0, "margin": 0.0}}
@@ -68,6 +71,30 @@ def test_soft_labels_come_from_a_judge_that_has_not_seen_the_source(
     torch.testing.assert_close(seen["soft"].sum(1), torch.ones(12))
     assert (seen["soft"][:, 3] >= 0.5).all()
     assert (fake_run.feature_cache).is_dir()
+
+
+def test_the_judge_of_soft_labels_has_not_seen_images_whose_parts_are_in_them(
+    fake_run, weights, monkeypatch
+):
+    seen = {}
+
+    def spy(self, features, made_from, real=JudgeClassifier.probabilities):
+        seen["made_from"] = made_from
+        return real(self, features, made_from)
+
+    monkeypatch.setattr(JudgeClassifier, "probabilities", spy)
+    folder = write_generated(fake_run, label=3, count=3)
+    files = [file for file, _ in fake_run.split().train]
+    others = [[], [files[4]], [files[1], files[7]]]
+    manifest = folder / "manifest.jsonl"
+    rows = [json.loads(line) for line in manifest.read_text().splitlines()]
+    for row, own in zip(rows, others, strict=True):
+        row |= {"source_file": files[9], "other_files": own}
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    chosen = {"weights": weights, "generated_use": "soft", "sampling": "class-balanced"}
+    job = TrainingJob(fake_run.path / "classify" / "soft", folder)
+    train_classifier(fake_run, job, TrainSettings.model_validate({**SMALL, **chosen}), Silent())
+    assert seen["made_from"].tolist() == [[9, -1, -1], [9, 4, -1], [9, 1, 7]]
 
 
 @pytest.fixture

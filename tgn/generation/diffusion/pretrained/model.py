@@ -1,4 +1,4 @@
-"""A pretrained image-to-image pipeline, with or without LoRA, and the record that names it."""
+"""A pretrained pipeline, tuned or not, and the record that names it."""
 
 import hashlib
 from pathlib import Path
@@ -10,11 +10,14 @@ from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dic
 from torch import nn
 
 from tgn.data.run_layout import RunLayout
+from tgn.data.split import Split
+from tgn.generation.diffusion.pretrained.learned_words import LearnedWords, add_words
 from tgn.runtime.checkpoints import load_weights, save_weights
 from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.files import read_json, sha256_of, write_json
 
 LORA = "lora.safetensors"
+WORDS = "words.safetensors"
 LORA_LAYERS = ["to_q", "to_k", "to_v", "to_out.0"]  # projections of attention
 
 
@@ -27,7 +30,10 @@ class PretrainedModelRecord(NamedTuple):
     tail_net_sha256: str  # of the feature bank that names the source images
     rank: int = 0  # of the LoRA; 0: none
     lora_sha256: str = ""
-    classes: str = "tail"  # that LoRA was trained on: all or tail
+    classes: str = "tail"  # that it was tuned on: all or tail
+    vectors: int = 0  # of textual inversion, a class; 0: none
+    words_sha256: str = ""
+    text_encoder_sha256: str = ""  # that the vectors were learned for
 
 
 def train_command(record: PretrainedModelRecord | None = None) -> str:
@@ -36,7 +42,9 @@ def train_command(record: PretrainedModelRecord | None = None) -> str:
     if record is None:
         return f"{command} DIR"
     tuning = f" --set tuning=lora --set rank={record.rank}" if record.rank else ""
-    tuning += " --set classes=all" if record.rank and record.classes == "all" else ""
+    if record.vectors:
+        tuning = f" --set tuning=textual-inversion --set vectors={record.vectors}"
+    tuning += " --set classes=all" if tuning and record.classes == "all" else ""
     return f"{command} {record.model} --set size={record.size}{tuning}"
 
 
@@ -97,12 +105,16 @@ def add_lora(unet: Any, rank: int) -> list[nn.Parameter]:
     return [parameter for parameter in unet.parameters() if parameter.requires_grad]
 
 
-def save_record(run: RunLayout, record: PretrainedModelRecord, unet: Any) -> None:
-    """Write the LoRA, if there is one, and then ``recipe.json``."""
+def save_record(run: RunLayout, record: PretrainedModelRecord, pipeline: Any) -> None:
+    """Write the LoRA or the learned words, if there are any, and then ``recipe.json``."""
     if record.rank:
-        weights = {k: v.contiguous() for k, v in get_peft_model_state_dict(unet).items()}
-        save_weights(run.pretrained / LORA, weights)
+        weights = get_peft_model_state_dict(pipeline.unet)
+        save_weights(run.pretrained / LORA, {k: v.contiguous() for k, v in weights.items()})
         record = record._replace(lora_sha256=sha256_of(run.pretrained / LORA))
+    if record.vectors:
+        words: LearnedWords = pipeline.text_encoder.get_input_embeddings()
+        save_weights(run.pretrained / WORDS, {"vectors": words.vectors.detach().contiguous()})
+        record = record._replace(words_sha256=sha256_of(run.pretrained / WORDS))
     write_json(run.pretrained_record, record._asdict())
 
 
@@ -118,23 +130,34 @@ def read_record(run: RunLayout) -> PretrainedModelRecord:
     return PretrainedModelRecord(**read_json(path))
 
 
-def adapted_pipeline(run: RunLayout, record: PretrainedModelRecord) -> Any:
-    """Load the pipeline of a record with its LoRA.
+def adapted_pipeline(run: RunLayout, record: PretrainedModelRecord, split: Split) -> Any:
+    """Load the pipeline of a record with its LoRA or its learned words.
 
     Raises:
-        UserError: if the weights of the model or of the LoRA have changed.
+        UserError: if the weights of the model, of the LoRA or of the words have changed.
     """
     pipeline = load_pipeline(record.model)
     again = f"run {train_command(record)}"
-    if digest(pipeline.unet) != record.unet_sha256:
+    has_changed = digest(pipeline.unet) != record.unet_sha256
+    if record.vectors:
+        has_changed |= digest(pipeline.text_encoder) != record.text_encoder_sha256
+    if has_changed:
         raise UserError(
             f"the model {record.model!r} has changed since tgn train; {again} --no-resume"
         )
     if record.rank:
-        lora = run.pretrained / LORA
-        if sha256_of(lora) != record.lora_sha256:
-            raise UserError(f"{lora} is not what tgn train wrote; {again}")
+        lora = _unchanged(run.pretrained / LORA, record.lora_sha256, again)
         add_lora(pipeline.unet, record.rank)
         set_peft_model_state_dict(pipeline.unet, load_weights(lora))
         pipeline.unet.eval().requires_grad_(False)
+    if record.vectors:
+        file = _unchanged(run.pretrained / WORDS, record.words_sha256, again)
+        words = add_words(pipeline, split, record.vectors).requires_grad_(False)
+        words.vectors.copy_(load_weights(file)["vectors"])
     return pipeline
+
+
+def _unchanged(file: Path, sha256: str, again: str) -> Path:
+    if not file.is_file() or sha256_of(file) != sha256:
+        raise UserError(f"{file} is not what tgn train wrote; {again}")
+    return file

@@ -1,4 +1,4 @@
-"""One step of tuning a pretrained denoiser on the tail images: LoRA, by the denoising loss."""
+"""One step of tuning a pretrained model on the run's images by the denoising loss."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from tgn.runtime.optimisation import optimise
 from tgn.runtime.seeds import generator
 
 
-class LoraBatch(NamedTuple):
+class TuningBatch(NamedTuple):
     """One process's part of a step, as it is prepared on the CPU."""
 
     images_u8: Tensor  # [B, 3, H, W]
@@ -29,12 +29,12 @@ class LoraBatch(NamedTuple):
     noise: Tensor  # [B, latent channels, h, w]
 
 
-class LoraTrainer:
-    """Steps of LoRA on a pipeline's denoiser; all classes are sampled equally often.
+class TuningTrainer:
+    """Steps of LoRA, or of textual inversion; all classes are sampled equally often.
 
     Args:
-        pipeline: with LoRA in its denoiser.
-        parameters: of LoRA.
+        pipeline: with LoRA in its denoiser, or new words in its text encoder.
+        parameters: of LoRA, or the vectors of the words.
         images: of the tail classes, or of all.
         prompts: of every class.
         settings: of the tuning.
@@ -52,6 +52,7 @@ class LoraTrainer:
     ) -> None:
         self.pipeline, self.parameters, self.images = pipeline, parameters, images
         self.prompts, self.settings, self.device = prompts, settings, device
+        self.learns_words = settings.tuning == "textual-inversion"
         self.schedule: Any = DDPMScheduler.from_config(pipeline.scheduler.config)
         self.batch_sampler = BatchSampler(images.labels, settings.batch_size, 0, settings.seed)
         self.batches = Prefetcher(self._batch, settings.steps, in_thread=device.is_gpu)
@@ -65,6 +66,7 @@ class LoraTrainer:
         with self.device.autocast():
             with torch.no_grad():
                 latents = self._latents(images)
+            with torch.set_grad_enabled(self.learns_words):
                 prompts = self._prompt_embeddings(batch.prompts)
             noisy = self.schedule.add_noise(latents, noise, timesteps)
             predicted = self.pipeline.unet.train()(noisy, timesteps, prompts).sample
@@ -89,9 +91,12 @@ class LoraTrainer:
         ).input_ids
         return self.pipeline.text_encoder(tokens.to(self.device.torch_device))[0]
 
-    def _batch(self, step: int) -> LoraBatch:
+    def _batch(self, step: int) -> TuningBatch:
         """Draw the global batch of a step and return this process's rows of it."""
-        size, random = self.settings.batch_size, generator(self.settings.seed, "lora", step)
+        size, random = (
+            self.settings.batch_size,
+            generator(self.settings.seed, self.settings.tuning, step),
+        )
         rows, unet = self.batch_sampler.rows(step), self.pipeline.unet.config
         side = self.images.size // self.pipeline.vae_scale_factor
         codes = torch.randint(SYMMETRIES, (size,), generator=random)
@@ -105,15 +110,15 @@ class LoraTrainer:
             of_class = self.prompts[int(self.images.labels[row])]
             prompts.append(of_class[int(share * len(of_class))])
         images_u8 = self.images.batch(rows[own])
-        return LoraBatch(images_u8, prompts, codes[own], timesteps[own], noise[own])
+        return TuningBatch(images_u8, prompts, codes[own], timesteps[own], noise[own])
 
     def state_dict(self) -> dict[str, Any]:
-        """Return LoRA and optimiser."""
-        return {"lora": list(self.parameters), "optimizer": self.optimizer.state_dict()}
+        """Return what is tuned, and the optimiser."""
+        return {"parameters": list(self.parameters), "optimizer": self.optimizer.state_dict()}
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        for parameter, value in zip(self.parameters, state["lora"], strict=True):
+        for parameter, value in zip(self.parameters, state["parameters"], strict=True):
             parameter.copy_(value)
         self.optimizer.load_state_dict(state["optimizer"])

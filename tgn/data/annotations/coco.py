@@ -1,0 +1,109 @@
+"""Annotation files of COCO."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from tgn.data.annotations.collector import AnnotationCollector, Size
+from tgn.data.annotations.image_index import split_name
+from tgn.data.annotations.types import ObjectAnnotation, Polygon, corners_of_box
+from tgn.runtime.errors import DataError
+
+ENCODING = "utf-8-sig"  # with or without a byte order mark
+
+
+def read_coco(file: Path, collector: AnnotationCollector) -> None:
+    """Read one file.
+
+    Raises:
+        DataError: if it is none, or one id is given to two images or categories.
+    """
+    try:
+        data = json.loads(file.read_text(encoding=ENCODING))
+        classes = _by_id(data["categories"], "name", file)
+        names = _by_id(data["images"], "file_name", file)
+        sizes = {_id(row["id"]): _size(row) for row in data["images"]}
+        rows = list(data["annotations"])
+    except DataError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{file} is no COCO file: {error!r}") from None
+    images = _images(file, names, sizes, collector)
+    for number, row in enumerate(rows):
+        where = f"{file} annotation {number}"
+        try:
+            where = f"{file} annotation {row.get('id', number)}"
+            image_id, class_id = _id(row["image_id"]), _id(row["category_id"])
+            corners, is_crowd = _corners(row["bbox"]), bool(row.get("iscrowd"))
+        except (AttributeError, KeyError, ValueError, TypeError) as error:
+            collector.problem(where, _reason(error))
+            continue
+        if image_id not in names or class_id not in classes:
+            missing = f"image {image_id}" if image_id not in names else f"category {class_id}"
+            collector.problem(where, f"the file has no {missing}")
+        elif image := images[image_id]:
+            one = ObjectAnnotation(image, classes[class_id], corners, is_crowd, is_crowd)
+            collector.add(one, where)
+
+
+def _images(
+    file: Path, names: dict[str, str], sizes: dict[str, Size | None], collector: AnnotationCollector
+) -> dict[str, Path | None]:
+    """Return the image of each id; None, and a problem, where there is none or it is in doubt."""
+    found = {
+        number: collector.image(name, f"{file} image {number}", sizes[number])
+        for number, name in names.items()
+    }
+    claims: defaultdict[Path, set[str]] = defaultdict(set)
+    for number, path in found.items():
+        if path is not None:
+            claims[path].add(names[number])
+    for number, path in found.items():
+        if path is None or len(claims[path]) == 1:
+            continue
+        folders, _ = split_name(names[number])
+        if path.resolve().parent.parts[-len(folders) :] != folders:  # the image of another name
+            others = " and ".join(sorted(claims[path]))
+            collector.problem(
+                f"{file} image {number}",
+                f"{others} all fit {path}; IMAGES must be the folder that holds their folders",
+            )
+            found[number] = None
+    return found
+
+
+def _id(value: object) -> str:
+    """Return an id as text: files have 1, "1" and 1.0 for the same."""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+def _by_id(rows: list[dict[str, Any]], key: str, file: Path) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for row in rows:
+        number, value = _id(row["id"]), str(row[key]).strip()
+        if found.setdefault(number, value) != value:
+            raise DataError(
+                f"{file}: id {number} is {found[number]!r} and {value!r}; give each its own id"
+            )
+    return found
+
+
+def _size(row: dict[str, Any]) -> Size | None:
+    width, height = (int(row.get(side) or 0) for side in ("width", "height"))
+    return (width, height) if width > 0 and height > 0 else None
+
+
+def _corners(box: list[float]) -> Polygon:
+    x, y, width, height = (float(value) for value in box)
+    if width < 0 or height < 0:
+        raise ValueError(
+            f"bbox has width {width:g} and height {height:g}; expected x, y, width, height"
+        )
+    return corners_of_box(x, y, x + width, y + height)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"{error} is missing"
+    return str(error)

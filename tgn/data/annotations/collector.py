@@ -1,0 +1,109 @@
+"""The objects of one source of labels, each checked against its image."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+from tgn.data.annotations.image_index import ImageIndex
+from tgn.data.annotations.orientation import turn_of_labels, turn_polygon
+from tgn.data.annotations.types import (
+    Annotations,
+    ObjectAnnotation,
+    Polygon,
+    problem_of_class,
+)
+from tgn.data.images import image_size
+from tgn.runtime.errors import DataError
+
+MIN_AREA, MIN_SIDE = 1e-3, 1e-2  # square pixels; pixels of a box that lie inside its image
+Size = tuple[int, int]  # width, height in pixels
+
+
+class AnnotationCollector:
+    """Collects the annotations of one source.
+
+    Args:
+        images: folder of the images.
+    """
+
+    def __init__(self, images: Path) -> None:
+        self.images, self.annotations = images, Annotations()
+        self.sizes: dict[Path, Size] = {}
+        self._index = ImageIndex(images)
+        self._turns: dict[Path, int] = {}  # EXIF orientation of images whose labels are not turned
+
+    def has(self, name: str) -> bool:
+        """Return whether a name fits an image."""
+        return bool(self._index.find(name))
+
+    def image(self, name: str, where: str, labelled: Size | None = None) -> Path | None:
+        """Return the image file of a name and record its size, or None and record a problem.
+
+        Args:
+            name: with or without folders and suffix.
+            where: file and place that name it.
+            labelled: its size as the labels give it; None if they do not.
+        """
+        found = self._index.find(name)
+        if len(found) != 1:
+            several = ", ".join(str(path.relative_to(self.images)) for path in found[:2])
+            what = f"{several} are alike; name the folder too" if found else f"in {self.images}"
+            self.problem(where, f"{'several images' if found else 'no image'} {name!r}: {what}")
+            return None
+        (path,) = found
+        try:
+            size = self.sizes.get(path) or image_size(path)
+            turn = turn_of_labels(path, labelled) if labelled and labelled != size else 0
+        except DataError as error:
+            self.problem(where, f"{path}: {error}")
+            return None
+        if labelled and labelled != size and not turn:
+            self.problem(where, _contradiction(path, labelled, size))
+            return None
+        self.sizes[path] = size
+        if turn:
+            self._turns[path] = turn
+        return path
+
+    def add(self, annotation: ObjectAnnotation, where: str) -> None:
+        """Add an object, or record why it cannot be used."""
+        size = self.sizes[annotation.image]
+        if turn := self._turns.get(annotation.image):
+            turned = turn_polygon(annotation.polygon, turn, size)
+            annotation = replace(annotation, polygon=turned)
+        if problem := _find_problem(annotation, size):
+            self.problem(where, problem)
+        else:
+            self.annotations.objects.append(annotation)
+
+    def problem(self, where: str, what: str) -> None:
+        """Record something that cannot be used."""
+        self.annotations.problems.append(f"{where}: {what}")
+
+
+def _contradiction(path: Path, labelled: Size, size: Size) -> str:
+    said, real = ("x".join(map(str, one)) for one in (labelled, size))
+    turned = ", turned as a viewer shows it" if labelled == size[::-1] else ""
+    return (
+        f"the label is of an image of {said}{turned}, {path} has {real} pixels; "
+        "correct one of them, or leave the size out of the label"
+    )
+
+
+def _find_problem(annotation: ObjectAnnotation, size: Size) -> str:
+    if problem := problem_of_class(annotation.class_name):
+        return problem
+    if not all(math.isfinite(value) for corner in annotation.polygon for value in corner):
+        return "expected finite numbers"
+    if _area(annotation.polygon) < MIN_AREA:
+        return "zero area: its corners lie on a line, or not in their order round it"
+    left, top, right, bottom = annotation.box_xyxy
+    width, height = size
+    inside = min(right, width) - max(left, 0), min(bottom, height) - max(top, 0)
+    return "" if min(inside) > MIN_SIDE else f"outside its {width}x{height} image"
+
+
+def _area(polygon: Polygon) -> float:
+    """Return the area of a polygon that does not cross itself, in square pixels."""
+    following = (*polygon[1:], polygon[0])
+    return abs(sum(x * v - u * y for (x, y), (u, v) in zip(polygon, following, strict=True))) / 2

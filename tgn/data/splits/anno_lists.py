@@ -1,0 +1,169 @@
+"""Lists of images with their labels, as published: ``anno/*_train.txt`` and ``*_test.txt``."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from tgn.data.image_files import FoundImages, images_below, visible_folders
+from tgn.data.split import Part
+from tgn.data.splits.layout import Files, Layout, layout_of_parts, require_folder_name
+from tgn.data.splits.part_names import part_ending
+from tgn.runtime.errors import ListedProblemsError
+from tgn.runtime.text_files import read_text
+
+ANNO = "anno"
+
+
+class ListLine(NamedTuple):
+    """One line of a list."""
+
+    where: str  # file and line, for messages
+    path: str  # of the image, as written, "/" between its parts
+    label: str
+
+
+@dataclass
+class AnnoList:
+    """One list."""
+
+    file: Path
+    part: Part
+    lines: list[ListLine]
+
+
+def find_lists(root: Path) -> dict[Part, list[Path]]:
+    """Return the lists of each part; empty if there is none for training."""
+    found: dict[Part, list[Path]] = {}
+    for file in sorted((root / ANNO).glob("*.txt")):
+        part = part_ending(file.stem)
+        if part is not None and not file.name.startswith("."):
+            found.setdefault(part, []).append(file)
+    return found if "train" in found else {}
+
+
+def annotated(root: Path, files: dict[Part, list[Path]], folders: dict[Part, Path]) -> Layout:
+    """Read lists: lines ``relative/path label``.
+
+    Paths are relative to ``root``, to the folder of the list's part (as TGN publishes them), to
+    another folder in ``root``, or begin with the name of ``root`` itself: whichever folder has
+    most of a list's files.
+
+    Args:
+        root: the data folder.
+        files: the lists of each part.
+        folders: the folders of the parts.
+
+    Raises:
+        ListedProblemsError: for lines that cannot be used; names each with its file and line.
+    """
+    notes, problems, lists = list[str](), list[str](), list[AnnoList]()
+    for part, paths in files.items():
+        for path in paths:
+            read = AnnoList(path, part, _read_lines(path, notes, problems))
+            base = _base(root, read, folders)
+            if base != root:
+                shown = base.name if base == root.parent else base.relative_to(root).as_posix()
+                notes.append(f"paths in {path.name} are relative to {shown}/")
+            read.lines = [_located(root, base, line, problems) for line in read.lines]
+            lists.append(read)
+    _check_labels(lists, problems)
+    if problems:
+        raise ListedProblemsError(f"the lists in {root / ANNO}", problems)
+    layout = layout_of_parts(root, _by_class(lists))
+    layout.notes = notes
+    _count_unlisted(layout)
+    return layout
+
+
+def _read_lines(file: Path, notes: list[str], problems: list[str]) -> list[ListLine]:
+    text, encoding = read_text(file)
+    if encoding:
+        notes.append(f"{file.name} is no UTF-8 text: read as {encoding}")
+    lines = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = line.strip().rsplit(None, 1)
+        where = f"{file.name} line {number}"
+        if len(words) == 2:
+            require_folder_name(words[1], where)
+            path = words[0].replace("\\", "/")
+            lines.append(ListLine(where, PurePosixPath(path).as_posix(), words[1]))
+        elif words:
+            problems.append(f"{where}: got {line!r}, expected 'relative/path label'")
+    return lines
+
+
+def _base(root: Path, read: AnnoList, folders: dict[Part, Path]) -> Path:
+    """Return the folder that has most of a list's files; of equal ones the first."""
+    own = [folders[read.part]] if read.part in folders else []
+    others = [path for path in visible_folders(root) if path not in folders.values()]
+    bases = [root, *own, *(path for path in others if path.name != ANNO), root.parent]
+
+    def found(base: Path) -> int:
+        inside = (line for line in read.lines if not _leads_outside(root, base, line.path))
+        return sum((base / line.path).is_file() for line in inside)
+
+    for base in bases:  # most often the first has all
+        if found(base) == len(read.lines):
+            return base
+    return max(bases, key=found)
+
+
+def _leads_outside(root: Path, base: Path, path: str) -> bool:
+    parts = PurePosixPath(path).parts
+    if path.startswith("/") or ".." in parts:
+        return True
+    return base == root.parent and parts[:1] != (root.name,)
+
+
+def _located(root: Path, base: Path, line: ListLine, problems: list[str]) -> ListLine:
+    """Return the line with its path relative to ``root``; a path without an image is a problem."""
+    if _leads_outside(root, base, line.path):
+        problems.append(f"{line.where}: {line.path!r} leads outside the data folder")
+        return line
+    file = base / line.path
+    if file.is_dir():
+        problems.append(f"{line.where}: {line.path} is a folder, expected an image file")
+    elif not file.is_file():
+        problems.append(f"{line.where}: no file {line.path} in {base}")
+    return line._replace(path=file.relative_to(root).as_posix())
+
+
+def _check_labels(lists: Iterable[AnnoList], problems: list[str]) -> None:
+    """Name the lines that give a file another label than an earlier line does."""
+    first: dict[str, ListLine] = {}
+    for line in (line for read in lists for line in read.lines):
+        known = first.setdefault(line.path, line)
+        if known.label != line.label:
+            problems.append(
+                f"{line.where}: {line.path} has label {line.label}, but {known.label} in "
+                f"{known.where}"
+            )
+
+
+def _by_class(lists: list[AnnoList]) -> dict[Part, Files]:
+    folder_of = _folders_of_labels(line for read in lists for line in read.lines)
+    parts: dict[Part, Files] = {}
+    for part in dict.fromkeys(read.part for read in lists):
+        lines = {(one.path, one.label) for read in lists if read.part == part for one in read.lines}
+        classes = parts.setdefault(part, {})
+        for path, label in sorted(lines):
+            classes.setdefault(folder_of[label], []).append(path)
+    return parts
+
+
+def _folders_of_labels(lines: Iterable[ListLine]) -> dict[str, str]:
+    """Return label -> folder name where folders and labels pair off, else the label itself."""
+    seen: dict[str, set[str]] = {}
+    for line in lines:
+        seen.setdefault(line.label, set()).add(PurePosixPath(line.path).parent.name)
+    folders = [next(iter(names)) for names in seen.values() if len(names) == 1]
+    if len(folders) == len(seen) == len(set(folders)) and all(folders):
+        return {label: next(iter(names)) for label, names in seen.items()}
+    return {label: label for label in seen}
+
+
+def _count_unlisted(layout: Layout) -> None:
+    listed = set(layout.files)
+    found = layout.take(FoundImages(images_below(layout.root).images))
+    layout.leave_out([file for file in found if file not in listed], "in no list of anno/")

@@ -1,0 +1,25 @@
+"""Text files as people have them: UTF-8 with or without a byte order mark, UTF-16 or Latin-1."""
+
+import codecs
+from pathlib import Path
+
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def read_text(file: Path) -> tuple[str, str]:
+    """Return a file's text, and how it was encoded if that is not UTF-8 ("" if it is).
+
+    UTF-16 is known by its byte order mark. What is no UTF-8 either is read as Latin-1 in the
+    variant of Windows, which knows every byte of Western European text.
+    """
+    data = file.read_bytes()
+    if data.startswith(UTF16):
+        return data.decode("utf-16", "replace"), "UTF-16"
+    try:
+        return data.decode("utf-8-sig"), ""
+    except UnicodeDecodeError:
+        pass
+    try:
+        return data.decode("cp1252"), "Latin-1"
+    except UnicodeDecodeError:  # five bytes have no meaning there
+        return data.decode("latin-1"), "Latin-1"
