@@ -76,6 +76,7 @@ class Classifier:
         if isinstance(images, Sequence) and all(isinstance(one, str | Path) for one in images):
             files, facts = [Path(one) for one in images], self.network.facts
             listed = ImageSet(files, [0] * len(files), facts.size, facts.bands, cache_bytes=0)
+            listed.in_range(facts.sample_range)
             yield from (batch for batch, _ in listed.batches(size))
         else:
             yield from self._checked(images).split(size)

@@ -88,7 +88,7 @@ def _read(
 
     def decoded(some: list[Path]) -> torch.Tensor:
         images = ImageSet(some, [0] * len(some), net.facts.size, net.facts.bands, cache_bytes=0)
-        return images.batch(torch.arange(len(some)))
+        return images.in_range(net.facts.sample_range).batch(torch.arange(len(some)))
 
     try:
         return paths, decoded(paths)

@@ -21,6 +21,8 @@ from classify.multilabel.metrics import multi_label_summary
 from classify.training.layout import CHECKPOINT, METRICS, SETTINGS
 from classify.training.settings import TrainSettings
 from classify.training.trainer import ClassifierTrainer
+from tgn.data.measured_range import measured_range, spread
+from tgn.data.sample_range import SampleRange
 from tgn.models.backbones import TappedNet, build_backbone, load_classifier, save_classifier
 from tgn.models.inference import predictions
 from tgn.runtime.devices import Device
@@ -98,7 +100,11 @@ def train_multi_label(
     device = Device(settings)
     torch.manual_seed(seed_of(settings.seed, "classifier init", ""))
     net = build_backbone(settings, data.classes)
-    net.facts = replace(net.facts, test_symmetries=settings.test_symmetries)
+    net.facts = replace(
+        net.facts,
+        test_symmetries=settings.test_symmetries,
+        sample_range=_range_of_set(data),
+    )
     student = device.place(net)
     trainer = ClassifierTrainer(
         _method(student, job, data, settings, device),
@@ -122,6 +128,14 @@ def evaluate_multi_label(net: TappedNet, data: MultiLabelSet, device: Device) ->
     """Return the metrics on held-out images, see :func:`multi_label_summary`."""
     logits = torch.cat([logits for logits, _ in predictions(net, data.images, device)])
     return multi_label_summary(logits, data.labels)
+
+
+def _range_of_set(data: MultiLabelData) -> SampleRange | None:
+    """Measure the range of 16-bit and float training images; both parts are read by it."""
+    found = measured_range(spread(data.train.images.files))
+    for part in (data.train, data.test):
+        part.images.in_range(found)
+    return found
 
 
 def _check(settings: TrainSettings) -> None:

@@ -1,7 +1,8 @@
 """A probe from a run's images to files: features, fit, test, checkpoint."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,15 @@ from tgn.data.image_set import ImageSet
 from tgn.data.runs import Run
 from tgn.data.split import Split
 from tgn.metrics.classification import confusion_of
+from tgn.models.backbones import TappedNet
 from tgn.models.feature_cache import FeatureCache
 from tgn.probe.classifier import as_classifier
-from tgn.probe.features import frozen_networks, symmetric_views, training_views
+from tgn.probe.features import (
+    FrozenNetwork,
+    frozen_networks,
+    symmetric_views,
+    training_views,
+)
 from tgn.probe.fit import FittedProbe, GeneratedViews, RealViews, fit_probe, generated_rows
 from tgn.probe.transfer import Transfer, joined, transferred
 from tgn.runtime.devices import Device
@@ -99,11 +106,21 @@ def train_probe(
         "seconds": round(time.monotonic() - start, 1),
     }
     if device.is_main:
-        one = len(networks) == 1
-        net = as_classifier(networks[0], fitted, settings.symmetries) if one else None
+        net = _as_net(networks, fitted, settings, split)
         write_trained(job.directory, net, result, settings)
     device.wait()
     return result
+
+
+def _as_net(
+    networks: Sequence[FrozenNetwork], fitted: FittedProbe, settings: ProbeSettings, split: Split
+) -> TappedNet | None:
+    """Return a probe of one network as a classifier; None of several."""
+    if len(networks) > 1:
+        return None
+    net = as_classifier(networks[0], fitted, settings.symmetries)
+    net.facts = replace(net.facts, sample_range=split.sample_range)
+    return net
 
 
 def _real_images(run: Run, settings: ProbeSettings) -> ImageSet:

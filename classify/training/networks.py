@@ -33,7 +33,11 @@ def build_student(context: TrainingContext, phase: Phase, images: JobImages) -> 
     """
     torch.manual_seed(seed_of(context.settings.seed, "classifier init", phase.name))
     student = _student(context, phase, images)
-    student.facts = replace(student.facts, test_symmetries=context.settings.test_symmetries)
+    student.facts = replace(
+        student.facts,
+        test_symmetries=context.settings.test_symmetries,
+        sample_range=images.main.sample_range,
+    )
     student = context.device.place(student)
     if context.settings.tuning == "adapters" and phase.start is None:
         start_at_class_means(student, images.main, context.device)
@@ -95,6 +99,11 @@ def load_teachers(context: TrainingContext, phase: Phase, images: ImageSet) -> d
                 f"teacher {file} takes images of {net.facts.size} px and {net.facts.bands} bands, "
                 f"but gets {images.size} px and {images.bands} bands; train one with "
                 f"--set size={images.size} --set bands={images.bands}"
+            )
+        if net.facts.sample_range != images.sample_range:
+            raise UserError(
+                f"teacher {file} has seen 16-bit or float samples in the range "
+                f"{net.facts.sample_range}, but gets {images.sample_range}; train one on this run"
             )
         teachers[name] = Teacher(context.device.place(net))
     return teachers

@@ -4,6 +4,7 @@ from pathlib import Path, PurePosixPath
 
 from tgn.data.image_set import ImageSet
 from tgn.data.images import SUFFIXES
+from tgn.data.measured_range import measured_range, spread
 from tgn.data.split import Part, Split
 from tgn.runtime.errors import DataError, NotFoundError
 
@@ -12,6 +13,8 @@ def paired_set(
     split: Split, part: Part, run_path: Path, folder: Path, size: int, bands: int
 ) -> ImageSet:
     """Return the other sensor's images of a part, in the order of the split.
+
+    16-bit and float images get one range, measured on its images of the training part.
 
     Two images are a pair if their paths below the two data folders are equal but for the suffix:
     ``train/ship/0007.png`` and ``train/ship/0007.tif``.
@@ -32,7 +35,8 @@ def paired_set(
         )
     rows = getattr(split, part)
     files = [found[_id(file)] for file, _ in rows]
-    return ImageSet(files, [label for _, label in rows], size, bands)
+    measured = measured_range(spread([found[_id(file)] for file, _ in split.train]))
+    return ImageSet(files, [label for _, label in rows], size, bands).in_range(measured)
 
 
 def _id(file: str) -> str:

@@ -4,10 +4,12 @@ import io
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+from tgn.data.decoding import decode
 from tgn.data.image_files import images_below, images_directly_in, visible_folders
 from tgn.data.image_set import ImageSet, RelativePaths
-from tgn.data.images import ARRAY, SUFFIXES, read_array, read_image
+from tgn.data.images import ARRAY, SUFFIXES, read_array
 from tgn.data.manifest import FILTERED, MANIFEST, ManifestRow
+from tgn.data.samples import Samples
 from tgn.data.shards import read_file
 from tgn.runtime.errors import DataError, NotFoundError
 from tgn.runtime.files import read_json_lines
@@ -80,7 +82,8 @@ def image_side(file: Path) -> int:
         data = io.BytesIO(read_file(file))
         if file.name.lower().endswith(ARRAY):
             return max(read_array(data).shape[:2])
-        return max(read_image(data)[0].size)
+        content = decode(data.getvalue(), 3).content
+        return max(content.values.shape[:2] if isinstance(content, Samples) else content.size)
     except (DataError, FileNotFoundError) as error:
         raise DataError(f"{file}: {error}; remove or replace the file") from None
 

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import overload
+from typing import Self, overload
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tgn.data.images import decode_resized
+from tgn.data.sample_range import SampleRange
 from tgn.data.shards import read_file
 from tgn.runtime.errors import DataError
 
@@ -74,6 +75,8 @@ class ImageSet:
             has changed is an error at its first use. None checks nothing.
     """
 
+    sample_range: SampleRange | None = None  # see :meth:`in_range`
+
     def __init__(
         self,
         files: Sequence[Path],
@@ -95,6 +98,22 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.files)
+
+    def in_range(self, sample_range: SampleRange | None) -> Self:
+        """Take the range by which 16-bit and float samples become bytes; return the set.
+
+        Without one, such images are refused: a range of each image alone says nothing.
+        """
+        self.sample_range = sample_range
+        return self
+
+    def at_size(self, size: int) -> "ImageSet":
+        """Return the images as they are read at another size."""
+        if self.size == size:
+            return self
+        labels = self.labels.tolist()
+        found = ImageSet(self.files, labels, size, self.bands, checksums=self.checksums)
+        return found.in_range(self.sample_range)
 
     def batch(self, index: Tensor) -> Tensor:
         """Return images_u8 [B, bands, size, size] of the rows in ``index`` [B]."""
@@ -122,7 +141,7 @@ class ImageSet:
         checksums = None if self.checksums is None else self.checksums[rows.numpy()]
         part = ImageSet(
             chosen, self.labels[rows].tolist(), self.size, self.bands, checksums=checksums
-        )
+        ).in_range(self.sample_range)
         if self._cache is not None:
             part._cache, part._fits = self._cache[rows], True
         return part
@@ -141,7 +160,7 @@ class ImageSet:
                 data = read_file(file)
                 if self.checksums is not None and checksum_of(data) != self.checksums[row]:
                     raise DataError("its content is not what it was")
-                return decode_resized(data, file.name, self.size, self.bands)
+                return decode_resized(data, file.name, self.size, self.bands, self.sample_range)
             except (DataError, FileNotFoundError) as error:
                 raise DataError(
                     f"{file}: {error}; put the file back, or make the run (or images) anew"

@@ -2,76 +2,81 @@
 
 import hashlib
 import io
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from tgn.data.decoding import (
+    MAX_PIXELS,
+    MIN_SIDE,
+    bytes_of,
+    check_size,
+    decode,
+    open_image,
+    to_bands,
+    with_bands,
+)
+from tgn.data.sample_range import SampleRange
+from tgn.data.samples import TIFF_STARTS, Samples, size_of_picture, size_of_tiff
 from tgn.data.shards import read_file
 from tgn.runtime.errors import DataError
 
 ARRAY = ".npy"  # [H, W, bands] bytes, for images of other than one or three bands
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ARRAY})
-MAX_PIXELS = 100_000_000
+PICTURES = ".png .jpg .jpeg .jfif .jp2 .bmp .gif .ppm .tif .tiff .webp"
+SUFFIXES = frozenset({*PICTURES.split(), ARRAY})
 MAX_PIXELS_OF_SCENE = 1_000_000_000  # an aerial image that is cut: DOTA's largest has 807 million
-MIN_SIDE = 4
-_PILLOW_LIMIT = threading.Lock()
+RANGES = {"uint16": ((0.0, 65535.0),)}  # of kinds of numbers, for a file that is of no set
 
 ImageFormat = Literal["png", "jpeg"]
 
 
-@contextmanager
-def _without_pillow_limit() -> Iterator[None]:
-    """Lift Pillow's pixel limit for one opening: ours is checked before a pixel is decoded.
-
-    The limit is a global of the host program, so it is put back at once, and one thread lifts it
-    at a time.
-    """
-    with _PILLOW_LIMIT:
-        limit = Image.MAX_IMAGE_PIXELS
-        Image.MAX_IMAGE_PIXELS = None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
-
-
-def open_image(file: Path | io.BytesIO) -> Image.Image:
-    """Open a picture of any size without decoding it; the caller checks its size.
-
-    Raises:
-        OSError: if it is no picture.
-    """
-    with _without_pillow_limit():
-        return Image.open(file)
-
-
 def image_size(file: Path) -> tuple[int, int]:
     """Return width and height of a picture that may be a whole scene; reads its head only.
+
+    They are those of the picture as :func:`read_image` turns it.
 
     Raises:
         DataError: if it is no picture, over a gigapixel or under 4 pixels a side.
     """
     try:
         with open_image(file) as picture:
-            _check_size(picture, MAX_PIXELS_OF_SCENE)
-            return picture.size
-    except DataError:
-        raise
+            size = size_of_picture(picture)
+    except UnidentifiedImageError:
+        size = _size_of_tiff(file)
     except (OSError, SyntaxError, ValueError):
         raise DataError("not an image, or damaged at its beginning") from None
+    check_size(size, MAX_PIXELS_OF_SCENE)
+    return size
+
+
+def _size_of_tiff(file: Path) -> tuple[int, int]:
+    try:
+        with file.open("rb") as stream:
+            if stream.read(4) in TIFF_STARTS:
+                return size_of_tiff(file)
+    except OSError:
+        pass
+    raise DataError("not an image, or damaged at its beginning")
 
 
 def read_image(
-    file: Path | io.BytesIO, bands: int = 3, most: int = MAX_PIXELS
+    file: Path | io.BytesIO,
+    bands: int = 3,
+    most: int = MAX_PIXELS,
+    sample_range: SampleRange | None = None,
 ) -> tuple[Image.Image, str]:
-    """Decode a whole image as RGB (``bands`` 3) or greyscale (1).
+    """Decode a whole image as RGB (``bands`` 3) or greyscale (1), turned as its EXIF says.
+
+    Args:
+        file: its path or content.
+        bands: of the result.
+        most: pixels.
+        sample_range: what 16-bit and float samples are scaled by; without, 16-bit ones are scaled
+            by all that they can hold and floats are refused.
 
     Returns:
         The image, and the repair that was needed ("" if none): 16-bit samples are scaled to 8,
@@ -80,24 +85,15 @@ def read_image(
     Raises:
         DataError: unreadable, truncated, over ``most`` pixels or under 4 a side.
     """
-    try:
-        image = open_image(io.BytesIO(read_file(file)) if isinstance(file, Path) else file)
-        _check_size(image, most)
-        image.load()
-    except UnidentifiedImageError:
-        raise DataError("not an image, or damaged at its beginning") from None
-    except DataError:
-        raise
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"damaged or truncated: {' '.join(str(error).split())[:120]}") from None
-    return _to_bands(image, bands)
-
-
-def _check_size(image: Image.Image, most: int) -> None:
-    if image.width * image.height > most:
-        raise DataError(f"{image.width}x{image.height} pixels, over the limit of {most}")
-    if min(image.size) < MIN_SIDE:
-        raise DataError(f"{image.width}x{image.height} pixels, under {MIN_SIDE} a side")
+    data = read_file(file) if isinstance(file, Path) else file.getvalue()
+    content, notes = decode(data, bands, most)
+    if isinstance(content, Image.Image):
+        image, note = to_bands(content, bands)
+        return image, "; ".join((*notes, note) if note else notes)
+    known = sample_range or RANGES.get(content.values.dtype.name)
+    pixels = with_bands(bytes_of(content, known, bands), bands)
+    picture = Image.fromarray(pixels if bands == 3 else np.ascontiguousarray(pixels[:, :, 0]))
+    return picture, "; ".join(notes)
 
 
 def read_array(file: io.BytesIO) -> NDArray[np.uint8]:
@@ -118,58 +114,46 @@ def read_array(file: io.BytesIO) -> NDArray[np.uint8]:
     return array
 
 
-def check_image(data: bytes, name: str) -> str:
-    """Decode a file's content; return the repair that it needs, "" if none.
+def check_image(data: bytes, name: str) -> tuple[str, ...]:
+    """Decode a file's content; return the repairs that it needs.
 
     Raises:
         DataError: if it cannot be read.
     """
     if name.lower().endswith(ARRAY):
         read_array(io.BytesIO(data))
-        return ""
-    return read_image(io.BytesIO(data))[1]
+        return ()
+    content, notes = decode(data, 3)
+    note = to_bands(content, 3)[1] if isinstance(content, Image.Image) else ""
+    return (*notes, note) if note else notes
 
 
 def pixels_sha256(data: bytes, name: str) -> str:
     """Return the hexadecimal SHA-256 of decoded pixels: the same whatever the file's compression.
 
     What is hashed: height, width and bands as decimal numbers with a space between them, a newline,
-    then the bytes, row by row, bands innermost; pictures as RGB, arrays as they are.
+    then the bytes, row by row, bands innermost; pictures as RGB, arrays as they are, 16-bit and
+    float samples as they are stored, little-endian.
 
     Raises:
         DataError: if the content cannot be read.
     """
-    stream = io.BytesIO(data)
-    is_array = name.lower().endswith(ARRAY)
-    pixels = read_array(stream) if is_array else np.asarray(read_image(stream)[0])
+    pixels: NDArray[Any]
+    if name.lower().endswith(ARRAY):
+        pixels = read_array(io.BytesIO(data))
+    else:
+        content = decode(data, 3).content
+        pixels = (
+            content.values if isinstance(content, Samples) else np.asarray(to_bands(content, 3)[0])
+        )
     shape = " ".join(str(length) for length in pixels.shape)
-    return hashlib.sha256(f"{shape}\n".encode() + pixels.tobytes()).hexdigest()
+    stored = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False)
+    return hashlib.sha256(f"{shape}\n".encode() + stored.tobytes()).hexdigest()
 
 
-def _to_bands(image: Image.Image, bands: int) -> tuple[Image.Image, str]:
-    mode = "RGB" if bands == 3 else "L"
-    if image.mode == mode:
-        return image, ""
-    if image.mode.startswith("I") or image.mode == "F":
-        return _scaled_to_8_bit(image).convert(mode), "16-bit or float scaled to 8-bit"
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        return image.convert("RGBA").convert(mode), "transparency dropped"
-    if image.mode == "P":
-        return image.convert(mode), "palette expanded"
-    if image.mode in ("L", "1"):
-        return image.convert(mode), "grey repeated over the bands"
-    return image.convert(mode), f"{image.mode} converted to {mode}"
-
-
-def _scaled_to_8_bit(image: Image.Image) -> Image.Image:
-    """Divide by 256 where samples use the 16-bit range, by the maximum where they do not."""
-    samples = np.asarray(image, dtype=np.float64)
-    largest = float(samples.max(initial=0.0))
-    scale = 1.0 if largest <= 255 else 256.0 if largest <= 65535 else largest / 255
-    return Image.fromarray(np.clip(samples / scale, 0, 255).astype(np.uint8))
-
-
-def decode_resized(data: bytes, name: str, size: int, bands: int = 3) -> NDArray[np.uint8]:
+def decode_resized(
+    data: bytes, name: str, size: int, bands: int = 3, sample_range: SampleRange | None = None
+) -> NDArray[np.uint8]:
     """Decode a file's content as [bands, size, size] bytes; the aspect is not kept.
 
     Args:
@@ -177,15 +161,20 @@ def decode_resized(data: bytes, name: str, size: int, bands: int = 3) -> NDArray
         name: of the file; its suffix tells arrays from pictures.
         size: side in pixels (chips are square).
         bands: of the result.
+        sample_range: of the set; 16-bit and float samples are refused without it.
 
     Raises:
         DataError: if it cannot be read, or has another number of bands and no rule to convert it.
     """
     if name.lower().endswith(ARRAY):
         return _resized_array(read_array(io.BytesIO(data)), size, bands)
+    content = decode(data, bands).content
+    if isinstance(content, Samples):
+        pixels = with_bands(bytes_of(content, sample_range, bands), bands)
+        return _resized_array(pixels, size, bands)
     if bands not in (1, 3):
-        raise DataError(f"has at most 3 bands, {bands} are asked for; use {ARRAY} files")
-    image, _ = read_image(io.BytesIO(data), bands)
+        raise DataError(f"has at most 3 bands, {bands} are asked for; use {ARRAY} or TIFF files")
+    image, _ = to_bands(content, bands)
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
     pixels = np.asarray(image, dtype=np.uint8)

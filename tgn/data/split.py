@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from tgn.data.sample_range import SampleRange
 from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.files import read_json, write_json
 
@@ -43,6 +44,7 @@ class Split(BaseModel):
     left_out: tuple[tuple[str, str], ...] = ()  # (file, reason)
     repairs: dict[str, int] = {}  # what was converted on reading -> how many images
     notes: tuple[str, ...] = ()
+    sample_range: SampleRange | None = None  # of 16-bit and float images; None: there are none
     groups: dict[
         str, int
     ] = {}  # file -> number: equal images and chips of one image belong together
@@ -126,7 +128,8 @@ class Split(BaseModel):
             else None
         )
         labels = [label for _, label in rows]
-        return ImageSet(RelativePaths(root, names), labels, size, bands, checksums=checksums)
+        images = ImageSet(RelativePaths(root, names), labels, size, bands, checksums=checksums)
+        return images.in_range(self.sample_range)
 
 
 def filling_up(counts: Sequence[int], num_head: int) -> list[int]:

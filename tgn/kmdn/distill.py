@@ -1,6 +1,6 @@
 """The stage ``tgn distill``: trains, evaluates and writes both nets and the feature bank."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -104,7 +104,9 @@ def _build(settings: DistillSettings, split: Split, device: Device) -> Nets:
     nets: Nets = {}
     for name in NETS:
         torch.manual_seed(seed_of(settings.seed, "kmdn init", name))
-        nets[name] = device.place(build_backbone(settings, folders))
+        net = build_backbone(settings, folders)
+        net.facts = replace(net.facts, sample_range=split.sample_range)
+        nets[name] = device.place(net)
     return nets
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from tgn.data.sample_range import SampleRange
 from tgn.runtime.checkpoints import read_metadata
 from tgn.runtime.errors import UserError
 
@@ -27,6 +28,7 @@ class ClassifierFacts:
     test_symmetries: int = 1  # views of an image whose mean logits are the classifier's
     adapter_size: int = 0  # > 0: a transformer with adapters of that width in its blocks
     started_from: str = ""  # the weights it began with, in words; "" for random ones
+    sample_range: SampleRange | None = None  # of the 16-bit and float images that it has seen
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 

@@ -51,6 +51,7 @@ class FeatureCache:
             extractor.weights_sha256,
             extractor.network.resize_rule,
             f"{images.size} px, {images.bands} bands",
+            *([f"samples {images.sample_range}"] if images.sample_range else []),
             torch.__version__,  # another version may round differently
         )
         lines = [*computed_with, *self.file_hashes(images.files)]

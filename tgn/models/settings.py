@@ -22,7 +22,7 @@ class BackboneSettings(Settings):
         description="auto: imagenet if a package has it, else none; pretrained (timm's), or a file",
     )
     size: int = Field(32, ge=16, description="side in pixels at which images are read")
-    bands: int = Field(3, ge=1, le=64, description="3: RGB, 1: grey; others from .npy files")
+    bands: int = Field(3, ge=1, le=64, description="3: RGB, 1: grey; others from TIFF, .npy")
 
     @field_validator("weights", mode="before")
     @classmethod

@@ -39,7 +39,7 @@ class ViewSettings(NetworkSettings):
 class SymmetrySettings(NetworkSettings):
     """All that the features of an image's symmetries depend on."""
 
-    bands: int = Field(3, ge=1, le=64, description="3: RGB, 1: grey; others from .npy files")
+    bands: int = Field(3, ge=1, le=64, description="3: RGB, 1: grey; others from TIFF, .npy")
 
 
 class FeatureSettings(ViewSettings, SymmetrySettings):

@@ -11,6 +11,7 @@ from PIL import Image
 from tgn.data.images import read_image
 from tgn.data.manifest import ManifestRow
 from tgn.data.runs import Run
+from tgn.data.sample_range import SampleRange
 from tgn.data.split import EVERY, Split
 from tgn.runtime.errors import DataError
 
@@ -45,6 +46,7 @@ def samples(
     """
     root = (run.path / split.root).resolve()
     groups = []
+    known = split.sample_range
     for label in split.classes_called(EVERY):
         entry = split.classes[label]
         selected = [row for row in rows if row.folder == entry.folder][:SAMPLES_PER_CLASS]
@@ -55,8 +57,8 @@ def samples(
             pairs.append(
                 {
                     "generated": thumbnail(run.path / file),
-                    "source": thumbnail(root / row.source_file) if row.source_file else "",
-                    "nearest": thumbnail(run.path / near["real"]) if near else "",
+                    "source": thumbnail(root / row.source_file, known) if row.source_file else "",
+                    "nearest": thumbnail(run.path / near["real"], known) if near else "",
                     "noise": row.noise,
                 }
             )
@@ -71,17 +73,17 @@ def closest_pairs(run: Run, scores: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
         {
             "generated": thumbnail(run.path / pair["generated"]),
-            "nearest": thumbnail(run.path / pair["real"]),
+            "nearest": thumbnail(run.path / pair["real"], run.split().sample_range),
             "distance": pair["distance"],
         }
         for pair in (copies["nearest"] if copies else [])
     ]
 
 
-def thumbnail(path: Path) -> str:
+def thumbnail(path: Path, sample_range: SampleRange | None = None) -> str:
     """Return a small PNG of an image file as a ``data:`` URI, or "" if it cannot be read."""
     try:
-        image = read_image(path)[0]
+        image = read_image(path, sample_range=sample_range)[0]
     except (DataError, FileNotFoundError):
         return ""
     smooth = Image.Resampling.BICUBIC if image.width > THUMBNAIL else Image.Resampling.NEAREST

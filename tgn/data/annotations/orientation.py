@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tgn.data.annotations.types import Polygon
-from tgn.data.images import image_size, open_image
+from tgn.data.decoding import open_image
+from tgn.data.images import image_size
 
 TAG = 274  # orientation, of EXIF 2.3
 # A place (x, y) of the stored picture of W x H pixels, in the picture turned as the tag says. Only

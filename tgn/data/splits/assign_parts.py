@@ -44,7 +44,10 @@ def assign_parts(
     train = _thinned(train, settings)
     train = {name: files for name, files in train.items() if files}
     if len(train) < 2 or not any(held_out["test"].get(name) for name in train):
-        raise DataError(f"{data}: fewer than two classes, or no test image, are left after reading")
+        reason = "".join(f"; {note}" for note in reading.notes()[-1:] if reading.left_out)
+        raise DataError(
+            f"{data}: fewer than two classes, or no test image, are left after reading{reason}"
+        )
     order = sorted(train, key=lambda name: (-len(train[name]), name))
     if "val" not in held_out:
         train, held_out["val"] = _draw_validation(train, order, settings, groups)

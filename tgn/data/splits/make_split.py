@@ -15,6 +15,7 @@ from tgn.data.splits.folder_layouts import find_images
 from tgn.data.splits.from_list import split_from_list
 from tgn.data.splits.histogram import draw_histogram
 from tgn.data.splits.read_images import read_images
+from tgn.data.splits.set_range import with_range
 from tgn.data.splits.settings import ListedSplitSettings, SplitSettings
 from tgn.data.splits.split_list import (
     HashColumn,
@@ -55,11 +56,13 @@ def split_run(
         file = run.path / PROBLEMS
         write_text(file, "".join(f"{problem}\n" for problem in error.problems))
         raise ListedProblemsError(error.what, error.problems, file) from None
+    split = with_range(split, run.path, settings.range)
     write_split(run.split_file, split)
     write_split_list(run.split_list_file, listed)
     draw_histogram(split, run.histogram_file)
     digest = sha256_of(run.split_list_file)
-    run.record("run", settings, data=str(folder), split_list_sha256=digest)
+    known = {"sample_range": split.sample_range} if split.sample_range else {}
+    run.record("run", settings, data=str(folder), split_list_sha256=digest, **known)
     return run, split
 
 
@@ -68,7 +71,7 @@ def plan_split(data: Path, settings: AnySplitSettings, progress: Progress) -> Sp
     rule = _split_rule(settings, {})
     with tempfile.TemporaryDirectory() as folder:
         data = extract_zip(data, Path(folder) / "data") if _is_zip(data) else data
-        return rule(data, Path(folder), progress)[0]
+        return with_range(rule(data, Path(folder), progress)[0], Path(folder), settings.range)
 
 
 def _is_zip(data: Path) -> bool:

@@ -47,7 +47,7 @@ class _Reading(NamedTuple):
     digest: str
     pixel_digest: str = ""
     problem: str = ""
-    repair: str = ""
+    repairs: tuple[str, ...] = ()
 
 
 def read_images(
@@ -68,8 +68,7 @@ def read_images(
             report.digests[one.file] = one.digest
             if one.problem:
                 report.left_out.append((one.file, one.problem))
-            elif one.repair:
-                report.repairs[one.repair] += 1
+            report.repairs.update(one.repairs)
             if one.pixel_digest:
                 report.pixel_digests[one.file] = one.pixel_digest
             progress.advance()
@@ -82,8 +81,8 @@ def _read(root: Path, file: str, hash_pixels: bool) -> _Reading:
     if not data:
         return _Reading(file, digest, problem="empty file")
     try:
-        repair = check_image(data, file)
+        repairs = check_image(data, file)
         pixel_digest = pixels_sha256(data, file) if hash_pixels else ""
     except DataError as error:
         return _Reading(file, digest, problem=str(error))
-    return _Reading(file, digest, pixel_digest, repair=repair)
+    return _Reading(file, digest, pixel_digest, repairs=repairs)

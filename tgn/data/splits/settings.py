@@ -1,12 +1,26 @@
 """Settings of splitting a data set; imports nothing heavy."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from tgn.data.sample_range import range_called
 from tgn.data.splits.class_profiles import ProfileName
 from tgn.runtime.config import Settings
+
+
+def _checked(given: str | None) -> str | None:
+    if given is not None:
+        range_called(given)
+    return given
+
+
+Range = Annotated[
+    str | None,
+    AfterValidator(_checked),
+    Field(description="LOW,HIGH or a sensor, of 16-bit and float images; none: measured"),
+]
 
 
 class SplitSettings(Settings):
@@ -26,6 +40,7 @@ class SplitSettings(Settings):
     hash_of: Literal["auto", "file", "pixels"] = Field(
         "auto", description="what split.csv hashes; auto: pixels of chips and scenes, else files"
     )
+    range: Range = None
 
 
 class ListedSplitSettings(Settings):
@@ -33,3 +48,4 @@ class ListedSplitSettings(Settings):
 
     list_file: Path = Field(Path("split.csv"), description="the list; --from gives it")
     check_hashes: bool = Field(True, description="false: take images by their file names alone")
+    range: Range = None

@@ -1,0 +1,178 @@
+"""The content of image files as pictures of bytes, or as samples where bytes cannot hold them."""
+
+import io
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from tgn.data.sample_range import SampleRange
+from tgn.data.samples import (
+    TIFF_STARTS,
+    Samples,
+    bands_left_out,
+    samples_of_picture,
+    samples_of_tiff,
+    upright,
+)
+from tgn.runtime.errors import DataError
+
+MAX_PIXELS = 100_000_000
+MIN_SIDE = 4
+SCALED = "16-bit or float scaled to 8-bit"  # a repair, as splits count it
+HAS_NO_DATA = "NaN, infinite or no-data samples, drawn as the lowest"
+_PILLOW_LIMIT = threading.Lock()
+
+
+@contextmanager
+def _without_pillow_limit() -> Iterator[None]:
+    """Lift Pillow's pixel limit for one opening: ours is checked before a pixel is decoded.
+
+    The limit is a global of the host program, so it is put back at once, and one thread lifts it
+    at a time.
+    """
+    with _PILLOW_LIMIT:
+        limit = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def open_image(file: Path | io.BytesIO) -> ImageFile.ImageFile:
+    """Open a picture of any size without decoding it; the caller checks its size.
+
+    Raises:
+        OSError: if it is no picture.
+    """
+    with _without_pillow_limit():
+        return Image.open(file)
+
+
+class Decoded(NamedTuple):
+    """The content of a file, upright."""
+
+    content: Image.Image | Samples  # Samples where a picture of bytes cannot hold it
+    notes: tuple[str, ...]  # what was done to it
+
+
+def decode(data: bytes, bands: int, most: int = MAX_PIXELS) -> Decoded:
+    """Decode a picture's content.
+
+    Args:
+        data: the content.
+        bands: that are wanted: of a TIFF of bytes Pillow gives the first three, or one.
+        most: pixels.
+
+    Raises:
+        DataError: unreadable, truncated, over ``most`` pixels or under 4 a side.
+    """
+    try:
+        return _decode_whole(data, bands, most)
+    except UnidentifiedImageError:
+        raise DataError("not an image, or damaged at its beginning") from None
+    except DataError:
+        raise
+    except (OSError, SyntaxError, ValueError, struct.error) as error:
+        raise DataError(f"damaged or truncated: {' '.join(str(error).split())[:120]}") from None
+
+
+def _decode_whole(data: bytes, bands: int, most: int) -> Decoded:
+    try:
+        image = open_image(io.BytesIO(data))
+    except UnidentifiedImageError:
+        if not data.startswith(TIFF_STARTS):
+            raise
+        return _of_samples(samples_of_tiff(data, most))
+    check_size(image.size, most)
+    if image.format == "TIFF" and bands not in (1, 3):
+        return _of_samples(samples_of_tiff(data, most))
+    samples = samples_of_picture(image, data)
+    if samples is not None:
+        return _of_samples(samples)
+    has_frames = image.format != "MPO" and getattr(image, "is_animated", False)
+    turned = upright(image)
+    notes = (
+        "first of several frames or pages" if has_frames else "",
+        "" if turned is image else "turned as its EXIF says",
+        bands_left_out(image),
+    )
+    return Decoded(turned, tuple(note for note in notes if note))
+
+
+def _of_samples(samples: Samples) -> Decoded:
+    height, width, bands = samples.values.shape
+    check_size((width, height), width * height)
+    if samples.values.dtype == np.uint8:
+        notes = list[str]()
+    elif samples.valid.all():
+        notes = [SCALED]
+    else:
+        notes = [SCALED, HAS_NO_DATA]
+    if samples.without_alpha().values.shape[2] not in (1, 3):
+        notes.append(f"{bands} bands: read with --set bands={bands}")
+    return Decoded(samples, tuple(notes))
+
+
+def bytes_of(samples: Samples, sample_range: SampleRange | None, bands: int) -> NDArray[np.uint8]:
+    """Return samples as bytes, [H, W, bands of the file].
+
+    Raises:
+        DataError: if they are no bytes and no range is given.
+    """
+    if bands in (1, 3):
+        samples = samples.without_alpha()
+    if samples.values.dtype == np.uint8:
+        return samples.values
+    if sample_range is None:
+        raise DataError(
+            f"has {samples.values.dtype} samples, and no range to scale them to bytes by; images "
+            "of a run have one (tgn split), others must be converted to 8 bits"
+        )
+    return samples.as_bytes(sample_range)
+
+
+def with_bands(pixels: NDArray[np.uint8], bands: int) -> NDArray[np.uint8]:
+    """Return [H, W, bands]: grey repeated, colour turned to grey, or as it is.
+
+    Raises:
+        DataError: for another number of bands.
+    """
+    stored = pixels.shape[2]
+    if stored == bands:
+        return pixels
+    if (stored, bands) == (1, 3):
+        return pixels.repeat(3, axis=2)
+    if (stored, bands) == (3, 1):
+        return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).convert("L"))[:, :, None]
+    raise DataError(f"has {stored} bands, {bands} are asked for; use --set bands={stored}")
+
+
+def check_size(size: tuple[int, int], most: int) -> None:
+    """Refuse an image (width, height) of more than ``most`` pixels or under 4 a side."""
+    width, height = size
+    if width * height > most:
+        raise DataError(f"{width}x{height} pixels, over the limit of {most}")
+    if min(size) < MIN_SIDE:
+        raise DataError(f"{width}x{height} pixels, under {MIN_SIDE} a side")
+
+
+def to_bands(image: Image.Image, bands: int) -> tuple[Image.Image, str]:
+    """Return a picture of bytes as RGB or greyscale, and what was done to it ("" if nothing)."""
+    mode = "RGB" if bands == 3 else "L"
+    if image.mode == mode:
+        return image, ""
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        return image.convert("RGBA").convert(mode), "transparency dropped"
+    if image.mode == "P":
+        return image.convert(mode), "palette expanded"
+    if image.mode in ("L", "1"):
+        return image.convert(mode), "grey repeated over the bands"
+    return image.convert(mode), f"{image.mode} converted to {mode}"
