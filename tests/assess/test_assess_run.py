@@ -250,5 +250,5 @@ def test_a_clip_that_is_not_there_is_said_before_anything_is_computed(
     fake_run, settings, monkeypatch
 ):
     monkeypatch.setattr("tgn.assess.assess.read_images", lambda *_: pytest.fail("too late"))
-    with pytest.raises(UserError, match="expected arch:tag or arch:/file; use clip=ARCH"):
+    with pytest.raises(UserError, match="expected arch:tag or arch:/file; use --set clip=ARCH"):
         assess_run(fake_run, settings.with_changes({"clip": "nothing"}), Silent())
