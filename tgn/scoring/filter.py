@@ -46,7 +46,7 @@ from tgn.scoring.generator_networks import marked, networks_behind
 from tgn.scoring.network_outputs import fitted_judge, judge_provenance, whole_tables
 from tgn.scoring.networks import NO_CLASSES, load_judge
 from tgn.scoring.settings import FILTER_GRID, FilterSettings, UseFilterSettings
-from tgn.scoring.use import by_use, judge_use, use_networks
+from tgn.scoring.use import by_number, by_use, judge_use, use_networks
 
 __all__ = ["FilterOutcome", "filter_folders", "filter_run", "remove_filter"]
 
@@ -203,6 +203,7 @@ def _filter(
         judges[criterion.reason] = provenance
     verdict = None
     if isinstance(settings, UseFilterSettings):
+        results.append(by_number(sets, settings.generated_below))
         dropped = sum((result.drop for result in results), torch.zeros(len(rows)).bool())
         left = (~dropped).nonzero().flatten()
         verdict = judge_use(sets, left, networks.of_use, settings, cache)
