@@ -52,6 +52,11 @@ class T2ftsSettings(Settings):
     middle_fraction: float = Field(
         0.25, gt=0, lt=1, description="of the classes, taught by the middle teacher"
     )
+    head_teacher: str | None = Field(
+        None, description="a classifier, by name or file; none: one is trained"
+    )
+    middle_teacher: str | None = Field(None, description="likewise")
+    tail_teacher: str | None = Field(None, description="likewise")
     weight: float = Field(1.0, ge=0, description="of each distance of features")
     feature_distance: FeatureDistance = Field(
         "normalised", description="normalised: of maps of unit root mean square; mse: as published"
