@@ -20,7 +20,7 @@ from classify.cli.classifiers import (
 )
 from classify.comparison.settings import CompareSettings
 from classify.probe.settings import ProbeSettings, probe_name
-from classify.training.layout import METRICS
+from classify.training.layout import CHECKPOINT, METRICS
 from classify.training.recipe_names import trained_name
 from classify.training.recipes import (
     BASES,
@@ -32,7 +32,7 @@ from classify.training.recipes import (
     with_recipe,
 )
 from classify.training.settings import MethodName, TrainSettings
-from tgn.data.runs import Run, find_run, runs_root
+from tgn.data.runs import Run, file_or_named, find_run, runs_root
 from tgn.probe.settings import HeadName
 from tgn.runtime.command_options import (
     OF_THE_RUN,
@@ -275,16 +275,21 @@ def multilabel_verb(
     ],
     name: NameOption = None,
     method: Annotated[str | None, typer.Option(help="plain or lsh.")] = None,
-    teacher: Annotated[str | None, typer.Option(help="Teacher: file of a classifier.")] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="Teacher: name (of this table) or file of a classifier.")
+    ] = None,
 ) -> None:
     """Train a classifier of images with several labels; mAP, CF1, OF1 on the test part."""
     from classify.multilabel.train import MultiLabelJob, train_multi_label
 
     settings = common.settings(TrainSettings, method=method)
-    directory = runs_root() / f"{table.stem}-multilabel" / (name or settings.method)
+    folder = runs_root() / f"{table.stem}-multilabel"
+    directory = folder / (name or settings.method)
     if common.dry_run:
         show_plan(settings, f"train {directory}")
-    file = Path(teacher) if teacher else None
+    file = None
+    if teacher:
+        file = file_or_named(teacher, folder, CHECKPOINT, "classifier", "classify multilabel")
     job = MultiLabelJob(table, directory, file, common.resume)
     result = train_multi_label(job, settings, TerminalProgress())
     measures = Table(*MULTILABEL_MEASURES)

@@ -72,8 +72,9 @@ class T2ftsSettings(Settings):
 
     @classmethod
     def with_new_names(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return recorded settings as today's; older ones meant ``mse``."""
-        return {**BEFORE_THE_CHOICE, **super().with_new_names(values)}
+        """Return recorded settings as today's; older ones: ``mse``, and all teachers trained."""
+        none_given = dict.fromkeys(("head_teacher", "middle_teacher", "tail_teacher"))
+        return {**BEFORE_THE_CHOICE, **none_given, **super().with_new_names(values)}
 
 
 class CrossModalitySettings(Settings):
@@ -118,6 +119,14 @@ class LshSettings(Settings):
     )
     mask: bool = Field(True, description="mimic only where the teacher is right")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps until full weight")
+    matching_fraction: float = Field(
+        0.0, ge=0, lt=1, description="share of the steps before, for the matching layer alone"
+    )
+
+    @classmethod
+    def with_new_names(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return recorded settings as today's; older ones had one stage."""
+        return {"matching_fraction": 0.0, **super().with_new_names(values)}
 
 
 class SecondStageSettings(Settings):
