@@ -3,39 +3,14 @@
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from data_support import counts, fill, picture, plan
 
 from tgn.data.splits.folds import deal_out, make_folds
 from tgn.data.splits.image_groups import draw_groups, source_of_chip
-from tgn.data.splits.make_split import plan_split
-from tgn.data.splits.settings import SplitSettings
-from tgn.runtime.progress import Silent
 
 PARTS = ("train", "val", "test")
-
-
-def picture(path: Path, seed: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (8, 8, 3), np.uint8)).save(path)
-
-
-def fill(root: Path, seed: int = 0, **counts: int) -> Path:
-    """Write ROOT/<class>/<i>.png, no two of them equal for different seeds."""
-    for k, (name, count) in enumerate(counts.items()):
-        for i in range(count):
-            picture(root / name / f"{i:02d}.png", 10_000 * seed + 1000 * k + i)
-    return root
-
-
-def plan(data: Path, **settings: object):
-    return plan_split(data, SplitSettings.resolve(None, (), **settings), Silent())
-
-
-def counts(split) -> dict[str, tuple[int, int, int]]:
-    return {entry.folder: (entry.train, entry.val, entry.test) for entry in split.classes}
 
 
 def parts_of(split) -> dict[str, str]:

@@ -43,6 +43,18 @@ def read_prompts(file: Path, split: Split) -> list[list[str]]:
     return [[*prompts, *written.get(name, [])] for name, prompts in made]
 
 
+def numbers_for_names(split: Split) -> str:
+    """Return a warning that prompts will be made of class numbers; "" if the classes have names."""
+    numbers = [name for name in split.names if name.isdecimal()]
+    if not numbers:
+        return ""
+    shown = ", ".join(numbers[:2])
+    return (
+        f"the classes are called {shown}, ..., and so they are in prompts and tables; split again "
+        "with their names: --set names=dior (or dota, fgsc-23, or FILE.json: folder to name)"
+    )
+
+
 def _read(path: Path) -> dict[str, list[str]]:
     if not path.is_file():
         return {}
