@@ -149,5 +149,5 @@ def _show_split(split: Split) -> None:
         out.print(line, markup=False)
     for note in split.notes:
         err.print(f"note: {note}", markup=False)
-    if warning := numbers_for_names(split):
+    if warning := numbers_for_names(split.names):
         err.print(f"warning: {warning}", markup=False)

@@ -43,9 +43,9 @@ def read_prompts(file: Path, split: Split) -> list[list[str]]:
     return [[*prompts, *written.get(name, [])] for name, prompts in made]
 
 
-def numbers_for_names(split: Split) -> str:
-    """Return a warning that prompts will be made of class numbers; "" if the classes have names."""
-    numbers = [name for name in split.names if name.isdecimal()]
+def numbers_for_names(names: Sequence[str]) -> str:
+    """Return a warning that prompts are made of class numbers; "" if the classes have names."""
+    numbers = [name for name in names if name.isdecimal()]
     if not numbers:
         return ""
     shown = ", ".join(numbers[:2])
