@@ -85,7 +85,7 @@ def test_the_command_warns_of_numbers_and_names_end_the_warning(in_tmp, monkeypa
     run, data = in_process(main, monkeypatch, capsys), str(numbered(in_tmp / "d"))
     warned = run("split", data, "--dry-run")
     assert "the classes are called 0, 1, ..." in warned.stderr
-    assert "--set names=" in warned.stderr
+    assert "--set names=dior" in warned.stderr
     named = run("split", data, "--dry-run", "--set", "names=dior")
     assert "airplane" in named.stdout
     assert "are called" not in named.stderr

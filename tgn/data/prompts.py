@@ -50,8 +50,9 @@ def numbers_for_names(names: Sequence[str]) -> str:
         return ""
     shown = ", ".join(numbers[:2])
     return (
-        f"the classes are called {shown}, ..., and so they are in prompts and tables; split again "
-        "with their names: --set names=dior (or dota, fgsc-23, or FILE.json: folder to name)"
+        f"the classes are called {shown}, ..., and so they are in prompts and tables; put "
+        "names.json (folder to name) into the data, or take published names (--set names=dior, "
+        "dota or fgsc-23), and split again"
     )
 
 
