@@ -5,25 +5,20 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from tgn.probe.settings import (
-    GENERATED_BELOW,
     GENERATED_SHARE,
     FeatureSettings,
+    FewImagesSettings,
     HeadName,
     ViewSettings,
 )
 from tgn.runtime.settings import DeviceSettings
 
 
-class ProbeFeatureSettings(ViewSettings):
+class ProbeFeatureSettings(ViewSettings, FewImagesSettings):
     """Settings of the features of a probe: those of all probes of a comparison."""
 
     with_validation: bool = Field(
         False, description="also fit the validation part, which a probe does not need"
-    )
-    generated_below: int = Field(
-        GENERATED_BELOW,
-        ge=1,
-        description="generated images are used of classes with fewer real images than that",
     )
     generated_share: float = Field(
         GENERATED_SHARE,

@@ -3,23 +3,28 @@
 
 scripts/experiments/verdict_check.py --seeds 0-11   (TGN_SHARED names the folder with data/)
 
-A split: the classes of a data set in random order, the first 40% frequent; their images fall from
-40 to 170 of the first class to 3 to 12 of the last one, both drawn on a logarithmic scale. Every
-third split is nearly saturated: its last class has 20 to 40 images. Each rare class gets 30
-drawings of 64 px by the recombination at r = 0.7: what a CDTG returns after its first step, with
-its sources known. All features are of 4 symmetries, in 384 principal components.
+A split: the classes of a data set in random order; their images fall from 40 to 170 of the first
+class to 3 to 12 of the last one, both drawn on a logarithmic scale. Each class of fewer than 20
+images gets 30 images of 64 px of a source that the seed chooses:
+
+- recombined: by the recombination at r = 0.7, what a CDTG returns after its first step;
+- strangers: the same, but half of them show another class;
+- grain: the same, with a quarter of the resolution and noise;
+- fresh: other real images, as a perfect generator would draw.
+
+All features are of 4 symmetries, in 384 principal components.
 
 *Verdict*: the rule of ``tgn filter --by use`` without tests of single images, of training images
-alone. It says yes if the drawings of any class are kept.
+alone. It says yes if the images of any class are kept.
 
-*Full comparison*: the class-weighted ridge probe with the drawings of all rare classes, at the
-weight that ``classify probe`` gives them, less the one without, on all remaining real images; the
-accuracy of the rare classes, paired bootstrap over test images of each class.
+*Full comparison*: the class-weighted ridge probe with all of these images, at the weight that
+``classify probe`` gives them, less the one without, on all remaining real images; the accuracy of
+the classes that got some, paired bootstrap over test images of each class.
 
 Defined before the check: the comparison says yes if the 95% interval of the change is above 0, no
 if it is below 0 or the change is at most 0.3 points, else it is undecided. Agreement is counted
-over the decided splits. Regret is what following the verdict loses: the change by all drawings, or
-0 if that is negative, less the change by the drawings of the classes that the verdict keeps.
+over the decided splits. Regret is what following the verdict loses: the change by all images, or 0
+if that is negative, less the change by the images of the classes that the verdict keeps.
 """
 
 import argparse
@@ -30,10 +35,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from verdict_data import Pool, load_pool
+from verdict_drawings import SOURCES, DrawnSplit, draw_images, draw_split
 
-from tgn.data.images import to_pm1, to_u8
 from tgn.data.splits.folds import deal_out
-from tgn.generation.cdtg.recombination import NOISE_DIM, Recombination
 from tgn.models.classifier_layers import normalised_parts
 from tgn.probe.fit import GeneratedViews
 from tgn.probe.gain import Measured, ViewRows, measure_gains
@@ -48,20 +52,8 @@ from tgn.scoring.use import DIMENSIONS, best_penalty
 from tgn.scoring.use_verdict import classes_to_use, expected_gains
 
 DATA = "aid,vhr10,scenes"
-HEAD_SHARE = 0.4
-LARGEST, SMALLEST, SATURATED = (40, 170), (3, 12), (20, 40)
-DRAWINGS, NOISE = 30, 0.7
 HARMLESS = 0.3  # points: a smaller gain is not worth a generator
 RESAMPLES = 1000
-
-
-class DrawnSplit(NamedTuple):
-    """Rows of a pool, and the place of each class in the order from frequent to rare."""
-
-    train: Tensor
-    test: Tensor
-    place: Tensor  # of each class of the pool, [C]
-    rare: list[int]  # places
 
 
 class Task(NamedTuple):
@@ -72,63 +64,18 @@ class Task(NamedTuple):
     made_from: Tensor
     test: Tensor  # means over views, [T, D]
     test_labels: Tensor
-    rare: list[int]
+    rare: list[int]  # places of the classes that got images
     penalty: float
 
 
-def draw_split(name: str, labels: Tensor, seed: int) -> DrawnSplit:
-    """Draw a split of a data set."""
-    rng = generator("verdict check", name, seed)
-    classes = int(labels.max()) + 1
-    order = torch.randperm(classes, generator=rng)
-    ranges = LARGEST, SATURATED if seed % 3 == 2 else SMALLEST
-    first, last = (
-        low * (high / low) ** float(torch.rand(1, generator=rng)) for low, high in ranges
-    )
-    train, test = [], []
-    for place, label in enumerate(order.tolist()):
-        rows = (labels == label).nonzero().flatten()
-        rows = rows[torch.randperm(len(rows), generator=rng)]
-        count = round(first * (last / first) ** (place / (classes - 1)))
-        count = min(count, len(rows) // 2)
-        train.append(rows[:count])
-        test.append(rows[count:])
-    rare = [*range(round(HEAD_SHARE * classes), classes)]
-    return DrawnSplit(torch.cat(train), torch.cat(test), order.argsort(), rare)
-
-
-def draw_images(pool: Pool, split: DrawnSplit, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return drawings uint8 [M, 3, 64, 64], their labels, and the training rows within, [M, 3]."""
-    pixels, labels = pool.pixels[split.train], split.place[pool.labels[split.train]]
-    network = Recombination(len(split.place), 3, pixels.shape[-1])
-    order = torch.randperm(len(labels), generator=generator("verdict check, kept", seed))
-    network.keep(pixels[order], labels[order], [str(row) for row in order.tolist()])
-    rng = generator("verdict check, drawings", seed)
-    sources = [
-        rows[torch.arange(DRAWINGS) % len(rows)]
-        for rows in ((labels == label).nonzero().flatten() for label in split.rare)
-    ]
-    drawn, made_from = [], []
-    for own in sources:
-        noise = torch.randn(DRAWINGS, NOISE_DIM, generator=rng)
-        given = labels[own], noise, torch.full((DRAWINGS,), NOISE)
-        drawn.append(to_u8(network(to_pm1(pixels[own]), *given)))
-        within = [[int(file) for file in files] for files in network.files_within(*given)]
-        made_from += [
-            [*dict.fromkeys([source, *others]), -1, -1][:3]
-            for source, others in zip(own.tolist(), within, strict=True)
-        ]
-    return torch.cat(drawn), labels[torch.cat(sources)], torch.tensor(made_from)
-
-
 def prepare(pool: Pool, split: DrawnSplit, seed: int) -> Task:
-    """Return the rows of a split with its drawings."""
+    """Return the rows of a split with the images of a source."""
     parts = pool.network.parts
     train = pool.views[split.train].float()
     mean = train.mean((0, 1))
-    drawings, drawn_labels, made_from = draw_images(pool, split, seed)
+    drawings = draw_images(pool, split, seed)
     real = normalised_parts(train, mean, parts)
-    drawn = normalised_parts(pool.views_of(drawings), mean, parts)
+    drawn = normalised_parts(pool.views_of(drawings.pixels), mean, parts)
     basis = principal_basis(torch.cat([real.mean(1), drawn.mean(1)]), DIMENSIONS)
     tested = [
         normalised_parts(pool.views[rows].float(), mean, parts).mean(1).double() @ basis
@@ -138,11 +85,11 @@ def prepare(pool: Pool, split: DrawnSplit, seed: int) -> Task:
     rows = real.double() @ basis
     return Task(
         real=ViewRows(rows, labels),
-        drawn=ViewRows(drawn.double() @ basis, drawn_labels),
-        made_from=made_from,
+        drawn=ViewRows(drawn.double() @ basis, drawings.labels),
+        made_from=drawings.made_from,
         test=torch.cat(tested),
         test_labels=split.place[pool.labels[split.test]],
-        rare=split.rare,
+        rare=drawings.labels.unique().tolist(),
         penalty=best_penalty(rows, labels),
     )
 
@@ -159,14 +106,14 @@ def fitted(task: Task, generated: GeneratedViews) -> LinearHead:
 
 
 def right_images(task: Task, kept: list[int]) -> Tensor:
-    """Return which test images the probe with the drawings of some classes knows, float [T]."""
+    """Return which test images the probe with the images of some classes knows, float [T]."""
     drawn = task.drawn.at(torch.isin(task.drawn.labels, torch.tensor(kept, dtype=torch.int64)))
     head = fitted(task, GeneratedViews([drawn.rows], drawn.labels, GENERATED_SHARE))
     return (head.scores(task.test).argmax(1) == task.test_labels).double()
 
 
-def rare_change(task: Task, change: Tensor, seed: int) -> tuple[float, float, float]:
-    """Return the mean change over the rare classes with its 95% interval, in points."""
+def change_of_classes(task: Task, change: Tensor, seed: int) -> tuple[float, float, float]:
+    """Return the mean change over the classes that got images, with its 95% interval, in points."""
     rng, resampled = generator("verdict check, test", seed), torch.zeros(RESAMPLES).double()
     means = []
     for label in task.rare:
@@ -193,14 +140,15 @@ def check(name: str, pool: Pool, seed: int) -> dict[str, Any]:
     used = classes_to_use(expected)
     kept = [label for label, use in zip(task.rare, used.tolist(), strict=True) if use]
     before = right_images(task, [])
-    gain, low, high = rare_change(task, right_images(task, task.rare) - before, seed)
-    own, *_ = rare_change(task, right_images(task, kept) - before, seed)
+    gain, low, high = change_of_classes(task, right_images(task, task.rare) - before, seed)
+    own, *_ = change_of_classes(task, right_images(task, kept) - before, seed)
     counts = torch.bincount(task.real.labels)
     return {
         "data": name,
         "seed": seed,
+        "source": SOURCES[seed % len(SOURCES)],
         "images": [int(counts[0]), int(counts[-1])],
-        "before": 100 * float(before[task.test_labels >= task.rare[0]].mean()),
+        "before": 100 * float(before[torch.isin(task.test_labels, torch.tensor(task.rare))].mean()),
         "expected": 100 * expected.pooled,
         "deviation": 100 * expected.pooled_deviation,
         "kept": len(kept),
@@ -225,8 +173,8 @@ def truth(gain: float, low: float, high: float) -> bool | None:
 
 def show(rows: list[dict[str, Any]]) -> None:
     """Print the splits and their summary as Markdown."""
-    print("| data | seed | images | tail before | expected | kept | measured | says | regret |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("| data | seed | source | images | before | expected | kept | measured | says | regret |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for row in rows:
         said = "yes" if row["says_yes"] else "no"
         undecided = row["truth"] is None
@@ -235,7 +183,8 @@ def show(rows: list[dict[str, Any]]) -> None:
         )
         half = 1.96 * row["deviation"]
         print(
-            f"| {row['data']} | {row['seed']} | {row['images'][0]} → {row['images'][1]} "
+            f"| {row['data']} | {row['seed']} | {row['source']} "
+            f"| {row['images'][0]} → {row['images'][1]} "
             f"| {row['before']:.1f} | {row['expected']:+.2f} ± {half:.2f} "
             f"| {row['kept']} of {row['classes']} "
             f"| {row['gain']:+.1f} ({row['low']:+.1f} to {row['high']:+.1f}) "

@@ -10,7 +10,8 @@ from typing import Any
 from common import SPLITS, run, set_words, shared_data
 from vhr10 import chips
 
-from classify.training.recipes import recipe
+from classify.training.recipes import GENERATED, have_generated, recipe
+from tgn.data.manifest import active_rows
 from tgn.data.runs import find_run, runs_root
 from tgn.data.splits.split_list import SplitList, read_split_list, write_split_list
 
@@ -79,23 +80,21 @@ def generated(given: argparse.Namespace, seed: int) -> Path:
 
 
 def compare(given: argparse.Namespace, folder: Path, names: Sequence[str]) -> dict[str, Any]:
-    """Return the comparison of recipes with the images of a folder."""
+    """Return the comparison of recipes with the images of a folder.
+
+    Where a filter has kept none of them, a recipe with images is the one without.
+    """
     name = f"worth-{given.data}"
     split(given.data, name)
-    is_trained = any(recipe(one).probe is None for one in names)
+    used = names
+    if not any(active_rows(folder, find_run(name).split())):
+        used = [one for one in names if not have_generated([one])]
+    is_trained = any(recipe(one).probe is None for one in used)
     words = set_words(f"steps={given.steps}", f"size={given.size}") if is_trained else []
-    recipes = ("--recipes", ",".join(names), "--seeds", str(given.seeds))
-    at_a_time = ("--jobs", str(given.jobs))
-    run(
-        "classify",
-        "compare",
-        *recipes,
-        "--run",
-        name,
-        "--augmented",
-        str(folder),
-        *at_a_time,
-        *words,
-    )
+    recipes = ("--recipes", ",".join(used), "--seeds", str(given.seeds))
+    more = ("--augmented", str(folder), "--jobs", str(given.jobs))
+    run("classify", "compare", *recipes, "--run", name, *more, *words)
     table: dict[str, Any] = json.loads(find_run(name).comparison_file.read_text(encoding="utf-8"))
+    found = table["recipes"]
+    table["recipes"] = {one: found.get(one, found[one.partition(GENERATED)[0]]) for one in names}
     return table

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from data_support import fill
+from layout_support import fill
 from tests_support import Command, in_process
 
 from classify.cli.main import main as classify_main

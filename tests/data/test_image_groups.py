@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from data_support import counts, fill, picture, plan
+from layout_support import counts, fill, picture, plan
 
 from tgn.data.splits.folds import deal_out, make_folds
 from tgn.data.splits.image_groups import draw_groups, source_of_chip

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_support import counts, fill, picture, plan
+from layout_support import counts, fill, picture, plan
 
 from tgn.data.image_folders import folder_rows
 from tgn.data.splits.archives import extract_zip

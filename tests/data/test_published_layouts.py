@@ -5,7 +5,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from data_support import counts, fill, picture, plan
+from layout_support import counts, fill, picture, plan
 from tests_support import in_process
 
 from tgn.cli.main import main

@@ -13,7 +13,7 @@ from tgn.runtime.files import read_json
 from tgn.runtime.progress import Silent
 from tgn.scoring.filter import filter_folders, filter_run, remove_filter
 from tgn.scoring.settings import FilterSettings, UseFilterSettings
-from tgn.scoring.use import NO_GAIN, NO_GAIN_AT_ALL
+from tgn.scoring.use import ENOUGH, NO_GAIN, NO_GAIN_AT_ALL
 from tgn.scoring.use_verdict import Expected, UseVerdict, classes_to_use
 
 COPY = "copy of a training image"
@@ -129,6 +129,17 @@ def test_of_two_classes_the_one_that_gains_is_kept(planted, monkeypatch):
     assert (planted.path / "generated" / FILTERED).read_text().count("\n") == 30
 
 
+def test_of_classes_with_many_real_images_none_is_used_as_by_a_probe(planted):
+    pictures = {name: [noisy(name, f"new {i}") for i in range(4)] for name in ("head", "pale")}
+    write_generated(planted.path / "generated", pictures)
+    assert filtered(planted).use.folders == ["pale"]
+    assert filtered(planted).counts()["head"] == {ENOUGH: 4}
+    assert filtered(planted, generated_below=21).use.folders == ["head", "pale"]
+    none = filtered(planted, generated_below=8)
+    assert none.kept == []
+    assert none.use.sentence.endswith("no image is left of classes with few real ones")
+
+
 def test_fits_do_not_see_the_real_images_that_copies_were_made_of(planted):
     """Copies of known sources bring nothing at these; of unknown ones they seem to."""
     sources = {name: [f"train/{name}/{i}.png" for i in range(8)] for name in ("pale", "dark")}
@@ -152,7 +163,7 @@ def test_only_images_that_the_other_tests_leave_are_measured(planted):
     write_generated(planted.path / "generated", copies)
     nothing = filtered(planted, copy_percentile=1, near=1)
     assert nothing.kept == []
-    assert nothing.use.sentence == "do not generate: no image passes the tests of single images"
+    assert nothing.use.sentence.startswith("do not generate: no image is left")
     assert nothing.counts() == {"dark": {"copy of a training image": 8}}
 
 

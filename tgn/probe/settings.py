@@ -11,6 +11,16 @@ GENERATED_SHARE = 0.4  # most of a class's weight that its generated images have
 GENERATED_BELOW = 20  # real images of a class, from which on its generated ones are not used
 
 
+class FewImagesSettings(Settings):
+    """Settings of the classes of which generated images are used."""
+
+    generated_below: int = Field(
+        GENERATED_BELOW,
+        ge=1,
+        description="generated images are used of classes with fewer real images than that",
+    )
+
+
 class NetworkSettings(Settings):
     """Settings of the networks of a probe and of what they see of every image."""
 

@@ -8,13 +8,14 @@ import torch
 
 from tgn.data.image_folders import folder_rows
 from tgn.data.manifest import ManifestRow, all_rows
-from tgn.data.prompts import numbers_for_names
+from tgn.data.prompts import numbers_for_names, prompts_of
 from tgn.data.runs import Run
 from tgn.metrics.memorisation import distances_within_classes
 from tgn.models.extractors import Extractor
 from tgn.models.feature_cache import FeatureCache
 from tgn.models.provenance import Provenance
 from tgn.models.training_networks import TrainingNetwork
+from tgn.models.zero_shot import ZeroShotClassifier, load_zero_shot
 from tgn.probe.features import FrozenNetwork
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
@@ -22,9 +23,7 @@ from tgn.runtime.progress import Progress
 from tgn.runtime.settings import ComputeSettings
 from tgn.scoring.class_predictors import (
     ClassPredictor,
-    ClipPredictor,
     load_class_predictor,
-    load_clip_predictor,
 )
 from tgn.scoring.compared_sets import (
     ComparedSets,
@@ -47,7 +46,7 @@ from tgn.scoring.generator_networks import marked, networks_behind
 from tgn.scoring.network_outputs import fitted_judge, judge_provenance, whole_tables
 from tgn.scoring.networks import NO_CLASSES, load_judge
 from tgn.scoring.settings import FILTER_GRID, FilterSettings, UseFilterSettings
-from tgn.scoring.use import by_use, judge_use, use_networks
+from tgn.scoring.use import by_number, by_use, judge_use, use_networks
 
 __all__ = ["FilterOutcome", "filter_folders", "filter_run", "remove_filter"]
 
@@ -72,7 +71,7 @@ class FilterNetworks:
     extractor: Extractor
     classifier: ClassPredictor | None
     uses_ridge: bool
-    clip: ClipPredictor | None
+    clip: ZeroShotClassifier | None
     skipped: Mapping[str, str]
     trained_against: tuple[TrainingNetwork, ...] | None
     of_use: Sequence[FrozenNetwork] = ()
@@ -175,7 +174,7 @@ def _load_networks(
     if settings.clip is None:
         skipped["CLIP"] = NO_CLIP
     elif settings.min_clip_probability or settings.clip_percentile:
-        clip = load_clip_predictor(settings.clip, sets.class_names)
+        clip = load_zero_shot(settings.clip, prompts_of(sets.class_names))
     return FilterNetworks(extractor, predictor, uses_ridge, clip, skipped, against, of_use)
 
 
@@ -206,6 +205,7 @@ def _filter(
         judges[criterion.reason] = provenance
     verdict = None
     if isinstance(settings, UseFilterSettings):
+        results.append(by_number(sets, settings.generated_below))
         dropped = sum((result.drop for result in results), torch.zeros(len(rows)).bool())
         left = (~dropped).nonzero().flatten()
         verdict = judge_use(sets, left, networks.of_use, settings, cache)

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from tgn.probe.settings import NetworkSettings
+from tgn.probe.settings import FewImagesSettings, NetworkSettings
 from tgn.runtime.settings import DeviceSettings
 
 FILTER_GRID = "filter.png"
@@ -91,7 +91,7 @@ class FilterSettings(DeviceSettings):
         return self
 
 
-class UseFilterSettings(FilterSettings, NetworkSettings):
+class UseFilterSettings(FilterSettings, NetworkSettings, FewImagesSettings):
     """Settings of ``tgn filter --by use``; 0 switches a test off."""
 
     near: float = Field(

@@ -9,7 +9,7 @@ from tgn.data.image_set import ImageSet
 from tgn.data.splits.folds import deal_out
 from tgn.models.feature_cache import FeatureCache
 from tgn.probe.features import FrozenNetwork, frozen_networks, symmetric_views
-from tgn.probe.fit import Normalisation
+from tgn.probe.fit import Normalisation, generated_rows
 from tgn.probe.gain import Measured, ViewRows, measure_gains
 from tgn.probe.linear import balanced_weights
 from tgn.probe.principal_components import principal_basis
@@ -24,6 +24,7 @@ from tgn.scoring.use_verdict import UseVerdict, classes_to_use, expected_gains
 DIMENSIONS = 384  # principal components kept: what is beyond them hardly changes a score
 NO_GAIN = "no gain for its class"
 NO_GAIN_AT_ALL = "no gain by any class"
+ENOUGH = "enough real images of its class"
 
 
 def use_networks(sets: ComparedSets, settings: UseFilterSettings) -> list[FrozenNetwork]:
@@ -49,6 +50,8 @@ def judge_use(
 ) -> UseVerdict:
     """Measure at left-out real images what the generated images of each class bring.
 
+    Only those of classes with few real images are measured and used, as by a probe.
+
     Args:
         sets: with two or more classes.
         left: rows of generated images that the other tests left.
@@ -56,8 +59,11 @@ def judge_use(
         settings: of the features, the folds and the rule.
         cache: where features are kept.
     """
-    if len(left) == 0:
+    real_labels = sets.training.labels
+    few = generated_rows(sets.generated.labels[left], real_labels, settings.generated_below)
+    if len(few) == 0:
         return UseVerdict([], [], [], {}, settings.statistic, 0)
+    left = left[few]
     drawn = sets.generated.subset(left)
     views = _views(sets, settings)
     real, generated, penalty = _view_rows(sets, drawn, networks, views, cache)
@@ -66,6 +72,13 @@ def judge_use(
     cache.progress.start("gain at left-out real images", len(folds.unique()))
     measured = measure_gains(real, generated, made_from, folds, penalty, cache.progress.advance)
     return _verdict(sets, drawn.labels, made_from, measured, settings)
+
+
+def by_number(sets: ComparedSets, below: int) -> CriterionResult:
+    """Return the criterion that drops the images of classes with at least so many real ones."""
+    counts = torch.bincount(sets.training.labels, minlength=len(sets.class_folders))
+    value = counts[sets.generated.labels].double()
+    return CriterionResult(ENOUGH, torch.full_like(value, below), value, value >= below)
 
 
 def by_use(verdict: UseVerdict, sets: ComparedSets) -> CriterionResult:

@@ -59,7 +59,7 @@ class UseVerdict:
     def sentence(self) -> str:
         """The verdict, for people: what to do, what decided, and what accuracy does."""
         if not self.folders:
-            return "do not generate: no image passes the tests of single images"
+            return "do not generate: no image is left of classes with few real ones"
         if not any(self.keep):
             return f"do not generate: no gain is to be relied on; {self.evidence}"
         return f"use the images of {self._used}; {self.evidence}"

@@ -21,10 +21,9 @@ from classify.training.sampling import MixtureSampler
 from classify.training.settings import TrainSettings, recorded_settings
 from classify.training.train import train_classifier
 from classify.training.trainer import ClassifierTrainer
-from tgn.models.backbones import TappedNet, build_backbone, load_classifier, save_classifier
+from tgn.models.backbones import TappedNet, build_backbone, load_classifier
 from tgn.models.extractors import Extractor
 from tgn.models.optimizers import SCALE
-from tgn.models.settings import BackboneSettings
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import sha256_of
@@ -40,15 +39,6 @@ SMALL = {
     "precision": "float32",
 }
 ALL_RANDOM = {"augmentation": "trivial", "smallest_crop": 0.5, "mixed_sizes": "16,24,32"}
-
-
-@pytest.fixture
-def weights(tmp_path) -> str:
-    """Weights to start from, as a network of other classes left them."""
-    torch.manual_seed(3)
-    net = build_backbone(BackboneSettings(arch="tiny", weights="none", size=16), tuple("abc"))
-    save_classifier(tmp_path / "trained.safetensors", net)
-    return str(tmp_path / "trained.safetensors")
 
 
 def trainer_of(run, settings: TrainSettings) -> ClassifierTrainer:

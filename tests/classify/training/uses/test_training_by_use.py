@@ -15,22 +15,11 @@ from classify.training.train import train_classifier
 from classify.training.uses import soft_labels as room
 from classify.training.uses.names import OTHER_USES
 from tgn.data.manifest import MANIFEST
-from tgn.models.backbones import build_backbone, save_classifier
-from tgn.models.settings import BackboneSettings
 from tgn.probe.judge_classifier import JudgeClassifier
 from tgn.runtime.progress import Silent
 
 CMO = {"mixing": "cmo", "cmo": {"probability": 1.0, "margin": 0.0}}
 NEEDS = {"background": CMO, "pasted": CMO}
-
-
-@pytest.fixture
-def weights(tmp_path) -> str:
-    """Weights to start from, as a network of other classes left them."""
-    torch.manual_seed(3)
-    net = build_backbone(BackboneSettings(arch="tiny", weights="none", size=16), tuple("abc"))
-    save_classifier(tmp_path / "trained.safetensors", net)
-    return str(tmp_path / "trained.safetensors")
 
 
 @pytest.fixture

@@ -1,18 +1,16 @@
-"""Small data folders of random pictures, and their splits."""
+"""Folders of small images, and the splits that are planned of them."""
 
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from tgn.data.split import Split
 from tgn.data.splits.make_split import plan_split
 from tgn.data.splits.settings import SplitSettings
 from tgn.runtime.progress import Silent
 
 
 def picture(path: Path, seed: int) -> None:
-    """Write a picture of noise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.random.default_rng(seed).integers(0, 255, (8, 8, 3), np.uint8)).save(path)
 
@@ -25,11 +23,9 @@ def fill(root: Path, seed: int = 0, **counts: int) -> Path:
     return root
 
 
-def plan(data: Path, **settings: object) -> Split:
-    """Return the split that these settings make."""
+def plan(data: Path, **settings: object):
     return plan_split(data, SplitSettings.resolve(None, (), **settings), Silent())
 
 
-def counts(split: Split) -> dict[str, tuple[int, int, int]]:
-    """Return class folder -> images of training, validation and test."""
+def counts(split) -> dict[str, tuple[int, int, int]]:
     return {entry.folder: (entry.train, entry.val, entry.test) for entry in split.classes}
