@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from classify.training.layout import CHECKPOINT
-from tgn.data.runs import Run, find_named
+from tgn.data.runs import Run, file_or_named, find_named
 from tgn.runtime.command_options import OF_THE_RUN
 from tgn.runtime.console import err, out
 from tgn.runtime.errors import NotFoundError, UserError
@@ -77,9 +77,9 @@ def classifier_folder(run: Run, name: str | None) -> Path:
 
 def teacher_file(run: Run, given: str | None) -> Path | None:
     """Return the file of the classifier that --teacher names."""
-    if given is None or Path(given).is_file():
-        return Path(given) if given else None
-    return classifier_folder(run, given) / CHECKPOINT
+    if given is None:
+        return None
+    return file_or_named(given, run.classifiers, CHECKPOINT, "classifier", "classify train")
 
 
 def show_result(result: dict[str, Any]) -> None:

@@ -10,24 +10,50 @@ from classify.training.layout import CHECKPOINT
 from tgn.data.runs import find_run
 from tgn.runtime.command_options import RunOption
 from tgn.runtime.console import out
+from tgn.runtime.errors import UserError
 
 app = typer.Typer()
 
 
 @app.command("import")
 def import_verb(
-    file: Annotated[Path, typer.Argument(help="A published TGN classifier, e.g. result.pth.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Weights of a residual network of TGN, T2FTS or in torchvision's names."
+        ),
+    ],
     name: Annotated[str, typer.Option(help="Name of the classifier.")] = "published",
-    size: Annotated[int, typer.Option(min=32, help="Side of its input images, in pixels.")] = 224,
+    size: Annotated[int, typer.Option(min=16, help="Side of its input images, in pixels.")] = 224,
+    mean: Annotated[
+        str, typer.Option(help="Of pixels in [0, 1], as it was trained: a number, or one a band.")
+    ] = "0.5",
+    std: Annotated[str, typer.Option(help="Likewise.")] = "0.5",
     run: RunOption = None,
 ) -> None:
-    """Import a published ResNet-50 classifier as one of the run's."""
+    """Import a published residual network as a classifier of the run."""
     from classify.evaluation.import_published import import_classifier
 
     found = find_run(run)
     path = found.classifiers / name / CHECKPOINT
-    import_classifier(found.split(), file, path, size)
-    out.print(f"{path}; next: classify evaluate --name {name}", markup=False)
+    net = import_classifier(
+        found.split(), file, path, size, _numbers("mean", mean), _numbers("std", std)
+    )
+    facts = net.facts
+    out.print(
+        f"{facts.arch}, {facts.size} px, {facts.bands} band(s): {path}; next: classify evaluate "
+        f"--name {name}",
+        markup=False,
+    )
+
+
+def _numbers(option: str, text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(
+            f"--{option} got {text!r}, expected a number or one a band: 0.485,0.456,0.406"
+        ) from None
 
 
 @app.command("export")

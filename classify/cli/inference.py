@@ -1,10 +1,11 @@
 """Verbs that use trained classifiers: evaluate, predict."""
 
+import csv
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -18,7 +19,18 @@ from tgn.runtime.errors import DataError, UserError
 from tgn.runtime.files import write_json
 from tgn.runtime.settings import ComputeSettings
 
+if TYPE_CHECKING:  # it needs torch, for which --help must not wait
+    from classify.evaluation.predict import Prediction
+
 app = typer.Typer()
+CapsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--class-caps",
+        metavar="CLASS=N,...",
+        help="Predict a class at most N times. Uses the prior of the test set.",
+    ),
+]
 
 
 @app.command("evaluate")
@@ -31,13 +43,15 @@ def evaluate_verb(
             "a classifier in use does not know."
         ),
     ] = False,
+    class_caps: CapsOption = None,
     run: RunOption = None,
     device: DeviceOption = None,
 ) -> None:
     """Measure a trained classifier on the run's test images, class by class."""
     from classify.evaluation.calibration import draw_reliability
     from classify.evaluation.class_order import check_classes
-    from classify.evaluation.evaluate import draw_confusion, evaluate, evaluate_balanced_assignment
+    from classify.evaluation.evaluate import draw_confusion, evaluate, evaluate_assignment
+    from classify.evaluation.prior_shift import parse_caps
     from tgn.models.backbones import load_classifier
     from tgn.runtime.devices import Device
 
@@ -48,10 +62,13 @@ def evaluate_verb(
     split, facts = found.split(), net.facts
     folders = [entry.folder for entry in split.classes]
     check_classes(f"classifier {directory / CHECKPOINT}", facts.folders, folders)
+    caps = parse_caps(class_caps, folders) if class_caps else None
     images = split.image_set("test", found.path, facts.size, facts.bands)
     result = evaluate(place.place(net), images, split, place)
     if assume_balanced_test:
-        result["assuming_balanced_test"] = evaluate_balanced_assignment(net, images, split, place)
+        result["assuming_balanced_test"] = evaluate_assignment(net, images, split, place)
+    if caps is not None:
+        result["with_class_caps"] = evaluate_assignment(net, images, split, place, caps)
     write_json(directory / "evaluation.json", result)
     draw_confusion(result, directory / CONFUSION_PICTURE)
     draw_reliability(result, directory / RELIABILITY_PICTURE)
@@ -67,6 +84,9 @@ def _show_evaluation(result: dict[str, Any]) -> None:
     if "assuming_balanced_test" in result:
         out.print("the same, assuming that all classes are equally frequent in the test part:")
         show_result(result["assuming_balanced_test"])
+    if "with_class_caps" in result:
+        out.print("the same, with no class predicted above its cap, which uses the test part:")
+        show_result(result["with_class_caps"])
     table = Table("class", "training images", "test images", "accuracy")
     for row in result["per_class"]:
         table.add_row(row["name"], str(row["train"]), str(row["test"]), percent(row["accuracy"]))
@@ -81,6 +101,10 @@ def predict_verb(
     name: NameOption = None,
     top: Annotated[int, typer.Option(min=1, help="Number of classes to show.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per image.")] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="A table image_id,class_id, as contests take it.")
+    ] = False,
+    class_caps: CapsOption = None,
     run: RunOption = None,
     device: DeviceOption = None,
 ) -> None:
@@ -89,10 +113,14 @@ def predict_verb(
     Files that cannot be read are named on stderr, and the exit code is 2.
     """
     from classify.evaluation.predict import files_in, predict
+    from classify.evaluation.prior_shift import parse_caps
     from tgn.models.backbones import load_classifier
     from tgn.runtime.devices import Device
 
+    _check_form(top, as_json, as_csv, class_caps)
     net = load_classifier(classifier_folder(find_run(run), name) / CHECKPOINT)
+    folders = net.facts.folders
+    caps = parse_caps(class_caps, folders) if class_caps else None
     place = Device(ComputeSettings.resolve(device=device))
     broken: list[UserError] = []
 
@@ -101,15 +129,45 @@ def predict_verb(
         err.print(f"left out: {error}", markup=False)
 
     files = files_in((Path(one) for one in _listed(images)), skip)
-    for file, classes in predict(place.place(net), files, place, top, skip):
+    count = top if caps is None else len(folders)
+    found = predict(place.place(net), files, place, count, skip)
+    if as_csv:
+        _write_table(found, folders, caps)
+    else:
+        _write_lines(found, as_json)
+    if broken:
+        raise DataError(f"{len(broken)} could not be read, see above; the others are predicted")
+
+
+def _check_form(top: int, as_json: bool, as_csv: bool, class_caps: str | None) -> None:
+    """Refuse options that have no effect together."""
+    if as_csv and (as_json or top > 1):
+        raise UserError(
+            f"--csv got {'--json' if as_json else '--top'} too; its table has one class an image: "
+            "leave one of them out"
+        )
+    if class_caps and not as_csv:
+        raise UserError("--class-caps got no --csv; capped classes are written as that table")
+
+
+def _write_table(
+    found: "Iterable[Prediction]", folders: Sequence[str], caps: Mapping[int, int] | None
+) -> None:
+    from classify.evaluation.submission import HEADER, submission_rows
+
+    table = csv.writer(sys.stdout, lineterminator="\n")
+    table.writerow(HEADER)
+    table.writerows(submission_rows(found, folders, caps))
+
+
+def _write_lines(found: "Iterable[Prediction]", as_json: bool) -> None:
+    for file, classes in found:
         if as_json:
             row = {"file": str(file), "classes": dict(classes)}
             typer.echo(json.dumps(row, ensure_ascii=False))
         else:
             named = (f"{folder}\t{probability:.3f}" for folder, probability in classes)
             typer.echo("\t".join((str(file), *named)))  # rich would turn tabs into spaces
-    if broken:
-        raise DataError(f"{len(broken)} could not be read, see above; the others are predicted")
 
 
 def _listed(images: list[str]) -> Iterator[str]:

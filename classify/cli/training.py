@@ -1,6 +1,6 @@
 """Verbs that train classifiers: train, probe, compare, multilabel."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -20,7 +20,7 @@ from classify.cli.classifiers import (
 )
 from classify.comparison.settings import CompareSettings
 from classify.probe.settings import ProbeSettings, probe_name
-from classify.training.layout import METRICS
+from classify.training.layout import CHECKPOINT, METRICS
 from classify.training.recipe_names import trained_name
 from classify.training.recipes import (
     BASES,
@@ -32,7 +32,7 @@ from classify.training.recipes import (
     with_recipe,
 )
 from classify.training.settings import MethodName, TrainSettings
-from tgn.data.runs import Run, find_run, runs_root
+from tgn.data.runs import Run, file_or_named, find_run, runs_root
 from tgn.probe.settings import HeadName
 from tgn.runtime.command_options import (
     OF_THE_RUN,
@@ -47,6 +47,7 @@ from tgn.runtime.files import read_json
 
 if TYPE_CHECKING:  # what needs torch is imported by the verbs: --help must not wait for it
     from classify.comparison.sweep import PlannedTraining
+    from classify.methods.phases import Phase
 
 MULTILABEL_MEASURES = ("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1")
 
@@ -92,7 +93,9 @@ def train_verb(
     name = name or made + (f"-{folds}-folds" if folds else "")
     directory = found.classifiers / name
     job = TrainingJob(directory, folder, common.resume, teacher=teacher_file(found, teacher))
-    phases = [phase.name or name for phase in planned_phases(found, job, settings)]
+    planned = planned_phases(found, job, settings)
+    _check_teacher(job.teacher, planned, settings)
+    phases = [phase.name or name for phase in planned]
     if common.dry_run:
         plan = f"train {name!r} in {len(phases)} trainings: {', '.join(phases)}\n"
         show_plan(settings.resolved(), (plan + use_of_generated(found, job, settings)).rstrip())
@@ -100,14 +103,31 @@ def train_verb(
         train_folds(found, job, folds, settings, TerminalProgress())
         out.print(f"{folds} classifiers: {job.directory}; next: tgn score", markup=False)
         return
-    result = train_classifier(found, job, settings, TerminalProgress())
+    _show_training(
+        train_classifier(found, job, settings, TerminalProgress()), phases[:-1], job.directory
+    )
+
+
+def _check_teacher(
+    teacher: Path | None, phases: Sequence["Phase"], settings: TrainSettings
+) -> None:
+    """Refuse a teacher of which nothing is learned."""
+    if teacher is None or any(teacher in phase.teachers.values() for phase in phases):
+        return
+    own = ", ".join(f"t2fts.{name}_teacher" for name in ("head", "middle", "tail"))
+    remedy = f"set {own}" if settings.method == "t2fts" else "leave it out, or choose --method lsh"
+    raise UserError(f"--teacher got --method {settings.method}, which learns from none; {remedy}")
+
+
+def _show_training(result: dict[str, Any], teachers: Sequence[str], directory: Path) -> None:
+    """Show what was trained: the result, its control and what was trained before it."""
     show_result(result)
     if control := result.get("control"):
         values = ", ".join(f"{group} {percent(value)}" for group, value in control.items())
         out.print(f"its control, trained as long without a teacher: {values}", markup=False)
-    for phase in phases[:-1]:
-        _show_phase(phase, read_json(job.directory / phase / METRICS))
-    out.print(f"classifier, metrics and confusion matrix: {job.directory}", markup=False)
+    for phase in teachers:
+        _show_phase(phase, read_json(directory / phase / METRICS))
+    out.print(f"classifier, metrics and confusion matrix: {directory}", markup=False)
 
 
 def _show_phase(phase: str, result: dict[str, Any]) -> None:
@@ -255,16 +275,21 @@ def multilabel_verb(
     ],
     name: NameOption = None,
     method: Annotated[str | None, typer.Option(help="plain or lsh.")] = None,
-    teacher: Annotated[str | None, typer.Option(help="Teacher: file of a classifier.")] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="Teacher: name (of this table) or file of a classifier.")
+    ] = None,
 ) -> None:
     """Train a classifier of images with several labels; mAP, CF1, OF1 on the test part."""
     from classify.multilabel.train import MultiLabelJob, train_multi_label
 
     settings = common.settings(TrainSettings, method=method)
-    directory = runs_root() / f"{table.stem}-multilabel" / (name or settings.method)
+    folder = runs_root() / f"{table.stem}-multilabel"
+    directory = folder / (name or settings.method)
     if common.dry_run:
         show_plan(settings, f"train {directory}")
-    file = Path(teacher) if teacher else None
+    file = None
+    if teacher:
+        file = file_or_named(teacher, folder, CHECKPOINT, "classifier", "classify multilabel")
     job = MultiLabelJob(table, directory, file, common.resume)
     result = train_multi_label(job, settings, TerminalProgress())
     measures = Table(*MULTILABEL_MEASURES)

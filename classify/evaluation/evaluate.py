@@ -1,6 +1,6 @@
 """Evaluation of a classifier on held-out real images."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from classify.evaluation.calibration import Reliability
-from classify.evaluation.prior_shift import balanced_assignment, shifted_accuracies
+from classify.evaluation.prior_shift import (
+    balanced_assignment,
+    capped_assignment,
+    shifted_accuracies,
+)
 from tgn.data.image_set import ImageSet
 from tgn.data.split import Split
 from tgn.data.splits.class_profiles import shot_groups
@@ -42,19 +46,33 @@ def evaluate_logits(batches: Iterable[tuple[Tensor, Tensor]], split: Split) -> d
     return {**accuracy_report(confusion, split), **reliability.summary()}
 
 
-def evaluate_balanced_assignment(
-    net: TappedNet, images: ImageSet, split: Split, device: Device
+def evaluate_assignment(
+    net: TappedNet,
+    images: ImageSet,
+    split: Split,
+    device: Device,
+    caps: Mapping[int, int] | None = None,
 ) -> dict[str, Any]:
-    """Return the metrics if every class is predicted equally often.
+    """Return the metrics if chosen classes are predicted at most so often.
 
     This uses the prior of the test set and all its images at once, which a classifier in use does
     not know; report it separately or not at all.
+
+    Args:
+        net: in eval mode, on the device.
+        images: held-out ones.
+        split: of the run.
+        device: of the network.
+        caps: most images of a class, by class index; None: every class is predicted equally often.
     """
     pairs = list(predictions(net, images, device))
-    logits = torch.cat([logits for logits, _ in pairs])
+    probabilities = torch.cat([logits for logits, _ in pairs]).softmax(1)
     labels = torch.cat([labels for _, labels in pairs])
-    assigned = torch.tensor(balanced_assignment(logits.softmax(1)))
-    one_hot = torch.nn.functional.one_hot(assigned, split.num_classes)
+    if caps is None:
+        assigned = balanced_assignment(probabilities)
+    else:
+        assigned = capped_assignment(probabilities, caps)
+    one_hot = torch.nn.functional.one_hot(torch.tensor(assigned), split.num_classes)
     return accuracy_report(confusion_of(one_hot, labels), split)
 
 

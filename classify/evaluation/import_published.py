@@ -1,5 +1,6 @@
-"""Import of the published TGN classifier into a run."""
+"""Import of published residual networks: those of TGN, T2FTS and in torchvision's names."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -8,16 +9,35 @@ from torch import Tensor
 from tgn.data.split import Split
 from tgn.models.backbones import TappedNet, save_classifier
 from tgn.models.classifier_facts import ClassifierFacts
+from tgn.models.foreign_weights import bare_names, batch_counters
 from tgn.runtime.checkpoints import load_strictly, load_weights
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import sha256_of
 
-ARCH, HEAD = "resnet50", "fc.0."
+# Blocks of the four layers, and whether a block has a third convolution -> timm's name.
+ARCHITECTURES: Mapping[tuple[tuple[int, ...], bool], str] = {
+    ((2, 2, 2, 2), False): "resnet18",
+    ((3, 4, 6, 3), False): "resnet34",
+    ((3, 4, 6, 3), True): "resnet50",
+    ((3, 4, 23, 3), True): "resnet101",
+    ((3, 8, 36, 3), True): "resnet152",
+}
+HEADS = ("fc.0", "fclass", "fc")  # the last layer of TGN, of T2FTS, of torchvision
+GREY_STEM = "conv2.weight"  # of T2FTS, beside a colour stem that it never uses
+STEM = "conv1.weight"
 
 
-def import_classifier(split: Split, file: Path, out: Path, size: int) -> TappedNet:
-    """Convert a published ResNet-50 (``result.pth``: last layer ``fc.0``) to our checkpoint.
+def import_classifier(
+    split: Split,
+    file: Path,
+    out: Path,
+    size: int,
+    mean: Sequence[float] = (0.5,),
+    std: Sequence[float] = (0.5,),
+) -> TappedNet:
+    """Convert a published residual network to our checkpoint.
 
+    Names are torchvision's, but for the last layer (:data:`HEADS`) and the grey stem of T2FTS.
     Published labels are folder numbers. If the run's folders are the numbers 0 to C - 1, label k is
     folder k; else the labels are the folders in alphabetical order.
 
@@ -25,7 +45,9 @@ def import_classifier(split: Split, file: Path, out: Path, size: int) -> TappedN
         split: of the run, for its classes.
         file: tensors only.
         out: file to write.
-        size: side in pixels of its input images; it was trained at 224.
+        size: side in pixels of its input images; TGN and T2FTS trained at 224.
+        mean: of pixels in [0, 1], that it was trained with: one number, or one a band.
+        std: likewise.
 
     Returns:
         The network in eval mode.
@@ -33,28 +55,60 @@ def import_classifier(split: Split, file: Path, out: Path, size: int) -> TappedN
     Raises:
         UserError: for a file with code in it, another layout or number of classes.
     """
-    state = load_weights(file)
-    if f"{HEAD}weight" not in state:
-        raise UserError(
-            f"{file} has no {HEAD}weight; expected a published TGN classifier, torchvision's "
-            "ResNet-50 with its last layer in a Sequential"
-        )
-    classes = state[f"{HEAD}weight"].shape[0]
-    if classes != split.num_classes:
+    state = bare_names(load_weights(file), (), str(file))
+    head = _head(state, file)
+    if (classes := len(state[f"{head}.weight"])) != split.num_classes:
         raise UserError(f"{file} has {classes} classes, the run {split.num_classes}")
-    order = torch.tensor(_published_labels(split))
-    weights: dict[str, Tensor] = {}
-    for name, value in state.items():
-        if name.startswith(HEAD):
-            weights[f"fc.{name.removeprefix(HEAD)}"] = value[order]
-        else:
-            weights[name] = value
+    weights = _renamed(state, head, torch.tensor(_published_labels(split)))
+    bands = weights[STEM].shape[1] if STEM in weights else 3
     folders = tuple(entry.folder for entry in split.classes)
-    half = (0.5, 0.5, 0.5)  # as published
-    net = TappedNet(ClassifierFacts(ARCH, size, 3, False, folders, half, half))
-    load_strictly(net.net, weights, str(file))
+    arch = _architecture(weights, file)
+    facts = (arch, size, bands, False, folders, _a_band(mean, bands), _a_band(std, bands))
+    net = TappedNet(ClassifierFacts(*facts))
+    load_strictly(net.net, batch_counters(net.net.state_dict()) | weights, str(file))
     save_classifier(out, net, imported_sha256=sha256_of(file))
     return net.eval()
+
+
+def _head(state: Mapping[str, Tensor], file: Path) -> str:
+    for head in HEADS:
+        if f"{head}.weight" in state:
+            return head
+    raise UserError(
+        f"{file} has no last layer {', '.join(f'{head}.weight' for head in HEADS)}; expected a "
+        "residual network of TGN (result.pth), of T2FTS or in torchvision's names"
+    )
+
+
+def _renamed(state: Mapping[str, Tensor], head: str, order: Tensor) -> dict[str, Tensor]:
+    """Return the entries under torchvision's names, the last layer in the run's order."""
+    weights = dict(state)
+    if GREY_STEM in weights:
+        weights[STEM] = weights.pop(GREY_STEM)
+    for part in ("weight", "bias"):
+        if (value := weights.pop(f"{head}.{part}", None)) is not None:
+            weights[f"fc.{part}"] = value[order]
+    return weights
+
+
+def _architecture(weights: Mapping[str, Tensor], file: Path) -> str:
+    blocks = tuple(
+        len({name.split(".")[1] for name in weights if name.startswith(f"layer{layer}.")})
+        for layer in range(1, 5)
+    )
+    arch = ARCHITECTURES.get((blocks, "layer1.0.conv3.weight" in weights))
+    if arch is None:
+        known = ", ".join(ARCHITECTURES.values())
+        raise UserError(f"{file} has layers of {blocks} blocks; expected one of {known}")
+    return arch
+
+
+def _a_band(values: Sequence[float], bands: int) -> tuple[float, ...]:
+    if len(values) not in (1, bands):
+        raise UserError(
+            f"mean and std got {len(values)} numbers, expected 1 or {bands}, one a band"
+        )
+    return tuple(values) * bands if len(values) == 1 else tuple(values)
 
 
 def _published_labels(split: Split) -> list[int]:

@@ -23,7 +23,7 @@ from classify.methods.base import Batch, Method, MethodOutput, add_terms
 from classify.methods.phases import MethodInputs, Phase, RunFacts, given_teacher
 from classify.methods.settings import LshSettings
 from tgn.data.images import to_pm1
-from tgn.models.backbones import TappedNet
+from tgn.models.backbones import Output, TappedNet
 from tgn.models.inference import batch_size
 from tgn.runtime.seeds import generator
 
@@ -58,14 +58,18 @@ class MatchedClassifier(nn.Module):
 
 
 class LshMimicking(Method):
-    """Labels + beta (L2 and/or LSH loss of the embeddings)."""
+    """Labels + beta (L2 and/or LSH loss of the embeddings).
+
+    With ``matching_fraction`` there are two stages, as the authors train on several labels: first
+    the matching layer alone mimics, without labels, then everything is trained.
+    """
 
     def __init__(self, inputs: MethodInputs, settings: LshSettings) -> None:
         super().__init__(inputs.student, inputs.criterion)
         self.settings, self._teachers, self.device = settings, inputs.teachers, inputs.device
         teacher = inputs.teachers["teacher"].net
         student, size = inputs.student, teacher.embedding_size
-        if student.embedding_size != size:
+        if student.embedding_size != size or settings.matching_fraction:
             matched = MatchedClassifier(student.embedding_size, size, len(inputs.counts))
             student.replace_classifier(inputs.device.place(matched))
         std = float(teacher.classifier.weight.detach().float().std())
@@ -79,20 +83,33 @@ class LshMimicking(Method):
 
     def forward(self, batch: Batch) -> MethodOutput:
         """Return the loss of a batch."""
-        output = self.student(batch.images_pm1)
+        first = self.settings.matching_fraction
+        is_matching = batch.progress < first
+        with torch.set_grad_enabled(not is_matching):  # what has no gradient is not trained
+            output = self.student(batch.images_pm1)
         target = self._teachers["teacher"](batch.images_pm1)
-        embedding, logits = self._matched(output.embedding), output.logits.float()
-        mask = torch.ones(len(logits), device=logits.device)
-        if self.settings.mask and batch.labels.ndim == 1:  # no such mask with several labels
-            mask = (target.logits.argmax(1) == batch.labels).float()
-        terms = {}
+        logits = output.logits.float()
+        mimicked = self._mimicked(self._matched(output.embedding), target, batch.labels)
+        if is_matching:
+            loss = self.settings.weight * torch.stack(list(mimicked.values())).sum()
+            return MethodOutput(loss, {"loss": loss, **mimicked}, logits)
         # Early features are unbounded.
-        weight = linear_warmup(self.settings.weight, batch.progress, self.settings.warmup)
-        if self.settings.loss != "lsh":
-            terms["l2"] = (weight, self._mean(l2_per_image(embedding, target.embedding), mask))
-        if self.settings.loss != "l2":
-            terms["lsh"] = (weight, self._mean(self._lsh(embedding, target.embedding), mask))
+        progress = (batch.progress - first) / (1 - first)
+        weight = linear_warmup(self.settings.weight, progress, self.settings.warmup)
+        terms = {name: (weight, value) for name, value in mimicked.items()}
         return add_terms(self.criterion(logits, batch), logits, **terms)
+
+    def _mimicked(self, embedding: Tensor, target: Output, labels: Tensor) -> dict[str, Tensor]:
+        """Return the mimicking losses, over images where the teacher is right."""
+        mask = torch.ones(len(embedding), device=embedding.device)
+        if self.settings.mask and labels.ndim == 1:  # no such mask with several labels
+            mask = (target.logits.argmax(1) == labels).float()
+        found = {}
+        if self.settings.loss != "lsh":
+            found["l2"] = self._mean(l2_per_image(embedding, target.embedding), mask)
+        if self.settings.loss != "l2":
+            found["lsh"] = self._mean(self._lsh(embedding, target.embedding), mask)
+        return found
 
     def finalize(self, student: TappedNet) -> TappedNet:
         """Merge the layer that matched the embedding sizes into the classifier."""

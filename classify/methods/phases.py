@@ -78,6 +78,7 @@ class RunFacts:
     num_head: int
     given_teacher: Path | None  # --teacher
     distilled: Path  # folder of the networks of tgn distill
+    classifiers: Path  # folder of the run's classifiers
 
 
 def plain(inputs: MethodInputs) -> Method:

@@ -52,6 +52,11 @@ class T2ftsSettings(Settings):
     middle_fraction: float = Field(
         0.25, gt=0, lt=1, description="of the classes, taught by the middle teacher"
     )
+    head_teacher: str | None = Field(
+        None, description="a classifier, by name or file; none: one is trained"
+    )
+    middle_teacher: str | None = Field(None, description="likewise")
+    tail_teacher: str | None = Field(None, description="likewise")
     weight: float = Field(1.0, ge=0, description="of each distance of features")
     feature_distance: FeatureDistance = Field(
         "normalised", description="normalised: of maps of unit root mean square; mse: as published"
@@ -67,8 +72,9 @@ class T2ftsSettings(Settings):
 
     @classmethod
     def with_new_names(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return recorded settings as today's; older ones meant ``mse``."""
-        return {**BEFORE_THE_CHOICE, **super().with_new_names(values)}
+        """Return recorded settings as today's; older ones: ``mse``, and all teachers trained."""
+        none_given = dict.fromkeys(("head_teacher", "middle_teacher", "tail_teacher"))
+        return {**BEFORE_THE_CHOICE, **none_given, **super().with_new_names(values)}
 
 
 class CrossModalitySettings(Settings):
@@ -113,6 +119,14 @@ class LshSettings(Settings):
     )
     mask: bool = Field(True, description="mimic only where the teacher is right")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps until full weight")
+    matching_fraction: float = Field(
+        0.0, ge=0, lt=1, description="share of the steps before, for the matching layer alone"
+    )
+
+    @classmethod
+    def with_new_names(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return recorded settings as today's; older ones had one stage."""
+        return {"matching_fraction": 0.0, **super().with_new_names(values)}
 
 
 class SecondStageSettings(Settings):

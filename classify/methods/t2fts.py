@@ -8,6 +8,8 @@ average over batches (a batch holds few of the classes), and the step is chosen 
 images, never on the test part.
 """
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
@@ -16,6 +18,8 @@ from classify.methods.base import Batch, Method, MethodOutput, add_terms
 from classify.methods.feature_mse import GroupedFeatureMse
 from classify.methods.phases import MethodInputs, Phase, RunFacts
 from classify.methods.settings import CalibrationForm, T2ftsSettings
+from tgn.data.run_layout import CHECKPOINT
+from tgn.data.runs import file_or_named
 
 GROUPS = ("head", "middle", "tail")
 
@@ -117,20 +121,37 @@ class T2ftsStudent(GroupedFeatureMse):
 
 
 def phases(settings: T2ftsSettings, facts: RunFacts) -> tuple[Phase, ...]:
-    """Return the three teachers, each on its own group, and the student on all classes."""
+    """Return the three teachers, each on its own group, and the student on all classes.
+
+    A teacher that is given is not trained; the later ones learn from it.
+
+    Raises:
+        NotFoundError: for a given teacher that is neither a file nor a classifier of the run.
+    """
     groups = groups_of(len(facts.counts), settings)
-    teachers = tuple(
+    given = _given_teachers(settings, facts)
+    teachers: dict[str, str | Path] = {name: f"teacher-{name}" for name in GROUPS} | given
+    trained = tuple(
         Phase(
             f"teacher-{name}",
             lambda inputs: DistilledTeacher(inputs, settings),
-            teachers={before: f"teacher-{before}" for before in GROUPS[:place]},
+            teachers={before: teachers[before] for before in GROUPS[:place]},
             classes=tuple(k for k, group in enumerate(groups) if group == name),
         )
         for place, name in enumerate(GROUPS)
+        if name not in given
     )
-    student = Phase(
-        "",
-        lambda inputs: T2ftsStudent(inputs, groups, settings),
-        teachers={name: f"teacher-{name}" for name in GROUPS},
-    )
-    return (*teachers, student)
+    student = Phase("", lambda inputs: T2ftsStudent(inputs, groups, settings), teachers)
+    return (*trained, student)
+
+
+def _given_teachers(settings: T2ftsSettings, facts: RunFacts) -> dict[str, Path]:
+    """Return group -> file of the teachers that the user named."""
+    named = {name: getattr(settings, f"{name}_teacher") for name in GROUPS}
+    return {
+        name: file_or_named(
+            given, facts.classifiers, CHECKPOINT, f"{name} teacher", "classify train"
+        )
+        for name, given in named.items()
+        if given is not None
+    }

@@ -1,7 +1,5 @@
 """Images with several labels each, read from a table, and their sampling."""
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,12 +10,12 @@ from torch import Tensor
 
 from classify.training.sampling import BatchRequest, SampledBatch
 from tgn.data.image_set import ImageSet
-from tgn.runtime.errors import DataError, NotFoundError
+from tgn.data.tables import table_rows
+from tgn.runtime.errors import DataError
 from tgn.runtime.seeds import generator
 
 COLUMNS = ("file", "part", "labels")
 SEPARATOR = ";"  # of labels
-DELIMITERS = (",", ";", "\t")  # of columns
 
 
 @dataclass(frozen=True)
@@ -49,8 +47,6 @@ def read_labels(table: Path, size: int, bands: int) -> MultiLabelData:
         DataError: for a missing file or column, another part, a file that is listed twice (naming
             the line); a test label without training image; an empty part.
     """
-    if not table.is_file():
-        raise NotFoundError(f"no table {table}; expected a CSV with columns {', '.join(COLUMNS)}")
     rows: dict[str, list[tuple[Path, frozenset[str]]]] = {"train": [], "test": []}
     seen: set[str] = set()
     for line, row in _rows(table):
@@ -67,30 +63,10 @@ def read_labels(table: Path, size: int, bands: int) -> MultiLabelData:
 
 
 def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the lines of a table, with their numbers, as column -> text without outer spaces."""
-    content = table.read_bytes()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{table}, line {line}: not UTF-8; save the table as UTF-8") from None
-    header = text.partition("\n")[0]
-    delimiter = max(DELIMITERS, key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    columns = [name.strip().lower() for name in next(reader, [])]
-    if missing := set(COLUMNS) - set(columns):
-        raise DataError(f"{table} lacks the column {sorted(missing)[0]!r}; needs {COLUMNS}")
-    for cells in reader:
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) > len(columns):
-            raise DataError(
-                f"{table}, line {reader.line_num}: {len(cells)} columns, the first line has "
-                f"{len(columns)}; separate labels by {SEPARATOR!r}, in quotes if it ends a column"
-            )
-        cells += [""] * (len(columns) - len(cells))
-        row = dict(zip(columns, (cell.strip() for cell in cells), strict=True))
-        yield reader.line_num, row | {"file": row["file"].replace("\\", "/")}
+    """Yield the lines of a table, with their numbers; files with "/" between folders."""
+    hint = f"; separate labels by {SEPARATOR!r}, in quotes if it ends a column"
+    for number, row in table_rows(table, COLUMNS, hint):
+        yield number, row | {"file": row["file"].replace("\\", "/")}
 
 
 def _classes(rows: dict[str, list[tuple[Path, frozenset[str]]]], table: Path) -> tuple[str, ...]:

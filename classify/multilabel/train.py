@@ -94,7 +94,7 @@ def train_multi_label(
             does not fit.
         DataError: for a faulty table.
     """
-    _check(settings)
+    _check(job, settings)
     data = read_labels(job.table, settings.size, settings.bands)
     settings = settings.resolved(len(data.train.labels))
     device = Device(settings)
@@ -138,7 +138,7 @@ def _range_of_set(data: MultiLabelData) -> SampleRange | None:
     return found
 
 
-def _check(settings: TrainSettings) -> None:
+def _check(job: MultiLabelJob, settings: TrainSettings) -> None:
     if other := [name for name in OF_ONE_LABEL if not _is_default(settings, name)]:
         got = settings.model_dump(mode="json", include={other[0]})[other[0]]
         raise UserError(
@@ -146,6 +146,8 @@ def _check(settings: TrainSettings) -> None:
         )
     if settings.tuning == "adapters":  # its last layer begins at the means of classes
         raise UserError("tuning=adapters needs a single label an image; take tuning=head or all")
+    if job.teacher is not None and settings.method != "lsh":
+        raise UserError(f"--teacher got --method {settings.method}; it needs --method lsh")
     if settings.method not in ("plain", "lsh"):
         raise UserError(f"--method got {settings.method!r}; for several labels: plain, lsh")
 
@@ -172,7 +174,9 @@ def _method(
     if settings.method == "plain":
         return Method(student, binary_cross_entropy)
     if job.teacher is None:
-        raise UserError("--method lsh needs --teacher, the file of a multi-label classifier")
+        raise UserError(
+            "--method lsh needs --teacher, the name or file of a classifier of this table"
+        )
     teacher = load_classifier(job.teacher)
     if (teacher.facts.folders, teacher.facts.size) != (data.classes, settings.size):
         raise UserError(

@@ -79,7 +79,7 @@ def train_probe(
         raise DataError(f"{', '.join(empty)}: no training image; a probe needs 1 in every class")
     networks = frozen_networks(settings, [entry.folder for entry in split.classes])
     cache = FeatureCache(run.feature_cache, device, progress)
-    views = RealViews(training_views(networks, real, settings, cache), real.labels)
+    views = RealViews(training_views(networks, real, settings, cache), real.labels, real.groups)
     added, share = [], settings.generated_share
     if generated is not None:
         tables = training_views(networks, generated, settings, cache)

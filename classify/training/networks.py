@@ -98,7 +98,8 @@ def load_teachers(context: TrainingContext, phase: Phase, images: ImageSet) -> d
             raise UserError(
                 f"teacher {file} takes images of {net.facts.size} px and {net.facts.bands} bands, "
                 f"but gets {images.size} px and {images.bands} bands; train one with "
-                f"--set size={images.size} --set bands={images.bands}"
+                f"--set size={images.size} --set bands={images.bands}, or the student with "
+                f"--set size={net.facts.size} --set bands={net.facts.bands}"
             )
         if net.facts.sample_range != images.sample_range:
             raise UserError(

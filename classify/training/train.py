@@ -84,7 +84,7 @@ def planned_phases(run: Run, job: TrainingJob, settings: TrainSettings) -> tuple
     split = run.split()
     if job.augmented is not None and settings.generated_use == "curriculum":
         check_ratios((row.noise for row in active_rows(job.augmented, split)), job.augmented)
-    facts = RunFacts(tuple(split.counts), split.num_head, job.teacher, run.kmdn)
+    facts = RunFacts(tuple(split.counts), split.num_head, job.teacher, run.kmdn, run.classifiers)
     return phases_of(settings, facts)
 
 

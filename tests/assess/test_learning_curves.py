@@ -74,6 +74,8 @@ def test_folds_deal_every_class_out_evenly_and_leave_single_images_in():
     assert len(set(folds[20:27].tolist())) == 7
     assert int(folds[27]) == -1
     assert not torch.equal(folds, class_folds(labels, 10, 1))
+    pairs = class_folds(labels, 10, 0, torch.arange(28) // 2)
+    assert torch.equal(pairs[:20:2], pairs[1:20:2])
 
 
 def test_frequent_classes_are_thinned_to_rare_counts_and_doubled_on():
@@ -107,6 +109,7 @@ class FirstRareOnly(NamedTuple):
 
     labels: torch.Tensor
     classes: int = CLASSES
+    groups: torch.Tensor | None = None
 
     def are_right(self, rows):
         return self.labels == RARE[0]

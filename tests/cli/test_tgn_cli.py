@@ -15,8 +15,8 @@ from tgn.runtime.errors import UserError
 from tgn.runtime.files import write_json
 
 VERBS = (
-    "scenes", "chips", "split", "distill", "train", "import", "generate", "score", "filter",
-    "report", "app", "demo",
+    "scenes", "chips", "pairs", "split", "distill", "train", "import", "generate", "score",
+    "filter", "report", "app", "demo",
 )  # fmt: skip
 
 

@@ -83,6 +83,21 @@ def test_chips_of_one_image_are_on_one_side_of_validation_and_folds(tmp_path):
     assert max(sizes) - min(sizes) <= 6
 
 
+def test_the_images_of_a_part_know_their_groups(tmp_path):
+    data = chips(tmp_path / "d", images=6, each=4)
+    split = plan(data, test_fraction=0.4).model_copy(update={"root": str(data)})
+    images = split.image_set("train", tmp_path, 8)
+    names = [source_of_chip(file) for file, _ in split.train]
+    groups = images.groups.tolist()
+    assert len(set(groups)) == len(set(names)) > 1
+    assert len(set(zip(names, groups, strict=True))) == len(set(names))
+    rows = torch.tensor([1, 5])
+    assert images.subset(rows).groups.tolist() == [groups[1], groups[5]]
+    assert images.at_size(16).groups is images.groups
+    alone = plan(fill(tmp_path / "alone", 1, a=4, b=4))
+    assert alone.model_copy(update={"root": str(data)}).image_set("train", data, 8).groups is None
+
+
 def test_rows_that_are_alone_are_dealt_out_as_without_groups():
     labels = torch.tensor([0] * 10 + [1] * 7 + [2])
     alone = torch.arange(18)

@@ -43,6 +43,18 @@ def portrait():
 
 
 @pytest.mark.parametrize("arch", [LITE, MOBILENET])
+def test_the_stem_of_one_band_is_the_sum_of_the_three(arch):
+    installed(arch)
+    nets = [
+        build_backbone(BackboneSettings(arch=arch, weights="imagenet", bands=bands), ("a", "b"))
+        for bands in (3, 1)
+    ]
+    colour, grey = (net.net.conv_stem.weight for net in nets)
+    torch.testing.assert_close(grey, colour.sum(1, keepdim=True))
+    assert nets[1].facts.mean == pytest.approx((sum(nets[0].facts.mean) / 3,))
+
+
+@pytest.mark.parametrize("arch", [LITE, MOBILENET])
 @pytest.mark.parametrize("bands", [3, 1, 13])
 def test_a_uniform_is_known(portrait, arch, bands):
     net = load_imagenet_backbone(installed(arch), bands=bands)

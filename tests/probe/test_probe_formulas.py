@@ -14,7 +14,7 @@ from tgn.probe.linear import (
     shared_weights,
     softmax_regression,
 )
-from tgn.probe.ridge import fit_ridge
+from tgn.probe.ridge import fit_ridge, ridge_head
 
 CLASSES, DIMENSION = 3, 6
 
@@ -153,6 +153,29 @@ def test_prototypes_left_out_equal_class_means_without_the_image():
         head: LinearHead = prototypes(features[kept], labels[kept], CLASSES)
         expected = fitted.scale * head.scores(features[row])
         torch.testing.assert_close(fitted.left_out[row], expected)
+
+
+@pytest.mark.parametrize("head", ["ridge", "prototypes"])
+def test_images_of_a_group_are_left_out_together(head):
+    """Also of the means of the other classes in the group."""
+    rng = torch.Generator().manual_seed(6)
+    labels = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2])
+    groups = torch.tensor([3, 3, 5, 6, 3, 7, 8, 9, 9])
+    table = torch.randn(9, 4, DIMENSION, generator=rng)
+    real = RealViews([table], labels, groups)
+    fitted = fit_probe(real, [(6,)], CLASSES, head, symmetries=4)
+    features = normalised_parts(table, table.mean((0, 1)), (6,))
+    for row in range(9):
+        kept = groups != groups[row]
+        each = labels[kept].repeat_interleave(4)
+        rows = features[kept].flatten(0, 1)
+        if head == "prototypes":
+            fit = prototypes(rows, each, CLASSES)
+        else:  # rows weigh as in the fit to all, and the penalty is for as many
+            weights = balanced_weights(labels, CLASSES)[kept].repeat_interleave(4)
+            fit = ridge_head(rows, each, weights, CLASSES, fitted.penalty * 36 / len(rows))
+        expected = fitted.scale * fit.scores(features[row].mean(0))
+        torch.testing.assert_close(fitted.left_out[row], expected, rtol=1e-3, atol=1e-4)
 
 
 def test_generated_rows_weigh_their_share_of_a_class_and_classes_weigh_the_same():

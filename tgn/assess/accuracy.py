@@ -11,7 +11,7 @@ from tgn.assess.refits import class_folds
 from tgn.data.split import Split
 from tgn.data.splits.class_profiles import shot_groups
 from tgn.metrics.classification import confusion_of, recalls
-from tgn.probe.fit import Normalisation, RealViews, fit_probe
+from tgn.probe.fit import Normalisation, RealViews, fit_probe, own_groups
 from tgn.probe.linear import LinearHead, balanced_weights, prototypes, softmax_regression
 from tgn.probe.ridge import fit_ridge, ridge_head
 from tgn.probe.settings import HeadName
@@ -66,21 +66,21 @@ def score_recipes(
         progress: counts recipes.
     """
     train, test = (table.features[:, None] for table in (images.train, images.test))
-    labels = images.train.labels
-    folds = class_folds(labels, FOLDS, seed)
+    labels, groups = images.train.labels, images.train.groups
+    folds = class_folds(labels, FOLDS, seed, groups)
     progress.start("quick classifiers", len(RECIPES) + 1)
     parts = [(train.shape[2],)]
     normalisation = Normalisation((train.mean((0, 1)),), tuple(parts))
     features, unseen = (normalisation.joined([table])[:, 0] for table in (train, test))
     found = {}
     for name, head in RECIPES.items():
-        fitted = fit_probe(RealViews([train], labels), parts, classes, head, 1)
+        fitted = fit_probe(RealViews([train], labels, groups), parts, classes, head, 1)
         recipe = _Recipe(head, fitted.penalty, fitted.scale)
         left_out = _left_out(features, labels, classes, folds, recipe)
         found[name] = Scored(left_out, fitted.head.scores(unseen))
         progress.advance()
-    rows = torch.arange(len(labels))
-    plain = fit_ridge(features, labels, torch.ones(len(labels)), rows, classes)
+    alike = torch.ones(len(labels))
+    plain = fit_ridge(features, labels, alike, own_groups(labels, groups), classes)
     recipe = _Recipe("ridge", plain.penalty, balanced=False)
     left_out = _left_out(features, labels, classes, folds, recipe)
     progress.advance()

@@ -103,7 +103,8 @@ def _curves(
     images: AssessedImages, split: Split, settings: AssessSettings, progress: Progress
 ) -> tuple[Extrapolation, dict[str, float]]:
     """Return what more images are predicted to bring, and the curve measured: share to accuracy."""
-    refitter = Refitter.of(images.train.features, images.train.labels, split.num_classes)
+    train = images.train
+    refitter = Refitter.of(train.features, train.labels, split.num_classes, train.groups)
     rare, seed = list(split.tail_classes), settings.seed
     observations, curve = measure_curves(refitter, rare, settings.repeats, seed, progress)
     future = extrapolate(observations, _counts(split), rare, seed)

@@ -11,6 +11,7 @@ from tgn.assess.settings import AssessSettings
 from tgn.data.image_set import ImageSet
 from tgn.data.runs import Run
 from tgn.data.split import Part, Split
+from tgn.data.splits.folds import group_numbers
 from tgn.models.extractors import TensorImages, apply_network
 from tgn.models.feature_cache import FeatureCache
 from tgn.probe.features import FrozenNetwork, frozen_networks, symmetric_views
@@ -37,11 +38,13 @@ class ImageTable:
         files: as the split names them, [N].
         labels: class indices, [N].
         features: unit length, means over symmetries, [N, D].
+        groups: number of each image's group, as of `ImageSet.groups`.
     """
 
     files: tuple[str, ...]
     labels: Tensor
     features: Tensor
+    groups: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,9 @@ def read_images(run: Run, settings: AssessSettings, progress: Progress) -> Asses
     rows = rows[:COPIES].sort().values
     copies = _copies(sets[known[0]].batch(rows))
     views = [_copy_views(one, copies, settings, device) for one in networks]
-    table = ImageTable(*_listed(split, known), normalisation.joined(train)[:, 0])
+    files, labels = _listed(split, known)
+    groups = group_numbers(files, split.groups)
+    table = ImageTable(files, labels, normalisation.joined(train)[:, 0], groups)
     test = ImageTable(*_listed(split, [TEST]), normalisation.joined(means[TEST])[:, 0])
     # the first part's images are the first of the table
     distances = (table.features[rows] - normalisation.joined(views)[:, 0]).norm(dim=1)

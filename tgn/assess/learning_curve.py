@@ -59,7 +59,7 @@ def measure_curves(
         The observations, and the mean accuracy at each share of their images of those rare classes
         that were measured at every share.
     """
-    plans = list(_plans(refitter.labels, rare, repeats, seed))
+    plans = list(_plans(refitter, rare, repeats, seed))
     progress.start("learning curves", len(plans))
     sizes = torch.bincount(refitter.labels, minlength=refitter.classes).tolist()
     hits: dict[tuple[int, int], Tensor] = defaultdict(lambda: torch.zeros(2))
@@ -103,14 +103,15 @@ def _class_means(curve: Mapping[float, Mapping[int, Tensor]]) -> dict[float, flo
     }
 
 
-def _plans(labels: Tensor, rare: Sequence[int], repeats: int, seed: int) -> Iterator[Thinning]:
+def _plans(refitter: Refitter, rare: Sequence[int], repeats: int, seed: int) -> Iterator[Thinning]:
+    labels, groups = refitter.labels, refitter.groups
     counts = torch.bincount(labels).tolist()
     frequent = [k for k in range(len(counts)) if k not in set(rare)]
     for repeat in range(repeats):
         for share in SHARES:
             keep = {k: max(1, round(share * counts[k])) for k in rare}
             yield Thinning(_kept(labels, keep, seed, repeat), tuple(rare), share)
-    folds = class_folds(labels, FOLDS, seed)
+    folds = class_folds(labels, FOLDS, seed, groups)
     is_rare = torch.isin(labels, torch.tensor(list(rare)))
     for fold in range(FOLDS):
         yield Thinning((~(is_rare & (folds == fold))).nonzero().flatten(), tuple(rare), WHOLE)

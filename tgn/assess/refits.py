@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from tgn.data.splits.folds import deal_out
+from tgn.probe.fit import own_groups
 from tgn.probe.linear import LinearHead, balanced_weights
 from tgn.probe.principal_components import principal_basis
 from tgn.probe.ridge import fit_ridge, ridge_head
@@ -24,6 +25,7 @@ class Refitter(NamedTuple):
         classes: C.
         penalty: lambda, the best for the whole set with each image left out in closed form.
         basis: from features [D] to components, [D, D'].
+        groups: number of each image's group, left out together, [N]; None: all are alone.
     """
 
     features: Tensor
@@ -31,15 +33,18 @@ class Refitter(NamedTuple):
     classes: int
     penalty: float
     basis: Tensor
+    groups: Tensor | None = None
 
     @classmethod
-    def of(cls, features: Tensor, labels: Tensor, classes: int) -> "Refitter":
-        """Return the refitter of a set of features [N, D] with labels [N]."""
+    def of(
+        cls, features: Tensor, labels: Tensor, classes: int, groups: Tensor | None = None
+    ) -> "Refitter":
+        """Return the refitter of features [N, D] with labels [N], and groups as of `ImageSet`."""
         basis = principal_basis(features, DIMENSIONS)
         reduced = features.double() @ basis
         weights = balanced_weights(labels, classes)
-        fit = fit_ridge(reduced, labels, weights, torch.arange(len(labels)), classes)
-        return cls(reduced, labels, classes, fit.penalty, basis)
+        fit = fit_ridge(reduced, labels, weights, own_groups(labels, groups), classes)
+        return cls(reduced, labels, classes, fit.penalty, basis, groups)
 
     def head(self, rows: Tensor) -> LinearHead:
         """Return the fit to some images, rows [n]; every class that has any weighs the same."""
@@ -54,10 +59,12 @@ class Refitter(NamedTuple):
         return torch.cat([head.scores(part).argmax(1) for part in parts]) == self.labels
 
 
-def class_folds(labels: Tensor, folds: int, seed: int) -> Tensor:
+def class_folds(labels: Tensor, folds: int, seed: int, groups: Tensor | None = None) -> Tensor:
     """Return the fold of each image, [N]: every class is dealt out over the folds at random.
+
+    Images of a group are in one fold.
 
     The only image of a class is in no fold (-1), as no fit without it could know the class.
     """
     is_alone = torch.bincount(labels)[labels] == 1
-    return deal_out(labels, folds, seed).masked_fill(is_alone, NO_FOLD)
+    return deal_out(labels, folds, seed, groups).masked_fill(is_alone, NO_FOLD)

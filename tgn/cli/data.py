@@ -114,6 +114,28 @@ def chips_verb(
     out.print(f"wrote {sum(counts.values())} chips to {into}; next: {others}tgn split {out_dir}")
 
 
+@app.command("pairs")
+def pairs_verb(
+    data: Annotated[
+        Path,
+        typer.Argument(help="Folder of tables such as train_EO.csv, train_SAR.csv, and images."),
+    ],
+    out_dir: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
+) -> None:
+    """Pair camera and radar images by tables (img_name, class_id): two trees of equal paths."""
+    from tgn.data.sensor_pairs import read_pairs, write_pairs
+
+    pairs = read_pairs(data)
+    write_pairs(pairs, out_dir, TerminalProgress())
+    counts = ", ".join(f"{part} {count}" for part, count in pairs.counts.items())
+    eo, sar = (out_dir / sensor for sensor in ("eo", "sar"))
+    out.print(
+        f"wrote the pairs ({counts}) to {eo} and {sar}; next: tgn split {eo} --run eo; classify "
+        f"train --run eo --method cross-modality --set bands=1 --set cross_modality.paired={sar}",
+        markup=False,
+    )
+
+
 def _split_settings(options: Mapping[str, Any]) -> type[Settings]:
     return ListedSplitSettings if options["list_file"] else SplitSettings
 

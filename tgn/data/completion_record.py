@@ -8,7 +8,7 @@ from typing import Any
 from tgn.runtime.errors import DataError, UserError
 from tgn.runtime.files import read_json, write_json
 
-SCENES, CHIPS = "scenes.json", "chips.json"
+SCENES, CHIPS, PAIRS = "scenes.json", "chips.json", "pairs.json"
 
 
 def begin_writing(
@@ -51,7 +51,7 @@ def check_complete(folder: Path) -> None:
     Raises:
         DataError: if a record says so.
     """
-    for file in (one for record in (SCENES, CHIPS) for one in _records(folder, record)):
+    for file in (one for record in (SCENES, CHIPS, PAIRS) for one in _records(folder, record)):
         if _is_begun(file):
             raise DataError(
                 f"{file.parent} is not finished; run the command that writes it once more"

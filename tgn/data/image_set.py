@@ -76,6 +76,7 @@ class ImageSet:
     """
 
     sample_range: SampleRange | None = None  # see :meth:`in_range`
+    groups: Tensor | None = None  # number of each image's group, [N]; see :meth:`in_groups`
 
     def __init__(
         self,
@@ -107,13 +108,22 @@ class ImageSet:
         self.sample_range = sample_range
         return self
 
+    def in_groups(self, groups: Tensor | None) -> Self:
+        """Take the groups of images that tell one another, [N]; return the set.
+
+        They are equal images and chips of one image, which are left out together where images are
+        judged by fits without them. None: every image is alone.
+        """
+        self.groups = groups
+        return self
+
     def at_size(self, size: int) -> "ImageSet":
         """Return the images as they are read at another side, in pixels."""
         if self.size == size:
             return self
         labels = self.labels.tolist()
         found = ImageSet(self.files, labels, size, self.bands, checksums=self.checksums)
-        return found.in_range(self.sample_range)
+        return found.in_range(self.sample_range).in_groups(self.groups)
 
     def batch(self, index: Tensor) -> Tensor:
         """Return images_u8 [B, bands, size, size] of the rows in ``index`` [B]."""
@@ -142,6 +152,7 @@ class ImageSet:
         part = ImageSet(
             chosen, self.labels[rows].tolist(), self.size, self.bands, checksums=checksums
         ).in_range(self.sample_range)
+        part.groups = None if self.groups is None else self.groups[rows]
         if self._cache is not None:
             part._cache, part._fits = self._cache[rows], True
         return part

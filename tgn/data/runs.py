@@ -122,3 +122,13 @@ def find_named(folder: Path, marker: str, name: str | None, what: str, remedy: s
         known = ", ".join(sorted(found))
         raise NotFoundError(f"no {what} {name!r} in {folder}; there are: {known}")
     return found[name]
+
+
+def file_or_named(given: str, folder: Path, marker: str, what: str, remedy: str) -> Path:
+    """Return the file ``given``, or else ``folder/<given>/<marker>``.
+
+    Raises:
+        NotFoundError: as :func:`find_named`.
+    """
+    file = Path(given)
+    return file if file.is_file() else find_named(folder, marker, given, what, remedy)

@@ -140,6 +140,7 @@ class Split(BaseModel):
         import numpy as np
 
         from tgn.data.image_set import ImageSet, RelativePaths, checksum_from_hex
+        from tgn.data.splits.folds import group_numbers
 
         root = (run_path / self.root).resolve()
         if not root.is_dir():
@@ -154,7 +155,7 @@ class Split(BaseModel):
         )
         labels = [label for _, label in rows]
         images = ImageSet(RelativePaths(root, names), labels, size, bands, checksums=checksums)
-        return images.in_range(self.sample_range)
+        return images.in_range(self.sample_range).in_groups(group_numbers(names, self.groups))
 
 
 def filling_up(counts: Sequence[int], num_head: int) -> list[int]:

@@ -100,7 +100,7 @@ def _with_ridge(
         tables = training_views([network], generated, views, cache)
         added = GeneratedViews(tables, generated.labels, GENERATED_SHARE)
     fitted = fit_probe(
-        RealViews([table[kept]], labels),
+        RealViews([table[kept]], labels, None if images.groups is None else images.groups[kept]),
         [network.parts],
         len(facts.folders),
         "ridge",

@@ -65,6 +65,7 @@ class RealViews(NamedTuple):
 
     tables: Sequence[Tensor]  # features by each network, [N, V, D]; the symmetries come first
     labels: Tensor  # [N]
+    groups: Tensor | None = None  # number of each image's group, left out together, [N]
 
 
 class GeneratedViews(NamedTuple):
@@ -118,7 +119,8 @@ def fit_probe(
 
     Hyperparameters are chosen on the real training images: lambda of ridge by leaving each image
     out in closed form, the penalty of softmax regression by 5-fold cross-validation, and the scale
-    of the scores, which makes them logits, by the images left out. Generated images choose nothing:
+    of the scores, which makes them logits, by the images left out. Images of a group, such as chips
+    of one image, are left out together. Generated images choose nothing:
     a real image that is left out would be known by the images that were generated from it.
 
     Args:
@@ -129,10 +131,10 @@ def fit_probe(
         symmetries: S <= V.
         generated: with which the chosen head is fitted anew, or None.
     """
-    tables, labels = real
+    tables, labels, _ = real
     normalisation = Normalisation(tuple(table.mean((0, 1)) for table in tables), tuple(parts))
     features = normalisation.joined(tables)
-    found = FITS[head](features, labels, classes, symmetries)
+    found = FITS[head](features, real, classes, symmetries)
     scale = best_scale(found.left_out, labels, balanced_weights(labels, classes))
     left_out, fitted = found.left_out * scale, found.head
     if generated is not None:
@@ -144,14 +146,15 @@ def fit_probe(
     return FittedProbe(fitted.scaled(scale), normalisation, found.penalty, scale, left_out)
 
 
-def _ridge(features: Tensor, labels: Tensor, classes: int, symmetries: int) -> _Chosen:
+def _ridge(features: Tensor, real: RealViews, classes: int, symmetries: int) -> _Chosen:
     images, views, dimension = features.shape
+    labels = real.labels
     rows = labels.repeat_interleave(views)
     fit = fit_ridge(
         features.view(-1, dimension),
         rows,
         balanced_weights(rows, classes),
-        torch.arange(images).repeat_interleave(views),
+        own_groups(labels, real.groups).repeat_interleave(views),
         classes,
     )
     left_out = fit.left_out.view(images, views, classes)[:, :symmetries].mean(1)
@@ -163,26 +166,49 @@ def _ridge(features: Tensor, labels: Tensor, classes: int, symmetries: int) -> _
     return _Chosen(fit.head, left_out, fit.penalty, again)
 
 
-def _prototypes(features: Tensor, labels: Tensor, classes: int, symmetries: int) -> _Chosen:
-    """Fit class means; an image left out is taken off its class mean."""
+def _prototypes(features: Tensor, real: RealViews, classes: int, symmetries: int) -> _Chosen:
+    """Fit class means; an image left out is taken off them, with its group."""
+    labels, groups = real.labels, own_groups(real.labels, real.groups)
     whole, seen = features.mean(1), features[:, :symmetries].mean(1)
     head = prototypes(whole, labels, classes)
-    counts = torch.bincount(labels, minlength=classes)[labels][:, None]
-    others = (counts * head.weight[labels] - whole) / (counts - 1).clamp(min=1)
+    # the images of a class within a group, and the mean of the class without them
+    keys, own = (groups * classes + labels).unique(return_inverse=True)
+    label, group = keys % classes, keys // classes
+    counts = torch.bincount(labels, minlength=classes)[label]
+    sums = counts[:, None] * head.weight[label]
+    left = (counts - torch.bincount(own)).clamp(min=1)
+    others = sums.index_add(0, own, whole, alpha=-1) / left[:, None]
+    row, part = _same(groups, group)
     scores = head.scores(seen)
-    own = (others * seen).sum(1) - others.square().sum(1) / 2
+    changed = (others[part] * seen[row]).sum(1) - others.square().sum(1)[part] / 2
+    scores[row, label[part]] = changed
 
     def again(features: Tensor, labels: Tensor, weights: Tensor) -> LinearHead:
         return prototypes(features.mean(1), labels, classes, weights)
 
-    return _Chosen(head, scores.scatter(1, labels[:, None], own[:, None]), None, again)
+    return _Chosen(head, scores, None, again)
 
 
-def _softmax(features: Tensor, labels: Tensor, classes: int, symmetries: int) -> _Chosen:
+def own_groups(labels: Tensor, groups: Tensor | None) -> Tensor:
+    """Return the number of each image's group, [N]; without groups every image is alone."""
+    return torch.arange(len(labels)) if groups is None else groups
+
+
+def _same(values: Tensor, ascending: Tensor) -> tuple[Tensor, Tensor]:
+    """Return all pairs (i, j) of equal values[i] and ascending[j]: the i, and the j."""
+    start, end = (torch.searchsorted(ascending, values, right=right) for right in (False, True))
+    many = end - start
+    first = torch.arange(len(values)).repeat_interleave(many)
+    place = torch.arange(len(first)) - (many.cumsum(0) - many)[first]
+    return first, start[first] + place
+
+
+def _softmax(features: Tensor, real: RealViews, classes: int, symmetries: int) -> _Chosen:
     """Fit softmax regression to the images' mean views, its penalty chosen by folds."""
+    labels = real.labels
     whole, seen = features.mean(1), features[:, :symmetries].mean(1)
     weights = balanced_weights(labels, classes)
-    folds = deal_out(labels, FOLDS, seed=0)
+    folds = deal_out(labels, FOLDS, 0, real.groups)
     best: tuple[float, float, Tensor] | None = None
     for penalty in SOFTMAX_PENALTIES:
         left_out = torch.empty(len(labels), classes)
@@ -202,15 +228,15 @@ def _softmax(features: Tensor, labels: Tensor, classes: int, symmetries: int) ->
     return _Chosen(again(features, labels, weights), left_out, penalty, again)
 
 
-def _ensemble(features: Tensor, labels: Tensor, classes: int, symmetries: int) -> _Chosen:
+def _ensemble(features: Tensor, real: RealViews, classes: int, symmetries: int) -> _Chosen:
     """Fit ridge and prototypes, and take the mean of their log-probabilities.
 
     Log-probabilities are scaled scores less a number that is the same for all classes, so their
     mean has the probabilities of the mean scaled scores, which are linear in the features, too.
     """
-    weights = balanced_weights(labels, classes)
-    members = [fit(features, labels, classes, symmetries) for fit in (_ridge, _prototypes)]
-    scales = [best_scale(one.left_out, labels, weights) for one in members]
+    weights = balanced_weights(real.labels, classes)
+    members = [fit(features, real, classes, symmetries) for fit in (_ridge, _prototypes)]
+    scales = [best_scale(one.left_out, real.labels, weights) for one in members]
 
     def mean(heads: Sequence[LinearHead]) -> LinearHead:
         scaled = [head.scaled(scale) for head, scale in zip(heads, scales, strict=True)]
@@ -224,7 +250,7 @@ def _ensemble(features: Tensor, labels: Tensor, classes: int, symmetries: int) -
     return _Chosen(head, torch.stack(left_out).mean(0), members[0].penalty, again)
 
 
-FITS: Mapping[HeadName, Callable[[Tensor, Tensor, int, int], _Chosen]] = {
+FITS: Mapping[HeadName, Callable[[Tensor, RealViews, int, int], _Chosen]] = {
     "ridge": _ridge,
     "prototypes": _prototypes,
     "softmax": _softmax,

@@ -9,7 +9,7 @@ from tgn.data.image_set import ImageSet
 from tgn.data.splits.folds import deal_out
 from tgn.models.feature_cache import FeatureCache
 from tgn.probe.features import FrozenNetwork, frozen_networks, symmetric_views
-from tgn.probe.fit import Normalisation, generated_rows
+from tgn.probe.fit import Normalisation, generated_rows, own_groups
 from tgn.probe.gain import Measured, ViewRows, measure_gains
 from tgn.probe.linear import balanced_weights
 from tgn.probe.principal_components import principal_basis
@@ -67,7 +67,7 @@ def judge_use(
     drawn = sets.generated.subset(left)
     views = _views(sets, settings)
     real, generated, penalty = _view_rows(sets, drawn, networks, views, cache)
-    folds = deal_out(real.labels, settings.folds, settings.seed)
+    folds = deal_out(real.labels, settings.folds, settings.seed, sets.training.groups)
     made_from = sets.made_from[left]
     cache.progress.start("gain at left-out real images", len(folds.unique()))
     measured = measure_gains(real, generated, made_from, folds, penalty, cache.progress.advance)
@@ -145,18 +145,20 @@ def _view_rows(
     real, generated = (normalisation.joined(own) for own in tables)
     basis = principal_basis(torch.cat([real.mean(1), generated.mean(1)]), DIMENSIONS)
     rows = [part.double() @ basis for part in (real, generated)]
-    return ViewRows(rows[0], labels), ViewRows(rows[1], drawn.labels), best_penalty(rows[0], labels)
+    penalty = best_penalty(rows[0], labels, sets.training.groups)
+    return ViewRows(rows[0], labels), ViewRows(rows[1], drawn.labels), penalty
 
 
-def best_penalty(rows: Tensor, labels: Tensor) -> float:
+def best_penalty(rows: Tensor, labels: Tensor, groups: Tensor | None = None) -> float:
     """Return lambda of the class-weighted ridge, chosen by leaving each image out.
 
     Args:
         rows: of V views of each image, [N, V, D].
         labels: [N].
+        groups: number of each image's group, left out together, [N]; None: every one is alone.
     """
-    images, views, _ = rows.shape
+    views = rows.shape[1]
     classes, every = int(labels.max()) + 1, labels.repeat_interleave(views)
-    groups = torch.arange(images).repeat_interleave(views)
+    left_out = own_groups(labels, groups).repeat_interleave(views)
     weights = balanced_weights(every, classes)
-    return fit_ridge(rows.flatten(0, 1), every, weights, groups, classes).penalty
+    return fit_ridge(rows.flatten(0, 1), every, weights, left_out, classes).penalty

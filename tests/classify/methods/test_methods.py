@@ -8,9 +8,10 @@ from torch.autograd import gradcheck
 
 from classify.losses.distillation import FeatureMatch, soft_target_kl
 from classify.losses.hashing import Hyperplanes, lsh_per_image, masked_mean
-from classify.methods.base import Teacher
+from classify.methods.base import Batch, Teacher
 from classify.methods.feature_mse import GroupedTeachers
-from classify.methods.lsh import MatchedClassifier
+from classify.methods.lsh import LshMimicking, MatchedClassifier
+from classify.methods.phases import MethodInputs
 from classify.methods.settings import T2ftsSettings
 from classify.methods.t2fts import calibrated_weights, groups_of
 from classify.training import networks
@@ -18,6 +19,7 @@ from classify.training import train as train_module
 from classify.training.job import TrainingJob
 from classify.training.settings import TrainSettings
 from classify.training.train import train_classifier
+from tgn.data.images import to_pm1
 from tgn.models.backbones import build_backbone, load_classifier
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
@@ -243,6 +245,54 @@ def test_the_matching_layer_merges_away(fake_run):
     net = load_classifier(fake_run.path / "classify" / "narrow" / CHECKPOINT)
     assert isinstance(net.classifier, torch.nn.Linear)
     assert math.isfinite(result["balanced"])
+
+
+def test_the_first_stage_trains_the_matching_layer_alone(fake_run, teacher):
+    chosen = settings(method="lsh", lsh={"matching_fraction": 0.5, "warmup": 0.5, "weight": 3.0})
+    device = Device(chosen)
+    student = build_backbone(chosen, tuple(entry.folder for entry in fake_run.split().classes))
+    images = fake_run.split().image_set("train", fake_run.path, 16, 3)
+    inputs = MethodInputs(
+        student,
+        lambda logits, batch: torch.nn.functional.cross_entropy(logits, batch.labels),
+        {"teacher": Teacher(load_classifier(teacher))},
+        torch.tensor(fake_run.split().counts),
+        images,
+        None,
+        device,
+        0,
+    )
+    method = LshMimicking(inputs, chosen.lsh).train()
+    pixels, labels = to_pm1(images.batch(torch.arange(8))), torch.arange(8) % 4
+    share = torch.ones(8)
+    none = torch.zeros(8, dtype=torch.bool)
+
+    def trained(progress):
+        method.zero_grad(set_to_none=True)
+        prior = torch.full((4,), 0.25)
+        batch = Batch(pixels, labels, labels, share, none, none, prior, progress)
+        output = method(batch)
+        output.loss.backward()
+        return output, {n for n, p in student.net.named_parameters() if p.grad is not None}
+
+    name = student.classifier_name
+    output, moved = trained(0.25)
+    assert moved == {f"{name}.match.weight", f"{name}.match.bias"}
+    terms = output.terms
+    torch.testing.assert_close(output.loss, 3.0 * (terms["l2"] + terms["lsh"]))
+    output, moved = trained(0.625)  # half of the warm-up, which begins with the second stage
+    assert moved == {n for n, _ in student.net.named_parameters()}
+    terms = output.terms
+    mimicked = 1.5 * (terms["l2"] + terms["lsh"])
+    torch.testing.assert_close(output.loss, terms["labels"] + mimicked)
+
+
+def test_records_of_older_versions_had_one_stage_and_trained_all_teachers():
+    old = TrainSettings().model_dump(mode="json")
+    del old["lsh"]["matching_fraction"]
+    for group in ("head", "middle", "tail"):
+        del old["t2fts"][f"{group}_teacher"]
+    assert TrainSettings.with_new_names(old) == TrainSettings().model_dump(mode="json")
 
 
 # Cross-modality

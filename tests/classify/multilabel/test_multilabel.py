@@ -1,6 +1,7 @@
 """Several labels an image: the table, the measures, the training, the teacher."""
 
 import csv
+import json
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from torchmetrics.functional.classification import (
 from classify.cli import main as cli
 from classify.multilabel.data import read_labels
 from classify.multilabel.metrics import average_precision_of_class, multi_label_summary
+from tgn.models.backbones import load_classifier
 from tgn.runtime.errors import DataError
 
 SMALL = [*TINY, "--set", "steps=3", "--set", "size=16", "--set", "batch_size=8", "--device", "cpu"]
@@ -152,6 +154,40 @@ def test_a_student_mimics_its_teacher(table, run_cli):
     assert (lonely.code, "needs --teacher" in lonely.stderr) == (2, True)
     other = run_cli("multilabel", str(table), "--method", "t2fts", *SMALL)
     assert (other.code, "plain, lsh" in other.stderr) == (2, True)
+
+
+def test_a_teacher_is_found_by_its_name(table, run_cli):
+    assert run_cli("multilabel", str(table), "--name", "big", *SMALL).code == 0
+    taught = ("multilabel", str(table), "--method", "lsh")
+    done = run_cli(*taught, "--teacher", "big", *SMALL)
+    assert done.code == 0, done.stderr
+    folder = table.parent / "runs" / "labels-multilabel"
+    by_name = (folder / "lsh" / "classifier.safetensors").read_bytes()
+    file = str(folder / "big" / "classifier.safetensors")
+    assert run_cli(*taught, "--name", "again", "--teacher", file, *SMALL).code == 0
+    assert (folder / "again" / "classifier.safetensors").read_bytes() == by_name
+    done = run_cli(*taught, "--teacher", "small", *SMALL)
+    assert (done.code, "no classifier 'small'" in done.stderr) == (2, True), done.stderr
+    done = run_cli("multilabel", str(table), "--teacher", "big", *SMALL)
+    assert (done.code, "it needs --method lsh" in done.stderr) == (2, True), done.stderr
+
+
+def test_the_two_stages_of_mimicking(table, run_cli):
+    """The first stage trains the matching layer alone, also where the sizes are equal."""
+    assert run_cli("multilabel", str(table), "--name", "big", *SMALL).code == 0
+    stages = ["--set", "lsh.matching_fraction=0.5", "--set", "log_every=1"]
+    done = run_cli(
+        "multilabel", str(table), "--method", "lsh", "--teacher", "big",
+        *TINY, "--set", "steps=4", "--set", "size=16", "--set", "batch_size=8", *stages,
+        "--device", "cpu",
+    )  # fmt: skip
+    assert done.code == 0, done.stderr
+    folder = table.parent / "runs" / "labels-multilabel" / "lsh"
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert ["labels" in row for row in rows] == [False, False, True, True]
+    assert all({"l2", "lsh"} <= row.keys() for row in rows)
+    net = load_classifier(folder / "classifier.safetensors")
+    assert isinstance(net.classifier, torch.nn.Linear)  # merged
 
 
 def test_it_learns(table, run_cli):

@@ -173,7 +173,7 @@ def test_the_last_layer_has_its_higher_rate_where_it_is_new(fake_run, weights, s
 def test_a_later_round_has_no_new_last_layer():
     pairing = {"paired": "there", "iterations": 2}
     settings = TrainSettings(method="cross-modality", cross_modality=pairing)
-    phases = phases_of(settings, RunFacts((4, 3), 1, None, Path()))
+    phases = phases_of(settings, RunFacts((4, 3), 1, None, Path(), Path()))
     found = {phase.name: phase_settings(settings, phase).head_lr_factor for phase in phases}
     later = ("control-1", "ours-1", "paired-1", "control-2", "")
     assert found == {"ours-0": 10, "paired-0": 10, **dict.fromkeys(later, 1)}

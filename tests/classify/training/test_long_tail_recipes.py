@@ -118,7 +118,7 @@ def test_a_step_of_cmo_has_the_batch_it_should(fake_run, sampler):
 
 def test_over_smoothed_labels_are_torchs():
     changed = settings(label_smoothing=0.3).with_changes(recipe("los").settings)
-    first, last = phases_of(changed, RunFacts((4, 3), 1, None, Path()))
+    first, last = phases_of(changed, RunFacts((4, 3), 1, None, Path(), Path()))
     assert phase_settings(changed, first).label_smoothing == 0.3
     found = phase_settings(changed, last)
     assert found.label_smoothing == 0.98  # in place of the other, not on top of it

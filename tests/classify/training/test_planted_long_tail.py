@@ -18,7 +18,7 @@ from classify.training.trainer import ClassifierTrainer
 from tgn.runtime.devices import Device
 
 COUNTS, SEEDS, STEPS, NOISE = (60, 30, 6, 3), (0, 1), 60, 60.0
-FACTS = RunFacts(COUNTS, 2, None, None)
+FACTS = RunFacts(COUNTS, 2, None, None, None)
 
 
 def train(net, phase, settings, images):

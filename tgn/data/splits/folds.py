@@ -43,11 +43,22 @@ def make_folds(
         seed: of the draw.
         groups: file -> number of its group, which goes to one part; other files are alone.
     """
-    alone = max(groups.values(), default=-1) + 1  # numbers from here on: files without a group
-    numbers = [groups.get(file, alone + k) for k, file in enumerate(files)]
     classes = torch.tensor(list(labels), dtype=torch.int64)
-    folds = deal_out(classes, count, seed, torch.tensor(numbers) if groups else None)
+    folds = deal_out(classes, count, seed, group_numbers(files, groups))
     return Folds(count=count, fold_of=dict(zip(files, folds.tolist(), strict=True)))
+
+
+def group_numbers(files: Sequence[str], groups: Mapping[str, int]) -> Tensor | None:
+    """Return the number of each file's group, [N]; None without groups.
+
+    Args:
+        files: N of them.
+        groups: file -> number of its group; other files are alone in one.
+    """
+    if not groups:
+        return None
+    alone = max(groups.values()) + 1  # numbers from here on: files without a group
+    return torch.tensor([groups.get(file, alone + k) for k, file in enumerate(files)])
 
 
 def deal_out(labels: Tensor, count: int, seed: int, groups: Tensor | None = None) -> Tensor:
