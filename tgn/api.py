@@ -91,7 +91,8 @@ class RunGenerator:
         bit of a pixel, which depends on how many are computed at once.
 
         Args:
-            class_name: folder name of a class, or a position in the tail (0 = its largest class).
+            class_name: folder name of a class, or, as a number, a position in the tail (0 = its
+                largest class).
             n: how many, > 0.
             noise: r in [0, 1]: 0 redraws the source, 1 forgets it.
             seed: another seed gives other images.
@@ -103,7 +104,7 @@ class RunGenerator:
         given = self._settings.model_dump() | {"block": n, "noise": noise, "seed": seed}
         settings = type(self._settings).resolve(**given)
         split = self._sampler.split
-        label = split.class_called(str(class_name))
+        label = split.class_called(class_name)
         if split.is_head(label) and self._tail_only:
             raise UserError(self._tail_only)
         images_u8, origins = self._sampler.sample_block(label, 0, settings)

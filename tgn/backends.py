@@ -38,6 +38,7 @@ class Backend:
         weights: its file in a run; written last, so that its presence marks a trained one.
         train_command: makes one of all classes in place of the one that is there.
         cost_function: "module:function" that says what memory a training takes; "" for none.
+        fit_function: "module:function" that fits ``train_settings`` to a run; "" for none.
     """
 
     title: str
@@ -48,6 +49,23 @@ class Backend:
     weights: Callable[[Run], Path]
     train_command: str
     cost_function: str = ""
+    fit_function: str = ""
+
+    def fitted(self, run: Run, settings: Settings) -> Settings:
+        """Return the settings of a training as the files it starts from complete them.
+
+        Args:
+            run: to be trained.
+            settings: of this backend's ``train_settings``.
+
+        Raises:
+            NotFoundError: without such a file.
+            UserError: for settings that contradict it.
+        """
+        if not self.fit_function:
+            return settings
+        fitted: Settings = _imported(self.fit_function)(run, settings)
+        return fitted
 
     def cost(self, settings: Settings) -> str:
         """Return what memory a training takes, in words; "" where nobody need ask.
@@ -123,6 +141,7 @@ _BACKENDS: dict[BackendName, Backend] = {
         open_function="tgn.generation.cdtg.sampler:open_cdtg_sampler",
         weights=lambda run: run.cdtg_generator,
         train_command="tgn train --no-resume",
+        fit_function="tgn.generation.cdtg.start:fitted_to_start",
     ),
     "diffusion": Backend(
         title="diffusion",

@@ -76,7 +76,8 @@ def made_run(name: str) -> Run:
     data: Path = shared_data("aid64.zip") if name == "aid" else runs_root() / "assess-scenes-data"
     if name == "scenes" and not data.exists():
         run("tgn", "scenes", str(data), *set_words(*SCENES))
-    rule = set_words("val_fraction=0", f"test_per_class={AID_TEST}")  # scenes have a test part
+    held_out = [f"test_per_class={AID_TEST}"] if name == "aid" else []  # scenes have a test part
+    rule = set_words("val_fraction=0", *held_out)
     run("tgn", "split", str(data), *words, *rule)
     return made
 

@@ -197,3 +197,27 @@ def test_class_option_reads_folder_names_and_tail_places(fake_folder):
 def test_head_classes_get_as_many_generated_images_as_tail_classes_on_average():
     assert filling_up([10, 9, 6, 2, 1], 2) == [7, 7, 4, 8, 9]
     assert filling_up([10, 10, 10], 1) == [0, 0, 0]
+
+
+def test_numbers_of_numbered_folders_are_places_in_the_tail_on_a_command_line(fake_folder):
+    split = plan(fake_folder({"0": 9, "3": 8, "1": 5, "2": 4, "4": 3}))
+    folders = [entry.folder for entry in split.classes]
+    assert folders == ["0", "3", "1", "2", "4"]  # head: 0 and 3
+    assert [folders[split.classes_called(str(k))[0]] for k in range(5)] == ["1", "2", "4", "3", "4"]
+    assert [folders[split.classes_called(f"folder:{k}")[0]] for k in range(5)] == list("01234")
+    assert [folders[split.class_called(name)] for name in folders] == folders  # of programs
+    assert [folders[split.class_called(k)] for k in range(3)] == ["1", "2", "4"]
+    with pytest.raises(UserError, match="no class folder '9'; the run has: 0, 3, 1, 2, 4"):
+        split.classes_called("folder:9")
+    with pytest.raises(UserError, match="no class '9'"):
+        split.classes_called("9")
+
+
+def test_numbers_among_other_names_are_folders_first(fake_folder):
+    split = plan(fake_folder({"a": 9, "0": 8, "1": 5, "c": 4}))
+    assert [split.classes_called(k) for k in ("0", "1", "folder:a", "2")] == [
+        (1,),
+        (2,),
+        (0,),
+        (3,),
+    ]

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tgn.data.annotations.settings import ChipSettings
+from tgn.data.prompts import numbers_for_names
 from tgn.data.runs import runs_root
 from tgn.data.split import Split
 from tgn.data.splits.histogram import histogram_rows
@@ -92,12 +93,15 @@ def chips_verb(
     ],
     images: Annotated[Path, typer.Argument(help="Folder of the annotated images.")],
     out_dir: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
+    part: Annotated[
+        str | None, typer.Option(help="train, val or test: these images are that part of OUT.")
+    ] = None,
 ) -> None:
     """Crop the objects of detection data (COCO, VOC, DOTA, YOLO) into an image folder."""
     from tgn.data.annotations.chips import cut_chips
     from tgn.data.annotations.readers import read_annotations
 
-    settings = common.settings(ChipSettings)
+    settings = common.settings(ChipSettings, part=part)
     annotations = read_annotations(annotation_path, images)
     show_left_out(annotations.problems, common.dry_run, "--dry-run lists all")
     for note in annotations.notes:
@@ -105,7 +109,9 @@ def chips_verb(
     if common.dry_run:
         show_plan(settings, f"{len(annotations.objects)} objects into {out_dir}")
     counts = cut_chips(annotations, out_dir, settings, TerminalProgress())
-    out.print(f"wrote {sum(counts.values())} chips to {out_dir}; next: tgn split {out_dir}")
+    into = out_dir / settings.part if settings.part else out_dir
+    others = "the other parts, then " if settings.part else ""
+    out.print(f"wrote {sum(counts.values())} chips to {into}; next: {others}tgn split {out_dir}")
 
 
 @app.command("pairs")
@@ -165,9 +171,5 @@ def _show_split(split: Split) -> None:
         out.print(line, markup=False)
     for note in split.notes:
         err.print(f"note: {note}", markup=False)
-    if all(name.isdecimal() for name in split.names):
-        err.print(
-            f"warning: the classes are called {split.names[0]}, {split.names[1]}, ..., and so they "
-            "are in prompts and tables; put names.json (folder to name) into the data, split again",
-            markup=False,
-        )
+    if warning := numbers_for_names(split.names):
+        err.print(f"warning: {warning}", markup=False)

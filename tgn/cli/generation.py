@@ -9,12 +9,13 @@ from rich.table import Table
 
 from tgn.backends import BACKENDS, backend, trained_backend
 from tgn.data.runs import find_run
-from tgn.data.split import ALL, EVERY, Split
+from tgn.data.split import ALL, EVERY, FOLDER, Split
 from tgn.generation.cdtg.settings import CdtgSampleSettings, CdtgTrainSettings
 from tgn.kmdn.settings import DistillSettings
 from tgn.runtime.command_options import CommonOptions, RunOption, settings_command, show_plan
 from tgn.runtime.config import Settings
 from tgn.runtime.console import TerminalProgress, err, out
+from tgn.runtime.errors import UserError
 
 app = typer.Typer()
 
@@ -51,6 +52,10 @@ def train_verb(
     model: Annotated[
         str | None, typer.Option(help="Of stable-diffusion: a name on the hub, or a folder.")
     ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(help="Of cdtg: imported (what tgn import wrote here), or a generator's file."),
+    ] = None,
     run: RunOption = None,
 ) -> None:
     """Train the generator of tail images on the run's images and tail features.
@@ -58,8 +63,11 @@ def train_verb(
     Each backend has settings of its own: --backend NAME --help-settings.
     """
     chosen = backend(backend_name)
-    settings = common.settings(chosen.train_settings, model=model)
+    if init is not None and "start" not in chosen.train_settings.model_fields:
+        raise UserError(f"--init got --backend {backend_name}; it goes with cdtg")
+    settings = common.settings(chosen.train_settings, model=model, start=init)
     found = find_run(run)
+    settings = chosen.fitted(found, settings)
     if common.dry_run:
         plan = f"train {chosen.title} in run {found.name!r}\n{chosen.cost(settings)}"
         show_plan(settings, plan.rstrip())
@@ -83,7 +91,7 @@ def import_verb(
     names = [found.split().classes[k].folder for k in imported.classes]
     out.print(
         f"{imported.path}: {imported.size} px, published labels 0, 1, ... are {', '.join(names)}; "
-        "next: tgn generate --class all --noise 1",
+        "next: tgn generate --class all --noise 1; or train it further: tgn train --init imported",
         markup=False,
     )
 
@@ -99,7 +107,8 @@ def generate_verb(
         str,
         typer.Option(
             "--class",
-            help="Folder of a class, or position in the tail; all: the tail; every: the head too.",
+            help="Folder of a class, or position in the tail; folder:0 where folders are numbers; "
+            "all: the tail; every: the head too.",
         ),
     ],
     noise: Annotated[
@@ -127,7 +136,7 @@ def generate_verb(
     trained = trained_backend(found, backend_name)
     settings = common.settings(trained.sample_settings, noise=noise, n=n)
     if class_ not in (ALL, EVERY):
-        err.print(f"--class {class_} is class {split.classes[labels[0]].folder!r}", markup=False)
+        err.print(f"--class {class_} is {_meant_class(split, class_, labels[0])}", markup=False)
     folder = out_dir or found.generated
     sampler = trained.open_sampler(found, settings, labels)
     if common.dry_run:
@@ -139,6 +148,19 @@ def generate_verb(
     for name, count in counts.items():
         out.print(f"{count} images of {name} in {folder / name}", markup=False)
     out.print("next: tgn score; classify train --augmented")
+
+
+def _meant_class(split: Split, given: str, label: int) -> str:
+    """Say which class a word means, and what else it could have meant."""
+    entry = split.classes[label]
+    named = f" ({entry.name})" if entry.name != entry.folder else ""
+    meant = f"class {entry.folder!r}{named}"
+    if given == entry.folder or given.startswith(FOLDER):
+        return meant
+    meant += f", place {given} in the tail"
+    if any(given == one.folder for one in split.classes):
+        meant += f", as published; class folder {given!r} is --class {FOLDER}{given}"
+    return meant
 
 
 def _planned_images(split: Split, labels: Sequence[int], requested: int | None) -> str:

@@ -51,9 +51,21 @@ def check_complete(folder: Path) -> None:
     Raises:
         DataError: if a record says so.
     """
-    for file in (folder / record for record in (SCENES, CHIPS, PAIRS)):
-        if file.is_file() and _is_begun(file):
-            raise DataError(f"{folder} is not finished; run the command that writes it once more")
+    for file in (one for record in (SCENES, CHIPS, PAIRS) for one in _records(folder, record)):
+        if _is_begun(file):
+            raise DataError(
+                f"{file.parent} is not finished; run the command that writes it once more"
+            )
+
+
+def has_record(folder: Path, record: str) -> bool:
+    """Return whether a command wrote the folder, or parts that lie in it (``tgn chips --part``)."""
+    return bool(_records(folder, record))
+
+
+def _records(folder: Path, record: str) -> list[Path]:
+    files = (folder / record, *sorted(folder.glob(f"*/{record}")))
+    return [file for file in files if file.is_file()]
 
 
 def _is_begun(file: Path) -> bool:

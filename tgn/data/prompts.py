@@ -43,6 +43,19 @@ def read_prompts(file: Path, split: Split) -> list[list[str]]:
     return [[*prompts, *written.get(name, [])] for name, prompts in made]
 
 
+def numbers_for_names(names: Sequence[str]) -> str:
+    """Return a warning that prompts are made of class numbers; "" if the classes have names."""
+    numbers = [name for name in names if name.isdecimal()]
+    if not numbers:
+        return ""
+    shown = ", ".join(numbers[:2])
+    return (
+        f"the classes are called {shown}, ..., and so they are in prompts and tables; put "
+        "names.json (folder to name) into the data, or take published names (--set names=dior, "
+        "dota or fgsc-23), and split again"
+    )
+
+
 def _read(path: Path) -> dict[str, list[str]]:
     if not path.is_file():
         return {}

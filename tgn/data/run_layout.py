@@ -79,6 +79,11 @@ class RunLayout:
         return self.cdtg / "generator.safetensors"
 
     @property
+    def cdtg_import(self) -> Path:
+        """The generator of ``tgn import``, kept when ``tgn train --init imported`` begins."""
+        return self.cdtg / "imported.safetensors"
+
+    @property
     def diffusion(self) -> Path:
         """Denoiser of ``tgn train --backend diffusion``."""
         return self.path / "diffusion"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # torch and numpy are imported when images are read: --help m
 Part = Literal["train", "val", "test"]
 
 ALL, EVERY = "all", "every"  # of the classes to generate: the whole tail; the head too
+FOLDER = "folder:"  # before a class folder whose number would else be a place in the tail
 
 
 class ClassEntry(BaseModel):
@@ -80,11 +81,16 @@ class Split(BaseModel):
         """Return whether a class index is of the head."""
         return label < self.num_head
 
-    def class_called(self, given: str) -> int:
+    @property
+    def has_numbered_folders(self) -> bool:
+        """Whether every class folder is called by a number, as in published data sets."""
+        return all(entry.folder.isdecimal() for entry in self.classes)
+
+    def class_called(self, given: str | int) -> int:
         """Return the index of a class by its folder's name, or by its position in the tail.
 
-        The folder's own name counts first; where no folder has it, a whole number is the position
-        in the tail (0 = its largest class, the published numbering). Head classes have names only.
+        A folder's own name counts first; where no folder has it, a whole number is the position
+        in the tail (0 = its largest class, the published numbering). An ``int`` always is.
 
         Raises:
             UserError: for an unknown one, listing the valid choices.
@@ -92,8 +98,8 @@ class Split(BaseModel):
         folders = [entry.folder for entry in self.classes]
         head, tail = folders[: self.num_head], folders[self.num_head :]
         if given in folders:
-            return folders.index(given)
-        if given.isdecimal() and int(given) < len(tail):
+            return folders.index(str(given))
+        if str(given).isdecimal() and int(given) < len(tail):
             return self.num_head + int(given)
         choices = ", ".join(f"{i} = {folder}" for i, folder in enumerate(tail))
         raise UserError(
@@ -101,14 +107,33 @@ class Split(BaseModel):
         )
 
     def classes_called(self, given: str) -> tuple[int, ...]:
-        """Return the class indices that ``all`` (the tail), ``every`` or the name of one means.
+        """Return the class indices that a word of a command line means.
+
+        It is ``all`` (the tail), ``every``, ``folder:NAME``, or a class as :meth:`class_called`
+        takes it; but if all class folders are numbers, a number is a position in the tail as long
+        as there is such a position. So it is published, for folders that are numbered too
+        (``--folder_number`` of CDTG/generation.py); to take some numbers for folders and others
+        for positions would draw some classes twice and others never.
 
         Raises:
             UserError: for an unknown class, listing the valid choices.
         """
         if given == EVERY:
             return (*self.tail_classes, *self.head_classes)
-        return tuple(self.tail_classes) if given == ALL else (self.class_called(given),)
+        if given == ALL:
+            return tuple(self.tail_classes)
+        folder = given.removeprefix(FOLDER)
+        if folder != given:
+            return (self._class_in(folder),)
+        is_place = given.isdecimal() and int(given) < len(self.tail_classes)
+        is_place = is_place and self.has_numbered_folders
+        return (self.class_called(int(given) if is_place else given),)
+
+    def _class_in(self, folder: str) -> int:
+        folders = [entry.folder for entry in self.classes]
+        if folder not in folders:
+            raise UserError(f"no class folder {folder!r}; the run has: {', '.join(folders)}")
+        return folders.index(folder)
 
     def image_set(self, part: Part, run_path: Path, size: int, bands: int = 3) -> "ImageSet":
         """Return the images of one part at ``size`` pixels."""

@@ -17,6 +17,7 @@ from typer.core import TyperCommand
 
 from tgn.runtime.config import Settings, given_values
 from tgn.runtime.console import out
+from tgn.runtime.presets import preset_values
 from tgn.runtime.settings_table import settings_table
 
 HELP_SETTINGS = "--help-settings"
@@ -25,7 +26,11 @@ PANEL = "Common options"
 
 ConfigOption = Annotated[
     str | None,
-    typer.Option("--config", help="YAML file of settings (key: value).", rich_help_panel=PANEL),
+    typer.Option(
+        "--config",
+        help="YAML file of settings (key: value), or paper: the published recipe.",
+        rich_help_panel=PANEL,
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -69,7 +74,11 @@ ChooseSettings = Callable[[Mapping[str, Any]], type[Settings]]
 
 @dataclass(frozen=True)
 class CommonOptions:
-    """The values of the shared options; those that a verb does not have keep their defaults."""
+    """The values of the shared options; those that a verb does not have keep their defaults.
+
+    Attributes:
+        settings_class: of the verb, as its options choose it; a preset is looked up by it.
+    """
 
     config: str | None = None
     set_: list[str] | None = None
@@ -77,6 +86,7 @@ class CommonOptions:
     device: str | None = None
     dry_run: bool = False
     resume: bool = True
+    settings_class: type[Settings] = Settings
 
     def settings(self, cls: type[SettingsT], **options: Any) -> SettingsT:
         """Return the settings from ``--config``, ``--set``, ``--seed``, ``--device`` and others.
@@ -93,8 +103,12 @@ class CommonOptions:
     def given(self, **options: Any) -> dict[str, Any]:
         """Return the same values as they were given, not yet validated."""
         shared = {"seed": self.seed, "device": self.device}
-        file = Path(self.config) if self.config else None
-        return given_values(file, self.set_ or (), **shared, **options)
+        base: Path | Mapping[str, Any] | None = None
+        if self.config:
+            file = Path(self.config)
+            preset = None if file.is_file() else preset_values(self.settings_class, self.config)
+            base = file if preset is None else preset
+        return given_values(base, self.set_ or (), **shared, **options)
 
 
 def with_lone_option(arguments: Sequence[str], option: str, value: str) -> list[str]:
@@ -136,7 +150,7 @@ def settings_command(
 
     The function's first parameter is the :class:`CommonOptions`; the others are its own options.
     """
-    shared = _shared_options(settings, resume)
+    options = _shared_options(settings, resume)
 
     class Command(_SettingsCommand):
         settings_class = staticmethod(choose or (lambda _: settings))
@@ -146,11 +160,13 @@ def settings_command(
         def command(**values: Any) -> None:
             values.pop("help_settings")
             names = {field.name for field in fields(CommonOptions)} & values.keys()
-            common = CommonOptions(**{name: values.pop(name) for name in names})
+            chosen = Command.settings_class(values)
+            shared = {name: values.pop(name) for name in names}
+            common = CommonOptions(**shared, settings_class=chosen)
             function(common, **values)
 
         own = list(inspect.signature(function).parameters.values())[1:]
-        parameters = [*own, *shared]
+        parameters = [*own, *options]
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {one.name: one.annotation for one in parameters}
         return app.command(name, cls=Command, epilog=EPILOG)(command)

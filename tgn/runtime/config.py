@@ -88,14 +88,19 @@ class Settings(BaseModel):
 
 
 def given_values(
-    file: Path | None = None, overrides: Sequence[str] = (), **flags: Any
+    base: Path | Mapping[str, Any] | None = None, overrides: Sequence[str] = (), **flags: Any
 ) -> dict[str, Any]:
-    """Return what was given: ``file`` < ``overrides`` ("key=value") < ``flags`` that are not None.
+    """Return what was given: ``base`` < ``overrides`` ("key=value") < ``flags`` that are not None.
+
+    Args:
+        base: a YAML file, or values.
+        overrides: ``key=value``; a key may be ``group.name``.
+        flags: setting -> value.
 
     Raises:
         UserError: for a file or override that cannot be read; keys and values are not checked.
     """
-    values = _read_yaml(file) if file else {}
+    values = _read_yaml(base) if isinstance(base, Path) else dict(base or {})
     for key, value in (_parse_override(text) for text in overrides):
         _put(values, key, value)
     return values | {key: value for key, value in flags.items() if value is not None}
@@ -137,7 +142,9 @@ def _put(values: dict[str, Any], key: str, value: Any) -> None:
 
 def _read_yaml(file: Path) -> dict[str, Any]:
     if not file.is_file():
-        raise NotFoundError(f"no settings file {file}; give --config an existing YAML file")
+        raise NotFoundError(
+            f"no settings file {file}; give --config an existing YAML file, or paper"
+        )
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:

@@ -5,9 +5,10 @@ import shutil
 
 import pytest
 import torch
-from tests_support import CDTG, QUICK, Stops
+from tests_support import CDTG, QUICK, Command, Stops, in_process
 
 from tgn.backends import generate
+from tgn.cli.main import main
 from tgn.data.images import to_u8
 from tgn.generation.cdtg.checkpoint import load_conditional_generator
 from tgn.generation.cdtg.generator import StyleGenerator
@@ -35,6 +36,11 @@ def published(net: StyleGenerator, folder, **entries) -> str:
     state["noises.noise_0"] = torch.zeros(1, 1, 4, 4)
     torch.save({"g_ema": state, "g": {}, **entries}, folder / "200000.pt")
     return folder / "200000.pt"
+
+
+@pytest.fixture
+def tgn(monkeypatch, capsys) -> Command:
+    return in_process(main, monkeypatch, capsys)
 
 
 class Warned(Silent):
@@ -118,11 +124,62 @@ def test_training_refuses_to_overwrite_an_imported_generator_unless_told(distill
     assert load_conditional_generator(path)[1].fusion_is_trained
 
 
+def test_init_imported_keeps_the_import_takes_its_size_and_draws_at_it(distilled, tmp_path, tgn):
+    path = import_generator(distilled, published(generator(3), tmp_path)).path
+    before = path.read_bytes()
+    quick = [
+        w
+        for pair in {**CDTG, "steps": 2, "clip": "none"}.items()
+        for w in ("--set", f"{pair[0]}={pair[1]}")
+        if pair[0] not in ("size", "width")
+    ]
+    words = ("train", "--init", "imported", *quick)
+    plan = tgn(*words, "--dry-run")
+    assert 'start: "imported"' in plan.stdout, plan.stderr
+    assert "size: 32" in plan.stdout  # the default is 64
+    refused = tgn(*words, "--set", "width=16")
+    assert (refused.code, "leave width out" in refused.stderr) == (2, True)
+    assert not distilled.cdtg_import.exists()
+    done = tgn(*words)
+    assert done.code == 0, done.stderr
+    assert distilled.cdtg_import.read_bytes() == before
+    trained, facts = load_conditional_generator(path)
+    assert facts.fusion_is_trained
+    assert not trained.architecture.recombines
+    assert trained.architecture.size == 32
+    assert tgn(*words).code == 0  # it is complete
+    refused = tgn("train", "--init", str(path))
+    assert (refused.code, "copy it to another place" in refused.stderr) == (2, True)
+
+
+def test_init_imported_goes_on_after_an_interruption_and_draws_meanwhile(distilled, tmp_path):
+    path = import_generator(distilled, published(generator(3), tmp_path)).path
+    before = path.read_bytes()
+    chosen = {**CDTG, "steps": 2, "clip": "none", "start": "imported"}
+    chosen = CdtgTrainSettings.model_validate({k: v for k, v in chosen.items() if k != "width"})
+    with pytest.raises(KeyboardInterrupt):
+        train_cdtg(distilled, chosen, Stops(after=1))
+    assert path.read_bytes() == before
+    with pytest.raises(UserError, match="tgn train --init imported"):
+        train_cdtg(distilled, chosen.with_changes({"start": ""}), Silent())
+    train_cdtg(distilled, chosen, Silent())
+    assert load_conditional_generator(path)[1].fusion_is_trained
+    assert distilled.cdtg_import.read_bytes() == before
+
+
+def test_init_without_an_import_or_with_another_backend_is_refused(distilled, tgn):
+    none = tgn("train", "--init", "imported")
+    assert (none.code, "first: tgn import FILE" in none.stderr) == (2, True)
+    other = tgn("train", "--backend", "diffusion", "--init", "imported")
+    assert (other.code, "it goes with cdtg" in other.stderr) == (2, True)
+
+
 def test_a_training_starts_from_an_imported_generator_and_recombines_nothing(distilled, tmp_path):
     start = tmp_path / "published.safetensors"
     shutil.move(import_generator(distilled, published(generator(3), tmp_path)).path, start)
     before, _ = load_conditional_generator(start)
     chosen = {**CDTG, "steps": 2, "clip": "none", "start": str(start)}
+    del chosen["width"]  # its layers have their own
     train_cdtg(distilled, CdtgTrainSettings.model_validate(chosen), Silent())
     after, facts = load_conditional_generator(distilled.cdtg_generator)
     assert not after.architecture.recombines

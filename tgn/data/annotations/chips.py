@@ -25,6 +25,7 @@ def cut_chips(
 ) -> Counter[str]:
     """Write OUT/{train,test}/<class>/<image>_<n>.png, one square chip an object.
 
+    With ``settings.part`` they are OUT/<part>/<class>/*, and other parts may lie beside them.
     All chips of an image belong to the same part, and those of files cut from one image too. The
     same call resumes an interrupted one.
 
@@ -48,20 +49,22 @@ def cut_chips(
         raise UserError(f"no object of at least {settings.min_side} px among the labels")
     objects.sort(key=lambda one: str(one.image))
     images = [path for path, _ in groupby(objects, lambda one: one.image)]
-    test = _test_images(images, settings)
-    made_with = {**settings.model_dump(mode="json"), "labels": _annotations_digest(objects)}
-    begin_writing(out, CHIPS, made_with, settings.renamed)
+    test = set() if settings.part else _test_images(images, settings)
+    written = out / settings.part if settings.part else out
+    values = settings.model_dump(mode="json", exclude_none=True)
+    made_with = {**values, "labels": _annotations_digest(objects)}
+    begin_writing(written, CHIPS, made_with, settings.renamed)
     progress.start("chips", len(images))
     counts: Counter[str] = Counter()
     for path, group in groupby(objects, lambda one: one.image):
-        part = out / ("test" if path in test else "train")
+        part = out / (settings.part or ("test" if path in test else "train"))
         for one, chip in _crop_chips(path, list(group), settings, progress):
             number = counts[one.class_name]
             counts[one.class_name] += 1
             with atomic_path(part / one.class_name / f"{path.stem}_{number}.png") as temporary:
                 chip.save(temporary, "PNG")
         progress.advance()
-    finish_writing(out, CHIPS, made_with)
+    finish_writing(written, CHIPS, made_with)
     return counts
 
 

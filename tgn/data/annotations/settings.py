@@ -1,9 +1,9 @@
 """Settings of cutting chips out of annotated images; imports nothing heavy."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tgn.runtime.config import Settings
 
@@ -18,3 +18,16 @@ class ChipSettings(Settings):
     skip_difficult: bool = Field(False, description="leave out objects marked difficult")
     test_fraction: float = Field(0.2, gt=0, lt=1, description="share of the images, for test chips")
     seed: int = Field(0, description="seed of the choice of test images")
+    part: Literal["train", "val", "test"] | None = Field(
+        None, description="all chips are of that part, in OUT/<part>; none: train and test"
+    )
+
+    @model_validator(mode="after")
+    def _has_an_effect(self) -> Self:
+        given = self.model_fields_set & {"test_fraction", "seed"}
+        if self.part is not None and given:
+            raise ValueError(
+                f"{min(given)} got part={self.part}, and then no test images are drawn; leave "
+                f"{min(given)} out"
+            )
+        return self

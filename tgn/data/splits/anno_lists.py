@@ -10,7 +10,7 @@ from tgn.data.image_files import FoundImages, images_below, visible_folders
 from tgn.data.split import Part
 from tgn.data.splits.layout import Files, Layout, layout_of_parts, require_folder_name
 from tgn.data.splits.part_names import part_ending
-from tgn.runtime.errors import ListedProblemsError
+from tgn.runtime.errors import DataError, ListedProblemsError
 from tgn.runtime.text_files import read_text
 
 ANNO = "anno"
@@ -34,9 +34,27 @@ class AnnoList:
 
 
 def find_lists(root: Path) -> dict[Part, list[Path]]:
-    """Return the lists of each part; empty if there is none for training."""
+    """Return the lists of each part, in ``anno/`` or a folder in it; empty if none is of training.
+
+    Raises:
+        DataError: if several folders in ``anno/`` hold lists: of which data set is not known.
+    """
+    if found := _lists_in(root / ANNO):
+        return found
+    inner = {folder.name: _lists_in(folder) for folder in visible_folders(root / ANNO)}
+    inner = {name: found for name, found in inner.items() if found}
+    if len(inner) > 1:
+        names = list(inner)
+        raise DataError(
+            f"{root / ANNO} holds lists of {len(inner)} data sets, in {', '.join(names)}; move the "
+            f"folders of all but one away, or put the lists of {names[0]} directly into {ANNO}/"
+        )
+    return next(iter(inner.values()), {})
+
+
+def _lists_in(folder: Path) -> dict[Part, list[Path]]:
     found: dict[Part, list[Path]] = {}
-    for file in sorted((root / ANNO).glob("*.txt")):
+    for file in sorted(folder.glob("*.txt")):
         part = part_ending(file.stem)
         if part is not None and not is_hidden(file.name):
             found.setdefault(part, []).append(file)
@@ -47,8 +65,8 @@ def annotated(root: Path, files: dict[Part, list[Path]], folders: dict[Part, Pat
     """Read lists: lines ``relative/path label``.
 
     Paths are relative to ``root``, to the folder of the list's part (as TGN publishes them), to
-    another folder in ``root``, or begin with the name of ``root`` itself: whichever folder has
-    most of a list's files.
+    another folder in ``root`` (as T2FTS has them, up to three deep), or begin with the name of
+    ``root`` itself: whichever folder has most of a list's files.
 
     Args:
         root: the data folder.
@@ -58,7 +76,7 @@ def annotated(root: Path, files: dict[Part, list[Path]], folders: dict[Part, Pat
     Raises:
         ListedProblemsError: for lines that cannot be used; names each with its file and line.
     """
-    notes, problems, lists = list[str](), list[str](), list[AnnoList]()
+    notes, problems, lists = _unread(files), list[str](), list[AnnoList]()
     for part, paths in files.items():
         for path in paths:
             read = AnnoList(path, part, _read_lines(path, notes, problems))
@@ -75,6 +93,14 @@ def annotated(root: Path, files: dict[Part, list[Path]], folders: dict[Part, Pat
     layout.notes = notes
     _count_unlisted(layout)
     return layout
+
+
+def _unread(files: dict[Part, list[Path]]) -> list[str]:
+    """Return a note of the text files beside the lists that are of no part by their names."""
+    read = [path for paths in files.values() for path in paths]
+    beside = sorted(read[0].parent.glob("*.txt"))
+    names = [path.name for path in beside if path not in read and not is_hidden(path.name)]
+    return [f"not read, since the name ends with no part: {', '.join(names)}"] if names else []
 
 
 def _read_lines(file: Path, notes: list[str], problems: list[str]) -> list[ListLine]:
@@ -107,7 +133,22 @@ def _base(root: Path, read: AnnoList, folders: dict[Part, Path]) -> Path:
     for base in bases:  # most often the first has all
         if found(base) == len(read.lines):
             return base
-    return max(bases, key=found)
+    best = max(bases, key=found)
+    if not found(best):
+        best = max([best, *_deeper(root, read.part)], key=found)
+    return best
+
+
+def _deeper(root: Path, part: Part) -> list[Path]:
+    """Return the folders two and three levels below ``root``, those below the part's own first."""
+    first = [path for path in visible_folders(root) if path.name != ANNO]
+    second = [inner for path in first for inner in visible_folders(path)]
+    deeper = [*second, *(inner for path in second for inner in visible_folders(path))]
+
+    def is_elsewhere(path: Path) -> bool:
+        return all(part_ending(name) != part for name in path.relative_to(root).parts)
+
+    return sorted(deeper, key=is_elsewhere)
 
 
 def _leads_outside(root: Path, base: Path, path: str) -> bool:

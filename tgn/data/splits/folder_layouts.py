@@ -1,6 +1,5 @@
 """Finding the images of a data folder in the layouts that are understood."""
 
-import json
 from pathlib import Path
 
 from tgn.data.completion_record import check_complete
@@ -17,6 +16,8 @@ from tgn.data.images import SUFFIXES
 from tgn.data.shards import TAR
 from tgn.data.split import Part
 from tgn.data.splits.anno_lists import annotated, find_lists
+from tgn.data.splits.class_names import class_names
+from tgn.data.splits.inner_parts import are_parted, parts_in_classes
 from tgn.data.splits.layout import Files, Layout, layout_of_parts
 from tgn.data.splits.part_names import part_called, part_folders
 from tgn.data.splits.shard_layouts import find_shards, sharded
@@ -24,14 +25,19 @@ from tgn.runtime.errors import DataError, NotFoundError
 
 EXPECTED = (
     "expected class folders (DATA/<class>/*.png), or DATA/train/<class>/ and DATA/test/<class>/ "
-    "(and DATA/val/<class>/), with or without DATA/anno/*_train.txt and *_test.txt, or a .zip of "
-    "one of these, or WebDataset shards: DATA/*.tar, or DATA/train-*.tar and DATA/test-*.tar"
+    "(and DATA/val/<class>/), or DATA/<class>/train/ and DATA/<class>/test/, with or without "
+    "DATA/anno/*_train.txt and *_test.txt, or a .zip of one of these, or WebDataset shards: "
+    "DATA/*.tar, or DATA/train-*.tar and DATA/test-*.tar"
 )
 Classes = dict[str, FoundImages]  # class folder -> what is below it
 
 
-def find_images(data: Path) -> Layout:
+def find_images(data: Path, names: str | None = None) -> Layout:
     """List the images under ``data`` (a folder), sorted; what is left out is recorded.
+
+    Args:
+        data: the folder.
+        names: of the classes, see :func:`tgn.data.splits.class_names.class_names`.
 
     Raises:
         NotFoundError: if there is no such folder.
@@ -45,7 +51,7 @@ def find_images(data: Path) -> Layout:
     _choose_test_part(layout)
     _match_cases(layout)
     _drop_unusable(layout)
-    layout.names = class_names(root, sorted(layout.train))
+    layout.names = class_names(root, sorted(layout.train), names)
     layout.notes += left_out_notes(layout.left_out)
     if len(layout.train) < 2:
         seen = "; ".join(layout.notes)
@@ -93,9 +99,8 @@ def _foldered(root: Path, parts: dict[Part, Path]) -> Layout:
             names = layout.take(FoundImages(found.images, hidden))
             layout.leave_out(names, "outside the folders of the parts")
     else:
-        layout = Layout(root, {})
         classes = others | {path.name: images_below(path) for path in parts.values()}
-        layout.train = _taken(layout, dict(sorted(classes.items())))
+        layout = _of_classes(root, dict(sorted(classes.items())))
         layout.notes += [f"folder {path.name!r} is read as a class" for path in parts.values()]
     loose = layout.take(images_directly_in(root))
     layout.leave_out(loose, "in no class folder")
@@ -109,6 +114,19 @@ def _classes(folder: Path) -> Classes:
 def _taken(layout: Layout, classes: Classes) -> Files:
     taken = {name: layout.take(found) for name, found in classes.items()}
     return {name: files for name, files in taken.items() if not is_hidden(name)}
+
+
+def _of_classes(root: Path, classes: Classes) -> Layout:
+    """Return the layout of class folders: whole ones, or each with the parts in it."""
+    layout = Layout(root, {})
+    files = _taken(layout, classes)
+    if not are_parted(root, files):
+        layout.train = files
+        return layout
+    found = layout_of_parts(root, parts_in_classes(files))
+    found.left_out = layout.left_out
+    found.notes.append("each class folder holds its own parts: train/, test/ and the like")
+    return found
 
 
 def _of_parts(root: Path, parts: dict[Part, Path], classes_of: dict[Part, Classes]) -> Layout:
@@ -201,16 +219,3 @@ def _drop_unusable(layout: Layout) -> None:
         for name in sorted(files.keys() - layout.train.keys()):
             shown = {"val": "validation", "test": "test"}[part]
             layout.leave_out(files.pop(name), f"class {name!r} is only in the {shown} part")
-
-
-def class_names(root: Path, folders: list[str]) -> dict[str, str]:
-    """Return names for people: from ``names.json`` (folder -> name), else the folder's own."""
-    file, given = root / "names.json", {}
-    if file.is_file():
-        try:
-            given = json.loads(file.read_text(encoding="utf-8-sig"))
-        except ValueError as error:
-            raise DataError(f"{file} is not JSON: {error}") from None
-        if not isinstance(given, dict) or not all(isinstance(v, str) for v in given.values()):
-            raise DataError(f'{file}: expected an object such as {{"0": "airport"}}')
-    return {folder: given.get(folder, folder.replace("_", " ")) for folder in folders}

@@ -6,7 +6,8 @@ from pathlib import Path
 from tgn.data.shards import portable_name
 from tgn.data.split import Part, Split
 from tgn.data.splits.assignment import Assignment, Rows, assemble_split
-from tgn.data.splits.folder_layouts import class_names, find_images
+from tgn.data.splits.class_names import class_names
+from tgn.data.splits.folder_layouts import find_images
 from tgn.data.splits.image_groups import group_images
 from tgn.data.splits.layout import Layout
 from tgn.data.splits.read_images import read_images
@@ -38,6 +39,7 @@ def split_from_list(
         DataError: if an image is missing, cannot be read, or has another hash.
     """
     layout = find_images(data)
+    names = class_names(layout.root, listed.classes, settings.names)
     stored, others = _find(data, layout, listed, settings.list_file)
     hash_pixels = listed.hash_column == "pixels_sha256"
     reading = read_images(layout.root, list(stored.values()), progress, hash_pixels)
@@ -52,7 +54,7 @@ def split_from_list(
     found = {file: digests[name] for file, name in stored.items()}
     notes = (notes if others else []) + _compare(data, listed, found, settings)
     groups = group_images(layout.root, stored.values(), reading.digests | reading.pixel_digests)
-    chosen = replace(_assigned(layout, listed, stored, notes), groups=groups)
+    chosen = replace(_assigned(listed, stored, names, notes), groups=groups)
     split = assemble_split(layout.root, run_path, chosen, reading)
     rows = tuple(row._replace(digest=found[row.file]) for row in listed.rows)
     return split, replace(listed, rows=rows)
@@ -92,7 +94,9 @@ def _compare(
     return [f"{what}; the run's split.csv has the hashes of these images"]
 
 
-def _assigned(layout: Layout, listed: SplitList, stored: Stored, notes: list[str]) -> Assignment:
+def _assigned(
+    listed: SplitList, stored: Stored, names: dict[str, str], notes: list[str]
+) -> Assignment:
     label = {folder: place for place, folder in enumerate(listed.classes)}
 
     def rows_of(part: Part) -> Rows:
@@ -100,7 +104,7 @@ def _assigned(layout: Layout, listed: SplitList, stored: Stored, notes: list[str
         return tuple(sorted(rows, key=lambda row: (row[1], row[0])))
 
     return Assignment(
-        names=class_names(layout.root, listed.classes),
+        names=names,
         num_head=listed.num_head,
         parts={part: rows_of(part) for part in PARTS},
         notes=notes,

@@ -29,13 +29,22 @@ def draw_histogram(split: Split, path: Path) -> None:
 
 
 def histogram_rows(split: Split) -> list[str]:
-    """Return one line a class: group, folder, a bar, and train + validation / test counts."""
+    """Return one line a class: group, folder, a bar, and train + validation / test counts.
+
+    A folder that is a number has its name beside it.
+    """
     largest = max(entry.train + entry.val for entry in split.classes)
-    width = max(len(entry.folder) for entry in split.classes)
+    shown = [
+        f"{entry.folder} {entry.name}"
+        if entry.folder.isdecimal() and entry.name != entry.folder
+        else entry.folder
+        for entry in split.classes
+    ]
+    width = max(map(len, shown))
     rows = []
     for label, entry in enumerate(split.classes):
         group = "head" if label < split.num_head else "tail"
         bar = "#" * max(1, round(BAR * (entry.train + entry.val) / largest))
         counts = f"{entry.train}+{entry.val} train+val, {entry.test} test"
-        rows.append(f"{group}  {entry.folder:<{width}}  {bar:<{BAR}}  {counts}")
+        rows.append(f"{group}  {shown[label]:<{width}}  {bar:<{BAR}}  {counts}")
     return rows

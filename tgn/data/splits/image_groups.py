@@ -5,11 +5,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
-from tgn.data.completion_record import CHIPS
+from tgn.data.completion_record import CHIPS, has_record
 from tgn.data.splits.layout import Files
 
 Groups = dict[str, int]  # file -> number of its group; only files that are not alone in theirs
 _CHIP = re.compile(r"(.+)_\d+$")  # tgn chips: <image>_<n>
+_TILE = "__"  # between the name of an image and what DOTA's tools add to files cut from it
 
 
 def group_images(root: Path, files: Iterable[str], digests: Mapping[str, str]) -> Groups:
@@ -32,7 +33,7 @@ def group_images(root: Path, files: Iterable[str], digests: Mapping[str, str]) -
         return file
 
     keys: list[Mapping[str, str]] = [digests]
-    if (root / CHIPS).is_file():
+    if has_record(root, CHIPS):
         keys.append({file: source_of_chip(file) for file in files})
     for key in keys:
         first: dict[str, str] = {}
@@ -48,10 +49,10 @@ def group_images(root: Path, files: Iterable[str], digests: Mapping[str, str]) -
 
 
 def source_of_chip(file: str) -> str:
-    """Return the name of the image that a chip was cut from."""
+    """Return the name of the image that a chip was cut from, also if DOTA's tools cut it first."""
     stem = PurePosixPath(file).stem
     found = _CHIP.match(stem)
-    return found[1] if found else stem
+    return (found[1] if found else stem).split(_TILE)[0]
 
 
 def equal_images(files: Iterable[str], digests: Mapping[str, str]) -> list[list[str]]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from tgn.data.completion_record import CHIPS, SCENES
+from tgn.data.completion_record import CHIPS, SCENES, has_record
 from tgn.data.runs import Run, create_run
 from tgn.data.split import Split, write_split
 from tgn.data.splits.archives import extract_zip
@@ -14,6 +14,7 @@ from tgn.data.splits.assignment import assemble_split
 from tgn.data.splits.folder_layouts import find_images
 from tgn.data.splits.from_list import split_from_list
 from tgn.data.splits.histogram import draw_histogram
+from tgn.data.splits.layout import Layout
 from tgn.data.splits.read_images import read_images
 from tgn.data.splits.set_range import with_range
 from tgn.data.splits.settings import ListedSplitSettings, SplitSettings
@@ -24,7 +25,7 @@ from tgn.data.splits.split_list import (
     read_split_list,
     write_split_list,
 )
-from tgn.runtime.errors import ListedProblemsError
+from tgn.runtime.errors import ListedProblemsError, UserError
 from tgn.runtime.files import sha256_of, write_text
 from tgn.runtime.progress import Progress
 
@@ -103,8 +104,10 @@ def make_split(
 
     Raises:
         DataError: if fewer than two classes remain, or no test image.
+        UserError: for a setting of a part that the data has already.
     """
-    layout = find_images(data)
+    layout = find_images(data, settings.names)
+    _require_effect(settings, layout)
     hash_column = _hash_column(layout.root, settings)
     hash_pixels = hash_column == "pixels_sha256"
     reading = read_images(layout.root, layout.files, progress, hash_pixels)
@@ -116,13 +119,24 @@ def make_split(
     return split, list_of_split(split, digests, hash_column, facts)
 
 
+def _require_effect(settings: SplitSettings, layout: Layout) -> None:
+    """Refuse how to draw a part that the data has already."""
+    draws = {"test": ("test_fraction", "test_per_class"), "val": ("val_fraction",)}
+    for part in layout.held_out:
+        if given := [name for name in draws[part] if name in settings.model_fields_set]:
+            raise UserError(
+                f"{given[0]} got data with a {part} part of its own, so that none is drawn; leave "
+                f"{given[0]} out, or move the {part} part away"
+            )
+
+
 def _hash_column(root: Path, settings: SplitSettings) -> HashColumn:
     """Return what the list hashes.
 
     PNG files that the toolkit wrote have the same pixels everywhere, but other bytes where Pillow
     finds another zlib (zlib-ng compresses otherwise).
     """
-    is_ours = any((root / record).is_file() for record in (CHIPS, SCENES))
+    is_ours = any(has_record(root, record) for record in (CHIPS, SCENES))
     if settings.hash_of == "pixels" or (settings.hash_of == "auto" and is_ours):
         return "pixels_sha256"
     return "sha256"

@@ -1,11 +1,12 @@
 """Settings of splitting a data set; imports nothing heavy."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from tgn.data.sample_range import range_called
+from tgn.data.splits.class_names import check_names
 from tgn.data.splits.class_profiles import ProfileName
 from tgn.runtime.config import Settings
 
@@ -20,6 +21,13 @@ Range = Annotated[
     str | None,
     AfterValidator(_checked),
     Field(description="LOW,HIGH or a sensor, of 16-bit and float images; none: measured"),
+]
+Names = Annotated[
+    str | None,
+    AfterValidator(check_names),
+    Field(
+        description="of numbered folders: dior, dota, fgsc-23, or a .json file; none: names.json"
+    ),
 ]
 
 
@@ -40,7 +48,18 @@ class SplitSettings(Settings):
     hash_of: Literal["auto", "file", "pixels"] = Field(
         "auto", description="what split.csv hashes; auto: pixels of chips and scenes, else files"
     )
+    names: Names = None
     range: Range = None
+
+    @model_validator(mode="after")
+    def _has_an_effect(self) -> Self:
+        given = self.model_fields_set & {"imbalance", "class_order"}
+        if given and self.profile == "none":
+            raise ValueError(
+                f"{min(given)} got profile=none, which thins nothing by it; add "
+                "profile=exponential, step or pareto"
+            )
+        return self
 
 
 class ListedSplitSettings(Settings):
@@ -48,4 +67,5 @@ class ListedSplitSettings(Settings):
 
     list_file: Path = Field(Path("split.csv"), description="the list; --from gives it")
     check_hashes: bool = Field(True, description="false: take images by their file names alone")
+    names: Names = None
     range: Range = None

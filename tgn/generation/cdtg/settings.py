@@ -13,7 +13,7 @@ class CdtgTrainSettings(GeneratorTrainSettings):
     save_every: int = Field(100, ge=1, description="steps between checkpoints")
     batch_size: int = Field(32, ge=4, description="images a step, over all processes")
     width: int = Field(96, ge=16, multiple_of=16, description="channels at 16 x 16 positions")
-    start: str = Field("", description="file of an earlier or imported generator to start from")
+    start: str = Field("", description="imported (by tgn import), or the file of a generator")
     clip: str = Field("tiny", description="tiny, none, arch:tag or arch:/file")
     clip_steps: int = Field(250, ge=1, description="training steps of clip=tiny")
     lr: float = Field(0.001, gt=0, description="learning rate of the generator (Adam)")

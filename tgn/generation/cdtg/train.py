@@ -1,25 +1,26 @@
 """The stage ``tgn train`` with CDTG: builds the networks, trains them and writes the generator."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import cast
 
 import torch
 
 from tgn.data.image_set import ImageSet, select_classes
 from tgn.data.images import to_u8
-from tgn.data.prompts import Prompts, read_prompts
+from tgn.data.prompts import Prompts, numbers_for_names, read_prompts
 from tgn.data.runs import Run
 from tgn.generation.cdtg.architecture import recombining_architecture
-from tgn.generation.cdtg.checkpoint import (
-    existing_generator,
-    is_imported,
-    save_conditional_generator,
-)
+from tgn.generation.cdtg.checkpoint import is_imported, save_conditional_generator
 from tgn.generation.cdtg.clip_tiny import trained_tiny_clip
 from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
 from tgn.generation.cdtg.settings import CdtgTrainSettings
-from tgn.generation.cdtg.start import start_from
+from tgn.generation.cdtg.start import (
+    IMPORTED,
+    fitted_to_start,
+    keep_import,
+    start_file,
+    start_from,
+)
 from tgn.generation.cdtg.step_parts import CdtgNetworks
 from tgn.generation.cdtg.trainer import COMPARED, STAGES, CdtgTrainer
 from tgn.generation.frozen_network import frozen_network, load_frozen_network
@@ -62,28 +63,26 @@ def train_cdtg(
         UserError: if the checkpoint is of another tail net, if the run has an imported generator,
             or for settings, CLIP sources or data that cannot work.
     """
-    if resume and is_imported(run.cdtg_generator):
+    if resume and is_imported(run.cdtg_generator) and settings.start != IMPORTED:
         raise UserError(
-            f"{run.cdtg_generator} is an imported generator, which training would overwrite; train "
-            "in another run (tgn split DATA --run NAME; --set start=FILE starts from it there), or "
-            "replace it: tgn train --no-resume"
+            f"{run.cdtg_generator} is an imported generator, which training would overwrite; start "
+            f"from it, and it is kept: tgn train --init {IMPORTED}; or train in another run (tgn "
+            "split DATA --run NAME), or replace it: tgn train --no-resume"
         )
+    settings = fitted_to_start(run, settings)
     tail_net_sha256 = sha256_of(tail_net_file(run.kmdn))
     made_from = {"tail_net_sha256": tail_net_sha256}
-    if settings.start:
-        start = existing_generator(Path(settings.start))
-        if start.resolve() == run.cdtg_generator.resolve():
-            raise UserError(
-                f"start={start} is this run's own generator, which training overwrites; copy it to "
-                "another place first"
-            )
+    if start := start_file(run, settings.start):
         made_from["start_sha256"] = sha256_of(start)
     job = Job(run.cdtg, Device(settings), progress, resume, made_from)
+    if settings.start == IMPORTED and job.device.is_main:
+        keep_import(run)
+    job.device.wait()
     trainer = build_cdtg_trainer(run, settings, job)
     facts = {**made_from, "precision": job.device.precision}
     run.record("train", settings, backend="cdtg", **facts)
     against = _trained_against(run, settings, trainer.networks.clip)
-    if job.device.is_main and is_imported(run.cdtg_generator):
+    if job.device.is_main and is_imported(run.cdtg_generator) and settings.start != IMPORTED:
         run.cdtg_generator.unlink()  # else an interrupted training could not be gone on with
     run_monitored(trainer, run, settings, job, COLLAPSE_REMEDY, against)
     if job.device.is_main:
@@ -115,6 +114,8 @@ def build_cdtg_trainer(run: Run, settings: CdtgTrainSettings, job: Job) -> CdtgT
     frozen = load_frozen_network(size, bands, device)
     images = split.image_set("train", run.path, size, bands)
     clip = _clip(settings, images, read_prompts(run.prompts_file, split), job)
+    if clip is not None and job.device.is_main and (warning := numbers_for_names(split.names)):
+        job.progress.warn(warning)
     files = [file for file, _ in split.train]
     if settings.classes != "all":
         files = [file for file, label in split.train if not split.is_head(label)]
@@ -146,9 +147,9 @@ def _generator(
     split, tail_net = run.split(), frozen_tail_net.tail_net
     numbers = recombining_architecture(settings.size, tail_net.facts.bands, settings.width)
     channels = tail_net.feature_channels
-    if settings.start:
+    if start := start_file(run, settings.start):
         folders = [entry.folder for entry in split.classes]
-        built = start_from(Path(settings.start), folders, numbers, channels)
+        built = start_from(start, folders, numbers, channels)
     else:
         built = ConditionalGenerator(numbers, split.num_classes, channels)
     return cast(ConditionalGenerator, job.device.place(built))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tgn.data.augmentation import draw_crops, rotated_crops
 from tgn.data.images import to_u8
-from tgn.data.prompts import read_prompts
+from tgn.data.prompts import numbers_for_names, read_prompts
 from tgn.data.runs import Run
 from tgn.data.split import Split
 from tgn.generation.diffusion.denoiser import Denoiser, load_denoiser
@@ -45,9 +45,11 @@ class DiffusionSampler:
         """Side of the images in pixels."""
         return self.denoiser.facts.size
 
-    def notes(self, _: GenerateSettings) -> list[str]:
-        """Return warnings for the user about these settings: none."""
-        return []
+    def notes(self, settings: GenerateSettings) -> list[str]:
+        """Return warnings for the user: that CLIP guides by class numbers."""
+        guided = DiffusionSampleSettings.of(settings).clip_guidance > 0
+        warning = numbers_for_names(self.split.names) if guided else ""
+        return [warning] if warning else []
 
     @torch.inference_mode()
     def sample_block(
