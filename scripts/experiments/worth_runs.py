@@ -92,8 +92,9 @@ def compare(given: argparse.Namespace, folder: Path, names: Sequence[str]) -> di
     is_trained = any(recipe(one).probe is None for one in used)
     words = set_words(f"steps={given.steps}", f"size={given.size}") if is_trained else []
     recipes = ("--recipes", ",".join(used), "--seeds", str(given.seeds))
-    more = ("--augmented", str(folder), "--jobs", str(given.jobs))
-    run("classify", "compare", *recipes, "--run", name, *more, *words)
+    images = ("--augmented", str(folder)) if have_generated(used) else ()
+    jobs = ("--jobs", str(given.jobs))
+    run("classify", "compare", *recipes, "--run", name, *images, *jobs, *words)
     table: dict[str, Any] = json.loads(find_run(name).comparison_file.read_text(encoding="utf-8"))
     found = table["recipes"]
     table["recipes"] = {one: found.get(one, found[one.partition(GENERATED)[0]]) for one in names}
