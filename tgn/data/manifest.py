@@ -17,6 +17,7 @@ from tgn.data.image_set import ImageSet, RelativePaths, checksum_from_hex
 from tgn.data.shards import container_of, member_exists
 from tgn.data.split import Split
 from tgn.runtime.errors import NotFoundError, UserError
+from tgn.runtime.explanations import content_of
 from tgn.runtime.files import append_text, atomic_path, read_json_lines, sha256_of, write_text
 
 MANIFEST = "manifest.jsonl"
@@ -70,7 +71,7 @@ def read_manifest(folder: Path) -> Iterator[ManifestRow]:
     path = folder / MANIFEST
     if not path.is_file():
         raise NotFoundError(f"no {path}; make images with: tgn generate --class all")
-    yield from _rows(path)
+    yield from rows_of(path)
 
 
 def active_manifest(folder: Path) -> Path:
@@ -87,7 +88,7 @@ def active_rows(folder: Path, split: Split) -> Iterator[ManifestRow]:
         UserError: if a row names a class that the split does not have.
     """
     filtered, known = folder / FILTERED, {entry.folder for entry in split.classes}
-    for row in _rows(filtered) if filtered.is_file() else all_rows(folder, split):
+    for row in rows_of(filtered) if filtered.is_file() else all_rows(folder, split):
         if row.folder not in known:
             raise UserError(
                 f"{active_manifest(folder)} has class {row.folder!r}, which the run does not; "
@@ -127,8 +128,16 @@ def folder_note(folder: Path, split: Split) -> str:
     return "" if (folder / MANIFEST).is_file() else class_folders(folder, split).note
 
 
-def _rows(path: Path) -> Iterator[ManifestRow]:
-    return (ManifestRow.model_validate(row) for row in read_json_lines(path))
+def rows_of(path: Path) -> Iterator[ManifestRow]:
+    """Yield the rows of one file of them.
+
+    Raises:
+        DataError: naming the line that is none.
+    """
+    for number, row in enumerate(read_json_lines(path), start=1):
+        with content_of(path, f"see line {number}"):
+            valid = ManifestRow.model_validate(row)
+        yield valid
 
 
 def image_set(
@@ -181,7 +190,7 @@ class ManifestWriter:
         """Yield the known rows whose image is there; one that was written twice comes twice."""
         for path in [self.folder / MANIFEST, *self._parts()]:
             if path.is_file():
-                for row in _rows(path):
+                for row in rows_of(path):
                     if member_exists(self.folder / row.file):
                         yield row
 

@@ -14,8 +14,9 @@ import yaml
 from tgn.data.run_layout import RunLayout
 from tgn.data.split import Split, read_split
 from tgn.runtime.config import Settings
-from tgn.runtime.errors import NotFoundError, UserError
+from tgn.runtime.errors import DataError, NotFoundError, UserError
 from tgn.runtime.files import write_text
+from tgn.runtime.text_files import read_yaml
 
 RECORDED_PACKAGES = ("torch", "torchvision", "timm", "open_clip_torch", "numpy", "scipy")
 
@@ -53,7 +54,12 @@ class Run(RunLayout):
     def recorded(self, verb: str) -> dict[str, Any] | None:
         """Return what :meth:`record` wrote for a verb, or None."""
         path = self.path / f"{verb}.yaml"
-        return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+        if not path.is_file():
+            return None
+        found = read_yaml(path)
+        if not isinstance(found, dict):
+            raise DataError(f"{path} is damaged: it holds no record; put it back from a copy")
+        return found
 
 
 def check_name(name: str, option: str) -> None:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tgn.data.sample_range import SampleRange
 from tgn.runtime.errors import NotFoundError, UserError
-from tgn.runtime.files import read_json, write_json
+from tgn.runtime.files import read_model, write_json
 
 if TYPE_CHECKING:  # torch and numpy are imported when images are read: --help must not wait for it
     from tgn.data.image_set import ImageSet
@@ -157,4 +157,4 @@ def read_split(path: Path) -> Split:
     """Read ``split.json``."""
     if not path.is_file():
         raise NotFoundError(f"no {path}; make the run with: tgn split DATA")
-    return Split.model_validate(read_json(path))
+    return read_model(path, Split)

@@ -10,6 +10,7 @@ from torch import Tensor
 from tgn.models.similar_classes import class_cosines
 from tgn.runtime.checkpoints import load_weights, save_weights
 from tgn.runtime.errors import NotFoundError
+from tgn.runtime.explanations import content_of
 from tgn.runtime.files import read_json, write_json
 
 FEATURES, INDEX = "bank.safetensors", "bank.json"
@@ -83,4 +84,5 @@ def read_bank(folder: Path) -> FeatureBank:
     if not (folder / INDEX).is_file():
         raise NotFoundError(f"no feature bank in {folder}; make it with: tgn distill")
     index, tensors = read_json(folder / INDEX), load_weights(folder / FEATURES)
-    return FeatureBank(tensors["features"], tensors["labels"].to(torch.int64), **index)
+    with content_of(folder / INDEX, "make it anew with: tgn distill --no-resume"):
+        return FeatureBank(tensors["features"], tensors["labels"].to(torch.int64), **index)
