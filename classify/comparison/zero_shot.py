@@ -13,7 +13,7 @@ from classify.training.written import write_trained
 from tgn.data.prompts import read_prompts
 from tgn.data.runs import Run
 from tgn.models.feature_cache import FeatureCache
-from tgn.models.zero_shot import NOT_TRAINED, load_zero_shot
+from tgn.models.zero_shot import NOT_TRAINED, load_zero_shot_of
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import sha256_of
@@ -57,7 +57,7 @@ def evaluate_zero_shot(
         UserError: for an unknown architecture or weights that cannot be had.
     """
     device = Device(ComputeSettings(device=settings.device, precision="float32"))
-    classifier = load_zero_shot(run, settings.clip)
+    classifier = load_zero_shot_of(run, settings.clip)
     test = classifier.images(run, "test")
     logits = classifier.logits(test, FeatureCache(run.feature_cache, device, progress))
     provenance = classifier.extractor.provenance.model_copy(update={"seen": NOT_TRAINED})

@@ -17,7 +17,7 @@ from tgn.cli.main import main
 from tgn.data.images import to_pm1
 from tgn.data.splits.make_split import split_run
 from tgn.data.splits.settings import SplitSettings
-from tgn.models.zero_shot import load_zero_shot
+from tgn.models.zero_shot import load_zero_shot_of
 from tgn.probe.views import SymmetryViews
 from tgn.runtime.checkpoints import save_weights
 from tgn.runtime.errors import DataError, UserError
@@ -236,7 +236,7 @@ def test_clip_has_a_row_of_its_own_and_says_that_it_was_not_trained(
     result = json.loads((fake_run.path / "assess.json").read_text())
     row = result["accuracy"]["CLIP, zero-shot"]
     assert row["note"] == f"not trained on these images: {clip}"
-    guide, split = load_zero_shot(fake_run, clip).guide, fake_run.split()
+    guide, split = load_zero_shot_of(fake_run, clip).guide, fake_run.split()
     for part, name in (("left_out", "train"), ("test", "test")):
         images = split.image_set(name, fake_run.path, guide.size, 3)
         right = guide(to_pm1(images.batch(torch.arange(len(images))))).argmax(1) == images.labels
@@ -250,5 +250,5 @@ def test_a_clip_that_is_not_there_is_said_before_anything_is_computed(
     fake_run, settings, monkeypatch
 ):
     monkeypatch.setattr("tgn.assess.assess.read_images", lambda *_: pytest.fail("too late"))
-    with pytest.raises(UserError, match="expected arch:tag or arch:/file; use clip=ARCH"):
+    with pytest.raises(UserError, match="expected arch:tag or arch:/file; use --set clip=ARCH"):
         assess_run(fake_run, settings.with_changes({"clip": "nothing"}), Silent())

@@ -25,7 +25,7 @@ def images(counts, seed, noise=0.6, centres=CENTRES):
 
 def refitted(real, generated):
     """Return the head that the probe fits to real images, with generated ones at its share."""
-    rows = real.and_also(generated)
+    rows = ViewRows(*(torch.cat(pair) for pair in zip(real, generated, strict=True)))
     weights = shared_weights(real.labels, generated.labels, CLASSES, GENERATED_SHARE)
     each = [part.repeat_interleave(VIEWS) for part in (rows.labels, weights)]
     return ridge_head(rows.rows.flatten(0, 1), *each, CLASSES, PENALTY)

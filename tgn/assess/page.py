@@ -3,12 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from tgn.assess.charts import draw_learning_curve
 from tgn.data.runs import Run
 from tgn.report.embedded_images import data_uri, picture, thumbnail
-from tgn.report.page import percent
+from tgn.report.page import page_environment
 from tgn.runtime.files import write_text
 
 SHOWN = 16  # pictures of each kind
@@ -22,10 +20,8 @@ def write_page(run: Run, result: Mapping[str, Any]) -> None:
         run: whose images are shown.
         result: the content of ``assess.json``.
     """
-    environment = Environment(
-        loader=PackageLoader("tgn.assess", "."), autoescape=True, undefined=StrictUndefined
-    )
-    environment.filters |= {"percent": percent, "points": points}
+    environment = page_environment("tgn.assess")
+    environment.filters |= {"points": points}
     root = (run.path / run.split().root).resolve()
 
     def pictures(rows: Sequence[Mapping[str, Any]], *keys: str) -> list[dict[str, Any]]:

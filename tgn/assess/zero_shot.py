@@ -9,7 +9,7 @@ from tgn.assess.features import PARTS, TEST
 from tgn.assess.settings import AssessSettings
 from tgn.data.runs import Run
 from tgn.models.feature_cache import FeatureCache
-from tgn.models.zero_shot import NOT_TRAINED, load_zero_shot
+from tgn.models.zero_shot import NOT_TRAINED, load_zero_shot_of
 from tgn.runtime.devices import Device
 from tgn.runtime.progress import Progress
 from tgn.runtime.settings import ComputeSettings
@@ -25,7 +25,7 @@ def zero_shot_accuracy(run: Run, settings: AssessSettings, progress: Progress) -
     """
     if settings.clip is None:
         return {}
-    split, classifier = run.split(), load_zero_shot(run, settings.clip)
+    split, classifier = run.split(), load_zero_shot_of(run, settings.clip)
     device = Device(ComputeSettings(device=settings.device, precision="float32"))
     cache, groups = FeatureCache(run.feature_cache, device, progress), class_groups(split)
     known = [part for part in PARTS if getattr(split, part)]

@@ -108,7 +108,7 @@ class ImageSet:
         return self
 
     def at_size(self, size: int) -> "ImageSet":
-        """Return the images as they are read at another size."""
+        """Return the images as they are read at another side, in pixels."""
         if self.size == size:
             return self
         labels = self.labels.tolist()
@@ -145,13 +145,6 @@ class ImageSet:
         if self._cache is not None:
             part._cache, part._fits = self._cache[rows], True
         return part
-
-    def at_size(self, size: int) -> "ImageSet":
-        """Return the images as they are read at another side, in pixels."""
-        if size == self.size:
-            return self
-        labels = self.labels.tolist()
-        return ImageSet(self.files, labels, size, self.bands, checksums=self.checksums)
 
     def _decode(self, rows: Sequence[int]) -> Tensor:
         def read(row: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from tgn.data.image_set import ImageSet
-from tgn.data.prompts import read_prompts
+from tgn.data.prompts import Prompts, read_prompts
 from tgn.data.runs import Run
 from tgn.data.split import Part
 from tgn.models.clip import ClipGuide, load_clip
@@ -13,12 +13,12 @@ from tgn.models.extractors import Extractor, clip_extractor
 from tgn.models.feature_cache import FeatureCache
 
 NOT_TRAINED = "not trained on these images"
-REMEDY = "use clip=ARCH:/path/to/file, or leave clip out"
+REMEDY = "use --set clip=ARCH:/path/to/file, or leave clip out"
 
 
 @dataclass(frozen=True)
 class ZeroShotClassifier:
-    """A frozen CLIP with the prompts of a run's classes (Radford et al. 2021, arXiv 2103.00020)."""
+    """A frozen CLIP with the prompts of some classes (Radford et al. 2021, arXiv 2103.00020)."""
 
     guide: ClipGuide
     extractor: Extractor
@@ -33,17 +33,24 @@ class ZeroShotClassifier:
         return self.guide.cosines(embeddings) * self.guide.logit_scale
 
 
-def load_zero_shot(run: Run, spec: str) -> ZeroShotClassifier:
-    """Load a CLIP with the prompts of a run: from class names, and of ``prompts.yaml``.
+def load_zero_shot(spec: str, prompts: Prompts) -> ZeroShotClassifier:
+    """Load a CLIP through open_clip, with the prompts of some classes.
 
     Args:
-        run: whose classes.
         spec: ``ARCH:FILE`` or ``ARCH:TAG``, see :func:`tgn.models.clip.load_clip`.
+        prompts: of each class, in the order of the labels.
 
     Raises:
-        UserError: for an unknown architecture, weights that cannot be had, or prompts that cannot
-            be read.
+        UserError: for an unknown architecture or weights that cannot be had.
     """
-    prompts = read_prompts(run.prompts_file, run.split())
     guide = load_clip(spec, prompts, REMEDY).freeze()
     return ZeroShotClassifier(guide, clip_extractor(spec, guide))
+
+
+def load_zero_shot_of(run: Run, spec: str) -> ZeroShotClassifier:
+    """Load a CLIP with the prompts of a run: from class names, and of ``prompts.yaml``.
+
+    Raises:
+        UserError: as of :func:`load_zero_shot`, or for prompts that cannot be read.
+    """
+    return load_zero_shot(spec, read_prompts(run.prompts_file, run.split()))

@@ -30,11 +30,6 @@ class ViewRows(NamedTuple):
         """Return some of the images, by rows or a mask."""
         return ViewRows(self.rows[index], self.labels[index])
 
-    def and_also(self, more: "ViewRows") -> "ViewRows":
-        """Return these images and more."""
-        pairs = zip(self, more, strict=True)
-        return ViewRows(*(torch.cat(pair) for pair in pairs))
-
 
 class Measured(NamedTuple):
     """Sums over left-out images; columns are the G drawn classes, each alone, then all together.

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from tgn.data.runs import Run
 from tgn.report.contents import collect_contents
@@ -16,14 +16,20 @@ def write_report(run: Run) -> Path:
     Returns:
         The path of the page.
     """
-    environment = Environment(
-        loader=PackageLoader("tgn.report", "."), autoescape=True, undefined=StrictUndefined
-    )
-    environment.filters |= {"percent": percent, "number": number}
-    page = environment.get_template("report.html.j2").render(collect_contents(run))
+    page = page_environment().get_template("report.html.j2").render(collect_contents(run))
     path = run.report_file
     write_text(path, page)
     return path
+
+
+def page_environment(*packages: str) -> Environment:
+    """Return what renders the templates in some packages, which may use those in this one."""
+    loaders = [PackageLoader(package, ".") for package in (*packages, "tgn.report")]
+    environment = Environment(
+        loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined
+    )
+    environment.filters |= {"percent": percent, "number": number}
+    return environment
 
 
 def percent(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Networks that predict the class of a generated image: a classifier, its folds, or CLIP."""
+"""Networks that predict the class of a generated image: a classifier, or its folds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,13 +8,11 @@ import torch
 from torch import Tensor
 
 from tgn.data.image_set import ImageSet
-from tgn.data.prompts import prompts_of
 from tgn.data.run_layout import CHECKPOINT
 from tgn.data.runs import Run
 from tgn.data.splits.folds import FOLDS, read_folds
 from tgn.models.backbones import load_classifier
-from tgn.models.clip import ClipGuide, load_clip
-from tgn.models.extractors import Extractor, apply_network, clip_extractor
+from tgn.models.extractors import apply_network
 from tgn.models.feature_networks import ClassLogits
 from tgn.models.provenance import Provenance
 from tgn.runtime.devices import Device
@@ -26,7 +24,6 @@ SEEN = "trained on the source images: agreement is biased upwards"
 NOT_SEEN = "folds: each image is classified by a net that was not trained on its source"
 PARTLY_SEEN = f"{NOT_SEEN}, but, of {{count}} images, on others that have parts in them"
 UNKNOWN = "not trained by this run: whether it was trained on the source images is unknown"
-CLIP_REMEDY = "use --set clip=ARCH:/path/to/file, or leave clip out"
 
 
 @dataclass(frozen=True)
@@ -99,14 +96,6 @@ class ClassPredictor:
         return probabilities
 
 
-@dataclass(frozen=True)
-class ClipPredictor:
-    """A CLIP with the prompts of the classes: a zero-shot classifier, and its image encoder."""
-
-    guide: ClipGuide
-    extractor: Extractor
-
-
 def load_class_predictor(path: Path, run: Run | None) -> ClassPredictor:
     """Load a checkpoint, or a folder that ``classify train --folds`` wrote.
 
@@ -122,20 +111,6 @@ def load_class_predictor(path: Path, run: Run | None) -> ClassPredictor:
     inside = run is not None and path.resolve().is_relative_to(run.path.resolve())
     network = ClassLogits(load_classifier(path))
     return ClassPredictor((network,), {}, sha256_of(path), SEEN if inside else UNKNOWN)
-
-
-def load_clip_predictor(spec: str, names: Sequence[str]) -> ClipPredictor:
-    """Load a CLIP through open_clip, with the prompts of the classes.
-
-    Args:
-        spec: ``ARCH:FILE`` or ``ARCH:TAG``.
-        names: of the classes, in the order of their labels.
-
-    Raises:
-        UserError: for an unknown architecture or weights that cannot be had.
-    """
-    guide = load_clip(spec, prompts_of(names), CLIP_REMEDY).freeze()
-    return ClipPredictor(guide, clip_extractor(spec, guide))
 
 
 def _folded(folder: Path) -> ClassPredictor:

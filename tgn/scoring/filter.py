@@ -8,12 +8,14 @@ import torch
 
 from tgn.data.image_folders import folder_rows
 from tgn.data.manifest import ManifestRow, all_rows
+from tgn.data.prompts import prompts_of
 from tgn.data.runs import Run
 from tgn.metrics.memorisation import distances_within_classes
 from tgn.models.extractors import Extractor
 from tgn.models.feature_cache import FeatureCache
 from tgn.models.provenance import Provenance
 from tgn.models.training_networks import TrainingNetwork
+from tgn.models.zero_shot import ZeroShotClassifier, load_zero_shot
 from tgn.probe.features import FrozenNetwork
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
@@ -21,9 +23,7 @@ from tgn.runtime.progress import Progress
 from tgn.runtime.settings import ComputeSettings
 from tgn.scoring.class_predictors import (
     ClassPredictor,
-    ClipPredictor,
     load_class_predictor,
-    load_clip_predictor,
 )
 from tgn.scoring.compared_sets import (
     ComparedSets,
@@ -71,7 +71,7 @@ class FilterNetworks:
     extractor: Extractor
     classifier: ClassPredictor | None
     uses_ridge: bool
-    clip: ClipPredictor | None
+    clip: ZeroShotClassifier | None
     skipped: Mapping[str, str]
     trained_against: tuple[TrainingNetwork, ...] | None
     of_use: Sequence[FrozenNetwork] = ()
@@ -172,7 +172,7 @@ def _load_networks(
     if settings.clip is None:
         skipped["CLIP"] = NO_CLIP
     elif settings.min_clip_probability or settings.clip_percentile:
-        clip = load_clip_predictor(settings.clip, sets.class_names)
+        clip = load_zero_shot(settings.clip, prompts_of(sets.class_names))
     return FilterNetworks(extractor, predictor, uses_ridge, clip, skipped, against, of_use)
 
 

@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tgn.data.manifest import ManifestRow
+from tgn.data.prompts import prompts_of
 from tgn.data.runs import Run
 from tgn.models.extractors import TAIL, Extractor, load_extractor
 from tgn.models.feature_bank import TAIL_NET, tail_net_file
 from tgn.models.judge import AUTO, choose_judge
 from tgn.models.provenance import Provenance
 from tgn.models.training_networks import TrainingNetwork
+from tgn.models.zero_shot import ZeroShotClassifier, load_zero_shot
 from tgn.scoring.class_predictors import (
     ClassPredictor,
-    ClipPredictor,
     load_class_predictor,
-    load_clip_predictor,
 )
 from tgn.scoring.generator_networks import marked, networks_behind
 from tgn.scoring.lpips_distance import LpipsDistance, load_lpips
@@ -45,7 +45,7 @@ class ScoringNetworks:
     extractor: Extractor
     lpips: LpipsDistance | None
     classifier: ClassPredictor | None
-    clip: ClipPredictor | None
+    clip: ZeroShotClassifier | None
     trained_against: tuple[TrainingNetwork, ...] | None = None
 
     def marked(self, provenance: Provenance) -> Provenance:
@@ -81,7 +81,7 @@ def load_networks(
     against = networks_behind(run, rows)
     extractor = load_judge(settings.extractor, run, against)
     lpips = load_lpips(settings.lpips) if settings.lpips else None
-    clip = load_clip_predictor(settings.clip, class_names) if settings.clip else None
+    clip = load_zero_shot(settings.clip, prompts_of(class_names)) if settings.clip else None
     classifier = load_class_predictor(settings.classifier, run) if settings.classifier else None
     return ScoringNetworks(extractor, lpips, classifier, clip, against)
 
@@ -100,7 +100,8 @@ def load_networks_for_folders(
         UserError: for a name, file or weights that do not fit.
     """
     lpips = load_lpips(settings.lpips) if settings.lpips else None
-    clip = load_clip_predictor(settings.clip, class_names or ["place"]) if settings.clip else None
+    prompts = prompts_of(class_names or ["place"])
+    clip = load_zero_shot(settings.clip, prompts) if settings.clip else None
     classifier = None
     if class_names is not None and settings.classifier is not None:
         classifier = load_class_predictor(settings.classifier, run=None)

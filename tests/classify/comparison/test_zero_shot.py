@@ -12,7 +12,7 @@ from classify.training.layout import CHECKPOINT
 from classify.training.recipes import check_recipes
 from classify.training.settings import TrainSettings
 from tgn.data.images import to_pm1
-from tgn.models.zero_shot import load_zero_shot
+from tgn.models.zero_shot import load_zero_shot_of
 from tgn.runtime.checkpoints import save_weights
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import read_json
@@ -34,7 +34,7 @@ def test_zero_shot_is_the_class_of_the_nearest_prompts(fake_run, clip):
     plan = ComparisonPlan(("ce", "clip-zero-shot"), 2, fake_run.generated, clip=clip)
     table = compare(fake_run, plan, TrainSettings(**SMALL), Silent())
     guide, test = (
-        load_zero_shot(fake_run, clip).guide,
+        load_zero_shot_of(fake_run, clip).guide,
         fake_run.split().image_set("test", fake_run.path, 224, 3),
     )
     cosines = guide(to_pm1(test.batch(torch.arange(len(test)))))

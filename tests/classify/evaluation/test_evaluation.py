@@ -213,6 +213,15 @@ def test_a_folder_without_images_is_an_error(tmp_path):
         list(files_in([tmp_path]))
 
 
+def test_a_folder_that_was_given_counts_whatever_its_name_and_hidden_ones_below_it_do_not(tmp_path):
+    given = tmp_path / ".chips"
+    for name in ("b.png", "a/c.png", ".cache/d.png", "a/.e.png"):
+        file = given / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"image")
+    assert [*files_in([given])] == [given / "a/c.png", given / "b.png"]
+
+
 def test_evaluation_says_when_it_uses_the_test_prior(fake_run, run_cli):
     assert run_cli("train", *SMALL).code == 0
     plain = run_cli("evaluate").stdout
