@@ -7,7 +7,7 @@ from typing import Any
 from tgn.data.annotations.collector import AnnotationCollector, Size
 from tgn.data.annotations.types import ObjectAnnotation, Polygon, corners_of_box
 from tgn.runtime.errors import DataError
-from tgn.runtime.text_files import read_text, read_yaml
+from tgn.runtime.text_files import read_yaml
 
 ENCODING = "utf-8-sig"  # with or without a byte order mark
 NAME_LISTS = ("classes.txt", "obj.names")
@@ -42,7 +42,7 @@ class YoloReader:
 
     def read(self, file: Path, collector: AnnotationCollector) -> None:
         """Read one file: the labels of the image with its stem."""
-        lines = read_text(file)[0].splitlines()
+        lines = file.read_text(encoding=ENCODING).splitlines()
         if file.name in NAME_LISTS or (image := collector.image(file.stem, str(file))) is None:
             return
         for number, line in enumerate(lines, start=1):
