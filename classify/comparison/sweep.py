@@ -23,6 +23,7 @@ from classify.training.train import train_classifier
 from tgn.data.runs import Run
 from tgn.runtime.files import read_json, write_json
 from tgn.runtime.progress import Progress, Silent
+from tgn.runtime.signals import STOPPED
 
 RECORD = "made_with.json"
 
@@ -63,7 +64,9 @@ def run_sweep(
             for result in pool.map(_train_silently, [(run, one) for one in trainings]):
                 progress.advance()
                 yield result
-        except KeyboardInterrupt:
+        except STOPPED:
+            for worker in multiprocessing.active_children():
+                worker.terminate()  # it saves what it has trained
             pool.shutdown(cancel_futures=True)
             raise
 
@@ -97,7 +100,11 @@ def _recorded(record: Path) -> dict[str, Any] | None:
 
 
 def _begin(numbers: Any, workers: int, gpus: int) -> None:
-    """Choose this process's GPU before anything here uses one, or its share of the cores."""
+    """Choose this process's GPU before anything here uses one, or its share of the cores.
+
+    Its group is its own, so that it is told to stop once, by the process that began it.
+    """
+    os.setpgid(0, 0)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     number = numbers.get()
     if gpus:

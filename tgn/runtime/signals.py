@@ -5,9 +5,11 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
+IMPORTS = "<frozen importlib."  # the file of the frames of an import
 Handler = Callable[[int, Any], Any]
 
 
@@ -34,8 +36,13 @@ def ends_at_once() -> Iterator[None]:
 
 @contextmanager
 def stops_are_exceptions() -> Iterator[None]:
-    """Let SIGTERM unwind the program as Ctrl-C does, so that files and locks are tidied."""
-    with _handled({signal.SIGINT: signal.default_int_handler, signal.SIGTERM: _terminate}):
+    """Let SIGTERM unwind the program as Ctrl-C does, so that files and locks are tidied.
+
+    While a module is imported the process ends at once, as :func:`ends_at_once` has it: an
+    exception in the middle of an import leaves libraries half made, which then fail elsewhere or
+    wait for ever. What it leaves on the disk is what a kill leaves.
+    """
+    with _handled(dict.fromkeys(STOPS, _raise_or_end)):
         yield
 
 
@@ -55,9 +62,33 @@ def stops_between_steps() -> Iterator[Callable[[], None]]:
 
     def stop_if_received() -> None:
         if received:
-            raise Terminated if received[0] == signal.SIGTERM else KeyboardInterrupt
+            raise _exception(received[0])
 
     with _handled(dict.fromkeys(STOPS, note)):
+        yield stop_if_received
+
+
+@contextmanager
+def stops_passed_on(send: Callable[[int], None]) -> Iterator[Callable[[], None]]:
+    """Pass signals on to a command that runs in a process of its own, and let it end by itself.
+
+    Args:
+        send: takes the number of a signal.
+
+    Yields:
+        What stops this process too if one came; to be called when the command has ended.
+    """
+    received: list[int] = []
+
+    def pass_on(number: int, _: Any) -> None:
+        received.append(number)
+        send(number)
+
+    def stop_if_received() -> None:
+        if received:
+            raise _exception(received[0])
+
+    with _handled(dict.fromkeys(STOPS, pass_on)):
         yield stop_if_received
 
 
@@ -75,5 +106,13 @@ def _handled(handlers: dict[signal.Signals, Handler]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _terminate(_number: int, _frame: Any) -> None:
-    raise Terminated
+def _raise_or_end(number: int, frame: FrameType | None) -> None:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith(IMPORTS):
+            os._exit(128 + number)
+        frame = frame.f_back
+    raise _exception(number)
+
+
+def _exception(number: int) -> BaseException:
+    return Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
