@@ -10,6 +10,7 @@ from classify.training.layout import CHECKPOINT
 from tgn.data.runs import find_run
 from tgn.runtime.command_options import RunOption
 from tgn.runtime.console import out
+from tgn.runtime.names import checked_option
 
 app = typer.Typer()
 
@@ -17,7 +18,9 @@ app = typer.Typer()
 @app.command("import")
 def import_verb(
     file: Annotated[Path, typer.Argument(help="A published TGN classifier, e.g. result.pth.")],
-    name: Annotated[str, typer.Option(help="Name of the classifier.")] = "published",
+    name: Annotated[
+        str, typer.Option(help="Name of the classifier.", callback=checked_option)
+    ] = "published",
     size: Annotated[int, typer.Option(min=32, help="Side of its input images, in pixels.")] = 224,
     run: RunOption = None,
 ) -> None:

@@ -5,11 +5,11 @@ import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from tgn.data.class_folders import class_folders, pictures
@@ -19,6 +19,7 @@ from tgn.data.split import Split
 from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.explanations import content_of
 from tgn.runtime.files import append_text, atomic_path, read_json_lines, sha256_of, write_text
+from tgn.runtime.names import InnerPath, OptionalInnerPath
 
 MANIFEST = "manifest.jsonl"
 FILTERED = "manifest.filtered.jsonl"  # the rows that tgn filter or tgn app has kept
@@ -35,16 +36,16 @@ class ManifestRow(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    file: str  # relative to the manifest's folder, with "/"
-    folder: str  # the class's folder name
+    file: InnerPath  # relative to the manifest's folder, with "/"
+    folder: OptionalInnerPath  # the class's folder name
     class_index: int
     index: int  # number of the image within its class
     seed: int = 0
     noise: float | None = None  # r in [0, 1]
     how: str = ""  # the backend's other settings, as JSON
     source: int = -1  # row of the feature bank
-    source_file: str = ""  # the real training image of that row
-    other_files: tuple[str, ...] = ()  # more of them, parts of which are in the image
+    source_file: OptionalInnerPath = ""  # the real training image of that row
+    other_files: tuple[InnerPath, ...] = ()  # more of them, parts of which are in the image
     weights_sha256: str = ""
     sha256: str = ""  # of the image file
 
@@ -52,14 +53,6 @@ class ManifestRow(BaseModel):
     def origins(self) -> tuple[str, ...]:
         """The real images it was made of: the source, "" where it is not known, then others."""
         return self.source_file, *self.other_files
-
-    @field_validator("file")
-    @classmethod
-    def _stays_inside(cls, value: str) -> str:
-        path = PurePosixPath(value)
-        if path.is_absolute() or ".." in path.parts or "\\" in value:
-            raise ValueError("must be a relative path inside the folder")
-        return value
 
 
 def read_manifest(folder: Path) -> Iterator[ManifestRow]:

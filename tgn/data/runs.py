@@ -2,7 +2,8 @@
 
 import os
 import platform
-import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,6 +17,8 @@ from tgn.data.split import Split, read_split
 from tgn.runtime.config import Settings
 from tgn.runtime.errors import DataError, NotFoundError, UserError
 from tgn.runtime.files import write_text
+from tgn.runtime.locks import exclusive_writer
+from tgn.runtime.names import folder_name
 from tgn.runtime.text_files import read_yaml
 
 RECORDED_PACKAGES = ("torch", "torchvision", "timm", "open_clip_torch", "numpy", "scipy")
@@ -62,32 +65,26 @@ class Run(RunLayout):
         return found
 
 
-def check_name(name: str, option: str) -> None:
-    """Refuse what is no plain folder name.
+@contextmanager
+def new_run(name: str) -> Iterator[Run]:
+    """Make a run directory that no other process writes until the block ends.
 
     Raises:
-        UserError: naming the option.
+        UserError: for a name that is no plain folder name, or is taken, be it by a command that
+            makes a run of this name at the moment.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][\w.+-]{0,80}", name):
-        raise UserError(
-            f"{option} got {name!r}, expected at most 81 letters, digits, '-', '_', '+' and '.'"
-        )
+    run = Run(runs_root() / folder_name(name, "--run"))
+    _require_free(run)  # without touching its folder
+    with exclusive_writer(run.path):
+        _require_free(run)  # the process that was waited for may have made it
+        yield run
 
 
-def create_run(name: str) -> Run:
-    """Make a new, empty run directory.
-
-    Raises:
-        UserError: for a name that is no plain folder name, or is taken.
-    """
-    check_name(name, "--run")
-    run = Run(runs_root() / name)
+def _require_free(run: Run) -> None:
     if run.record_file.exists():
         raise UserError(
-            f"run {name!r} exists in {run.path}; choose another --run NAME or delete it"
+            f"run {run.name!r} exists in {run.path}; choose another --run NAME or delete it"
         )
-    run.path.mkdir(parents=True, exist_ok=True)
-    return run
 
 
 def find_run(run: str | Path | None = None) -> Run:

@@ -12,6 +12,7 @@ from tgn.runtime.checkpoints import load_weights, save_weights
 from tgn.runtime.errors import NotFoundError
 from tgn.runtime.explanations import content_of
 from tgn.runtime.files import read_json, write_json
+from tgn.runtime.names import leads_outside
 
 FEATURES, INDEX = "bank.safetensors", "bank.json"
 TAIL_NET = "tail.safetensors"  # beside the bank: the net whose features it holds
@@ -85,4 +86,6 @@ def read_bank(folder: Path) -> FeatureBank:
         raise NotFoundError(f"no feature bank in {folder}; make it with: tgn distill")
     index, tensors = read_json(folder / INDEX), load_weights(folder / FEATURES)
     with content_of(folder / INDEX, "make it anew with: tgn distill --no-resume"):
+        if any(map(leads_outside, index["files"])):
+            raise ValueError("a file of the bank leads outside of the data folder")
         return FeatureBank(tensors["features"], tensors["labels"].to(torch.int64), **index)
