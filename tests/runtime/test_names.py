@@ -7,7 +7,8 @@ from tgn.runtime.errors import UserError
 from tgn.runtime.names import InnerPath, OptionalInnerPath, folder_name, leads_outside
 
 ESCAPES = (
-    "../x", "..", "a/../../b", "a/..", "/abs", "", ".", "..\\x", "a\\..\\..\\b", "C:\\x", "c:/x", "\\\\host\\x", "a\0b",
+    "../x", "..", "a/../../b", "a/..", "/abs", "", ".", "..\\x", "a\\..\\..\\b", "C:\\x", "c:/x",
+    "\\\\host\\x", "a\0b",
 )  # fmt: skip
 INSIDE = ("a", "a/b.png", "..a", "a..", "a/..b/c", "...", "c\\d", "a:b", ".hidden", "é/ü.png")
 
