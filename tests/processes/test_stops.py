@@ -27,11 +27,11 @@ VERBS = {
     "classify train": (TRAIN, "fake/classify/x/metrics.jsonl"),
     "compare": (
         ["classify", "compare", "--recipes", "ce", *ENDLESS, *TINY, "--set", "size=16"],
-        "fake/classify/compare/*/metrics.jsonl",
+        "fake/classify/compare/**/metrics.jsonl",
     ),
     "compare, two at a time": (
         ["classify", "compare", "--recipes", "ce", "--jobs", "2", *ENDLESS, *TINY],
-        "fake/classify/compare/*/metrics.jsonl",
+        "fake/classify/compare/**/metrics.jsonl",
     ),
     "generate": (
         ["tgn", "generate", "--class", "all", "--n", "100000", *COMMON[:4]],
@@ -60,7 +60,10 @@ def start(command: list[str], runs: Path, *options: str) -> subprocess.Popen[str
 
 def assert_ends(process: subprocess.Popen[str], number: signal.Signals) -> None:
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    try:
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == CODES[number], errors
     assert "Traceback" not in errors
 
@@ -99,7 +102,11 @@ def test_every_long_verb_in_the_midst_of_its_work(verb, number, trained, fake_fo
         (runs / "fake" / old / "metrics.jsonl").unlink(missing_ok=True)
         (runs / "fake" / old / "state.pt").unlink(missing_ok=True)
     process = start(command, runs)
-    wait_for(lambda: process.poll() is not None or any(runs.glob(working)))
+    try:
+        wait_for(lambda: process.poll() is not None or any(runs.glob(working)))
+    except AssertionError:
+        process.kill()
+        raise
     assert_ends(process, number)
 
 
