@@ -1,6 +1,6 @@
 """Verbs that train classifiers: train, probe, compare, multilabel."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -47,6 +47,7 @@ from tgn.runtime.files import read_json
 
 if TYPE_CHECKING:  # what needs torch is imported by the verbs: --help must not wait for it
     from classify.comparison.sweep import PlannedTraining
+    from classify.methods.phases import Phase
 
 MULTILABEL_MEASURES = ("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1")
 
@@ -92,7 +93,8 @@ def train_verb(
     name = name or made + (f"-{folds}-folds" if folds else "")
     directory = found.classifiers / name
     job = TrainingJob(directory, folder, common.resume, teacher=teacher_file(found, teacher))
-    phases = [phase.name or name for phase in planned_phases(found, job, settings)]
+    planned = planned_phases(found, job, settings)
+    phases = _phase_names(planned, name, job.teacher, settings.method)
     if common.dry_run:
         plan = f"train {name!r} in {len(phases)} trainings: {', '.join(phases)}\n"
         show_plan(settings.resolved(), (plan + use_of_generated(found, job, settings)).rstrip())
@@ -108,6 +110,26 @@ def train_verb(
     for phase in phases[:-1]:
         _show_phase(phase, read_json(job.directory / phase / METRICS))
     out.print(f"classifier, metrics and confusion matrix: {job.directory}", markup=False)
+
+
+def _phase_names(
+    planned: "Sequence[Phase]", name: str, teacher: Path | None, method: str
+) -> list[str]:
+    """Return the names of the trainings of a job; refuse a teacher that none learns from.
+
+    Args:
+        planned: the trainings.
+        name: of the last one.
+        teacher: file that was named, or None.
+        method: of the training, to be named.
+    """
+    used = [taught for phase in planned for taught in phase.teachers.values()]
+    if teacher is not None and teacher not in used:
+        raise UserError(
+            f"--teacher {teacher} has no effect with method {method!r}; name a method that learns "
+            "from a teacher, e.g. --method logit-kd"
+        )
+    return [phase.name or name for phase in planned]
 
 
 def _show_phase(phase: str, result: dict[str, Any]) -> None:
