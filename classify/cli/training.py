@@ -93,8 +93,7 @@ def train_verb(
     name = name or made + (f"-{folds}-folds" if folds else "")
     directory = found.classifiers / name
     job = TrainingJob(directory, folder, common.resume, teacher=teacher_file(found, teacher))
-    planned = planned_phases(found, job, settings)
-    phases = _phase_names(planned, name, job.teacher, settings.method)
+    phases = _phase_names(planned_phases(found, job, settings), name, job.teacher, settings.method)
     if common.dry_run:
         plan = f"train {name!r} in {len(phases)} trainings: {', '.join(phases)}\n"
         show_plan(settings.resolved(), (plan + use_of_generated(found, job, settings)).rstrip())
