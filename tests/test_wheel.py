@@ -19,7 +19,7 @@ def test_a_wheel_holds_both_packages_and_the_page_template(tmp_path):
     target = tmp_path / "site"
     install = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(target)]
     subprocess.run([*install, str(wheel)], check=True, capture_output=True)
-    code = "import tgn.cli.main, classify.cli.main; print(tgn.cli.__file__)"
+    code = "import tgn.cli.verbs, classify.cli.verbs; print(tgn.cli.__file__)"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,

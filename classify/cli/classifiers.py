@@ -11,6 +11,7 @@ from tgn.data.runs import Run, file_or_named, find_named
 from tgn.runtime.command_options import OF_THE_RUN
 from tgn.runtime.console import err, out
 from tgn.runtime.errors import NotFoundError, UserError
+from tgn.runtime.names import checked_option
 
 GROUPS = ("overall", "balanced", "head", "tail", "macro_f1", "many", "medium", "few")
 
@@ -18,7 +19,9 @@ AugmentedOption = Annotated[
     str | None,
     typer.Option("--augmented", help="Also generated images: the run's, or those in a folder."),
 ]
-NameOption = Annotated[str | None, typer.Option("--name", help="Name of the classifier.")]
+NameOption = Annotated[
+    str | None, typer.Option("--name", help="Name of the classifier.", callback=checked_option)
+]
 TeacherOption = Annotated[
     str | None, typer.Option("--teacher", help="Teacher: name or file of a classifier.")
 ]

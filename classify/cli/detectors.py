@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from tgn.data.runs import check_name, find_named, runs_root
+from tgn.data.runs import find_named, runs_root
 from tgn.runtime.console import err, out, show_left_out
+from tgn.runtime.names import folder_name
 
 if TYPE_CHECKING:  # what needs torch is imported by the verbs: --help must not wait for it
     from classify.detection.dataset import DetectionDataset
@@ -44,8 +45,7 @@ def read_dataset(
 
 def detector_folder(name: str) -> Path:
     """Return the folder of the detector ``name``, trained or to be trained."""
-    check_name(name, "--name")
-    return _root() / name
+    return _root() / folder_name(name, "--name")
 
 
 def detector_file(name: str | None) -> Path:

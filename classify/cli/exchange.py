@@ -11,6 +11,7 @@ from tgn.data.runs import find_run
 from tgn.runtime.command_options import RunOption
 from tgn.runtime.console import out
 from tgn.runtime.errors import UserError
+from tgn.runtime.names import checked_option
 
 app = typer.Typer()
 
@@ -23,7 +24,9 @@ def import_verb(
             help="Weights of a residual network of TGN, T2FTS or in torchvision's names."
         ),
     ],
-    name: Annotated[str, typer.Option(help="Name of the classifier.")] = "published",
+    name: Annotated[
+        str, typer.Option(help="Name of the classifier.", callback=checked_option)
+    ] = "published",
     size: Annotated[int, typer.Option(min=16, help="Side of its input images, in pixels.")] = 224,
     mean: Annotated[
         str, typer.Option(help="Of pixels in [0, 1], as it was trained: a number, or one a band.")

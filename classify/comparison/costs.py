@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from tgn.runtime.explanations import content_of
 from tgn.runtime.files import read_json, write_json
 from tgn.runtime.memory import peak_mib, restart_peak
 
@@ -40,7 +41,10 @@ def recorded_cost(directory: Path, goes_on: bool) -> Iterator[None]:
 def read_cost(directory: Path) -> Cost | None:
     """Return what a training cost; None for one of before this was recorded."""
     path = directory / COST
-    return Cost(**read_json(path)) if path.is_file() else None
+    if not path.is_file():
+        return None
+    with content_of(path):
+        return Cost(**read_json(path))
 
 
 def _total(before: Cost | None, now: Cost) -> Cost:

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -23,8 +24,11 @@ from classify.training.train import train_classifier
 from tgn.data.runs import Run
 from tgn.runtime.files import read_json, write_json
 from tgn.runtime.progress import Progress, Silent
+from tgn.runtime.signals import STOPPED, Terminated, stops_are_exceptions
 
 RECORD = "made_with.json"
+
+_told_to_stop: list[int] = []  # of a worker: the signals that it has got
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,9 @@ def run_sweep(
             for result in pool.map(_train_silently, [(run, one) for one in trainings]):
                 progress.advance()
                 yield result
-        except KeyboardInterrupt:
+        except STOPPED:
+            for worker in multiprocessing.active_children():
+                worker.terminate()  # it saves what it has trained
             pool.shutdown(cancel_futures=True)
             raise
 
@@ -97,7 +103,12 @@ def _recorded(record: Path) -> dict[str, Any] | None:
 
 
 def _begin(numbers: Any, workers: int, gpus: int) -> None:
-    """Choose this process's GPU before anything here uses one, or its share of the cores."""
+    """Choose this process's GPU before anything here uses one, or its share of the cores.
+
+    Its group is its own, so that it is told to stop once, by the process that began it.
+    """
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGTERM, lambda number, _: _told_to_stop.append(number))  # if idle
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     number = numbers.get()
     if gpus:
@@ -106,7 +117,14 @@ def _begin(numbers: Any, workers: int, gpus: int) -> None:
 
 
 def _train_silently(work: tuple[Run, PlannedTraining]) -> dict[str, Any]:
-    return train_once(*work, Silent())
+    if _told_to_stop:  # the pool has handed out the next work already
+        raise Terminated
+    try:
+        with stops_are_exceptions():
+            return train_once(*work, Silent())
+    except Terminated:
+        _told_to_stop.append(int(signal.SIGTERM))
+        raise
 
 
 def _exit_with_parent() -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from classify.evaluation.class_order import check_classes
 from classify.methods.base import Batch, Method, Teacher
 from classify.methods.lsh import LshMimicking
 from classify.methods.phases import MethodInputs
@@ -172,17 +173,19 @@ def _method(
     device: Device,
 ) -> Method:
     if settings.method == "plain":
+        if job.teacher is not None:
+            raise UserError("--teacher has no effect with method plain; add --method lsh")
         return Method(student, binary_cross_entropy)
     if job.teacher is None:
         raise UserError(
             "--method lsh needs --teacher, the name or file of a classifier of this table"
         )
     teacher = load_classifier(job.teacher)
-    if (teacher.facts.folders, teacher.facts.size) != (data.classes, settings.size):
+    check_classes(f"teacher {job.teacher}", teacher.facts.folders, data.classes)
+    if teacher.facts.size != settings.size:
         raise UserError(
-            f"teacher {job.teacher} has {len(teacher.facts.folders)} classes at "
-            f"{teacher.facts.size} px, the table has {len(data.classes)}, the student "
-            f"{settings.size} px; train one on this table at this size"
+            f"teacher {job.teacher} reads images at {teacher.facts.size} px, the student at "
+            f"{settings.size} px; give --set size={teacher.facts.size}, or train one at this size"
         )
     counts = data.train.labels.sum(0).long()
     teachers = {"teacher": Teacher(device.place(teacher))}

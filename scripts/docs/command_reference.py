@@ -13,7 +13,7 @@ import typer
 from tgn.backends import BACKENDS
 from tgn.runtime.settings_table import SettingRow, setting_rows
 
-PROGRAMS = {"tgn": "tgn.cli.main", "classify": "classify.cli.main"}
+PROGRAMS = {"tgn": "tgn.cli.verbs", "classify": "classify.cli.verbs"}
 
 _BY_BACKEND: dict[str, dict[str, str]] = {
     f"with `--backend {name}`": {"backend_name": name} for name in BACKENDS

@@ -41,7 +41,7 @@ def test_split_warns_of_classes_that_are_numbers_without_names(fake_folder, in_t
 
 def test_help_does_not_wait_for_what_only_verbs_need():
     heavy = ("torch", "numpy", "torchvision", "timm", "accelerate", "open_clip", "matplotlib")
-    modules = "tgn.cli.main, classify.cli.main"
+    modules = "tgn.cli.verbs, classify.cli.verbs"
     code = f"import sys, {modules}; print([m for m in {heavy} if m in sys.modules])"
     command = [sys.executable, "-c", code]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"

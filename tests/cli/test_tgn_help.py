@@ -11,11 +11,12 @@ from tests_support import Command, in_process
 
 from tgn.backends import backend
 from tgn.cli import main as cli
+from tgn.cli.verbs import app
 from tgn.runtime.settings_table import setting_rows
 from tgn.scenes.settings import ImagesSettings, ScenesSettings
 from tgn.scoring.settings import FilterSettings, UseFilterSettings
 
-WITH_SETTINGS = list(verbs_with_settings(cli.app))
+WITH_SETTINGS = list(verbs_with_settings(app))
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def tgn(monkeypatch, capsys) -> Command:
     return in_process(cli.main, monkeypatch, capsys)
 
 
-@pytest.mark.parametrize("words", list(commands_of(cli.app)), ids=" ".join)
+@pytest.mark.parametrize("words", list(commands_of(app)), ids=" ".join)
 def test_help_is_light_and_short(words):
     assert_help_is_light_and_short("tgn", words)
 

@@ -10,13 +10,12 @@ from tgn.cli import main as cli
 from tgn.generation.cdtg import train as cdtg
 from tgn.generation.diffusion import sampler as diffusion_sampler
 from tgn.generation.diffusion import train as diffusion
-from tgn.models import extractors
+from tgn.models import extractors, zero_shot
 from tgn.models.backbones import build_backbone, save_classifier
 from tgn.models.settings import BackboneSettings
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import read_json_lines
 from tgn.runtime.progress import Silent
-from tgn.scoring import class_predictors
 
 SMALL = {**CDTG, "steps": 1, "grid_every": 1, "collapse_fraction": 1e6}
 REMEDIES = {"cdtg": cdtg.COLLAPSE_REMEDY, "diffusion": diffusion.COLLAPSE_REMEDY}
@@ -92,14 +91,14 @@ def test_score_does_not_advise_what_it_does_not_take(scored, command, clip):
     assert done.code == 2
     assert "use --set clip=tiny" not in text
     assert "clip=none" not in text
-    assert class_predictors.CLIP_REMEDY in text
+    assert zero_shot.REMEDY in text
 
 
 def test_each_caller_has_a_remedy_of_its_own(tmp_path):
     remedies = [
         cdtg.CLIP_REMEDY,
         diffusion_sampler.CLIP_REMEDY,
-        class_predictors.CLIP_REMEDY,
+        zero_shot.REMEDY,
         extractors.CLIP_REMEDY,
     ]
     assert len(set(remedies)) == 4

@@ -13,6 +13,7 @@ from tgn.runtime.errors import DivergedError, UserError
 from tgn.runtime.files import read_json_lines
 from tgn.runtime.progress import Silent
 from tgn.runtime.settings import ComputeSettings, LoopSettings
+from tgn.runtime.signals import Terminated
 from tgn.runtime.training_loop import STATE, Job, run_steps
 
 DEVICE = Device(ComputeSettings(device="cpu", precision="float32"))
@@ -60,8 +61,10 @@ def test_resume_equals_one_go_bit_for_bit(tmp_path):
     assert logs[0] == logs[1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_waits_for_the_end_of_its_step(tmp_path, number):
+@pytest.mark.parametrize(
+    ("number", "stopped"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)]
+)
+def test_a_signal_waits_for_the_end_of_its_step(tmp_path, number, stopped):
     class Interrupted(Toy):
         def train_step(self, step):
             if step == 6:
@@ -69,7 +72,7 @@ def test_a_signal_waits_for_the_end_of_its_step(tmp_path, number):
             return super().train_step(step)
 
     whole, before = run(Toy(), tmp_path / "a"), signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(stopped):
         run(Interrupted(), tmp_path / "b")
     assert signal.getsignal(number) is before
     assert load_state(tmp_path / "b" / STATE)["step"] == 7

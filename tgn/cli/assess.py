@@ -8,7 +8,7 @@ from rich.table import Table
 
 from tgn.assess.settings import AssessSettings
 from tgn.cli.use_table import use_table
-from tgn.data.runs import check_name, find_run, runs_root
+from tgn.data.runs import find_run, runs_root
 from tgn.data.splits.settings import SplitSettings
 from tgn.runtime.command_options import (
     OF_THE_RUN,
@@ -19,6 +19,7 @@ from tgn.runtime.command_options import (
 )
 from tgn.runtime.console import TerminalProgress, out
 from tgn.runtime.errors import UserError
+from tgn.runtime.names import folder_name
 
 if TYPE_CHECKING:  # --help must not wait for what needs torch
     from tgn.data.runs import Run
@@ -96,7 +97,7 @@ def _new_name(data: Path, name: str | None) -> str:
     """Return the name given, or that of the folder or zip; refuse one that is taken."""
     source = data.resolve()
     name = name or (source.stem if source.suffix.lower() == ".zip" else source.name)
-    check_name(name, "--run")
+    folder_name(name, "--run")
     if (runs_root() / name / "run.yaml").is_file():
         raise UserError(
             f"run {name!r} exists already; assess it with: tgn assess --run {name}, or name a new "

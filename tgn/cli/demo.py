@@ -11,6 +11,7 @@ from tgn.data.runs import find_run, runs_root
 from tgn.runtime.command_options import DryRunOption, SeedOption
 from tgn.runtime.console import err, out
 from tgn.runtime.files import read_json
+from tgn.runtime.signals import stops_passed_on
 
 RUN = "demo"
 
@@ -51,8 +52,16 @@ def commands(runs: Path, seed: int) -> Iterator[list[str]]:
 
 
 def run_command(command: list[str]) -> int:
-    """Run one command in a process of its own and return its exit code."""
-    return subprocess.run([sys.executable, "-m", *command], check=False).returncode
+    """Run one command in a process of its own and return its exit code.
+
+    The process is in a group of its own: Ctrl-C in a terminal goes to the whole group, and a second
+    signal would end it before it has saved what it has done.
+    """
+    child = subprocess.Popen([sys.executable, "-m", *command], process_group=0)
+    with stops_passed_on(child.send_signal) as stop_if_told:
+        code = child.wait()
+    stop_if_told()
+    return code if code >= 0 else 128 - code  # as a shell says that a signal has ended it
 
 
 def _set(verb: str) -> list[str]:

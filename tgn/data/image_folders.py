@@ -8,11 +8,10 @@ from tgn.data.decoding import decode
 from tgn.data.image_files import images_below, images_directly_in, visible_folders
 from tgn.data.image_set import ImageSet, RelativePaths
 from tgn.data.images import ARRAY, SUFFIXES, read_array
-from tgn.data.manifest import FILTERED, MANIFEST, ManifestRow
+from tgn.data.manifest import FILTERED, MANIFEST, ManifestRow, rows_of
 from tgn.data.samples import Samples
 from tgn.data.shards import read_file
 from tgn.runtime.errors import DataError, NotFoundError
-from tgn.runtime.files import read_json_lines
 
 FLAT = ""  # class folder of images that lie directly in the folder
 
@@ -39,7 +38,7 @@ def folder_rows(
     manifests = [folder / MANIFEST] if include_filtered else [folder / FILTERED, folder / MANIFEST]
     manifest = next((path for path in manifests if path.is_file()), None)
     if manifest is not None:
-        rows = [ManifestRow.model_validate(row) for row in read_json_lines(manifest)]
+        rows = list(rows_of(manifest))
     else:
         rows = list(_rows_of_files(folder, exclude))
     if not rows:

@@ -5,11 +5,11 @@ import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from tgn.data.class_folders import class_folders, pictures
@@ -17,7 +17,9 @@ from tgn.data.image_set import ImageSet, RelativePaths, checksum_from_hex
 from tgn.data.shards import container_of, member_exists
 from tgn.data.split import Split
 from tgn.runtime.errors import NotFoundError, UserError
+from tgn.runtime.explanations import content_of
 from tgn.runtime.files import append_text, atomic_path, read_json_lines, sha256_of, write_text
+from tgn.runtime.names import InnerPath, OptionalInnerPath
 
 MANIFEST = "manifest.jsonl"
 FILTERED = "manifest.filtered.jsonl"  # the rows that tgn filter or tgn app has kept
@@ -34,16 +36,16 @@ class ManifestRow(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    file: str  # relative to the manifest's folder, with "/"
-    folder: str  # the class's folder name
+    file: InnerPath  # relative to the manifest's folder, with "/"
+    folder: OptionalInnerPath  # the class's folder name
     class_index: int
     index: int  # number of the image within its class
     seed: int = 0
     noise: float | None = None  # r in [0, 1]
     how: str = ""  # the backend's other settings, as JSON
     source: int = -1  # row of the feature bank
-    source_file: str = ""  # the real training image of that row
-    other_files: tuple[str, ...] = ()  # more of them, parts of which are in the image
+    source_file: OptionalInnerPath = ""  # the real training image of that row
+    other_files: tuple[InnerPath, ...] = ()  # more of them, parts of which are in the image
     weights_sha256: str = ""
     sha256: str = ""  # of the image file
 
@@ -51,14 +53,6 @@ class ManifestRow(BaseModel):
     def origins(self) -> tuple[str, ...]:
         """The real images it was made of: the source, "" where it is not known, then others."""
         return self.source_file, *self.other_files
-
-    @field_validator("file")
-    @classmethod
-    def _stays_inside(cls, value: str) -> str:
-        path = PurePosixPath(value)
-        if path.is_absolute() or ".." in path.parts or "\\" in value:
-            raise ValueError("must be a relative path inside the folder")
-        return value
 
 
 def read_manifest(folder: Path) -> Iterator[ManifestRow]:
@@ -70,7 +64,7 @@ def read_manifest(folder: Path) -> Iterator[ManifestRow]:
     path = folder / MANIFEST
     if not path.is_file():
         raise NotFoundError(f"no {path}; make images with: tgn generate --class all")
-    yield from _rows(path)
+    yield from rows_of(path)
 
 
 def active_manifest(folder: Path) -> Path:
@@ -87,7 +81,7 @@ def active_rows(folder: Path, split: Split) -> Iterator[ManifestRow]:
         UserError: if a row names a class that the split does not have.
     """
     filtered, known = folder / FILTERED, {entry.folder for entry in split.classes}
-    for row in _rows(filtered) if filtered.is_file() else all_rows(folder, split):
+    for row in rows_of(filtered) if filtered.is_file() else all_rows(folder, split):
         if row.folder not in known:
             raise UserError(
                 f"{active_manifest(folder)} has class {row.folder!r}, which the run does not; "
@@ -127,8 +121,16 @@ def folder_note(folder: Path, split: Split) -> str:
     return "" if (folder / MANIFEST).is_file() else class_folders(folder, split).note
 
 
-def _rows(path: Path) -> Iterator[ManifestRow]:
-    return (ManifestRow.model_validate(row) for row in read_json_lines(path))
+def rows_of(path: Path) -> Iterator[ManifestRow]:
+    """Yield the rows of one file of them.
+
+    Raises:
+        DataError: naming the line that is none.
+    """
+    for number, row in enumerate(read_json_lines(path), start=1):
+        with content_of(path, f"see line {number}"):
+            valid = ManifestRow.model_validate(row)
+        yield valid
 
 
 def image_set(
@@ -181,7 +183,7 @@ class ManifestWriter:
         """Yield the known rows whose image is there; one that was written twice comes twice."""
         for path in [self.folder / MANIFEST, *self._parts()]:
             if path.is_file():
-                for row in _rows(path):
+                for row in rows_of(path):
                     if member_exists(self.folder / row.file):
                         yield row
 

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from tgn.data.split import Split
 from tgn.runtime.errors import UserError
+from tgn.runtime.text_files import read_yaml
 
 TEMPLATES = (
     "an aerial image of a {}",
@@ -59,10 +58,7 @@ def numbers_for_names(names: Sequence[str]) -> str:
 def _read(path: Path) -> dict[str, list[str]]:
     if not path.is_file():
         return {}
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    found = read_yaml(path) or {}
     if not isinstance(found, dict):
         raise UserError(f"{path}: expected class folders, each with a list of descriptions")
     for name, descriptions in found.items():

@@ -2,7 +2,8 @@
 
 import os
 import platform
-import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -14,8 +15,11 @@ import yaml
 from tgn.data.run_layout import RunLayout
 from tgn.data.split import Split, read_split
 from tgn.runtime.config import Settings
-from tgn.runtime.errors import NotFoundError, UserError
+from tgn.runtime.errors import DataError, NotFoundError, UserError
 from tgn.runtime.files import write_text
+from tgn.runtime.locks import exclusive_writer
+from tgn.runtime.names import folder_name
+from tgn.runtime.text_files import read_yaml
 
 RECORDED_PACKAGES = ("torch", "torchvision", "timm", "open_clip_torch", "numpy", "scipy")
 
@@ -53,35 +57,34 @@ class Run(RunLayout):
     def recorded(self, verb: str) -> dict[str, Any] | None:
         """Return what :meth:`record` wrote for a verb, or None."""
         path = self.path / f"{verb}.yaml"
-        return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+        if not path.is_file():
+            return None
+        found = read_yaml(path)
+        if not isinstance(found, dict):
+            raise DataError(f"{path} is damaged: it holds no record; put it back from a copy")
+        return found
 
 
-def check_name(name: str, option: str) -> None:
-    """Refuse what is no plain folder name.
-
-    Raises:
-        UserError: naming the option.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9][\w.+-]{0,80}", name):
-        raise UserError(
-            f"{option} got {name!r}, expected at most 81 letters, digits, '-', '_', '+' and '.'"
-        )
-
-
-def create_run(name: str) -> Run:
-    """Make a new, empty run directory.
+@contextmanager
+def new_run(name: str) -> Iterator[Run]:
+    """Make a run directory that no other process writes until the block ends.
 
     Raises:
-        UserError: for a name that is no plain folder name, or is taken.
+        UserError: for a name that is no plain folder name, or is taken, be it by a command that
+            makes a run of this name at the moment.
     """
-    check_name(name, "--run")
-    run = Run(runs_root() / name)
+    run = Run(runs_root() / folder_name(name, "--run"))
+    _require_free(run)  # without touching its folder
+    with exclusive_writer(run.path):
+        _require_free(run)  # the process that was waited for may have made it
+        yield run
+
+
+def _require_free(run: Run) -> None:
     if run.record_file.exists():
         raise UserError(
-            f"run {name!r} exists in {run.path}; choose another --run NAME or delete it"
+            f"run {run.name!r} exists in {run.path}; choose another --run NAME or delete it"
         )
-    run.path.mkdir(parents=True, exist_ok=True)
-    return run
 
 
 def find_run(run: str | Path | None = None) -> Run:

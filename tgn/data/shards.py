@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from tgn.data.hidden_files import is_hidden
 from tgn.runtime.errors import DataError
 from tgn.runtime.files import atomic_path
+from tgn.runtime.names import leads_outside
 
 TAR = ".tar"
 _PLACE = re.compile(r"@(\d+)\+(\d+)(?:\.[^./@]+)$")
@@ -165,7 +166,7 @@ def _check_end(shard: Path, end: int) -> None:
 def _key(shard: Path, name: str) -> tuple[str, str]:
     path = PurePosixPath(name)
     stem, _, extension = path.name.partition(".")
-    if path.is_absolute() or ".." in path.parts or "\\" in name or not stem:
+    if leads_outside(name) or "\\" in name or not stem:
         raise DataError(f"{shard}: member {name!r} leads outside or has no name")
     return (path.parent / stem).as_posix(), extension.lower()
 

@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict
 
 from tgn.data.sample_range import SampleRange
 from tgn.runtime.errors import NotFoundError, UserError
-from tgn.runtime.files import read_json, write_json
+from tgn.runtime.files import read_model, write_json
+from tgn.runtime.names import InnerPath
 
 if TYPE_CHECKING:  # torch and numpy are imported when images are read: --help must not wait for it
     from tgn.data.image_set import ImageSet
@@ -24,7 +25,7 @@ class ClassEntry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    folder: str
+    folder: InnerPath
     name: str
     train: int
     val: int
@@ -39,9 +40,9 @@ class Split(BaseModel):
     root: str  # the data folder, relative to the run directory
     classes: tuple[ClassEntry, ...]
     num_head: int
-    train: tuple[tuple[str, int], ...]
-    val: tuple[tuple[str, int], ...]
-    test: tuple[tuple[str, int], ...]
+    train: tuple[tuple[InnerPath, int], ...]
+    val: tuple[tuple[InnerPath, int], ...]
+    test: tuple[tuple[InnerPath, int], ...]
     left_out: tuple[tuple[str, str], ...] = ()  # (file, reason)
     repairs: dict[str, int] = {}  # what was converted on reading -> how many images
     notes: tuple[str, ...] = ()
@@ -183,4 +184,4 @@ def read_split(path: Path) -> Split:
     """Read ``split.json``."""
     if not path.is_file():
         raise NotFoundError(f"no {path}; make the run with: tgn split DATA")
-    return Split.model_validate(read_json(path))
+    return read_model(path, Split)

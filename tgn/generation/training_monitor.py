@@ -18,6 +18,7 @@ from tgn.generation.settings import GeneratorTrainSettings
 from tgn.models.feature_losses import perceptual_distance
 from tgn.models.tail_features import FrozenTailNet
 from tgn.models.training_networks import TrainingNetwork
+from tgn.runtime.files import append_text
 from tgn.runtime.seeds import generator
 from tgn.runtime.training_loop import Job, Trainer, run_steps
 
@@ -143,9 +144,8 @@ class TrainingMonitor:
             f"{self.collapse_remedy}"
         )
         self.job.progress.warn(text)
-        with (self.job.directory / "alarms.jsonl").open("a", encoding="utf-8") as file:
-            entry = {"step": done, "class": name, "share": share, "text": text}
-            file.write(json.dumps(entry) + "\n")
+        entry = {"step": done, "class": name, "share": share, "text": text}
+        append_text(self.job.directory / "alarms.jsonl", json.dumps(entry) + "\n")
 
 
 def run_monitored(

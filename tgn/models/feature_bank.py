@@ -10,7 +10,9 @@ from torch import Tensor
 from tgn.models.similar_classes import class_cosines
 from tgn.runtime.checkpoints import load_weights, save_weights
 from tgn.runtime.errors import NotFoundError
+from tgn.runtime.explanations import content_of
 from tgn.runtime.files import read_json, write_json
+from tgn.runtime.names import leads_outside
 
 FEATURES, INDEX = "bank.safetensors", "bank.json"
 TAIL_NET = "tail.safetensors"  # beside the bank: the net whose features it holds
@@ -83,4 +85,7 @@ def read_bank(folder: Path) -> FeatureBank:
     if not (folder / INDEX).is_file():
         raise NotFoundError(f"no feature bank in {folder}; make it with: tgn distill")
     index, tensors = read_json(folder / INDEX), load_weights(folder / FEATURES)
-    return FeatureBank(tensors["features"], tensors["labels"].to(torch.int64), **index)
+    with content_of(folder / INDEX, "make it anew with: tgn distill --no-resume"):
+        if any(map(leads_outside, index["files"])):
+            raise ValueError("a file of the bank leads outside of the data folder")
+        return FeatureBank(tensors["features"], tensors["labels"].to(torch.int64), **index)

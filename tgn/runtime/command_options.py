@@ -17,6 +17,7 @@ from typer.core import TyperCommand
 
 from tgn.runtime.config import Settings, given_values
 from tgn.runtime.console import out
+from tgn.runtime.errors import UserError
 from tgn.runtime.presets import preset_values
 from tgn.runtime.settings_table import settings_table
 
@@ -98,7 +99,12 @@ class CommonOptions:
         Raises:
             UserError: for an unknown key or a value out of range.
         """
-        return cls.joined(self.given(**options))
+        try:
+            return cls.joined(self.given(**options))
+        except UserError as error:
+            if self.config is None:
+                raise
+            raise UserError(f"{error} (settings of {self.config}, --set and options)") from None
 
     def given(self, **options: Any) -> dict[str, Any]:
         """Return the same values as they were given, not yet validated."""

@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tgn.runtime.errors import NotFoundError, UserError
+from tgn.runtime.text_files import read_yaml
 
 
 class Settings(BaseModel):
@@ -145,10 +146,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
         raise NotFoundError(
             f"no settings file {file}; give --config an existing YAML file, or paper"
         )
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise UserError(f"{file} is not YAML: {' '.join(str(error).split())}") from None
+    values = read_yaml(file) or {}
     if not isinstance(values, dict):
         raise UserError(f"{file} holds a {type(values).__name__}, expected lines 'key: value'")
     return values

@@ -1,17 +1,20 @@
 """The terminal: results on stdout, progress on stderr, errors in one line, exit codes."""
 
-import errno
+import io
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from tgn.runtime.errors import SHOWN_PROBLEMS, TgnError
+from tgn.runtime.errors import SHOWN_PROBLEMS
+from tgn.runtime.explanations import explained
+from tgn.runtime.signals import stops_are_exceptions
 
 WIDE = 160  # columns for tables that go to a file or a pipe
 
@@ -78,27 +81,34 @@ def show_left_out(problems: Sequence[str], all_of_them: bool, remedy: str) -> No
 
 
 def run_app(app: Callable[..., Any]) -> None:
-    """Run a typer app and exit: known errors become one line and 2, Ctrl-C 130, our bugs 1."""
-    try:
-        sys.exit(app(standalone_mode=False))  # the code of typer.Exit, None after a verb's end
-    except typer.Exit as end:
-        sys.exit(end.exit_code)
-    except (typer.Abort, KeyboardInterrupt):
-        sys.exit(130)
-    except TgnError as error:
-        _fail(str(error))
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        _fail("the disk is full; free some space and run the same command: it continues")
-    except Exception as error:
-        if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # click's usage errors
-            _fail(error.format_message())
-        raise
+    """Run a typer app and exit: what a user can cause is one line and 2, our bugs are 1.
+
+    Ctrl-C ends with 130, SIGTERM with 143.
+    """
+    _show_any_name()
+    with stops_are_exceptions():
+        try:
+            sys.exit(app(standalone_mode=False))  # the code of typer.Exit, None after a verb's end
+        except typer.Exit as end:
+            sys.exit(end.exit_code)
+        except (typer.Abort, KeyboardInterrupt):
+            sys.exit(128 + signal.SIGINT)
+        except Exception as error:
+            _fail(error)
 
 
-def _fail(message: str) -> None:
-    if "--debug" in sys.argv:
-        raise
+def _fail(error: Exception) -> NoReturn:
+    """Show an error in one line and exit with 2; raise it again if it is a bug of ours."""
+    of_usage = getattr(error, "format_message", None)  # click's errors
+    message = of_usage() if of_usage else explained(error)
+    if message is None or "--debug" in sys.argv:
+        raise error
     err.print(f"error: {' '.join(message.split())}", markup=False, style="red")
     sys.exit(2)
+
+
+def _show_any_name() -> None:
+    """Let file names that are not UTF-8 through, as the bytes that they are."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape")

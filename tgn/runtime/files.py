@@ -7,10 +7,16 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from tgn.runtime.explanations import content_of, written_to
 
 PART = ".part"  # of a file that is being written
 LONGEST_LINE = 1 << 20  # bytes that a line of ours may have
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 @contextlib.contextmanager
@@ -19,7 +25,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     The bytes are on the disk (fsync) before the name changes, so a crash leaves the old file or
     the new one, never a mixture; after an error the temporary file is gone.
+
+    Raises:
+        OSError: naming ``path``, also for what a library met there within.
     """
+    with written_to(path), _temporary_neighbour(path) as temporary:
+        yield temporary
+
+
+@contextlib.contextmanager
+def _temporary_neighbour(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=PART)
     os.close(handle)
@@ -50,23 +65,55 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file of ours, which holds an object.
+
+    Raises:
+        DataError: if it does not.
+    """
+    with content_of(path):
+        return _object(path.read_bytes())
+
+
+def read_model(path: Path, kind: type[ModelT]) -> ModelT:
+    """Read a JSON file that holds a model.
+
+    Raises:
+        DataError: if it does not.
+    """
+    content = read_json(path)
+    with content_of(path):
+        return kind.model_validate(content)
 
 
 def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a JSON-lines file; a last line cut short by a kill is left out."""
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            if line.endswith("\n"):
-                yield json.loads(line)
+    """Yield the objects of a JSON-lines file; a last line cut short by a kill is left out.
+
+    Raises:
+        DataError: if a line is no object.
+    """
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.endswith(b"\n"):
+                yield _object_in(line, path, number)
+
+
+def _object_in(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    with content_of(path, f"see line {number}"):
+        return _object(line)
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise TypeError(f"expected an object, got {text[:40]!r}")
+    return value
 
 
 def append_text(path: Path, text: str) -> None:
     """Add whole lines to a file; a line that a kill or a full disk cut short is taken off first."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
+    with written_to(path), path.open("a+b") as file:
         end = file.tell()
         file.seek(max(end - LONGEST_LINE, 0))
         tail = file.read()

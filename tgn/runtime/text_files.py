@@ -2,6 +2,12 @@
 
 import codecs
 from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tgn.runtime.errors import DataError
+from tgn.runtime.explanations import reason
 
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -23,3 +29,15 @@ def read_text(file: Path) -> tuple[str, str]:
         return data.decode("cp1252"), "Latin-1"
     except UnicodeDecodeError:  # five bytes have no meaning there
         return data.decode("latin-1"), "Latin-1"
+
+
+def read_yaml(file: Path) -> Any:
+    """Read a YAML file.
+
+    Raises:
+        DataError: if it is not YAML.
+    """
+    try:
+        return yaml.safe_load(read_text(file)[0])
+    except (yaml.YAMLError, RecursionError) as error:
+        raise DataError(f"{file} is {reason(error)}") from None

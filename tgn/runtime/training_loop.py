@@ -20,12 +20,13 @@ from tgn.runtime.errors import (
     NotFoundError,
     UserError,
 )
+from tgn.runtime.explanations import written_to
 from tgn.runtime.files import read_json_lines, write_text
 from tgn.runtime.locks import exclusive_writer
 from tgn.runtime.progress import Progress, Silent
 from tgn.runtime.seeds import seed_of
 from tgn.runtime.settings import LoopSettings
-from tgn.runtime.signals import stops_between_steps
+from tgn.runtime.signals import STOPPED, stops_between_steps
 
 STATE = "state.pt"
 MAY_CHANGE = ("steps", "log_every", "save_every", "device", "precision")  # before a resume
@@ -65,7 +66,7 @@ class MetricLog:
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Append one line; ``step`` counts finished steps."""
-        with self.path.open("a", encoding="utf-8") as file:
+        with written_to(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
         for name, value in values.items():
             self.board.add_scalar(name, value, step)
@@ -162,7 +163,7 @@ def _run_steps(
             if log and (done % settings.save_every == 0 or done == settings.steps):
                 _save(trainer, job, settings, done)
             stop_if_told()
-    except KeyboardInterrupt:
+    except STOPPED:
         if log:
             _save(trainer, job, settings, done)
         progress.warn(f"interrupted after {done} steps; the same command continues from there")

@@ -13,7 +13,7 @@ from tgn.data.runs import Run
 from tgn.data.split import Split
 from tgn.models.feature_cache import FeatureCache
 from tgn.runtime.devices import Device
-from tgn.runtime.files import read_json, write_json
+from tgn.runtime.files import read_model, write_json
 from tgn.runtime.progress import Progress, Silent
 from tgn.runtime.settings import ComputeSettings
 from tgn.scoring.classification_accuracy import with_accuracy
@@ -93,7 +93,7 @@ def score_run(
         scores = with_accuracy(scores, run.comparison_file, fingerprint(folder, split))
         _write(path, scores, zip(compared, outputs, strict=True))
     device.wait()
-    return Scores.model_validate(read_json(path)), path
+    return read_model(path, Scores), path
 
 
 def score_folders(
@@ -136,7 +136,7 @@ def score_folders(
         scores = score_sets(sets, networks, settings, outputs, progress)
         _write(path, scores, [(sets, outputs)])
     device.wait()
-    return Scores.model_validate(read_json(path)), path
+    return read_model(path, Scores), path
 
 
 def score_sets(

@@ -8,7 +8,7 @@ from help_support import (
     verbs_with_settings,
 )
 
-from classify.cli.main import app
+from classify.cli.verbs import app
 
 WITH_SETTINGS = list(verbs_with_settings(app))
 

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tgn.data.annotations.collector import AnnotationCollector, Size
 from tgn.data.annotations.types import ObjectAnnotation, Polygon, corners_of_box
 from tgn.runtime.errors import DataError
+from tgn.runtime.text_files import read_yaml
 
 ENCODING = "utf-8-sig"  # with or without a byte order mark
 NAME_LISTS = ("classes.txt", "obj.names")
@@ -110,8 +109,8 @@ def _lists(folder: Path) -> Iterator[tuple[Path, dict[int, str]]]:
 
 def _yaml_names(path: Path) -> dict[int, str]:
     try:
-        content: Any = yaml.safe_load(path.read_text(encoding=ENCODING))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError):
+        content: Any = read_yaml(path)
+    except (DataError, OSError):
         return {}
     if not isinstance(content, dict) or "names" not in content:
         return {}

@@ -11,6 +11,7 @@ from tgn.data.split import Part
 from tgn.data.splits.layout import Files, Layout, layout_of_parts, require_folder_name
 from tgn.data.splits.part_names import part_ending
 from tgn.runtime.errors import DataError, ListedProblemsError
+from tgn.runtime.names import leads_outside
 from tgn.runtime.text_files import read_text
 
 ANNO = "anno"
@@ -153,7 +154,7 @@ def _deeper(root: Path, part: Part) -> list[Path]:
 
 def _leads_outside(root: Path, base: Path, path: str) -> bool:
     parts = PurePosixPath(path).parts
-    if path.startswith("/") or ".." in parts:
+    if leads_outside(path):
         return True
     return base == root.parent and parts[:1] != (root.name,)
 

@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from tgn.runtime.errors import DataError, NotFoundError
+from tgn.runtime.names import leads_outside
 
 DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
 KEEP_FREE = 200 << 20  # bytes that unpacking must leave on the disk
@@ -24,6 +25,8 @@ def extract_zip(archive: Path, target: Path) -> Path:
     if not archive.is_file():
         raise NotFoundError(f"no file {archive}; expected a .zip of class folders")
     target.parent.mkdir(parents=True, exist_ok=True)
+    for left in target.parent.glob(f".{target.name}.*"):  # by a killed process
+        shutil.rmtree(left, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
         with zipfile.ZipFile(archive) as file:
@@ -53,10 +56,9 @@ def _path(info: zipfile.ZipInfo) -> str:
 
 def _check(archive: Path, members: list[zipfile.ZipInfo], folder: Path) -> None:
     for info in members:
-        path = PurePosixPath(_path(info))
         is_link = stat.S_ISLNK(info.external_attr >> 16)
         has_drive = bool(PureWindowsPath(info.filename).drive)
-        if path.is_absolute() or ".." in path.parts or has_drive or is_link:
+        if leads_outside(_path(info)) or has_drive or is_link:
             raise DataError(f"{archive}: member {info.filename!r} leads outside; nothing unpacked")
         if info.flag_bits & 1:
             raise DataError(f"{archive}: member {info.filename!r} is encrypted; nothing unpacked")

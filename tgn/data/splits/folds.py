@@ -8,7 +8,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from tgn.runtime.files import read_json, write_json
+from tgn.runtime.files import read_model, write_json
 from tgn.runtime.seeds import generator
 
 FOLDS = "folds.json"
@@ -117,4 +117,4 @@ def write_folds(folder: Path, folds: Folds) -> None:
 
 def read_folds(folder: Path) -> Folds:
     """Read what :func:`write_folds` wrote."""
-    return Folds.model_validate(read_json(folder / FOLDS))
+    return read_model(folder / FOLDS, Folds)

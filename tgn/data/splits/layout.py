@@ -7,6 +7,7 @@ from pathlib import Path
 from tgn.data.image_files import FoundImages, printable
 from tgn.data.split import Part
 from tgn.runtime.errors import DataError
+from tgn.runtime.names import leads_outside
 
 Files = dict[str, list[str]]  # class folder -> image files
 
@@ -70,5 +71,5 @@ def layout_of_parts(root: Path, parts: dict[Part, Files]) -> Layout:
 
 def require_folder_name(label: str, where: str) -> None:
     """Refuse a label that would lead out of the folder in which images of its class are put."""
-    if label in ("", ".", "..") or "/" in label or "\\" in label:
+    if leads_outside(label) or "/" in label or "\\" in label:
         raise DataError(f"{where}: the label {label!r} cannot name a folder")

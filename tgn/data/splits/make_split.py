@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from tgn.data.completion_record import CHIPS, SCENES, has_record
-from tgn.data.runs import Run, create_run
+from tgn.data.runs import Run, new_run
 from tgn.data.split import Split, write_split
 from tgn.data.splits.archives import extract_zip
 from tgn.data.splits.assign_parts import assign_parts
@@ -40,7 +40,8 @@ def split_run(
 ) -> tuple[Run, Split]:
     """Make run ``name`` from a data folder or zip.
 
-    ``run.yaml`` is written last: a split that failed or was killed leaves no run behind.
+    ``run.yaml`` is written last: a split that failed or was killed leaves no run behind. Of two
+    that make a run of one name at a time, one goes on.
 
     Args:
         data: the folder or zip.
@@ -49,7 +50,13 @@ def split_run(
         progress: counts images.
     """
     rule = _split_rule(settings, {"name": name, "data": data.resolve().name})
-    run = create_run(name)
+    with new_run(name) as run:
+        return run, _write_split(run, data, rule, settings, progress)
+
+
+def _write_split(
+    run: Run, data: Path, rule: SplitRule, settings: AnySplitSettings, progress: Progress
+) -> Split:
     folder = extract_zip(data, run.unpacked_data) if _is_zip(data) else data
     try:
         split, listed = rule(folder, run.path, progress)
@@ -64,7 +71,7 @@ def split_run(
     digest = sha256_of(run.split_list_file)
     known = {"sample_range": split.sample_range} if split.sample_range else {}
     run.record("run", settings, data=str(folder), split_list_sha256=digest, **known)
-    return run, split
+    return split
 
 
 def plan_split(data: Path, settings: AnySplitSettings, progress: Progress) -> Split:

@@ -20,6 +20,7 @@ from tgn.data.split import Part, Split
 from tgn.data.splits.layout import require_folder_name
 from tgn.runtime.errors import DataError, NotFoundError
 from tgn.runtime.files import write_text
+from tgn.runtime.names import leads_outside
 
 HashColumn = Literal["sha256", "pixels_sha256"]
 HASH_COLUMNS: tuple[HashColumn, ...] = get_args(HashColumn)
@@ -161,7 +162,7 @@ def _row(where: str, cells: list[str]) -> ListRow:
     if known is None:
         raise DataError(f"{where}: got part {part!r}, expected {', '.join(PARTS)}")
     require_folder_name(folder, where)
-    if not file or file.startswith("/") or "\\" in file or ".." in file.split("/"):
+    if leads_outside(file) or "\\" in file:
         raise DataError(f"{where}: {file!r} is no path inside the data folder, '/' between parts")
     if not _DIGEST.match(digest.lower()):
         raise DataError(f"{where}: got hash {digest[:70]!r}, expected 64 hexadecimal digits")

@@ -10,6 +10,7 @@ from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
 from tgn.models.training_networks import TrainingNetwork, from_header
 from tgn.runtime.checkpoints import load_strictly, load_weights, read_metadata, save_weights
 from tgn.runtime.errors import NotFoundError, UserError
+from tgn.runtime.explanations import content_of
 
 FORMAT = "tgn-cdtg-2"
 KEPT_FILES = "kept_files"  # of the real images in the file; older versions did not name them
@@ -97,17 +98,18 @@ def load_conditional_generator(path: Path) -> tuple[ConditionalGenerator, Genera
             f"{path} has format {header.get('format')!r}, expected {FORMAT!r}; make it anew with: "
             "tgn train --no-resume (or tgn import)"
         )
-    architecture = Architecture.model_validate_json(header["architecture"])
-    network = ConditionalGenerator(
-        architecture, int(header["num_classes"]), int(header["feature_channels"])
-    )
+    with content_of(path):
+        architecture = Architecture.model_validate_json(header["architecture"])
+        network = ConditionalGenerator(
+            architecture, int(header["num_classes"]), int(header["feature_channels"])
+        )
+        if network.recombination is not None:
+            network.recombination.files = json.loads(header.get(KEPT_FILES, "[]"))
+        facts = GeneratorFacts(
+            header["tail_net_sha256"],
+            tuple(json.loads(header.get("classes", "[]"))),
+            header.get("fusion") != UNTRAINED,
+            from_header(header),
+        )
     load_strictly(network, load_weights(path), str(path))
-    if network.recombination is not None:
-        network.recombination.files = json.loads(header.get(KEPT_FILES, "[]"))
-    facts = GeneratorFacts(
-        header["tail_net_sha256"],
-        tuple(json.loads(header.get("classes", "[]"))),
-        header.get("fusion") != UNTRAINED,
-        from_header(header),
-    )
     return network.eval().requires_grad_(False), facts

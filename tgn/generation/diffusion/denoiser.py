@@ -12,6 +12,7 @@ from tgn.generation.feature_noise import VARIATIONS, FeatureNoise
 from tgn.generation.latents.autoencoder import SIDE, Autoencoder, AutoencoderFacts
 from tgn.runtime.checkpoints import load_strictly, load_weights, read_metadata, save_weights
 from tgn.runtime.errors import NotFoundError, UserError
+from tgn.runtime.explanations import content_of
 
 FORMAT = "tgn-diffusion-3"
 NORM_GROUPS = 8
@@ -203,7 +204,8 @@ def load_denoiser(path: Path) -> tuple[Denoiser, str]:
             f"{path} has format {header.get('format')!r}, expected {FORMAT!r}; make it anew with: "
             "tgn train --backend diffusion --no-resume"
         )
-    facts = DenoiserFacts(**json.loads(header["facts"]))
-    denoiser = Denoiser(facts, Autoencoder(facts.latents))
+    with content_of(path):
+        facts = DenoiserFacts(**json.loads(header["facts"]))
+        denoiser = Denoiser(facts, Autoencoder(facts.latents))
     load_strictly(denoiser, load_weights(path), str(path))
     return denoiser.eval().requires_grad_(False), header["tail_net_sha256"]

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from tgn.runtime.checkpoints import load_strictly, load_weights, read_metadata, save_weights
 from tgn.runtime.errors import UserError
+from tgn.runtime.explanations import content_of
 
 FORMAT = "tgn-autoencoder-1"
 WIDTH = 48  # channels at the finer of the two resolutions
@@ -132,6 +133,7 @@ def load_autoencoder(path: Path) -> tuple[Autoencoder, str]:
     header = read_metadata(path)
     if header.get("format") != FORMAT:
         raise UserError(f"{path} has format {header.get('format')!r}, expected {FORMAT!r}")
-    network = Autoencoder(AutoencoderFacts(**json.loads(header["facts"])))
+    with content_of(path):
+        network = Autoencoder(AutoencoderFacts(**json.loads(header["facts"])))
     load_strictly(network, load_weights(path), str(path))
     return network.eval().requires_grad_(False), header["training"]

@@ -14,6 +14,7 @@ from tgn.data.split import Split
 from tgn.generation.diffusion.pretrained.learned_words import LearnedWords, add_words
 from tgn.runtime.checkpoints import load_weights, save_weights
 from tgn.runtime.errors import NotFoundError, UserError
+from tgn.runtime.explanations import content_of
 from tgn.runtime.files import read_json, sha256_of, write_json
 
 LORA = "lora.safetensors"
@@ -127,7 +128,8 @@ def read_record(run: RunLayout) -> PretrainedModelRecord:
     path = run.pretrained_record
     if not path.is_file():
         raise NotFoundError(f"no pretrained model in {path}; make it with: {train_command()}")
-    return PretrainedModelRecord(**read_json(path))
+    with content_of(path):
+        return PretrainedModelRecord(**read_json(path))
 
 
 def adapted_pipeline(run: RunLayout, record: PretrainedModelRecord, split: Split) -> Any:
