@@ -61,6 +61,8 @@ CONTENTS: dict[str, Callable[[bytes], bytes]] = {
     "of another kind": lambda _: b'{"a": [1, 2]}\n',
     "of another type": lambda _: b"[1, 2]\n",
 }
+LESS_OFTEN = ("empty", "not text", "of another type")
+SUFFIXES = (".json", ".yaml", ".csv", ".zip", ".safetensors", ".pt", ".png")
 LONG = "x" * 300
 BESIDE = {  # verb, parameter -> other options that it needs
     ("tgn assess", "data"): {"run": "new"},
@@ -71,6 +73,8 @@ BESIDE = {  # verb, parameter -> other options that it needs
     ("classify compare", "augmented"): {"recipes": "ce+generated"},
     ("classify compare", "teacher"): {"recipes": "logit-kd"},
 }
+OUTPUTS = ("out", "submission")
+NEEDED = {"classify compare": {"recipes": "ce"}}  # verb -> options that it needs, to be tiny
 WITHOUT_SPLIT = ("classify predict", "classify export")  # a classifier knows its classes
 READS_ONLY = ("classify predict",)
 
@@ -174,7 +178,7 @@ def given(verb: Verb, place: Path) -> dict[str, str]:
         "images": "images", "table": "table.csv", "class_": "all",
         "file": "runs/fake/cdtg/generator.safetensors", "name": "net",
     }  # fmt: skip
-    values = {}
+    values = dict(NEEDED.get(verb.name, {}))
     for one in verb.command.params:
         if one.required:
             values[one.name] = known.get(one.name, str(place / "made" / one.name))
@@ -226,11 +230,13 @@ def broken_paths(place: Path, is_output: bool) -> Iterator[tuple[str, Path]]:
     yield "missing", bad / "missing"
     (bad / "folder").mkdir()
     yield "an empty folder", bad / "folder"
-    for suffix in ("", ".json", ".yaml", ".csv", ".zip", ".safetensors", ".pt", ".png"):
-        for kind, content in CONTENTS.items():
-            path = bad / f"{kind.replace(' ', '-')}{suffix}"
-            path.write_bytes(content(b"\x89PNG\r\n\x1a\n" + bytes(40)))
-            yield f"{kind}{suffix}", path
+    kinds = list(CONTENTS)
+    suffixed = [(kind, "") for kind in kinds]
+    suffixed += [(kinds[k % len(kinds)], suffix) for k, suffix in enumerate(SUFFIXES)]
+    for kind, suffix in suffixed:
+        path = bad / f"{kind.replace(' ', '-')}{suffix}"
+        path.write_bytes(CONTENTS[kind](b"\x89PNG\r\n\x1a\n" + bytes(40)))
+        yield f"{kind}{suffix}", path
 
 
 def paths_of(verb: Verb) -> Iterator[Any]:
@@ -249,7 +255,7 @@ CASES = [(verb, one) for verb in VERBS for one in paths_of(verb)]
     ("verb", "parameter"), CASES, ids=[f"{verb.name} {one.name}" for verb, one in CASES]
 )
 def test_what_the_command_line_names(verb, parameter, place, run):
-    is_output = parameter.name.startswith("out") or verb.name == "classify export"
+    is_output = parameter.name.startswith(OUTPUTS) or verb.name == "classify export"
     wrong = {}
     if verb.name == "tgn import":
         (place / "runs" / "fake" / "cdtg" / "generator.safetensors").unlink()
@@ -279,7 +285,13 @@ def assert_a_broken_file_is_named(verb: Verb, file: str, kind: str, place: Path,
     check(problem(done, file, path.name, str(path.parent), may_end_well=True))
 
 
-@pytest.mark.parametrize("kind", CONTENTS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=[pytest.mark.slow] if kind in LESS_OFTEN else [])
+        for kind in CONTENTS
+    ],
+)
 @pytest.mark.parametrize("verb", OF_A_RUN, ids=lambda verb: verb.name)
 def test_the_split_of_the_run(verb, kind, place, run):
     path = place / "runs" / "fake" / "split.json"

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from tgn.data.runs import find_named, runs_root
 from tgn.runtime.console import err, out, show_left_out
+from tgn.runtime.errors import DataError
 from tgn.runtime.names import folder_name
 
 if TYPE_CHECKING:  # what needs torch is imported by the verbs: --help must not wait for it
@@ -37,6 +38,8 @@ def read_dataset(
     show_left_out(annotations.problems, all_problems, "classify detect train --dry-run lists all")
     for note in annotations.notes:
         err.print(f"note: {note}", markup=False)
+    if not annotations.images:
+        raise DataError(f"no image in {images} has labels in {labels}; see what was left out")
     data = make_dataset(annotations, rotated, classes)
     if rotated and annotations.objects and not data.has_oblique_boxes:
         err.print("warning: no annotated box is rotated; DOTA's and DIOR-R's labels have angles")

@@ -82,9 +82,7 @@ def train_verb(
     from classify.training.job import TrainingJob
     from classify.training.train import planned_phases, train_classifier
 
-    given = common.given(method=method)
-    recipe = recipe or default_recipe(given)
-    settings = with_recipe(given, recipe) if recipe else TrainSettings.joined(given)
+    recipe, settings = _recipe_and_settings(common, recipe, method)
     found = find_run(run)
     folder = augmented_folder(found, augmented)
     if folds and folder:
@@ -128,6 +126,16 @@ def _show_training(result: dict[str, Any], teachers: Sequence[str], directory: P
     for phase in teachers:
         _show_phase(phase, read_json(directory / phase / METRICS))
     out.print(f"classifier, metrics and confusion matrix: {directory}", markup=False)
+
+
+def _recipe_and_settings(
+    common: CommonOptions, recipe: str | None, method: str | None
+) -> tuple[str | None, TrainSettings]:
+    """Return the recipe that is named, or follows from the settings, and the settings with it."""
+    given = common.given(method=method)
+    with common.naming_file():
+        recipe = recipe or default_recipe(given)
+        return recipe, with_recipe(given, recipe) if recipe else TrainSettings.joined(given)
 
 
 def _show_phase(phase: str, result: dict[str, Any]) -> None:

@@ -3,9 +3,12 @@
 import errno
 import subprocess
 import sys
+import threading
 
 import pytest
 import typer
+import yaml
+from safetensors import SafetensorError
 from tests_support import Command, in_process
 
 from tgn.cli import demo
@@ -159,3 +162,38 @@ def test_the_demo_runs_every_stage_in_order(tmp_path):
     (tmp_path / demo.RUN).mkdir()
     (tmp_path / demo.RUN / "run.yaml").write_text("")
     assert ["tgn", "split"] not in [c[:2] for c in demo.commands(tmp_path, seed=0)]
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(errno.EROFS, "Read-only", "/r/a"), "/r/a: read-only; choose another place"),
+        (OSError(errno.ENAMETOOLONG, "Too long", "/x"), "/x: too long; choose a shorter name"),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "a"), "a: is a directory; expected a"),
+        (UnicodeDecodeError("utf-8", b"a\xff", 1, 2, "bad"), "not UTF-8 text (byte 0xff at"),
+        (yaml.YAMLError("a\nb"), "not YAML: a b"),
+        (SafetensorError("cut"), "SafetensorError: cut"),
+        (MemoryError(), "the memory is full"),
+    ],
+)
+def test_errors_that_a_user_can_cause_are_one_line(error, line, capsys):
+    def fails(**_):
+        raise error
+
+    with pytest.raises(SystemExit) as end:
+        console.run_app(fails)
+    shown = capsys.readouterr().err
+    assert (end.value.code, len(shown.splitlines())) == (2, 1)
+    assert f"error: {line}" in shown
+
+
+def test_a_thread_of_a_library_warns_in_a_line(capsys):
+    def starts_a_thread(**_):
+        thread = threading.Thread(target=(lambda: open("/proc/none/x", "w")))  # noqa: PTH123, SIM115
+        thread.start()
+        thread.join()
+
+    with pytest.raises(SystemExit) as end:
+        console.run_app(starts_a_thread)
+    assert not end.value.code
+    assert capsys.readouterr().err.startswith("warning: /proc/none/x: no such file")

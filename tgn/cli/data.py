@@ -16,6 +16,7 @@ from tgn.data.splits.settings import ListedSplitSettings, SplitSettings
 from tgn.runtime.command_options import CommonOptions, settings_command, show_plan
 from tgn.runtime.config import Settings
 from tgn.runtime.console import TerminalProgress, err, out, show_left_out
+from tgn.runtime.errors import DataError
 from tgn.scenes.settings import ImagesSettings, ScenesSettings
 
 app = typer.Typer()
@@ -106,6 +107,11 @@ def chips_verb(
     show_left_out(annotations.problems, common.dry_run, "--dry-run lists all")
     for note in annotations.notes:
         err.print(f"note: {note}", markup=False)
+    if not annotations.objects:
+        raise DataError(
+            f"no labelled object of {annotation_path} has its image in {images}; see what was left "
+            "out"
+        )
     if common.dry_run:
         show_plan(settings, f"{len(annotations.objects)} objects into {out_dir}")
     counts = cut_chips(annotations, out_dir, settings, TerminalProgress())

@@ -7,7 +7,8 @@ have them. The verb gets their values as one :class:`CommonOptions`.
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -99,10 +100,16 @@ class CommonOptions:
         Raises:
             UserError: for an unknown key or a value out of range.
         """
-        try:
+        with self.naming_file():
             return cls.joined(self.given(**options))
+
+    @contextmanager
+    def naming_file(self) -> Iterator[None]:
+        """Name the file of ``--config`` in what is said of the settings within."""
+        try:
+            yield
         except UserError as error:
-            if self.config is None:
+            if self.config is None or self.config in str(error):
                 raise
             raise UserError(f"{error} (settings of {self.config}, --set and options)") from None
 

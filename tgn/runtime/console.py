@@ -3,8 +3,10 @@
 import io
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import typer
@@ -86,7 +88,7 @@ def run_app(app: Callable[..., Any]) -> None:
     Ctrl-C ends with 130, SIGTERM with 143.
     """
     _show_any_name()
-    with stops_are_exceptions():
+    with stops_are_exceptions(), _threads_in_words():
         try:
             sys.exit(app(standalone_mode=False))  # the code of typer.Exit, None after a verb's end
         except typer.Exit as end:
@@ -105,6 +107,25 @@ def _fail(error: Exception) -> NoReturn:
         raise error
     err.print(f"error: {' '.join(message.split())}", markup=False, style="red")
     sys.exit(2)
+
+
+@contextmanager
+def _threads_in_words() -> Iterator[None]:
+    """Warn in a line of what goes wrong in a library's thread, as TensorBoard's on a full disk."""
+    before = threading.excepthook
+
+    def warn(ended: threading.ExceptHookArgs) -> None:
+        message = explained(ended.exc_value) if ended.exc_value is not None else None
+        if message is None:
+            before(ended)
+        else:
+            err.print(f"warning: {message}", markup=False)
+
+    threading.excepthook = warn
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def _show_any_name() -> None:
