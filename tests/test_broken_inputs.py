@@ -134,6 +134,11 @@ def made(made_trained, tmp_path_factory) -> Path:
             }
         )
     )
+    for sensor in ("eo", "sar"):
+        (folder / "pairs" / sensor).mkdir(parents=True)
+        shutil.copy(images / names[0], folder / "pairs" / sensor / names[0])
+        table = folder / "pairs" / f"train_{sensor}.csv"
+        table.write_text(f"img_name,class_id\n{names[0]},0\n")
     rows = [
         f"images/{name},{'test' if i > 5 else 'train'},{'ab'[i % 2]}"
         for i, name in enumerate(names)
@@ -178,6 +183,7 @@ def given(verb: Verb, place: Path) -> dict[str, str]:
         "images": "images", "table": "table.csv", "class_": "all",
         "file": "runs/fake/cdtg/generator.safetensors", "name": "net",
     }  # fmt: skip
+    known |= {"data": "pairs"} if verb.name == "tgn pairs" else {}
     values = dict(NEEDED.get(verb.name, {}))
     for one in verb.command.params:
         if one.required:

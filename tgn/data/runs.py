@@ -118,7 +118,10 @@ def find_named(folder: Path, marker: str, name: str | None, what: str, remedy: s
     """
     found = {path.parent.name: path for path in folder.glob(f"*/{marker}")}
     if not found:
-        raise NotFoundError(f"no {what} in {folder}; make one with: {remedy}")
+        called = "" if name is None else f" {name!r}"
+        raise NotFoundError(
+            f"no {what}{called} in {folder}, which has none; make one with: {remedy}"
+        )
     if name is None:
         return max(found.values(), key=lambda path: path.stat().st_mtime_ns)
     if name not in found:
