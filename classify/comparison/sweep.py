@@ -108,7 +108,7 @@ def _begin(numbers: Any, workers: int, gpus: int) -> None:
     Its group is its own, so that it is told to stop once, by the process that began it.
     """
     os.setpgid(0, 0)
-    signal.signal(signal.SIGTERM, lambda number, _: _told_to_stop.append(number))  # if idle
+    signal.signal(signal.SIGTERM, _note_or_end)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     number = numbers.get()
     if gpus:
@@ -118,13 +118,22 @@ def _begin(numbers: Any, workers: int, gpus: int) -> None:
 
 def _train_silently(work: tuple[Run, PlannedTraining]) -> dict[str, Any]:
     if _told_to_stop:  # the pool has handed out the next work already
-        raise Terminated
+        raise KeyboardInterrupt
     try:
         with stops_are_exceptions():
             return train_once(*work, Silent())
-    except Terminated:
+    except Terminated as stop:
         _told_to_stop.append(int(signal.SIGTERM))
-        raise
+        raise KeyboardInterrupt from stop
+    except SystemExit:  # of a second signal: the pool, which has lost a worker, ends the others
+        os._exit(128 + signal.SIGTERM)
+
+
+def _note_or_end(number: int, _: object) -> None:
+    """Between two trainings: note the first signal, end at the second."""
+    if _told_to_stop:
+        os._exit(128 + number)
+    _told_to_stop.append(number)
 
 
 def _exit_with_parent() -> None:

@@ -30,7 +30,7 @@ VERBS = {
         "fake/classify/compare/**/metrics.jsonl",
     ),
     "compare, two at a time": (
-        ["classify", "compare", "--recipes", "ce", "--jobs", "2", *ENDLESS, *TINY],
+        ["classify", "compare", "--recipes", "ce", "--jobs", "2", *ENDLESS, *TINY, "--set=size=16"],
         "fake/classify/compare/**/metrics.jsonl",
     ),
     "generate": (
