@@ -387,7 +387,7 @@ def test_a_manifest_cannot_lead_outside(fake_run):
     folder = write_generated(fake_run, label=3, count=1)
     path = folder / "manifest.jsonl"
     path.write_text(path.read_text().replace("cross/000000.png", "../../x.png"))
-    with pytest.raises(ValueError, match="inside the folder"):
+    with pytest.raises(DataError, match="stays inside its folder.*see line 1"):
         list(read_manifest(folder))
     with pytest.raises(NotFoundError, match="tgn generate"):
         list(read_manifest(fake_run.path / "elsewhere"))
