@@ -83,6 +83,20 @@ def test_generated_images_are_judged_beside_the_data(command, fake_run, settings
     assert not (folder / "manifest.filtered.jsonl").exists()
 
 
+def test_generated_images_of_a_class_with_many_real_ones_are_answered_with_no(
+    command, fake_run, settings
+):
+    write_generated(fake_run, label=0, count=3)  # of 22 real images, and a probe uses none of them
+    done = command(
+        "assess", "--generated", "--run", "fake", "--device", "cpu", *set_words(settings)
+    )
+    assert done.code == 0, done.stderr
+    result = json.loads((fake_run.path / "assess.json").read_text())
+    assert (result["generated"]["helps"], result["generated"]["classes"]) == (False, [])
+    assert "No, these images would not be used" in result["advice"]["sentence"]
+    assert "<h2>Generated images</h2>" in (fake_run.path / "assess.html").read_text()
+
+
 def test_generated_images_that_are_not_there_are_missed_before_any_work(
     command, fake_run, settings, tmp_path
 ):

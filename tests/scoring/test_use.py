@@ -138,6 +138,8 @@ def test_of_classes_with_many_real_images_none_is_used_as_by_a_probe(planted):
     none = filtered(planted, generated_below=8)
     assert none.kept == []
     assert none.use.sentence.endswith("no image is left of classes with few real ones")
+    assert none.use.answer.startswith("No, these images would not be used: no image is left")
+    assert none.use.report()["helps"] is False
 
 
 def test_fits_do_not_see_the_real_images_that_copies_were_made_of(planted):

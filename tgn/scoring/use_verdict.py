@@ -13,6 +13,7 @@ from tgn.probe.gain import STATISTICS, Gains, Measured, gains
 NORMAL_95 = 1.96
 HUNDRED = 100  # accuracies are told in points, the other statistics in hundredths
 USE = "use"
+NONE_LEFT = "no image is left of classes with few real ones"
 DO_NOT_USE = "do not generate for this class"
 CHANGES = {
     "right": "their accuracy changes by {} points",
@@ -59,7 +60,7 @@ class UseVerdict:
     def sentence(self) -> str:
         """The verdict, for people: what to do, what decided, and what accuracy does."""
         if not self.folders:
-            return "do not generate: no image is left of classes with few real ones"
+            return f"do not generate: {NONE_LEFT}"
         if not any(self.keep):
             return f"do not generate: no gain is to be relied on; {self.evidence}"
         return f"use the images of {self._used}; {self.evidence}"
@@ -67,6 +68,8 @@ class UseVerdict:
     @property
     def answer(self) -> str:
         """The verdict as an answer to whether the images help."""
+        if not self.folders:
+            return f"No, these images would not be used: {NONE_LEFT}."
         if not any(self.keep):
             return f"No, these images would not help: {self.evidence}."
         return f"Yes, use these images, those of {self._used}: {self.evidence}."
@@ -114,7 +117,8 @@ class UseVerdict:
     def report(self) -> dict[str, Any]:
         """Return everything for a result file: as :meth:`rows`, and the statistics as they are."""
         if not self.folders:
-            return {"sentence": self.sentence, "classes": []}
+            known = {"helps": False, "statistic": self.statistic}
+            return {"sentence": self.sentence, **known, "classes": []}
         return {
             "sentence": self.sentence,
             "helps": any(self.keep),
