@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from tgn.data.image_files import images_below, images_directly_in, visible_folders
+from tgn.data.image_files import images_below
 from tgn.data.image_set import ImageSet
 from tgn.data.images import SUFFIXES, to_pm1
 from tgn.models.backbones import TappedNet
@@ -43,11 +43,7 @@ def files_in(paths: Iterable[Path], on_broken: OnBroken = _fail) -> Iterator[Pat
         if not path.is_dir():
             on_broken(NotFoundError(f"no image or folder {path}"))
             continue
-        folders = visible_folders(path)  # whatever the name of the given one is
-        inside = sorted(
-            images_directly_in(path).images
-            + [image for folder in folders for image in images_below(folder).images]
-        )
+        inside = images_below(path).images
         if not inside:
             kinds = ", ".join(sorted(SUFFIXES))
             on_broken(NotFoundError(f"no images in {path}; expected {kinds}"))

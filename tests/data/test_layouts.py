@@ -210,6 +210,14 @@ def test_lists_in_any_encoding_relative_to_any_folder(tmp_path, encoding, separa
     assert split.left_out == ()
 
 
+def test_a_data_folder_that_is_named_hidden_is_read(tmp_path):
+    data = fill(tmp_path / ".d", 1, **{"küste": 9, "sea port": 9})
+    lists(data, X_train=lines("", 0, 6), X_test=lines("", 6, 8))
+    split = plan(data)
+    assert counts(split)["küste"][2] == 2
+    assert {reason for _, reason in split.left_out} == {"in no list of anno/"}
+
+
 def test_published_lists_are_relative_to_the_folder_of_their_part(tmp_path):
     for seed, part in enumerate(("train", "test")):
         fill(tmp_path / "d" / part, seed, **{"küste": 4, "sea port": 4})

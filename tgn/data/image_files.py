@@ -35,10 +35,15 @@ def visible_folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name))
 
 
-def images_below(folder: Path) -> FoundImages:
-    """Find the images at any depth below a folder; links to files and folders are followed."""
+def images_below(folder: Path, hidden: bool = False) -> FoundImages:
+    """Find the images at any depth below a folder; links to files and folders are followed.
+
+    Args:
+        folder: whatever its own name is.
+        hidden: whether all in it is, and is left out.
+    """
     found = FoundImages()
-    _walk(folder, frozenset(), is_hidden(folder.name), found)
+    _walk(folder, frozenset(), hidden, found)
     found.images.sort()
     return found
 

@@ -1,5 +1,6 @@
 """Finding the images of a data folder in the layouts that are understood."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tgn.data.completion_record import check_complete
@@ -87,11 +88,7 @@ def _read_layout(root: Path) -> Layout:
 def _foldered(root: Path, parts: dict[Part, Path]) -> Layout:
     """Read class folders, in folders of the parts or directly in ``root``."""
     classes_of = {part: _classes(folder) for part, folder in parts.items()}
-    others = {
-        path.name: images_below(path)
-        for path in sorted(root.iterdir())
-        if path.is_dir() and path not in parts.values()
-    }
+    others = _classes(root, leave=list(parts.values()))
     if _are_parts(root, parts, classes_of, others):
         layout = _of_parts(root, parts, classes_of)
         for found in others.values():
@@ -107,8 +104,13 @@ def _foldered(root: Path, parts: dict[Part, Path]) -> Layout:
     return layout
 
 
-def _classes(folder: Path) -> Classes:
-    return {path.name: images_below(path) for path in sorted(folder.iterdir()) if path.is_dir()}
+def _classes(folder: Path, leave: Sequence[Path] = ()) -> Classes:
+    """Return the folders in a folder, with hidden ones, but for some to leave."""
+    return {
+        path.name: images_below(path, is_hidden(path.name))
+        for path in sorted(folder.iterdir())
+        if path.is_dir() and path not in leave
+    }
 
 
 def _taken(layout: Layout, classes: Classes) -> Files:
