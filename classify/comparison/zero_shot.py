@@ -10,7 +10,7 @@ from classify.comparison.settings import ZeroShotSettings
 from classify.evaluation.evaluate import evaluate_logits
 from classify.training.recipes import ZERO_SHOT, recipe
 from classify.training.written import write_trained
-from tgn.data.prompts import numbers_for_names, read_prompts
+from tgn.data.prompts import read_prompts, warn_of_numbers
 from tgn.data.runs import Run
 from tgn.models.feature_cache import FeatureCache
 from tgn.models.zero_shot import NOT_TRAINED, load_zero_shot_of
@@ -58,8 +58,8 @@ def evaluate_zero_shot(
     """
     device = Device(ComputeSettings(device=settings.device, precision="float32"))
     classifier = load_zero_shot_of(run, settings.clip)
-    if device.is_main and (warning := numbers_for_names(run.split().names)):
-        progress.warn(warning)
+    if device.is_main:
+        warn_of_numbers(run.split().names, progress)
     test = classifier.images(run, "test")
     logits = classifier.logits(test, FeatureCache(run.feature_cache, device, progress))
     provenance = classifier.extractor.provenance.model_copy(update={"seen": NOT_TRAINED})

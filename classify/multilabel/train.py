@@ -173,8 +173,6 @@ def _method(
     device: Device,
 ) -> Method:
     if settings.method == "plain":
-        if job.teacher is not None:
-            raise UserError("--teacher has no effect with method plain; add --method lsh")
         return Method(student, binary_cross_entropy)
     if job.teacher is None:
         raise UserError(

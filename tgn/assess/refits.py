@@ -62,9 +62,8 @@ class Refitter(NamedTuple):
 def class_folds(labels: Tensor, folds: int, seed: int, groups: Tensor | None = None) -> Tensor:
     """Return the fold of each image, [N]: every class is dealt out over the folds at random.
 
-    Images of a group are in one fold.
-
-    The only image of a class is in no fold (-1), as no fit without it could know the class.
+    Images of a group are in one fold. The only image of a class is in no fold (-1), as no fit
+    without it could know the class.
     """
     is_alone = torch.bincount(labels)[labels] == 1
     return deal_out(labels, folds, seed, groups).masked_fill(is_alone, NO_FOLD)

@@ -7,7 +7,7 @@ import torch
 from tgn.assess.accuracy import ZERO_SHOT, accuracy_of, class_groups
 from tgn.assess.features import PARTS, TEST
 from tgn.assess.settings import AssessSettings
-from tgn.data.prompts import numbers_for_names
+from tgn.data.prompts import warn_of_numbers
 from tgn.data.runs import Run
 from tgn.models.feature_cache import FeatureCache
 from tgn.models.zero_shot import NOT_TRAINED, load_zero_shot_of
@@ -28,8 +28,8 @@ def zero_shot_accuracy(run: Run, settings: AssessSettings, progress: Progress) -
         return {}
     split, classifier = run.split(), load_zero_shot_of(run, settings.clip)
     device = Device(ComputeSettings(device=settings.device, precision="float32"))
-    if device.is_main and (warning := numbers_for_names(split.names)):
-        progress.warn(warning)
+    if device.is_main:
+        warn_of_numbers(split.names, progress)
     cache, groups = FeatureCache(run.feature_cache, device, progress), class_groups(split)
     known = [part for part in PARTS if getattr(split, part)]
     sets = {part: classifier.images(run, part) for part in (*known, TEST)}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tgn.data.split import Split
 from tgn.runtime.errors import UserError
+from tgn.runtime.progress import Progress
 from tgn.runtime.text_files import read_yaml
 
 TEMPLATES = (
@@ -40,6 +41,12 @@ def read_prompts(file: Path, split: Split) -> list[list[str]]:
         raise UserError(f"{file} has class {strange[0]!r}; the run has: {', '.join(folders)}")
     made = zip(folders, prompts_of(split.names), strict=True)
     return [[*prompts, *written.get(name, [])] for name, prompts in made]
+
+
+def warn_of_numbers(names: Sequence[str], progress: Progress) -> None:
+    """Warn where prompts are made of class numbers, since the classes have no names."""
+    if warning := numbers_for_names(names):
+        progress.warn(warning)
 
 
 def numbers_for_names(names: Sequence[str]) -> str:

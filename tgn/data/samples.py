@@ -81,7 +81,7 @@ def samples_of_picture(image: ImageFile.ImageFile, data: bytes) -> Samples | Non
     if image.mode.startswith("I") or image.mode == "F":
         return Samples(np.asarray(upright(image))[:, :, None], _number(tags.get(GDAL_NODATA)))
     if image.format == "PNG" and image.tile and "16B" in str(image.tile[0].args):
-        return _samples_of_png(data, _orientation(image))
+        return _samples_of_png(data, orientation_of(image))
     if _is_deep_colour(image, data):
         raise DataError(
             f"{image.format} in colour with more than 8 bits a sample; convert it to PNG or TIFF"
@@ -121,7 +121,7 @@ def upright(image: Image.Image) -> Image.Image:
 
     Pillow itself turns TIFF files when it decodes them.
     """
-    is_turned = image.format != "TIFF" and _orientation(image) != 1
+    is_turned = image.format != "TIFF" and orientation_of(image) != 1
     image.load()
     return ImageOps.exif_transpose(image) if is_turned else image
 
@@ -130,11 +130,14 @@ def size_of_picture(image: Image.Image) -> tuple[int, int]:
     """Return width and height of an opened picture, upright; decodes nothing."""
     tags = getattr(image, "tag_v2", None)
     size = (tags[256], tags[257]) if tags else image.size  # Pillow 11 turns late, 12 early
-    return (size[1], size[0]) if _orientation(image) > 4 else size
+    return (size[1], size[0]) if orientation_of(image) > 4 else size
 
 
-def _orientation(image: Image.Image) -> int:
-    """Return 1 (upright) to 8, EXIF 2.3, section 4.6.4; 1 where the EXIF is damaged."""
+def orientation_of(image: Image.Image) -> int:
+    """Return how a picture is stored, 1 (upright) to 8; 1 where its EXIF is damaged.
+
+    Source: EXIF 2.3, section 4.6.4.
+    """
     if image.format == "PNG" and "exif" not in image.info:
         return 1  # Pillow would decode the whole picture to look for it
     try:

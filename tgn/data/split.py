@@ -47,9 +47,7 @@ class Split(BaseModel):
     repairs: dict[str, int] = {}  # what was converted on reading -> how many images
     notes: tuple[str, ...] = ()
     sample_range: SampleRange | None = None  # of 16-bit and float images; None: there are none
-    groups: dict[
-        str, int
-    ] = {}  # file -> number: equal images and chips of one image belong together
+    groups: dict[str, int] = {}  # file -> number, the same of equal images and chips of one image
     conflicts: tuple[tuple[str, ...], ...] = ()  # sets of equal images in different classes
     checksums: dict[str, str] = {}  # file -> first 16 hexadecimal digits of its SHA-256
 

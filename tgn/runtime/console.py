@@ -103,7 +103,7 @@ def _fail(error: Exception) -> NoReturn:
     """Show an error in one line and exit with 2; raise it again if it is a bug of ours."""
     of_usage = getattr(error, "format_message", None)  # click's errors
     message = of_usage() if of_usage else explained(error)
-    if message is None or "--debug" in sys.argv:
+    if message is None:
         raise error
     err.print(f"error: {' '.join(message.split())}", markup=False, style="red")
     sys.exit(2)

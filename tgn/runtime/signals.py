@@ -3,8 +3,9 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -60,12 +61,8 @@ def stops_between_steps() -> Iterator[Callable[[], None]]:
             raise SystemExit(128 + number)
         received.append(number)
 
-    def stop_if_received() -> None:
-        if received:
-            raise _exception(received[0])
-
     with _handled(dict.fromkeys(STOPS, note)):
-        yield stop_if_received
+        yield partial(_stop_if_any, received)
 
 
 @contextmanager
@@ -84,12 +81,8 @@ def stops_passed_on(send: Callable[[int], None]) -> Iterator[Callable[[], None]]
         received.append(number)
         send(number)
 
-    def stop_if_received() -> None:
-        if received:
-            raise _exception(received[0])
-
     with _handled(dict.fromkeys(STOPS, pass_on)):
-        yield stop_if_received
+        yield partial(_stop_if_any, received)
 
 
 @contextmanager
@@ -112,6 +105,11 @@ def _raise_or_end(number: int, frame: FrameType | None) -> None:
             os._exit(128 + number)
         frame = frame.f_back
     raise _exception(number)
+
+
+def _stop_if_any(received: Sequence[int]) -> None:
+    if received:
+        raise _exception(received[0])
 
 
 def _exception(number: int) -> BaseException:

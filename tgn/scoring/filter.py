@@ -8,7 +8,7 @@ import torch
 
 from tgn.data.image_folders import folder_rows
 from tgn.data.manifest import ManifestRow, all_rows
-from tgn.data.prompts import numbers_for_names, prompts_of
+from tgn.data.prompts import prompts_of, warn_of_numbers
 from tgn.data.runs import Run
 from tgn.metrics.memorisation import distances_within_classes
 from tgn.models.extractors import Extractor
@@ -101,8 +101,8 @@ def filter_run(
     extractor = load_judge(settings.extractor, run, against)
     sets = load_sets(run, folder, rows, extractor.network.bands)
     networks = _load_networks(settings, extractor, run, sets, against)
-    if networks.clip is not None and (warning := numbers_for_names(sets.class_names)):
-        progress.warn(warning)
+    if networks.clip is not None:
+        warn_of_numbers(sets.class_names, progress)
     cache = FeatureCache(run.feature_cache, _device(settings), progress)
     return _filter(sets, rows, networks, settings, cache), folder
 

@@ -8,7 +8,7 @@ import torch
 
 from tgn.data.image_folders import folder_rows
 from tgn.data.manifest import ManifestRow, active_rows, fingerprint
-from tgn.data.prompts import numbers_for_names
+from tgn.data.prompts import warn_of_numbers
 from tgn.data.runs import Run
 from tgn.data.split import Split
 from tgn.models.feature_cache import FeatureCache
@@ -73,8 +73,8 @@ def score_run(
     rows = list(active_rows(folder, split))
     networks = load_networks(settings, run, rows, split.names)
     progress = progress if device.is_main else Silent()
-    if settings.clip and (warning := numbers_for_names(split.names)):
-        progress.warn(warning)
+    if settings.clip:
+        warn_of_numbers(split.names, progress)
     cache = FeatureCache(run.feature_cache if settings.keep_features else None, device, progress)
     tail, head = _parts(rows, split)
     compared = [

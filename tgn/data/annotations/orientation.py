@@ -6,8 +6,8 @@ from pathlib import Path
 from tgn.data.annotations.types import Polygon
 from tgn.data.decoding import open_image
 from tgn.data.images import image_size
+from tgn.data.samples import orientation_of
 
-TAG = 274  # orientation, of EXIF 2.3
 # A place (x, y) of the stored picture of W x H pixels, in the picture turned as the tag says. Only
 # these exchange width and height, so only these show in the size that a label gives.
 TURNS: dict[int, Callable[[float, float, int, int], tuple[float, float]]] = {
@@ -30,7 +30,7 @@ def turn_of_labels(image: Path, labelled: tuple[int, int]) -> int:
     """
     try:
         with open_image(image) as picture:
-            orientation, stored = picture.getexif().get(TAG, 1), picture.size
+            orientation, stored = orientation_of(picture), picture.size
     except (OSError, ValueError):  # a file that carries no such note
         return 0
     is_turned = stored != image_size(image)

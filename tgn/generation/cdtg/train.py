@@ -7,7 +7,7 @@ import torch
 
 from tgn.data.image_set import ImageSet, select_classes
 from tgn.data.images import to_u8
-from tgn.data.prompts import Prompts, numbers_for_names, read_prompts
+from tgn.data.prompts import Prompts, read_prompts, warn_of_numbers
 from tgn.data.runs import Run
 from tgn.generation.cdtg.architecture import recombining_architecture
 from tgn.generation.cdtg.checkpoint import is_imported, save_conditional_generator
@@ -114,8 +114,8 @@ def build_cdtg_trainer(run: Run, settings: CdtgTrainSettings, job: Job) -> CdtgT
     frozen = load_frozen_network(size, bands, device)
     images = split.image_set("train", run.path, size, bands)
     clip = _clip(settings, images, read_prompts(run.prompts_file, split), job)
-    if clip is not None and job.device.is_main and (warning := numbers_for_names(split.names)):
-        job.progress.warn(warning)
+    if clip is not None and job.device.is_main:
+        warn_of_numbers(split.names, job.progress)
     files = [file for file, _ in split.train]
     if settings.classes != "all":
         files = [file for file, label in split.train if not split.is_head(label)]

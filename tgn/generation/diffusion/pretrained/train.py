@@ -7,7 +7,7 @@ from torch import nn
 
 from tgn.data.image_grid import save_grid
 from tgn.data.image_set import select_classes
-from tgn.data.prompts import Prompts, numbers_for_names, read_prompts
+from tgn.data.prompts import Prompts, read_prompts, warn_of_numbers
 from tgn.data.runs import Run
 from tgn.generation.diffusion.pretrained.cost import training_cost
 from tgn.generation.diffusion.pretrained.learned_words import add_words, prompts_with_words
@@ -58,10 +58,10 @@ def train_pretrained(
     tail_net_sha256 = sha256_of(tail_net_file(run.kmdn))
     split = run.split()
     read_prompts(run.prompts_file, split)  # a mistake in it is said before any work
-    if device.is_main and (cost := training_cost(settings)):
-        progress.warn(cost)
-    if device.is_main and (warning := numbers_for_names(split.names)):
-        progress.warn(warning)
+    if device.is_main:
+        warn_of_numbers(split.names, progress)
+        if cost := training_cost(settings):
+            progress.warn(cost)
     pipeline = load_pipeline(settings.model).to(device.torch_device)
     size = settings.size or native_size(pipeline)
     record = PretrainedModelRecord(settings.model, size, digest(pipeline.unet), tail_net_sha256)
