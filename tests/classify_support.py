@@ -1,6 +1,7 @@
 """What the tests of several recipes share."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,19 @@ SMALL = {
     "device": "cpu",
     "precision": "float32",
 }
+
+
+def small_settings(**changes: object) -> TrainSettings:
+    """Return settings of a tiny training."""
+    return TrainSettings.model_validate({**SMALL, **changes})
+
+
+def train_small(
+    run: Run, name: str, teacher: Path | None = None, resume: bool = True, **changes: object
+) -> dict[str, Any]:
+    """Train the run's classifier ``name`` by such settings; return its metrics."""
+    job = TrainingJob(run.classifiers / name, teacher=teacher, resume=resume)
+    return train_classifier(run, job, small_settings(**changes), Silent())
 
 
 def assert_a_stopped_training_goes_on_exactly(

@@ -1,7 +1,7 @@
 """T2FTS with teachers that the user chose, and teachers of which nothing is learned."""
 
 import pytest
-from classify_support import SMALL
+from classify_support import train_small
 from tests_support import Command, in_process
 
 from classify.cli import main as cli
@@ -9,21 +9,12 @@ from classify.methods.phases import RunFacts
 from classify.methods.settings import T2ftsSettings
 from classify.methods.t2fts import phases
 from classify.training import train as train_module
-from classify.training.job import TrainingJob
-from classify.training.settings import TrainSettings
-from classify.training.train import train_classifier
 from tgn.data.run_layout import CHECKPOINT
 from tgn.models.backbones import load_classifier
 from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.files import read_json, sha256_of
-from tgn.runtime.progress import Silent
 
 GROUPS = ("head", "middle", "tail")
-
-
-def train(run, name, **changes):
-    chosen = TrainSettings.model_validate({**SMALL, **changes})
-    return train_classifier(run, TrainingJob(run.path / "classify" / name), chosen, Silent())
 
 
 @pytest.fixture
@@ -33,7 +24,7 @@ def run_cli(monkeypatch, capsys) -> Command:
 
 def test_chosen_teachers_teach_the_student_and_stay_as_they_are(fake_run, monkeypatch):
     for seed, name in enumerate(GROUPS):
-        train(fake_run, name, seed=seed)
+        train_small(fake_run, name, seed=seed)
     files = {name: fake_run.classifiers / name / CHECKPOINT for name in GROUPS}
     before = {name: sha256_of(file) for name, file in files.items()}
     taught = []
@@ -46,7 +37,7 @@ def test_chosen_teachers_teach_the_student_and_stay_as_they_are(fake_run, monkey
     monkeypatch.setattr(train_module, "load_teachers", spy)
     given = {f"{name}_teacher": name for name in GROUPS}
     given["tail_teacher"] = str(files["tail"])  # a file serves as well as a name
-    result = train(fake_run, "student", method="t2fts", t2fts=given)
+    result = train_small(fake_run, "student", method="t2fts", t2fts=given)
     ((phase, teachers),) = taught  # nothing but the student was trained
     assert phase == ""
     for name in GROUPS:
@@ -59,8 +50,8 @@ def test_chosen_teachers_teach_the_student_and_stay_as_they_are(fake_run, monkey
 
 
 def test_the_missing_teachers_are_trained_and_learn_from_the_given_one(fake_run):
-    train(fake_run, "mine")
-    train(fake_run, "student", method="t2fts", t2fts={"middle_teacher": "mine"})
+    train_small(fake_run, "mine")
+    train_small(fake_run, "student", method="t2fts", t2fts={"middle_teacher": "mine"})
     folder = fake_run.classifiers / "student"
     assert sorted(path.parent.name for path in folder.glob(f"*/{CHECKPOINT}")) == [
         "teacher-head",
@@ -74,18 +65,18 @@ def test_the_missing_teachers_are_trained_and_learn_from_the_given_one(fake_run)
 
 
 def test_unknown_and_unfit_teachers_are_named(fake_run):
-    train(fake_run, "mine", size=32)
+    train_small(fake_run, "mine", size=32)
     with pytest.raises(NotFoundError, match=r"no head teacher 'other' in .*; there are: mine"):
-        train(fake_run, "student", method="t2fts", t2fts={"head_teacher": "other"})
+        train_small(fake_run, "student", method="t2fts", t2fts={"head_teacher": "other"})
     with pytest.raises(UserError, match=r"takes images of 32 px .* the student with --set size=32"):
-        train(fake_run, "student", method="t2fts", t2fts={"head_teacher": "mine"})
+        train_small(fake_run, "student", method="t2fts", t2fts={"head_teacher": "mine"})
 
 
 @pytest.mark.parametrize(
     ("method", "remedy"), [("plain", "leave it out"), ("t2fts", "set t2fts.head_teacher")]
 )
 def test_a_teacher_of_which_nothing_is_learned_is_refused(fake_run, run_cli, method, remedy):
-    train(fake_run, "mine")
+    train_small(fake_run, "mine")
     done = run_cli(
         "train", "--run", "fake", "--method", method, "--teacher", "mine", "--set", "arch=tiny"
     )

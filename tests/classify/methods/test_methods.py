@@ -4,52 +4,25 @@ import math
 
 import pytest
 import torch
-from torch.autograd import gradcheck
+from classify_support import small_settings, train_small
 
 from classify.losses.distillation import FeatureMatch, soft_target_kl
-from classify.losses.hashing import Hyperplanes, lsh_per_image, masked_mean
-from classify.methods.base import Batch, Teacher
+from classify.methods.base import Teacher
 from classify.methods.feature_mse import GroupedTeachers
-from classify.methods.lsh import LshMimicking, MatchedClassifier
-from classify.methods.phases import MethodInputs
 from classify.methods.settings import T2ftsSettings
 from classify.methods.t2fts import calibrated_weights, groups_of
 from classify.training import networks
 from classify.training import train as train_module
-from classify.training.job import TrainingJob
 from classify.training.settings import TrainSettings
-from classify.training.train import train_classifier
-from tgn.data.images import to_pm1
 from tgn.models.backbones import build_backbone, load_classifier
-from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import read_json, sha256_of
-from tgn.runtime.progress import Silent
 
 CHECKPOINT = "classifier.safetensors"
 
 
-def settings(**changes: object) -> TrainSettings:
-    base = {
-        "arch": "tiny",
-        "steps": 3,
-        "batch_size": 16,
-        "size": 16,
-        "device": "cpu",
-        "precision": "float32",
-    }
-    return TrainSettings.model_validate({**base, **changes})
-
-
 def train(run, name, teacher=None, resume=True, **changes):
-    job = TrainingJob(run.path / "classify" / name, teacher=teacher, resume=resume)
-    return train_classifier(run, job, settings(**changes), Silent())
-
-
-@pytest.fixture
-def teacher(fake_run):
-    train(fake_run, "teacher", steps=2)
-    return fake_run.path / "classify" / "teacher" / CHECKPOINT
+    return train_small(run, name, teacher, resume, **{"steps": 3, **changes})
 
 
 def test_softened_classes():
@@ -81,7 +54,7 @@ def test_features_of_other_widths_are_translated():
 
 
 def test_every_image_is_taught_by_its_group(fake_run):
-    nets = [build_backbone(settings(), ("a", "b", "c")) for _ in range(2)]
+    nets = [build_backbone(small_settings(), ("a", "b", "c")) for _ in range(2)]
     teachers = {"first": Teacher(nets[0]), "second": Teacher(nets[1])}
     grouped = GroupedTeachers(teachers, ("first", "second", "second"))
     images, labels = torch.rand(6, 3, 16, 16), torch.tensor([1, 0, 2, 0, 1, 2])
@@ -193,98 +166,6 @@ def test_t2fts_trains_its_teachers_and_goes_on_in_the_middle(fake_run, monkeypat
 
 
 # LSH
-
-
-def test_hashes_agree_as_the_angle_says():
-    draw = torch.Generator().manual_seed(0)
-    planes = Hyperplanes(16, 20_000, 1.0, draw)
-    one, other = torch.randn(2, 16, generator=draw)
-    angle = torch.acos(torch.cosine_similarity(one, other, dim=0)).item()
-    agree = ((planes(one[None]) > 0) == (planes(other[None]) > 0)).float().mean().item()
-    assert agree == pytest.approx(1 - angle / math.pi, abs=3 * math.sqrt(0.25 / 20_000))
-
-
-@pytest.mark.parametrize("kind", ["zero", "mean", "median"])
-def test_the_median_cuts_the_data_in_half(kind):
-    draw = torch.Generator().manual_seed(0)
-    planes, data = Hyperplanes(8, 300, 1.0, draw), torch.rand(400, 8, generator=draw).exp()
-    planes.set_bias(kind, data)
-    share = (planes(data) > 0).float().mean(0)
-    if kind == "median":
-        assert (share - 0.5).abs().max() <= 1 / math.sqrt(400)
-    elif kind == "mean":
-        torch.testing.assert_close(planes(data).mean(0), torch.zeros(300), atol=1e-4, rtol=0)
-    else:
-        assert planes.bias.eq(0).all()
-
-
-def test_lsh_falls_with_the_angle_and_never_becomes_nan():
-    draw = torch.Generator().manual_seed(0)
-    planes = Hyperplanes(8, 500, 1.0, draw)
-    taught = torch.randn(1, 8, generator=draw)
-    aside = torch.randn(1, 8, generator=draw)
-    losses = []
-    for turn in (0.0, 0.5, 1.0, 2.0):
-        turned = taught + turn * aside
-        turned = turned / turned.norm() * taught.norm()
-        losses.append(lsh_per_image(planes(turned), planes(taught)).item())
-    assert losses == sorted(losses)
-    assert masked_mean(torch.tensor([1.0, 2.0]), torch.zeros(2), Device(settings())) == 0
-    values = torch.randn(3, 20, dtype=torch.float64)
-    student = torch.randn(3, 20, dtype=torch.float64, requires_grad=True)
-    assert gradcheck(lambda x: lsh_per_image(x, values), (student,))
-    assert torch.isfinite(lsh_per_image(torch.full((1, 20), 1e4), -torch.ones(1, 20))).all()
-
-
-def test_the_matching_layer_merges_away(fake_run):
-    layer, embedding = MatchedClassifier(16, 32, 5), torch.randn(7, 16)
-    torch.testing.assert_close(layer.merged()(embedding), layer(embedding), atol=1e-5, rtol=1e-5)
-    train(fake_run, "wide", steps=2, arch="resnet18")
-    wide = fake_run.path / "classify" / "wide" / CHECKPOINT
-    result = train(fake_run, "narrow", wide, method="lsh", lsh={"loss": "lsh"})
-    net = load_classifier(fake_run.path / "classify" / "narrow" / CHECKPOINT)
-    assert isinstance(net.classifier, torch.nn.Linear)
-    assert math.isfinite(result["balanced"])
-
-
-def test_the_first_stage_trains_the_matching_layer_alone(fake_run, teacher):
-    chosen = settings(method="lsh", lsh={"matching_fraction": 0.5, "warmup": 0.5, "weight": 3.0})
-    device = Device(chosen)
-    student = build_backbone(chosen, tuple(entry.folder for entry in fake_run.split().classes))
-    images = fake_run.split().image_set("train", fake_run.path, 16, 3)
-    inputs = MethodInputs(
-        student,
-        lambda logits, batch: torch.nn.functional.cross_entropy(logits, batch.labels),
-        {"teacher": Teacher(load_classifier(teacher))},
-        torch.tensor(fake_run.split().counts),
-        images,
-        None,
-        device,
-        0,
-    )
-    method = LshMimicking(inputs, chosen.lsh).train()
-    pixels, labels = to_pm1(images.batch(torch.arange(8))), torch.arange(8) % 4
-    share = torch.ones(8)
-    none = torch.zeros(8, dtype=torch.bool)
-
-    def trained(progress):
-        method.zero_grad(set_to_none=True)
-        prior = torch.full((4,), 0.25)
-        batch = Batch(pixels, labels, labels, share, none, none, prior, progress)
-        output = method(batch)
-        output.loss.backward()
-        return output, {n for n, p in student.net.named_parameters() if p.grad is not None}
-
-    name = student.classifier_name
-    output, moved = trained(0.25)
-    assert moved == {f"{name}.match.weight", f"{name}.match.bias"}
-    terms = output.terms
-    torch.testing.assert_close(output.loss, 3.0 * (terms["l2"] + terms["lsh"]))
-    output, moved = trained(0.625)  # half of the warm-up, which begins with the second stage
-    assert moved == {n for n, _ in student.net.named_parameters()}
-    terms = output.terms
-    mimicked = 1.5 * (terms["l2"] + terms["lsh"])
-    torch.testing.assert_close(output.loss, terms["labels"] + mimicked)
 
 
 def test_records_of_older_versions_had_one_stage_and_trained_all_teachers():
@@ -422,7 +303,7 @@ def test_a_cosine_classifier_is_kept_in_the_file(fake_run):
     assert net.facts.cosine_scale == 30.0
     assert logits.abs().max() <= 30.0 + 1e-4
     with pytest.raises(ValueError, match="cosine"):
-        settings(loss="ldam", second_stage="crt")
+        small_settings(loss="ldam", second_stage="crt")
 
 
 @pytest.mark.parametrize(
@@ -452,7 +333,7 @@ def test_kmdn_nets_teach_their_groups(fake_run, monkeypatch):
 
     folders = tuple(entry.folder for entry in fake_run.split().classes)
     for name in ("head", "tail"):
-        net = build_backbone(settings(), folders)
+        net = build_backbone(small_settings(), folders)
         save_classifier(fake_run.path / "kmdn" / f"{name}.safetensors", net)
     seen = []
     real = Teacher.__call__
