@@ -13,7 +13,7 @@ from tgn.data.image_folders import folder_rows
 from tgn.data.splits.archives import extract_zip
 from tgn.data.splits.make_split import split_run
 from tgn.data.splits.settings import SplitSettings
-from tgn.runtime.errors import DataError
+from tgn.runtime.errors import DataError, NotFoundError
 from tgn.runtime.progress import Silent
 
 
@@ -208,6 +208,12 @@ def test_lists_in_any_encoding_relative_to_any_folder(tmp_path, encoding, separa
     split = plan(data)
     assert counts(split) == {"küste": (6, 1, 2), "sea port": (6, 1, 2)}
     assert split.left_out == ()
+
+
+def test_a_file_in_place_of_the_data_folder_is_called_one(tmp_path):
+    picture(tmp_path / "a.png", 1)
+    with pytest.raises(NotFoundError, match="a.png is a file; expected class folders"):
+        plan(tmp_path / "a.png")
 
 
 def test_a_data_folder_that_is_named_hidden_is_read(tmp_path):

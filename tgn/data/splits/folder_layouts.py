@@ -45,7 +45,8 @@ def find_images(data: Path, names: str | None = None) -> Layout:
         DataError: if it has no layout that is known, or fewer than two classes.
     """
     if not data.is_dir():
-        raise NotFoundError(f"no data folder {data}; {EXPECTED}")
+        what = f"{data} is a file" if data.is_file() else f"no data folder {data}"
+        raise NotFoundError(f"{what}; {EXPECTED}")
     root = _only_folder(data)
     check_complete(root)
     layout = _read_layout(root)
