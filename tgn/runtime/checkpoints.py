@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tgn.runtime.errors import DamagedError, NotFoundError, TgnError, UserError
-from tgn.runtime.files import atomic_path
+from tgn.runtime.files import atomic_path, sha256_of
 from tgn.runtime.remedies import remedy_for
 from tgn.runtime.seals import CHECKSUM, sealed, unsealed
 
@@ -165,6 +165,16 @@ def _described(content: Any) -> str:
         return f"a value of type {type(content).__name__}"
     entries = [f"{key!r}: {type(value).__name__}" for key, value in content.items()]
     return f"a dict with {_first(entries)}" if entries else "an empty dict"
+
+
+def sha256_of_whole(path: Path) -> str:
+    """Return the SHA-256 of a file of weights that is what was written.
+
+    Raises:
+        UserError: if it is not.
+    """
+    load_content(path)
+    return sha256_of(path)
 
 
 def sha256_of_weights(net: nn.Module) -> str:

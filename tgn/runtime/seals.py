@@ -18,10 +18,13 @@ def unsealed(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return what :func:`sealed` was given. What has no checksum is of an older version.
 
     Raises:
-        ValueError: if an entry is not what was written.
+        ValueError: if an entry is not what was written, be it the name of the checksum.
     """
-    entries = {key: value for key, value in content.items() if key != CHECKSUM}
-    if CHECKSUM in content and content[CHECKSUM] != _checksum(entries):
+    entries = dict(content)
+    name, found = entries.popitem() if entries else ("", None)
+    if CHECKSUM not in content and found != _checksum(entries):
+        return dict(content)
+    if name != CHECKSUM or found != _checksum(entries):
         raise ValueError("its checksum is that of another content")
     return entries
 
