@@ -1,4 +1,4 @@
-"""One bit of a file of a run changes on the disk: every verb notices, or its results are the same.
+"""A file of a run is damaged on the disk: every verb notices, or its results are the same.
 
 Opt-in: pytest -m fuzz. TGN_FLIPS says how many bits of each file (4).
 """
@@ -8,11 +8,13 @@ import os
 import random
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from test_broken_inputs import (
+    CONTENTS,
     NETS,
     OF_A_RUN,
     PROGRAMS,
@@ -36,6 +38,7 @@ LEFT_OUT = ("tgn import", "classify import")  # they read files of others
 VERBS = [verb for verb in OF_A_RUN if verb.name not in LEFT_OUT]
 SMALL = [word for key, value in NETS.items() for word in ("--set", f"{key}={value}")]
 SMALL += ["--recipes", "ce", "--seeds", "1", "--jobs", "1"]
+FLOAT32 = ("--set", "precision=float32")
 GIVEN = {"tgn generate": {"n": "2"}}
 
 
@@ -94,7 +97,7 @@ def whole(made, tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         patch.setenv("TGN_RUNS", str(place / "runs"))
-        call("tgn", "generate", "--class", "all", "--n", "2", "--set", "precision=float32", *cpu)
+        call("tgn", "generate", "--class", "all", "--n", "2", *FLOAT32, *cpu)
         for verb in ("score", "filter", "assess"):
             call("tgn", verb, *cpu)
         call("classify", "compare", *SMALL, *cpu)
@@ -105,29 +108,18 @@ def whole(made, tmp_path_factory) -> Path:
 
 @pytest.mark.fuzz
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
-def test_a_flipped_bit(verb: Verb, whole, run, tmp_path, monkeypatch):
+def test_damaged_files(verb: Verb, whole, run, tmp_path, monkeypatch):
     values = {**given(verb, whole), **GIVEN.get(verb.name, {})}
-    flip_bits(words_of(verb, values), whole, tmp_path / "place", run, monkeypatch)
+    attack(words_of(verb, values), whole, tmp_path / "place", run, monkeypatch)
 
 
 def test_a_flipped_bit_in_what_images_are_generated_from(made_trained, run, tmp_path, monkeypatch):
-    words = [
-        "tgn",
-        "generate",
-        "--class",
-        "bar",
-        "--n",
-        "2",
-        "--device",
-        "cpu",
-        "--set",
-        "precision=float32",
-    ]
-    flip_bits(words, made_trained, tmp_path / "place", run, monkeypatch, flips=1)
+    words = ["tgn", "generate", "--class", "bar", "--n", "2", "--device", "cpu", *FLOAT32]
+    attack(words, made_trained, tmp_path / "place", run, monkeypatch, flips=1)
 
 
-def flip_bits(words, whole, place, run, monkeypatch, flips=FLIPS) -> None:
-    """Flip bits of each file of a run that a command reads, one at a time; each time run it."""
+def attack(words, whole, place, run, monkeypatch, flips=FLIPS) -> None:
+    """Damage each file of a run that a command reads, one at a time; each time run it."""
     copied(whole, place)
     monkeypatch.chdir(place)
     monkeypatch.setenv("TGN_RUNS", str(place / "runs"))
@@ -138,26 +130,27 @@ def flip_bits(words, whole, place, run, monkeypatch, flips=FLIPS) -> None:
     assert read  # else this file system does not say when a file was read
     calm, wrong = Outcome(done, results(place)), []
     for path in read:
-        if path.name == ".lock" or not path.stat().st_size:
-            continue
-        for bit in bits(whole / path.relative_to(place), flips):
+        for how, damaged in attacks(whole / path.relative_to(place), flips):
             copied(whole, place)
-            flip(path, bit)
+            path.write_bytes(damaged)
             if found := difference(run, words, calm, path):
-                wrong.append(f"{path.relative_to(place)} bit {bit}: {found}")
+                wrong.append(f"{path.relative_to(place)}, {how}: {found}")
     if wrong:
         pytest.fail("\n".join(wrong), pytrace=False)
 
 
-def bits(path: Path, count: int) -> list[int]:
-    """Return random places in a file, the same in every run of the test."""
-    return random.Random(path.name).sample(range(8 * path.stat().st_size), count)
-
-
-def flip(path: Path, bit: int) -> None:
-    data = bytearray(path.read_bytes())
-    data[bit // 8] ^= 1 << bit % 8
-    path.write_bytes(data)
+def attacks(path: Path, flips: int) -> Iterator[tuple[str, bytes]]:
+    """Yield damaged contents of a file: flipped bits, the same in every run, then other kinds."""
+    data = path.read_bytes()
+    if path.name == ".lock" or not data:
+        return
+    for bit in random.Random(path.name).sample(range(8 * len(data)), flips):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        yield f"bit {bit}", bytes(flipped)
+    if flips > 1:
+        for kind, damaged in CONTENTS.items():
+            yield kind, damaged(data)
 
 
 def difference(run: Any, words: list[str], calm: Outcome, path: Path) -> str:
