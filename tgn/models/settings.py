@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from tgn.models.pretrained import IMAGENET
+from tgn.runtime.bounds import Bands, Side
 from tgn.runtime.config import Settings
 
 AUTO, FROM_SCRATCH, PACKAGED, HUB = "auto", "none", "imagenet", "pretrained"  # else a file
@@ -21,8 +22,8 @@ class BackboneSettings(Settings):
         AUTO,
         description="auto: imagenet if a package has it, else none; pretrained (timm's), or a file",
     )
-    size: int = Field(32, ge=16, description="side in pixels at which images are read")
-    bands: int = Field(3, ge=1, le=64, description="3: RGB, 1: grey; others from TIFF, .npy")
+    size: Side = Field(32, description="side in pixels at which images are read")
+    bands: Bands = Field(3, description="3: RGB, 1: grey; others from TIFF, .npy")
 
     @field_validator("weights", mode="before")
     @classmethod
