@@ -1,7 +1,7 @@
 """Settings of training a detector; imports no torch, so that ``--help`` answers at once."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -26,6 +26,7 @@ RotatedLoss = Literal["smooth-l1", "gwd", "kld"]
 DistillName = Literal["none", "l2", "lsh", "lshl2", "kd", "ld", "ld+kd"]
 ImitationRegion = Literal["none", "gibox", "fine-grained", "gt"]
 MIMICKING: tuple[DistillName, ...] = ("l2", "lsh", "lshl2")
+FpnChannels = Annotated[int, Field(ge=32, multiple_of=32, le=2048)]
 DENSE: tuple[DetectorName, ...] = ("gfl", "rotated-retinanet")
 
 
@@ -125,12 +126,8 @@ class DetectSettings(ComputeSettings, LoopSettings):
     frozen_stages: int = Field(
         0, ge=0, le=4, description="first stages of the backbone that are not trained"
     )
-    fpn_channels: int = Field(
-        256,
-        ge=32,
-        multiple_of=32,
-        le=2048,
-        description="channels of the feature pyramid and the head",
+    fpn_channels: FpnChannels = Field(
+        256, description="channels of the feature pyramid and the head"
     )
     box_loss: RotatedLoss = Field("gwd", description="of rotated boxes: smooth-l1, gwd, kld")
     size: int = Field(

@@ -19,6 +19,7 @@ from classify.methods.settings import (
 from classify.training.mixing_settings import CmoSettings, Mixing
 from classify.training.optimisation_settings import OptimisationSettings
 from classify.training.uses.names import BESIDE, GeneratedUseName
+from tgn.models.settings import ArchName
 from tgn.runtime.bounds import (
     Factor,
     PositiveShare,
@@ -54,7 +55,7 @@ class TrainSettings(OptimisationSettings, ComputeSettings):
         "ratio": "generated_ratio",
     }
 
-    arch: str = Field(
+    arch: ArchName = Field(
         "tf_efficientnet_lite0", description="any timm network with stages, or 'tiny'"
     )
     size: Side = Field(128, description="side in pixels at which images are shown")

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field
 
 from tgn.models.rates import RateSettings
-from tgn.models.settings import FeatureDistance
+from tgn.models.settings import ArchName, FeatureDistance
 from tgn.runtime.bounds import InnerShare, PairedBatchSize, Rounds, Side, Symmetries, Weight
 from tgn.runtime.settings import ComputeSettings, LoopSettings
 
@@ -16,7 +16,7 @@ class DistillSettings(RateSettings, ComputeSettings, LoopSettings):
 
     renamed: ClassVar[Mapping[str, str]] = {"warmup": "warmup_fraction"}
 
-    arch: str = Field(
+    arch: ArchName = Field(
         "tf_efficientnet_lite0", description="any timm network with stages, or 'tiny'"
     )
     size: Side = Field(64, description="side in pixels at which images are read")

@@ -183,7 +183,8 @@ def _explain(error: ValidationError, cls: type[Settings]) -> str:
         elif not key:  # of settings together; their input is all of them
             parts.append(problem["msg"].removeprefix("Value error, "))
         else:
-            parts.append(f"setting {key}: got {_shown(problem['input'])}: {problem['msg']}")
+            what = problem["msg"].removeprefix("Value error, ")
+            parts.append(f"setting {key}: got {_shown(problem['input'])}: {what}")
     return "; ".join(parts)
 
 

@@ -131,7 +131,8 @@ def _of_system(error: OSError) -> str:
 
 def _of_field(problem: Any) -> str:
     where = ".".join(str(part) for part in problem["loc"]) or "content"
-    return _in_line(f"{where}: {problem['msg']} (got {problem['input']!r:.60})")
+    what = problem["msg"].removeprefix("Value error, ")
+    return _in_line(f"{where}: {what} (got {problem['input']!r:.60})")
 
 
 def _is_of_safetensors(error: BaseException) -> bool:
