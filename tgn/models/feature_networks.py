@@ -179,7 +179,7 @@ def build_inception(path: Path) -> InceptionFeatures:
     except (UserError, RuntimeError) as error:
         raise UserError(
             f"the Inception of FID needs torch-fidelity's file {INCEPTION_FILE} (its release "
-            f"v0.2.0); fetch it and name it as inception:/path/to/{INCEPTION_FILE}; got "
+            f"v0.2.0); fetch it and name it as inception:/path/to/{INCEPTION_FILE}; got {path}: "
             f"{str(error)[:300]}"
         ) from None
     return InceptionFeatures(net)

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from tgn.runtime.checkpoints import check_fit, load_strictly
-from tgn.runtime.explanations import content_of
+from tgn.runtime.explanations import content_of, named
 
 FACTS = "facts"  # entry of a header: JSON
 REMEDY = "put it back from a copy, or name another"
@@ -52,8 +52,9 @@ def rebuilt(
     Raises:
         UserError: for any missing, unknown or misshapen entry.
     """
-    with torch.device("meta"):
-        check_fit(part(build()), weights, source)
-    network = build()
+    with named(source):
+        with torch.device("meta"):
+            check_fit(part(build()), weights, source)
+        network = build()
     load_strictly(part(network), weights, source)
     return network

@@ -71,7 +71,7 @@ class DetectorSpec(NamedTuple):
             ValueError: if values are missing, unknown, of another type or out of range.
         """
         names = {key: name for name, key in KEYS_IN_FILES.items()}
-        values = {names.get(key, key): value for key, value in record.items()}
+        values = {names.get(key, key): value for key, value in dict(record).items()}
         return TypeAdapter(cls).validate_python(values)
 
 

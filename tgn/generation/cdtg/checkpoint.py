@@ -14,7 +14,7 @@ from tgn.models.training_networks import TrainingNetwork, from_header
 from tgn.runtime.checkpoints import load_weights, read_metadata, save_weights
 from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.explanations import content_of
-from tgn.runtime.names import InnerPath
+from tgn.runtime.names import InnerPath, OptionalInnerPath
 from tgn.runtime.rebuilt import rebuilt
 
 FORMAT = "tgn-cdtg-2"
@@ -47,7 +47,7 @@ class _Header(BaseModel):
     feature_channels: Annotated[int, Field(ge=1, le=100_000)]
     tail_net_sha256: str
     classes: Json[tuple[InnerPath, ...]] = ()
-    kept_files: Json[list[str]] = []
+    kept_files: Json[list[OptionalInnerPath]] = []
     fusion: str = ""
 
     @model_validator(mode="after")
@@ -134,5 +134,6 @@ def load_conditional_generator(path: Path) -> tuple[ConditionalGenerator, Genera
             str(path),
         )
     if network.recombination is not None:
-        network.recombination.files = known.kept_files
+        with content_of(path):
+            network.recombination.name_files(known.kept_files)
     return network.eval().requires_grad_(False), facts

@@ -15,7 +15,7 @@ from tgn.models.feature_bank import read_bank
 from tgn.models.training_networks import as_header
 from tgn.runtime.checkpoints import load_weights
 from tgn.runtime.errors import UserError
-from tgn.runtime.explanations import content_of
+from tgn.runtime.explanations import content_of, named
 from tgn.runtime.files import sha256_of
 
 AVERAGED = "g_ema"  # key of the averaged generator
@@ -54,7 +54,7 @@ def import_generator(run: Run, file: Path) -> ImportedGenerator:
         raise UserError(f"{path} exists; import into another run: tgn split DATA --run NAME")
     split, bank = run.split(), read_bank(run.kmdn)
     state = load_weights(file, under=AVERAGED)
-    with content_of(file):
+    with content_of(file), named(str(file)):
         numbers, num_classes = published_architecture(state)
         generator = generator_from_published(state)
     classes = _classes(num_classes, split)
