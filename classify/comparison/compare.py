@@ -28,6 +28,7 @@ from classify.training.settings import TrainSettings
 from classify.training.train import planned_phases
 from tgn.data.runs import Run
 from tgn.runtime.files import write_json, write_text
+from tgn.runtime.locks import kept_unchanged
 from tgn.runtime.progress import Progress
 
 COMPARED_METRICS = ("balanced", "head", "tail", "many", "medium", "few", "overall", "macro_f1")
@@ -65,6 +66,13 @@ def compare(
     Raises:
         UserError: see :func:`planned_trainings`.
     """
+    with kept_unchanged(plan.augmented):
+        return _compare(run, plan, settings, progress)
+
+
+def _compare(
+    run: Run, plan: ComparisonPlan, settings: TrainSettings, progress: Progress
+) -> dict[str, Any]:
     trainings = planned_trainings(run, plan, settings)
     generated = next((g for one in trainings if (g := one.made_with["generated"])), "")
     seeds = _seeds(plan, settings)

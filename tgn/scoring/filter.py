@@ -19,6 +19,7 @@ from tgn.models.zero_shot import ZeroShotClassifier, load_zero_shot
 from tgn.probe.features import FrozenNetwork
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
+from tgn.runtime.locks import exclusive_writer, kept_unchanged
 from tgn.runtime.progress import Progress
 from tgn.runtime.settings import ComputeSettings
 from tgn.scoring.class_predictors import (
@@ -96,6 +97,16 @@ def filter_run(
         UserError: if there is nothing to filter, or nothing would be left.
     """
     folder = folder or run.generated
+    next(
+        all_rows(folder, run.split()), None
+    )  # raises before a lock lies in a folder of something else
+    with kept_unchanged(run.kmdn), exclusive_writer(folder):
+        return _filter_run(run, settings, folder, progress), folder
+
+
+def _filter_run(
+    run: Run, settings: FilterSettings, folder: Path, progress: Progress
+) -> FilterOutcome:
     rows = list(all_rows(folder, run.split()))
     against = networks_behind(run, rows)
     extractor = load_judge(settings.extractor, run, against)
@@ -104,7 +115,7 @@ def filter_run(
     if networks.clip is not None:
         warn_of_numbers(sets.class_names, progress)
     cache = FeatureCache(run.feature_cache, _device(settings), progress)
-    return _filter(sets, rows, networks, settings, cache), folder
+    return _filter(sets, rows, networks, settings, cache)
 
 
 def filter_folders(
