@@ -1,5 +1,6 @@
 """Verbs that read and write classifiers of other programs: import, export."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 from classify.cli.classifiers import NameOption, classifier_folder
 from classify.training.layout import CHECKPOINT
 from tgn.data.runs import find_run
+from tgn.runtime.bounds import LARGEST_SIDE
 from tgn.runtime.command_options import RunOption
 from tgn.runtime.console import out
 from tgn.runtime.errors import UserError
@@ -27,7 +29,9 @@ def import_verb(
     name: Annotated[
         str, typer.Option(help="Name of the classifier.", callback=checked_option)
     ] = "published",
-    size: Annotated[int, typer.Option(min=16, help="Side of its input images, in pixels.")] = 224,
+    size: Annotated[
+        int, typer.Option(min=16, max=LARGEST_SIDE, help="Side of its input images, in pixels.")
+    ] = 224,
     mean: Annotated[
         str, typer.Option(help="Of pixels in [0, 1], as it was trained: a number, or one a band.")
     ] = "0.5",
@@ -39,9 +43,10 @@ def import_verb(
 
     found = find_run(run)
     path = found.classifiers / name / CHECKPOINT
-    net = import_classifier(
-        found.split(), file, path, size, _numbers("mean", mean), _numbers("std", std)
-    )
+    mean_of, std_of = _numbers("mean", mean), _numbers("std", std)
+    if min(std_of) <= 0:
+        raise UserError(f"--std got {std!r}, expected numbers above 0")
+    net = import_classifier(found.split(), file, path, size, mean_of, std_of)
     facts = net.facts
     out.print(
         f"{facts.arch}, {facts.size} px, {facts.bands} band(s): {path}; next: classify evaluate "
@@ -52,11 +57,14 @@ def import_verb(
 
 def _numbers(option: str, text: str) -> tuple[float, ...]:
     try:
-        return tuple(float(part) for part in text.split(","))
+        numbers = tuple(float(part) for part in text.split(","))
     except ValueError:
+        numbers = ()
+    if not numbers or not all(map(math.isfinite, numbers)):
         raise UserError(
             f"--{option} got {text!r}, expected a number or one a band: 0.485,0.456,0.406"
-        ) from None
+        )
+    return numbers
 
 
 @app.command("export")

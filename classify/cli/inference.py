@@ -4,6 +4,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,7 @@ from tgn.runtime.console import err, out
 from tgn.runtime.errors import DataError, UserError
 from tgn.runtime.files import write_json
 from tgn.runtime.settings import ComputeSettings
+from tgn.runtime.shown_text import for_terminal
 
 if TYPE_CHECKING:  # it needs torch, for which --help must not wait
     from classify.evaluation.predict import Prediction
@@ -161,13 +163,15 @@ def _write_table(
 
 
 def _write_lines(found: "Iterable[Prediction]", as_json: bool) -> None:
+    shown = partial(for_terminal, lines=False)  # a tab in a name is no end of a column
     for file, classes in found:
         if as_json:
             row = {"file": str(file), "classes": dict(classes)}
             typer.echo(json.dumps(row, ensure_ascii=False))
         else:
-            named = (f"{folder}\t{probability:.3f}" for folder, probability in classes)
-            typer.echo("\t".join((str(file), *named)))  # rich would turn tabs into spaces
+            named = ((shown(folder), f"{probability:.3f}") for folder, probability in classes)
+            line = (shown(str(file)), *(word for pair in named for word in pair))
+            typer.echo("\t".join(line))  # rich would turn tabs into spaces
 
 
 def _listed(images: list[str]) -> Iterator[str]:

@@ -72,7 +72,9 @@ def train_verb(
     teacher: TeacherOption = None,
     folds: Annotated[
         int | None,
-        typer.Option(min=2, help="Cross-validation: one classifier per fold, for tgn score."),
+        typer.Option(
+            min=2, max=1000, help="Cross-validation: one classifier per fold, for tgn score."
+        ),
     ] = None,
     run: RunOption = None,
 ) -> None:
@@ -189,14 +191,15 @@ def compare_verb(
             "or NAME+generated-USE (a value of generated_use)."
         ),
     ] = ",".join(DEFAULT_RECIPES),
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each recipe.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Trainings of each recipe.")] = 3,
     ratio: Annotated[
         str | None,
         typer.Option(help="Numbers of generated images; 1 fills classes up: e.g. 0.25,0.5,1,2."),
     ] = None,
     teacher: TeacherOption = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Trainings at a time; default: one for each GPU.")
+        int | None,
+        typer.Option(min=1, max=1024, help="Trainings at a time; default: one for each GPU."),
     ] = None,
     augmented: Annotated[
         str,

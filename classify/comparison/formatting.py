@@ -13,6 +13,7 @@ from scipy import stats
 
 from tgn.runtime.files import atomic_path
 from tgn.runtime.markdown import markdown_table
+from tgn.runtime.shown_text import for_chart
 
 
 def interval(values: Sequence[float]) -> dict[str, Any]:
@@ -113,7 +114,7 @@ def draw_comparison(table: dict[str, Any], path: Path) -> None:
             capsize=3,
             label=f"{metric} classes",
         )
-    axes.set_yticks(range(len(recipes)), list(recipes))
+    axes.set_yticks(range(len(recipes)), [for_chart(name, 80) for name in recipes])
     axes.invert_yaxis()
     axes.set_xlabel("accuracy on real test images, %")
     if axes.get_legend_handles_labels()[0]:

@@ -7,9 +7,11 @@ from torch import Tensor, nn
 
 from classify.detection.models.build import DetectorSpec, build_detector
 from tgn.data.annotations.types import problem_of_class
-from tgn.runtime.checkpoints import load_strictly, load_weights, read_metadata, save_weights
+from tgn.runtime.checkpoints import load_weights, read_metadata, save_weights
 from tgn.runtime.errors import NotFoundError, UserError
+from tgn.runtime.explanations import content_of
 from tgn.runtime.progress import Silent
+from tgn.runtime.rebuilt import rebuilt
 from tgn.runtime.training_loop import STATE, whole_state
 
 SUFFIX = ".safetensors"
@@ -37,8 +39,7 @@ def load_detector(path: Path) -> tuple[nn.Module, DetectorSpec]:
         UserError: if it holds something else.
     """
     spec, weights = read_spec(path), load_weights(path)
-    net = build_detector(spec)
-    load_strictly(net, weights, str(path))
+    net = rebuilt(lambda: build_detector(spec), weights, str(path))
     return net.eval(), spec
 
 
@@ -54,11 +55,9 @@ def read_spec(path: Path) -> DetectorSpec:
         raise UserError(
             f"{path} is no detector; expected a file that classify detect train has written"
         )
-    try:
+    with content_of(path):
         spec = DetectorSpec.from_record(json.loads(metadata["facts"]))
         problems = [problem_of_class(name) for name in spec.classes]
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} has a header that is no detector's: {error!r}") from None
     if any(problems):
         raise UserError(f"{path}: {next(filter(None, problems))}")
     return spec

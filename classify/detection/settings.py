@@ -1,10 +1,22 @@
 """Settings of training a detector; imports no torch, so that ``--help`` answers at once."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from tgn.runtime.bounds import (
+    LARGEST_SIDE,
+    BatchSize,
+    Factor,
+    InnerShare,
+    LearningRate,
+    Seed,
+    ShareBelowOne,
+    Steps,
+    Temperature,
+    Weight,
+)
 from tgn.runtime.config import Settings
 from tgn.runtime.settings import ComputeSettings, LoopSettings
 
@@ -14,6 +26,7 @@ RotatedLoss = Literal["smooth-l1", "gwd", "kld"]
 DistillName = Literal["none", "l2", "lsh", "lshl2", "kd", "ld", "ld+kd"]
 ImitationRegion = Literal["none", "gibox", "fine-grained", "gt"]
 MIMICKING: tuple[DistillName, ...] = ("l2", "lsh", "lshl2")
+FpnChannels = Annotated[int, Field(ge=32, multiple_of=32, le=2048)]
 DENSE: tuple[DetectorName, ...] = ("gfl", "rotated-retinanet")
 
 
@@ -27,10 +40,10 @@ class MimicSettings(Settings):
         "inherit": "inherit_head",
     }
 
-    weight: float = Field(7.0, ge=0, description="beta, of the mimicking losses")
-    num_hashes: int = Field(4096, ge=1, description="N hyperplanes of the hash")
-    warmup: float = Field(
-        0.1, ge=0, lt=1, description="share of the steps in which the weight rises linearly"
+    weight: Weight = Field(7.0, description="beta, of the mimicking losses")
+    num_hashes: int = Field(4096, ge=1, le=65_536, description="N hyperplanes of the hash")
+    warmup: ShareBelowOne = Field(
+        0.1, description="share of the steps in which the weight rises linearly"
     )
     locations: Literal["positives", "published"] = Field(
         "positives", description="of RetinaNet: where a positive anchor is, or nearly everywhere"
@@ -54,24 +67,22 @@ class LocalizationSettings(Settings):
         "region": "region_iou",
     }
 
-    ld_temperature: float | None = Field(
-        None, gt=0, description="T of the box distributions; default 10, of rotated boxes 5"
+    ld_temperature: Temperature | None = Field(
+        None, description="T of the box distributions; default 10, of rotated boxes 5"
     )
-    kd_temperature: float | None = Field(
-        None, gt=0, description="T of the class logits; default 2, of rotated boxes 5"
+    kd_temperature: Temperature | None = Field(
+        None, description="T of the class logits; default 2, of rotated boxes 5"
     )
-    ld_weight: float | None = Field(
+    ld_weight: Weight | None = Field(
         None,
-        ge=0,
         description="LD on positive anchors; default 4 (0.25 as published), rotated 10",
     )
-    vlr_weight: float | None = Field(
+    vlr_weight: Weight | None = Field(
         None,
-        ge=0,
         description="LD in the valuable localization region; default 4 (0.25 as published)",
     )
-    kd_weight: float | None = Field(
-        None, ge=0, description="KD of class logits; default 10, of rotated boxes 20"
+    kd_weight: Weight | None = Field(
+        None, description="KD of class logits; default 10, of rotated boxes 20"
     )
     kd_activation: Literal["softmax", "sigmoid"] = Field(
         "softmax", description="over all classes, as published, or each class against the rest"
@@ -91,7 +102,7 @@ class ImitationSettings(Settings):
     """Settings of imitating a dense teacher's feature pyramid."""
 
     region: ImitationRegion = Field("none", description="none, gibox, fine-grained, gt")
-    weight: float = Field(2.0, ge=0, description="of the mean squared difference")
+    weight: Weight = Field(2.0, description="of the mean squared difference")
 
 
 class DetectSettings(ComputeSettings, LoopSettings):
@@ -115,27 +126,32 @@ class DetectSettings(ComputeSettings, LoopSettings):
     frozen_stages: int = Field(
         0, ge=0, le=4, description="first stages of the backbone that are not trained"
     )
-    fpn_channels: int = Field(
-        256, ge=32, multiple_of=32, description="channels of the feature pyramid and the head"
+    fpn_channels: FpnChannels = Field(
+        256, description="channels of the feature pyramid and the head"
     )
     box_loss: RotatedLoss = Field("gwd", description="of rotated boxes: smooth-l1, gwd, kld")
-    size: int = Field(448, ge=64, description="images are scaled to this long side, in pixels")
+    size: int = Field(
+        448, ge=64, le=LARGEST_SIDE, description="images are scaled to this long side, in pixels"
+    )
     tile_size: int | None = Field(
-        None, ge=64, description="larger images are cut into square tiles of this side, in pixels"
+        None,
+        ge=64,
+        le=LARGEST_SIDE,
+        description="larger images are cut into square tiles of this side, in pixels",
     )
-    tile_overlap: float = Field(
-        0.2, ge=0, lt=1, description="of neighbouring tiles, a share of their side"
+    tile_overlap: ShareBelowOne = Field(
+        0.2, description="of neighbouring tiles, a share of their side"
     )
-    steps: int = Field(2000, ge=1, description="optimisation steps")
-    batch_size: int = Field(4, ge=1, description="images a step, over all processes")
+    steps: Steps = Field(2000, description="optimisation steps")
+    batch_size: BatchSize = Field(4, description="images a step, over all processes")
     optimizer: Literal["sgd", "adamw"] = Field(
         "sgd", description="sgd, or adamw: better if steps are few, with lr 0.0002 to 0.001"
     )
-    lr: float = Field(0.01, gt=0, description="peak learning rate (warm-up, then cosine)")
-    weight_decay: float = Field(1e-4, ge=0, description="of all weights")
-    max_grad_norm: float = Field(10.0, gt=0, description="gradients are clipped to this norm")
-    test_fraction: float = Field(0.2, gt=0, lt=1, description="share of the images held out")
-    split_seed: int = Field(0, description="of the held-out part; does not change with seed")
+    lr: LearningRate = Field(0.01, description="peak learning rate (warm-up, then cosine)")
+    weight_decay: Weight = Field(1e-4, description="of all weights")
+    max_grad_norm: Factor = Field(10.0, description="gradients are clipped to this norm")
+    test_fraction: InnerShare = Field(0.2, description="share of the images held out")
+    split_seed: Seed = Field(0, description="of the held-out part; does not change with seed")
     distill: DistillName = Field("none", description="none, l2, lsh, lshl2, kd, ld, ld+kd")
     mimic: MimicSettings = Field(MimicSettings(), description="of l2, lsh, lshl2")
     localization: LocalizationSettings = Field(

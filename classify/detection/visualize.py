@@ -11,6 +11,7 @@ from classify.detection.average_precision import Detections
 from classify.detection.boxes.rotated import to_corners
 from classify.detection.dataset import DetectionImage, decode_image
 from tgn.runtime.files import atomic_path
+from tgn.runtime.shown_text import for_picture
 
 WHITE = (255, 255, 255)
 
@@ -34,12 +35,13 @@ def draw_boxes(
     Returns:
         The file.
     """
+    names = [for_picture(name) for name in classes]
     picture = decode_image(image)
     pen = ImageDraw.Draw(picture)
     for polygon, label in zip(box_polygons(image.boxes), image.labels.tolist(), strict=True):
         pen.polygon(polygon, outline=WHITE)
         if detections is None:
-            pen.text(polygon[0], classes[label], fill=WHITE)
+            pen.text(polygon[0], names[label], fill=WHITE)
     if detections is not None:
         kept = detections.scores >= min_score
         rows = zip(
@@ -51,7 +53,7 @@ def draw_boxes(
         for polygon, label, score in rows:
             colour = class_colour(label, len(classes))
             pen.polygon(polygon, outline=colour, width=2)
-            pen.text(polygon[0], f"{classes[label]} {score:.2f}", fill=colour)
+            pen.text(polygon[0], f"{names[label]} {score:.2f}", fill=colour)
     path = folder / f"{image.path.stem}.png"
     with atomic_path(path) as temporary:
         picture.save(temporary, "PNG")

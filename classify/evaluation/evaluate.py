@@ -22,6 +22,7 @@ from tgn.models.backbones import TappedNet
 from tgn.models.inference import predictions
 from tgn.runtime.devices import Device
 from tgn.runtime.files import atomic_path
+from tgn.runtime.shown_text import for_chart
 
 MANY, FEW = 100, 20  # training images of many- and few-shot classes
 
@@ -106,7 +107,7 @@ def accuracy_report(confusion: Tensor, split: Split) -> dict[str, Any]:
 
 def draw_confusion(result: dict[str, Any], path: Path) -> None:
     """Write the confusion matrix as a PNG: rows are true classes, each row sums to 1."""
-    names = [row["name"][:20] for row in result["per_class"]]
+    names = [for_chart(row["name"], 20) for row in result["per_class"]]
     rows = result["confusion"]
     shares = [[value / max(sum(row), 1) for value in row] for row in rows]
     side = 2.2 + 0.3 * len(names)

@@ -12,6 +12,7 @@ from tgn.models.classifier_facts import ClassifierFacts
 from tgn.models.foreign_weights import bare_names, batch_counters
 from tgn.runtime.checkpoints import load_strictly, load_weights
 from tgn.runtime.errors import UserError
+from tgn.runtime.explanations import content_of, named
 from tgn.runtime.files import sha256_of
 
 # Blocks of the four layers, and whether a block has a third convolution -> timm's name.
@@ -56,13 +57,14 @@ def import_classifier(
         UserError: for a file with code in it, another layout or number of classes.
     """
     state = bare_names(load_weights(file), (), str(file))
-    head = _head(state, file)
-    if (classes := len(state[f"{head}.weight"])) != split.num_classes:
-        raise UserError(f"{file} has {classes} classes, the run {split.num_classes}")
-    weights = _renamed(state, head, torch.tensor(_published_labels(split)))
-    bands = weights[STEM].shape[1] if STEM in weights else 3
-    folders = tuple(entry.folder for entry in split.classes)
-    arch = _architecture(weights, file)
+    with content_of(file), named(str(file)):
+        head = _head(state, file)
+        if (classes := len(state[f"{head}.weight"])) != split.num_classes:
+            raise UserError(f"{file} has {classes} classes, the run {split.num_classes}")
+        weights = _renamed(state, head, torch.tensor(_published_labels(split)))
+        bands = weights[STEM].shape[1] if STEM in weights else 3
+        folders = tuple(entry.folder for entry in split.classes)
+        arch = _architecture(weights, file)
     facts = (arch, size, bands, False, folders, _a_band(mean, bands), _a_band(std, bands))
     net = TappedNet(ClassifierFacts(*facts))
     load_strictly(net.net, batch_counters(net.net.state_dict()) | weights, str(file))

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from tgn.runtime.bounds import Factor, ShareBelowOne, Weight
 from tgn.runtime.config import Settings
 
 LossName = Literal["ce", "focal", "ldam", "balanced-softmax", "logit-adjustment"]
@@ -24,10 +25,10 @@ class LossSettings(Settings):
         "beta": "effective_number_beta",
     }
 
-    focal_gamma: float = Field(2.0, ge=0, description="focusing parameter; 0 is cross-entropy")
-    ldam_margin: float = Field(0.5, gt=0, description="margin of the rarest class, as a cosine")
-    ldam_scale: float = Field(30.0, gt=0, description="factor of the cosine")
-    logit_adjustment_tau: float = Field(1.0, ge=0, description="factor of the log class frequency")
-    effective_number_beta: float = Field(
-        0.999, ge=0, lt=1, description="of reweighting by effective numbers"
+    focal_gamma: Weight = Field(2.0, description="focusing parameter; 0 is cross-entropy")
+    ldam_margin: Factor = Field(0.5, description="margin of the rarest class, as a cosine")
+    ldam_scale: Factor = Field(30.0, description="factor of the cosine")
+    logit_adjustment_tau: Weight = Field(1.0, description="factor of the log class frequency")
+    effective_number_beta: ShareBelowOne = Field(
+        0.999, description="of reweighting by effective numbers"
     )

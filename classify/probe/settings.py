@@ -11,6 +11,7 @@ from tgn.probe.settings import (
     HeadName,
     ViewSettings,
 )
+from tgn.runtime.bounds import Factor, InnerShare
 from tgn.runtime.settings import DeviceSettings
 
 
@@ -20,10 +21,8 @@ class ProbeFeatureSettings(ViewSettings, FewImagesSettings):
     with_validation: bool = Field(
         False, description="also fit the validation part, which a probe does not need"
     )
-    generated_share: float = Field(
+    generated_share: InnerShare = Field(
         GENERATED_SHARE,
-        gt=0,
-        lt=1,
         description="most of a class's weight that generated or transferred rows have: of n real "
         "and g such rows that times g / (n + g)",
     )
@@ -36,9 +35,12 @@ class ProbeSettings(DeviceSettings, ProbeFeatureSettings, FeatureSettings):
         "ridge", description="ridge, prototypes, softmax; ensemble: ridge and prototypes"
     )
     transfer: int = Field(
-        0, ge=0, description="rows of each rare image, moved as two of a similar head class differ"
+        0,
+        ge=0,
+        le=10_000,
+        description="rows of each rare image, moved as two of a similar head class differ",
     )
-    transfer_scale: float = Field(1.0, gt=0, description="of these differences")
+    transfer_scale: Factor = Field(1.0, description="of these differences")
 
     @model_validator(mode="after")
     def _scale_has_an_effect(self) -> Self:

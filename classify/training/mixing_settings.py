@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from tgn.runtime.bounds import PositiveShare, Weight
 from tgn.runtime.config import Settings
 
 Mixing = Literal["none", "mixup", "cutmix", "remix", "cmo"]
@@ -12,10 +13,10 @@ Mixing = Literal["none", "mixup", "cutmix", "remix", "cmo"]
 class CmoSettings(Settings):
     """Settings of ``mixing=cmo``; the defaults are those of the paper on CIFAR100-LT."""
 
-    power: float = Field(
-        1.0, ge=0, description="r: a foreground of a class with n images has the weight n^-r"
+    power: Weight = Field(
+        1.0, description="r: a foreground of a class with n images has the weight n^-r"
     )
-    probability: float = Field(0.5, gt=0, le=1, description="of a step, that its images are mixed")
+    probability: PositiveShare = Field(0.5, description="of a step, that its images are mixed")
     margin: float = Field(
         0.015, ge=0, lt=0.5, description="share of the steps at both ends without mixing"
     )

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from tgn.models.rates import HEAD_LR_FACTOR, RateSettings
+from tgn.runtime.bounds import Factor, PairedBatchSize, PositiveShare, ShareBelowOne, Steps
 from tgn.runtime.settings import LoopSettings
 
 Start = Literal["random", "probe"]
@@ -29,40 +30,41 @@ class OptimisationSettings(RateSettings, LoopSettings):
     ``None`` and ``auto`` are replaced by :meth:`resolved` before a training, and recorded so.
     """
 
-    steps: int = Field(600, ge=1, description="optimisation steps")
+    steps: Steps = Field(600, description="optimisation steps")
     epochs: float | None = Field(
         None,
         gt=0,
+        le=10_000,
         description="in place of steps: times that as many images are shown as there are",
     )
-    batch_size: int = Field(32, ge=2, description="images a step, over all processes")
+    batch_size: PairedBatchSize = Field(32, description="images a step, over all processes")
     start: Start = Field(
         "random", description="of the last layer on pretrained weights: random, or the ridge probe"
     )
-    head_lr_factor: float | None = Field(
-        None, gt=0, description="of the last layer's rate; none: 10 if new on pretrained weights"
+    head_lr_factor: Factor | None = Field(
+        None, description="of the last layer's rate; none: 10 if new on pretrained weights"
     )
-    layer_decay: float = Field(
-        1.0, gt=0, le=1, description="factor of the rate from each layer to the one below it"
+    layer_decay: PositiveShare = Field(
+        1.0, description="factor of the rate from each layer to the one below it"
     )
     tuning: Tuning = Field(
         "all",
         description="all, head (the last layer alone), adapters (of a vision transformer; and it)",
     )
     adapter_size: int = Field(
-        ADAPTER_SIZE, ge=1, description="tuning=adapters: width of each bottleneck"
+        ADAPTER_SIZE, ge=1, le=4096, description="tuning=adapters: width of each bottleneck"
     )
     freeze_stages: int = Field(
-        0, ge=0, description="first stages that keep their weights and statistics"
+        0, ge=0, le=100, description="first stages that keep their weights and statistics"
     )
     freeze_norm: bool = Field(
         False, description="batch norms keep their statistics: for small batches"
     )
-    warmup_fraction: float = Field(
-        0.05, ge=0, lt=1, description="share of the steps in which the rate rises"
+    warmup_fraction: ShareBelowOne = Field(
+        0.05, description="share of the steps in which the rate rises"
     )
-    ema_decay: float = Field(
-        0.98, ge=0, lt=1, description="of the averaged weights, which are the result"
+    ema_decay: ShareBelowOne = Field(
+        0.98, description="of the averaged weights, which are the result"
     )
 
     def resolved(self, num_images: int | None = None, new_head: bool = True) -> Self:

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from classify.losses.settings import LossName, LossSettings, Reweighting
@@ -20,7 +19,20 @@ from classify.methods.settings import (
 from classify.training.mixing_settings import CmoSettings, Mixing
 from classify.training.optimisation_settings import OptimisationSettings
 from classify.training.uses.names import BESIDE, GeneratedUseName
+from tgn.models.settings import ArchName
+from tgn.runtime.bounds import (
+    Factor,
+    PositiveShare,
+    Rounds,
+    Share,
+    ShareBelowOne,
+    Side,
+    Steps,
+    Symmetries,
+)
+from tgn.runtime.errors import DataError
 from tgn.runtime.settings import ComputeSettings
+from tgn.runtime.text_files import read_yaml
 
 MethodName = Literal["plain", "logit-kd", "feature-mse", "kmdn", "t2fts", "cross-modality", "lsh"]
 Sampling = Literal["random", "square-root", "class-balanced", "progressive"]
@@ -28,7 +40,6 @@ AugmentationName = Literal["overhead", "randaugment", "trivial", "none"]
 
 LEVEL: tuple[Sampling, ...] = ("class-balanced", "progressive")  # where nothing is filled up
 SMOOTHED = ("ce", "balanced-softmax", "logit-adjustment")
-Side = Annotated[int, Field(ge=16)]  # of images, in pixels
 
 
 class TrainSettings(OptimisationSettings, ComputeSettings):
@@ -44,23 +55,21 @@ class TrainSettings(OptimisationSettings, ComputeSettings):
         "ratio": "generated_ratio",
     }
 
-    arch: str = Field(
+    arch: ArchName = Field(
         "tf_efficientnet_lite0", description="any timm network with stages, or 'tiny'"
     )
     size: Side = Field(128, description="side in pixels at which images are shown")
-    save_every: int = Field(1000, ge=1, description="steps between checkpoints")
-    balance: float | None = Field(
+    save_every: Steps = Field(1000, description="steps between checkpoints")
+    balance: Share | None = Field(
         None,
-        ge=0,
-        le=1,
         description="0: images count alike, 1: classes do; none: by sampling, loss",
     )
     sampling: Sampling = Field(
         "random", description="random, square-root, class-balanced, progressive"
     )
     loss: LossName = Field("ce", description="ce, focal, ldam, balanced-softmax, logit-adjustment")
-    label_smoothing: float = Field(
-        0.0, ge=0, lt=1, description="ce, balanced-softmax, logit-adjustment: spread evenly"
+    label_smoothing: ShareBelowOne = Field(
+        0.0, description="ce, balanced-softmax, logit-adjustment: spread evenly"
     )
     reweighting: Reweighting = Field(
         "none", description="of classes by their effective number of images"
@@ -68,17 +77,17 @@ class TrainSettings(OptimisationSettings, ComputeSettings):
     augmentation: AugmentationName = Field(
         "overhead", description="overhead, randaugment, trivial (TrivialAugment), none"
     )
-    smallest_crop: float | None = Field(
-        None, gt=0, le=1, description="random rotated crops of at least that share of the side"
+    smallest_crop: PositiveShare | None = Field(
+        None, description="random rotated crops of at least that share of the side"
     )
     mixed_sizes: tuple[Side, ...] = Field(
         (), description="sides of the images, drawn anew for each step: e.g. 96,128,160"
     )
-    test_symmetries: int = Field(
-        1, ge=1, le=8, description="views of an image whose mean logits are the classifier's"
+    test_symmetries: Symmetries = Field(
+        1, description="views of an image whose mean logits are the classifier's"
     )
     mixing: Mixing = Field("none", description="none, mixup, cutmix, remix, cmo: pairs of images")
-    mixing_alpha: float = Field(1.0, gt=0, description="of the Beta distribution of the ratio")
+    mixing_alpha: Factor = Field(1.0, description="of the Beta distribution of the ratio")
     cmo: CmoSettings = Field(CmoSettings(), description="of mixing=cmo")
     second_stage: SecondStageName = Field(
         "none", description="on real images: none, ridge, crt, lws, maxnorm, tau-norm, ncm"
@@ -88,22 +97,20 @@ class TrainSettings(OptimisationSettings, ComputeSettings):
         description="beside real images, instead of some, first, blended, background, pasted, "
         "curriculum, soft, features",
     )
-    generated_share: float = Field(
+    generated_share: PositiveShare = Field(
         0.5,
-        gt=0,
-        le=1,
         description="class-balanced, progressive: at most, of the places of a class that has some",
     )
-    generated_until: float = Field(
-        0.6, gt=0, le=1, description="share of the steps before those on real images only"
+    generated_until: PositiveShare = Field(
+        0.6, description="share of the steps before those on real images only"
     )
-    generated_weight: float = Field(
-        1.0, gt=0, description="of a generated image in the loss; features: of their distance"
+    generated_weight: Factor = Field(
+        1.0, description="of a generated image in the loss; features: of their distance"
     )
-    generated_ratio: float | None = Field(
-        None, gt=0, description="generated images used: 1 fills a class up to the largest one"
+    generated_ratio: Factor | None = Field(
+        None, description="generated images used: 1 fills a class up to the largest one"
     )
-    num_validations: int = Field(8, ge=1, description="validations during the training")
+    num_validations: Rounds = Field(8, description="validations during the training")
     method: MethodName = Field("plain", description="plain, or a method of distillation")
     loss_options: LossSettings = Field(LossSettings(), description="hyperparameters of the losses")
     second_stage_options: SecondStageSettings = Field(
@@ -212,7 +219,6 @@ def recorded_settings(file: Path) -> TrainSettings | None:
     if not file.is_file():
         return None
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-        return TrainSettings.model_validate(TrainSettings.with_new_names(values))
-    except (yaml.YAMLError, ValidationError, AttributeError):
+        return TrainSettings.model_validate(TrainSettings.with_new_names(read_yaml(file)))
+    except (DataError, ValidationError, AttributeError):
         return None

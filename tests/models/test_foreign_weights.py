@@ -153,10 +153,13 @@ def test_ours_start_others(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (None, "does not describe its network .*JSON"),
+        (None, "damaged or of another kind: content: Invalid JSON"),
         ({"size": "large"}, "size: "),
         ({"colour": 1}, "colour: "),
-        ({"arch": "hf-hub:someone/net"}, "unknown arch 'hf-hub:someone/net'"),
+        (
+            {"arch": "hf-hub:someone/net"},
+            "arch: expected the name .*'hf-hub:",
+        ),
     ],
 )
 def test_files_that_describe_no_network_are_told_in_one_line(tmp_path, change, message):

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from tgn.runtime.files import atomic_path
+from tgn.runtime.shown_text import for_picture
 
 CELL = 64  # small images are enlarged to about this many pixels
 GAP = 2
@@ -27,6 +28,8 @@ def save_grid(
         row_labels: at the left of each row.
         column_labels: K; equal neighbours are written once, over all their columns.
     """
+    row_labels = [for_picture(label) for label in row_labels]
+    column_labels = [for_picture(label) for label in column_labels]
     size = rows[0].shape[-1]
     scale = max(1, round(CELL / size))
     cell = size * scale + GAP

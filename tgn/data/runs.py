@@ -10,8 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tgn.data.run_layout import RunLayout
 from tgn.data.split import Split, read_split
 from tgn.runtime.config import Settings
@@ -22,6 +20,7 @@ from tgn.runtime.locks import exclusive_writer
 from tgn.runtime.names import folder_name
 from tgn.runtime.seals import sealed, unsealed
 from tgn.runtime.text_files import read_yaml
+from tgn.runtime.yaml_text import format_yaml
 
 RECORDED_PACKAGES = ("torch", "torchvision", "timm", "open_clip_torch", "numpy", "scipy")
 
@@ -54,7 +53,7 @@ class Run(RunLayout):
             "python": platform.python_version(),
             **facts,
         }
-        write_text(self.path / f"{verb}.yaml", yaml.safe_dump(sealed(entry), sort_keys=False))
+        write_text(self.path / f"{verb}.yaml", format_yaml(sealed(entry)))
 
     def recorded(self, verb: str) -> dict[str, Any] | None:
         """Return what :meth:`record` wrote for a verb, or None.

@@ -69,8 +69,11 @@ def container_of(path: Path) -> Path:
 
 def _member(path: Path) -> tuple[Path, int, int] | None:
     place = _PLACE.search(path.name)
-    shard = next((parent for parent in path.parents if parent.suffix == TAR), None)
-    if place is None or shard is None or shard.is_dir():
+    if place is None:
+        return None
+    # A class folder may be called x.tar, in a shard too.
+    shard = next((one for one in path.parents if one.suffix == TAR and one.is_file()), None)
+    if shard is None:
         return None
     return shard, int(place[1]), int(place[2])
 
@@ -81,10 +84,15 @@ def member_name(shard: str, sample: Sample, extension: str) -> str:
     return f"{shard}/{sample.key}@{offset}+{size}.{extension}"
 
 
+def is_member_name(file: str) -> bool:
+    """Return whether a name is one of :func:`member_name`."""
+    return bool(_PLACE.search(file)) and any(part.endswith(TAR) for part in file.split("/")[:-1])
+
+
 def portable_name(file: str) -> str:
     """Return an image's name without its place in a shard, so that it outlives a new packing."""
     place = _PLACE.search(file)
-    if place is None or not any(part.endswith(TAR) for part in file.split("/")[:-1]):
+    if place is None or not is_member_name(file):
         return file
     return file[: place.start()] + PurePosixPath(file).suffix
 

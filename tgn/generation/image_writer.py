@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tgn.data.images import ImageFormat
-from tgn.data.shards import TAR, member_name, write_shard
+from tgn.data.shards import TAR, is_member_name, member_name, write_shard
 from tgn.generation.settings import GenerateSettings, OutputFormat
 from tgn.runtime.files import write_bytes
 
@@ -110,6 +110,6 @@ def image_writer_for(out: Path, settings: GenerateSettings) -> ImageWriter:
 
 def format_of(name: str) -> OutputFormat | None:
     """Return the format of an image by its name in a manifest, or None for an unknown one."""
-    if f"{TAR}/" in name:
+    if is_member_name(name):
         return "webdataset"
     return next((kind for kind, suffix in SUFFIX_OF.items() if name.endswith(suffix)), None)

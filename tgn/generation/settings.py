@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from tgn.runtime.bounds import BatchSize, Count, Seed, Share, Steps, Weight
 from tgn.runtime.settings import ComputeSettings, LoopSettings
 
 OutputFormat = Literal["png", "jpeg", "webdataset"]
@@ -14,37 +15,38 @@ Ratio = Annotated[float, Field(ge=0, le=1)]
 class GeneratorTrainSettings(ComputeSettings, LoopSettings):
     """Settings of training a generator from scratch that its backends share."""
 
-    steps: int = Field(1500, ge=1, description="optimisation steps of the generator")
+    steps: Steps = Field(1500, description="optimisation steps of the generator")
     size: Literal[32, 64, 128, 256] = Field(64, description="side in pixels")
-    batch_size: int = Field(64, ge=4, description="images a step, over all processes")
+    batch_size: int = Field(64, ge=4, le=16_384, description="images a step, over all processes")
     classes: Literal["all", "tail"] = Field("all", description="train on head classes too, or not")
-    ema_images: float = Field(10_000, gt=0, description="half-life of the averaged weights, images")
-    grid_every: int = Field(500, ge=1, description="steps between sample grids and collapse checks")
-    collapse_fraction: float = Field(
-        0.3, ge=0, description="warn when samples vary less than this share of real images"
+    ema_images: float = Field(
+        10_000, gt=0, le=1e9, description="half-life of the averaged weights, images"
+    )
+    grid_every: Steps = Field(500, description="steps between sample grids and collapse checks")
+    collapse_fraction: Weight = Field(
+        0.3, description="warn when samples vary less than this share of real images"
     )
 
 
 class GenerateSettings(ComputeSettings):
     """Settings of ``tgn generate`` that all backends share."""
 
-    noise: float = Field(
-        0.4, ge=0, le=1, description="r: 0 reproduces the source image, 1 ignores it; or several"
+    noise: Share = Field(
+        0.4, description="r: 0 reproduces the source image, 1 ignores it; or several"
     )
     noise_ratios: tuple[Ratio, ...] = Field(
         (), description="several r, set by e.g. noise=1,0.7,0.4: each source is drawn at all"
     )
-    n: int | None = Field(
+    n: Count | None = Field(
         None,
-        ge=1,
         description="images per class; default: fill the tail up to the largest class, and as many "
         "of each head class as of a tail class on average",
     )
     format: OutputFormat = Field("png", description="png, jpeg, or webdataset: png in .tar shards")
-    block: int = Field(
-        64, ge=1, description="images computed at once; changes the last bit of pixels"
+    block: BatchSize = Field(
+        64, description="images computed at once; changes the last bit of pixels"
     )
-    seed: int = Field(0, description="another seed generates other images")
+    seed: Seed = Field(0, description="another seed generates other images")
 
     @model_validator(mode="before")
     @classmethod
@@ -118,8 +120,8 @@ class GenerateSettings(ComputeSettings):
 class TransferSettings(GenerateSettings):
     """Settings of backends that are conditioned on features of the feature bank."""
 
-    transfer: float = Field(
-        0.0, ge=0, le=1, description="t of f + t (a - b): a, b are two of a head class like f's"
+    transfer: Share = Field(
+        0.0, description="t of f + t (a - b): a, b are two of a head class like f's"
     )
 
     @model_validator(mode="after")

@@ -14,14 +14,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from tgn.models.adapters import add_adapters
 from tgn.models.classifier_facts import FORMAT, ClassifierFacts, read_facts
-from tgn.models.classifier_layers import NormalisedLinear, pooled_parts
+from tgn.models.classifier_layers import POOLED_STAGES, NormalisedLinear, pooled_parts
 from tgn.models.foreign_weights import load_all, load_backbone
 from tgn.models.initial_weights import read_initial_weights
 from tgn.models.pretrained import IMAGENET, IMAGENET_CLASSES, imagenet_weights
-from tgn.models.settings import FROM_SCRATCH, PACKAGED, BackboneSettings
+from tgn.models.settings import FROM_SCRATCH, PACKAGED, BackboneSettings, is_of_a_hub
 from tgn.models.vision_transformers import check_patches, fitted_weights, transformer_options
-from tgn.runtime.checkpoints import load_strictly, load_weights, save_weights
+from tgn.runtime.checkpoints import load_weights, save_weights
 from tgn.runtime.errors import UserError
+from tgn.runtime.rebuilt import rebuilt
 
 SMALL_STEM_MAX_SIZE = 64
 
@@ -74,6 +75,7 @@ class TappedNet(nn.Module):
             size = self.embedding_size
             self.replace_classifier(CosineLinear(size, len(facts.folders), facts.cosine_scale))
         if facts.probe_parts:
+            self._check_parts()
             self.replace_classifier(NormalisedLinear(facts.probe_parts, len(facts.folders)))
         self.stages = len(self.net.feature_info)
         if self.stages < 2:
@@ -81,6 +83,15 @@ class TappedNet(nn.Module):
         shape = (1, facts.bands, 1, 1)
         self.register_buffer("mean", torch.tensor(facts.mean).view(shape), persistent=False)
         self.register_buffer("std", torch.tensor(facts.std).view(shape), persistent=False)
+
+    def _check_parts(self) -> None:
+        """Check that a probe reads what the network gives: its embedding and two stages, twice."""
+        stages = self.stage_channels[:-1][-POOLED_STAGES:]
+        expected = (self.embedding_size, *(width for width in stages for _ in range(2)))
+        if self.facts.probe_parts != expected:
+            raise UserError(
+                f"probe_parts got {self.facts.probe_parts}, but {self.facts.arch} gives {expected}"
+            )
 
     def adapt(self, size: int) -> None:
         """Put adapters of a width into every block; they change nothing before they are trained.
@@ -261,8 +272,8 @@ def load_classifier(path: Path) -> TappedNet:
     facts = read_facts(path)
     if facts is None:
         raise UserError(f"{path} is no classifier checkpoint of this toolkit (classify train)")
-    net = TappedNet(facts)
-    load_strictly(net.net, load_weights(path), str(path))
+    weights = load_weights(path)
+    net = rebuilt(lambda: TappedNet(facts), weights, str(path), part=lambda net: net.net)
     return freeze(net)
 
 
@@ -288,7 +299,7 @@ def _create(facts: ClassifierFacts) -> Any:
         )
     else:
         try:
-            if ":" in facts.arch or "/" in facts.arch:  # timm would fetch it from a hub
+            if is_of_a_hub(facts.arch):
                 raise RuntimeError("not a name of timm")
             net = timm.create_model(
                 facts.arch, num_classes=classes, in_chans=facts.bands, **options

@@ -179,7 +179,8 @@ def build_inception(path: Path) -> InceptionFeatures:
     except (UserError, RuntimeError) as error:
         raise UserError(
             f"the Inception of FID needs torch-fidelity's file {INCEPTION_FILE} (its release "
-            f"v0.2.0); fetch it and name it as inception:/path/to/{INCEPTION_FILE}; got {error}"
+            f"v0.2.0); fetch it and name it as inception:/path/to/{INCEPTION_FILE}; got {path}: "
+            f"{str(error)[:300]}"
         ) from None
     return InceptionFeatures(net)
 

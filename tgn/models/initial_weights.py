@@ -9,7 +9,7 @@ from torch import Tensor
 from tgn.models.classifier_facts import ClassifierFacts, read_facts
 from tgn.models.foreign_weights import spread_statistic
 from tgn.models.pretrained import file_of, imagenet_weights
-from tgn.models.settings import HUB, PACKAGED
+from tgn.models.settings import HUB, PACKAGED, is_of_a_hub
 from tgn.runtime.checkpoints import load_weights
 from tgn.runtime.errors import UserError
 
@@ -69,6 +69,8 @@ def _from_hub(arch: str) -> InitialWeights:
     import timm  # seconds to import: --help must not wait for it
 
     try:
+        if is_of_a_hub(arch):
+            raise RuntimeError("not a name of timm")
         net = timm.create_model(arch, pretrained=True)
     except Exception as error:  # the hub client raises many kinds when there is no network
         raise UserError(

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 from pydantic import Field
 
 from tgn.models.settings import BackboneSettings
+from tgn.runtime.bounds import LearningRate, Weight
 
 OptimizerName = Literal["auto", "sgd", "adamw"]
 HEAD_LR_FACTOR = 10.0  # of the rate of a new last layer on pretrained weights
@@ -32,13 +33,12 @@ class RateSettings(BackboneSettings):
     optimizer: OptimizerName = Field(
         "auto", description="auto: adamw from pretrained weights, sgd from scratch"
     )
-    lr: float | None = Field(
+    lr: LearningRate | None = Field(
         None,
-        gt=0,
         description="highest learning rate; none: adamw 0.001, sgd 0.05, pretrained sgd 0.01",
     )
-    weight_decay: float | None = Field(
-        None, ge=0, description="none: adamw 0.05, sgd 0.0005; norms and biases have no decay"
+    weight_decay: Weight | None = Field(
+        None, description="none: adamw 0.05, sgd 0.0005; norms and biases have no decay"
     )
 
     @property

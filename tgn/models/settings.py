@@ -1,11 +1,12 @@
 """Settings of a classifier network; imports nothing heavy."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from tgn.models.pretrained import IMAGENET
+from tgn.runtime.bounds import Bands, Side
 from tgn.runtime.config import Settings
 
 AUTO, FROM_SCRATCH, PACKAGED, HUB = "auto", "none", "imagenet", "pretrained"  # else a file
@@ -13,16 +14,33 @@ AUTO, FROM_SCRATCH, PACKAGED, HUB = "auto", "none", "imagenet", "pretrained"  # 
 FeatureDistance = Literal["normalised", "mse"]
 
 
+def is_of_a_hub(arch: str) -> bool:
+    """Return whether timm would take an architecture's name for a place to fetch it from."""
+    return ":" in arch or "/" in arch
+
+
+def _local(arch: str) -> str:
+    if is_of_a_hub(arch):
+        raise ValueError("expected the name of a network, e.g. resnet50; no place, no hub")
+    return arch
+
+
+ArchName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_local)]
+"""'tiny', or a network of timm, which is not fetched from anywhere."""
+
+
 class BackboneSettings(Settings):
     """Which network, at what size, from which weights."""
 
-    arch: str = Field("tiny", description="'tiny', or any timm network with stages, e.g. resnet50")
+    arch: ArchName = Field(
+        "tiny", description="'tiny', or any timm network with stages, e.g. resnet50"
+    )
     weights: str = Field(
         AUTO,
         description="auto: imagenet if a package has it, else none; pretrained (timm's), or a file",
     )
-    size: int = Field(32, ge=16, description="side in pixels at which images are read")
-    bands: int = Field(3, ge=1, le=64, description="3: RGB, 1: grey; others from TIFF, .npy")
+    size: Side = Field(32, description="side in pixels at which images are read")
+    bands: Bands = Field(3, description="3: RGB, 1: grey; others from TIFF, .npy")
 
     @field_validator("weights", mode="before")
     @classmethod

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from pydantic import TypeAdapter
+
 from tgn.models.classifier_facts import read_facts
 from tgn.models.pretrained import IMAGENET
 from tgn.runtime.files import sha256_of
@@ -18,6 +20,9 @@ class TrainingNetwork(NamedTuple):
 
     name: str
     sha256: str  # of the file of weights; "" where that is not known
+
+
+_NETWORKS = TypeAdapter(tuple[TrainingNetwork, ...] | None)
 
 
 def tail_net_networks(file: Path) -> list[TrainingNetwork]:
@@ -38,10 +43,11 @@ def imagenet_network(arch: str) -> TrainingNetwork:
     return TrainingNetwork(f"{entry.name} of {entry.package}", entry.sha256)
 
 
-def _start_of(file: Path) -> list[TrainingNetwork]:
+def _start_of(file: Path, behind: frozenset[Path] = frozenset()) -> list[TrainingNetwork]:
+    """Return the networks that a file started from, those that they started from, and so on."""
     facts = read_facts(file)
     source = facts.started_from if facts else ""
-    if not source:
+    if not source or file.resolve() in behind:  # a file that names itself
         return []
     for entry in IMAGENET.values():
         if source == f"{entry.name} of {entry.package}":
@@ -49,7 +55,8 @@ def _start_of(file: Path) -> list[TrainingNetwork]:
     start = Path(source)
     if not start.is_file():
         return [TrainingNetwork(source, "")]
-    return [TrainingNetwork(source, sha256_of(start)), *_start_of(start)]
+    known = TrainingNetwork(source, sha256_of(start))
+    return [known, *_start_of(start, behind | {file.resolve()})]
 
 
 def as_header(networks: Iterable[TrainingNetwork] | None) -> str:
@@ -66,6 +73,9 @@ def from_header(header: Mapping[str, str]) -> tuple[TrainingNetwork, ...] | None
 
     Returns:
         The networks; None where they are not known.
+
+    Raises:
+        ValueError: if the entry holds something else.
     """
     if TRAINED_AGAINST not in header:
         tail_net = header.get("tail_net_sha256")
@@ -73,5 +83,4 @@ def from_header(header: Mapping[str, str]) -> tuple[TrainingNetwork, ...] | None
             return None
         others = TrainingNetwork("others, which older versions did not record", "")
         return (TrainingNetwork(TAIL_NET, tail_net), others)
-    known = json.loads(header[TRAINED_AGAINST])
-    return None if known is None else tuple(TrainingNetwork(**network) for network in known)
+    return _NETWORKS.validate_json(header[TRAINED_AGAINST])

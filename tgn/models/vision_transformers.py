@@ -46,4 +46,12 @@ def fitted_weights(net: Any, weights: Mapping[str, Tensor], source: str) -> dict
 
     if not isinstance(net, VisionTransformer):
         return dict(weights)
-    return checkpoint_filter_fn(bare_names(weights, net.state_dict(), source), net)
+    named = bare_names(weights, net.state_dict(), source)
+    try:
+        return checkpoint_filter_fn(named, net)
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise UserError(
+            f"{source} holds weights that cannot be fitted to {type(net).__name__} ({reason}); "
+            "expected those of the same architecture"
+        ) from None

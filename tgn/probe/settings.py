@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from tgn.runtime.bounds import Bands, Count, PositiveShare, Seed, Side, Symmetries
 from tgn.runtime.config import Settings
 
 HeadName = Literal["ridge", "prototypes", "softmax", "ensemble"]
@@ -14,9 +15,8 @@ GENERATED_BELOW = 20  # real images of a class, from which on its generated ones
 class FewImagesSettings(Settings):
     """Settings of the classes of which generated images are used."""
 
-    generated_below: int = Field(
+    generated_below: Count = Field(
         GENERATED_BELOW,
-        ge=1,
         description="generated images are used of classes with fewer real images than that",
     )
 
@@ -28,8 +28,8 @@ class NetworkSettings(Settings):
         "tf_efficientnet_lite0",
         description="frozen networks: ARCH with packaged weights, or ARCH:FILE; several by commas",
     )
-    size: int = Field(128, ge=16, description="side in pixels that the networks see")
-    symmetries: int = Field(8, ge=1, le=8, description="of every image, in training and test")
+    size: Side = Field(128, description="side in pixels that the networks see")
+    symmetries: Symmetries = Field(8, description="of every image, in training and test")
 
     @field_validator("networks")
     @classmethod
@@ -42,17 +42,17 @@ class NetworkSettings(Settings):
 class ViewSettings(NetworkSettings):
     """Settings of all views of an image."""
 
-    crops: int = Field(6, ge=0, description="random crops of every training image")
-    smallest_crop: float = Field(0.5, gt=0, le=1, description="side of a crop; the largest is 1")
+    crops: int = Field(6, ge=0, le=1000, description="random crops of every training image")
+    smallest_crop: PositiveShare = Field(0.5, description="side of a crop; the largest is 1")
 
 
 class SymmetrySettings(NetworkSettings):
     """All that the features of an image's symmetries depend on."""
 
-    bands: int = Field(3, ge=1, le=64, description="3: RGB, 1: grey; others from TIFF, .npy")
+    bands: Bands = Field(3, description="3: RGB, 1: grey; others from TIFF, .npy")
 
 
 class FeatureSettings(ViewSettings, SymmetrySettings):
     """All that the features of an image depend on."""
 
-    seed: int = Field(0, description="of the random crops")
+    seed: Seed = Field(0, description="of the random crops")

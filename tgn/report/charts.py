@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from tgn.data.split import Split
+from tgn.runtime.shown_text import for_chart
 
 HEAD_COLOUR, TAIL_COLOUR, GENERATED_COLOUR = "#4c72b0", "#dd8452", "#f3c9a5"
 RECIPE_COLOURS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3")
@@ -24,7 +25,7 @@ def class_histogram(split: Split, generated: Mapping[str, int]) -> bytes:
     axes = figure.subplots()
     axes.barh(places, real, color=colours, label="real (blue: head, orange: tail)")
     axes.barh(places, new, left=real, color=GENERATED_COLOUR, hatch="//", label="generated")
-    axes.set_yticks(places, [_plain(name) for name in split.names], fontsize=8)
+    axes.set_yticks(places, [for_chart(name) for name in split.names], fontsize=8)
     axes.invert_yaxis()
     axes.set_xlabel("training images")
     axes.legend(fontsize=8, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
@@ -56,9 +57,9 @@ def class_accuracies(by_recipe: Mapping[str, Sequence[Mapping[str, Any]]]) -> by
             color=colour,
             markerfacecolor=colour if name != base else "none",
             markersize=5,
-            label=_plain(name),
+            label=for_chart(name),
         )
-    names = [f"{_plain(entry['name'])} ({entry['train']})" for entry in classes]
+    names = [f"{for_chart(entry['name'])} ({entry['train']})" for entry in classes]
     axes.set_yticks(range(len(classes)), names, fontsize=8)
     axes.invert_yaxis()
     axes.set_xlabel("accuracy on real test images, %")
@@ -84,17 +85,12 @@ def training_curves(rows: Sequence[Mapping[str, float]]) -> bytes | None:
     for axes, name in zip(panels, names, strict=False):
         points = [(row["step"], row[name]) for row in rows if name in row]
         axes.plot(*zip(*points, strict=True), linewidth=1.2, color=HEAD_COLOUR)
-        axes.set_title(_plain(name), fontsize=8)
+        axes.set_title(for_chart(name), fontsize=8)
         axes.tick_params(labelsize=7)
         axes.spines[["top", "right"]].set_visible(False)
     for axes in panels[len(names) :]:
         axes.set_axis_off()
     return _png(figure)
-
-
-def _plain(text: str) -> str:
-    """Return a name that matplotlib does not read as a formula."""
-    return text[:28].replace("$", r"\$")
 
 
 def _png(figure: Figure) -> bytes:

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import re
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tgn.runtime.errors import DamagedError, NotFoundError, TgnError, UserError
 from tgn.runtime.files import atomic_path, sha256_of
 from tgn.runtime.remedies import remedy_for
 from tgn.runtime.seals import CHECKSUM, sealed, unsealed
+from tgn.runtime.weight_checks import require_uncompressed, require_usable, shortened
 
 METADATA_KEY = "tgn"
 TENSORS = "tensors_sha256"  # among the header strings
@@ -59,11 +61,15 @@ def read_metadata(path: Path) -> dict[str, str]:
     """Return the header strings of a safetensors file; none if another program wrote it.
 
     Raises:
-        UserError: if it is no whole file.
+        UserError: if it is no whole file, or its header holds something else than strings.
         DamagedError: if the strings are not those that were written.
     """
     metadata = _header(path)
     metadata.pop(TENSORS, None)
+    if strange := [key for key, value in metadata.items() if not isinstance(value, str)]:
+        raise UserError(
+            f"{path} has a header whose {shortened(strange[0])!r} is no text; {remedy_for(path)}"
+        )
     return metadata
 
 
@@ -79,7 +85,7 @@ def _header(path: Path) -> dict[str, str]:
         ) from None
     try:
         return unsealed(json.loads(strings[METADATA_KEY]))
-    except (KeyError, ValueError, AttributeError):
+    except (LookupError, ValueError, TypeError, AttributeError, RecursionError):
         if CHECKSUM in strings.get(METADATA_KEY, "") or any(TENSORS in s for s in strings.values()):
             raise _changed(path, "header") from None
         return {}  # of another program
@@ -91,37 +97,41 @@ def _changed(path: Path, what: str) -> DamagedError:
     )
 
 
-def load_weights(path: Path) -> dict[str, Tensor]:
+def load_weights(path: Path, under: str | None = None) -> dict[str, Tensor]:
     """Read a state dict from ``.safetensors``, or from a ``.pt``/``.pth`` file.
 
     A state dict within a checkpoint is found (``state_dict``, ``model``, ...); of several, a moving
     average is taken before the weights that it averages. A file that would run code on load is
     refused (``weights_only=True``).
 
+    Args:
+        path: of the file.
+        under: key of the state dict that is meant, where a checkpoint holds several.
+
     Raises:
-        UserError: if the file cannot be read or holds no state dict.
+        UserError: if the file cannot be read or holds no state dict, or a tensor in it is not
+            dense and finite.
         DamagedError: if it is of this toolkit, and not what was written.
     """
-    content = load_content(path)
-    found = _state_dict(content)
+    content = _content(path)
+    within = content if under is None or not isinstance(content, Mapping) else content.get(under)
+    found = _state_dict(within)
     if found is None:
+        where = f"under {under!r}" if under else f"bare or under one of {', '.join(WRAPPERS)}"
         raise UserError(
-            f"{path} holds {_described(content)}; expected a state dict (names to tensors), bare "
-            f"or under one of {', '.join(WRAPPERS)}"
+            f"{path} holds {_described(content)}; expected a state dict (names to tensors), {where}"
         )
+    require_usable(path, found)
     return found
 
 
-def load_content(path: Path) -> Any:
-    """Read what a file of weights holds, whatever it is; nothing in it is run.
-
-    Raises:
-        UserError: if the file cannot be read or would run code.
-    """
+def _content(path: Path) -> Any:
+    """Return what a file of weights holds, whatever it is; nothing in it is run."""
     _require(path)
     try:
         if path.suffix == ".safetensors":
             return _whole_tensors(path)
+        require_uncompressed(path)
         with torch.serialization.safe_globals(HARMLESS):
             return torch.load(path, map_location="cpu", weights_only=True)
     except TgnError:
@@ -163,7 +173,8 @@ def _state_dict(content: Any, depth: int = 0) -> dict[str, Tensor] | None:
 def _described(content: Any) -> str:
     if not isinstance(content, Mapping):
         return f"a value of type {type(content).__name__}"
-    entries = [f"{key!r}: {type(value).__name__}" for key, value in content.items()]
+    # A key can be a tuple of tuples whose text would fill the memory.
+    entries = [f"{reprlib.repr(key)}: {type(value).__name__}" for key, value in content.items()]
     return f"a dict with {_first(entries)}" if entries else "an empty dict"
 
 
@@ -173,7 +184,7 @@ def sha256_of_whole(path: Path) -> str:
     Raises:
         UserError: if it is not.
     """
-    load_content(path)
+    _content(path)
     return sha256_of(path)
 
 
@@ -194,6 +205,16 @@ def sha256_of_tensors(tensors: Mapping[str, Tensor]) -> str:
 
 def load_strictly(net: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
     """Load ``weights`` into ``net``; any missing, unknown or misshapen entry is an error."""
+    check_fit(net, weights, source)
+    net.load_state_dict(dict(weights))
+
+
+def check_fit(net: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    """Check that ``weights`` are those of ``net``, which may be one without memory.
+
+    Raises:
+        UserError: for any missing, unknown or misshapen entry, or whole numbers for fractions.
+    """
     own = net.state_dict()
     missing = sorted(own.keys() - weights.keys())
     unknown = sorted(weights.keys() - own.keys())
@@ -202,12 +223,16 @@ def load_strictly(net: nn.Module, weights: Mapping[str, Tensor], source: str) ->
         for name in own.keys() & weights.keys()
         if own[name].shape != weights[name].shape
     ]
+    misshapen += [
+        f"{name} {weights[name].dtype} != {own[name].dtype}"
+        for name in own.keys() & weights.keys()
+        if own[name].is_floating_point() and not weights[name].is_floating_point()
+    ]
     if missing or unknown or misshapen:
         raise UserError(
             f"{source} does not fit {type(net).__name__}: missing {_first(missing)}, "
             f"unknown {_first(unknown)}, other shape {_first(sorted(misshapen))}"
         )
-    net.load_state_dict(dict(weights))
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -254,4 +279,4 @@ def _require(path: Path) -> None:
 
 def _first(names: list[str], most: int = 8) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{len(names)} [{', '.join(names[:most])}{more}]"
+    return f"{len(names)} [{', '.join(map(shortened, names[:most]))}{more}]"

@@ -3,13 +3,17 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
 
 from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.text_files import read_yaml
+from tgn.runtime.yaml_text import parse_yaml
+
+LONGEST_SHOWN = 200  # characters of a value in a message
 
 
 class Settings(BaseModel):
@@ -20,8 +24,16 @@ class Settings(BaseModel):
             are told the new one; files that hold it are read by :meth:`with_new_names`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     renamed: ClassVar[Mapping[str, str]] = {}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse true for 1 and false for 0, for which Python takes them."""
+        if isinstance(value, bool) and is_number(cls.model_fields[str(info.field_name)]):
+            raise ValueError("expected a number")
+        return value
 
     @classmethod
     def resolve(cls, file: Path | None = None, overrides: Sequence[str] = (), **flags: Any) -> Self:
@@ -157,7 +169,7 @@ def _parse_override(text: str) -> tuple[str, Any]:
     if not separator or not key.strip():
         raise UserError(f"--set got {text!r}, expected key=value, e.g. --set steps=500")
     try:
-        return key.strip(), yaml.safe_load(value)
+        return key.strip(), parse_yaml(value)
     except yaml.YAMLError:
         raise UserError(f"--set got {text!r}, whose value is not YAML; quote it") from None
 
@@ -171,8 +183,21 @@ def _explain(error: ValidationError, cls: type[Settings]) -> str:
         elif not key:  # of settings together; their input is all of them
             parts.append(problem["msg"].removeprefix("Value error, "))
         else:
-            parts.append(f"setting {key}: got {problem['input']!r}: {problem['msg']}")
+            what = problem["msg"].removeprefix("Value error, ")
+            parts.append(f"setting {key}: got {_shown(problem['input'])}: {what}")
     return "; ".join(parts)
+
+
+def is_number(field: FieldInfo) -> bool:
+    """Return whether a setting is a number, one or nothing, or several."""
+    kinds = [field.annotation, *get_args(field.annotation)]
+    bare = {get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds}
+    return bool({int, float} & bare)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
 def _explain_unknown(key: str, path: Sequence[int | str], cls: type[Settings]) -> str:

@@ -13,15 +13,29 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
+from rich.text import Text
 
 from tgn.runtime.errors import SHOWN_PROBLEMS
 from tgn.runtime.explanations import explained
+from tgn.runtime.shown_text import for_terminal
 from tgn.runtime.signals import stops_are_exceptions
 
 WIDE = 160  # columns for tables that go to a file or a pipe
 
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class PlainConsole(Console):
+    """A console that shows text as it is: no markup, no codes of emoji, nothing to obey."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, soft_wrap=True, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return text with what a terminal would obey escaped; also of the cells of tables."""
+        return super().render_str(for_terminal(text), **options)
+
+
+out = PlainConsole(width=None if sys.stdout.isatty() else WIDE)
+err = PlainConsole(stderr=True)
 
 
 class TerminalProgress:
@@ -34,12 +48,15 @@ class TerminalProgress:
     def start(self, title: str, total: int, done: int = 0) -> None:
         """Begin a piece of work."""
         self.stop()
+        title = for_terminal(title, lines=False)
         self._title, self._total, self._done, self._shown_s = title, total, done, time.monotonic()
         if err.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-            self._bar = RichProgress(
-                *columns, TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=err
+            said, note = (
+                TextColumn(text, markup=False)
+                for text in ("{task.description}", "{task.fields[note]}")
             )
+            columns = (said, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), note)
+            self._bar = RichProgress(*columns, console=err)
             self._bar.start()
             self._task = self._bar.add_task(title, total=total, completed=done, note="")
 
@@ -48,7 +65,7 @@ class TerminalProgress:
         self._done += units
         if self._bar:
             if note:
-                self._bar.update(self._task, note=note)
+                self._bar.update(self._task, note=for_terminal(note, lines=False))
             self._bar.advance(self._task, units)
         elif self._done >= self._total or (note and time.monotonic() - self._shown_s > 10):
             self._shown_s = time.monotonic()

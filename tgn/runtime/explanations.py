@@ -17,9 +17,11 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from tgn.runtime.errors import DataError, TgnError
+from tgn.runtime.errors import DataError, TgnError, UserError
+from tgn.runtime.shown_text import for_terminal
 
 MOST = 300  # characters of what a library says
+LONGEST = 2400  # characters of a message
 
 AGAIN = "free some space and run the same command again: it continues"
 RIGHTS = "change its permissions, or choose another place (--out, TGN_RUNS)"
@@ -50,7 +52,7 @@ DAMAGED = (UnicodeError, json.JSONDecodeError, yaml.YAMLError, ValidationError)
 def explained(error: BaseException) -> str | None:
     """Return an error in one line, or None for a bug of ours."""
     if isinstance(error, TgnError):
-        return _in_line(str(error))
+        return _cut(_in_line(str(error)))
     if isinstance(error, OSError):
         return _of_system(error)
     if isinstance(error, MemoryError):
@@ -98,6 +100,17 @@ def content_of(path: Path, remedy: str = DEFAULT_REMEDY) -> Iterator[None]:
 
 
 @contextmanager
+def named(source: str) -> Iterator[None]:
+    """Put the name of a file before what is said of it within, where it is not said."""
+    try:
+        yield
+    except UserError as error:
+        if source in str(error):
+            raise
+        raise UserError(f"{source}: {error}") from None
+
+
+@contextmanager
 def written_to(path: Path) -> Iterator[None]:
     """Name a file that cannot be written: the system says it of a name only, not of its bytes.
 
@@ -131,7 +144,8 @@ def _of_system(error: OSError) -> str:
 
 def _of_field(problem: Any) -> str:
     where = ".".join(str(part) for part in problem["loc"]) or "content"
-    return _in_line(f"{where}: {problem['msg']} (got {problem['input']!r:.60})")
+    what = problem["msg"].removeprefix("Value error, ")
+    return _in_line(f"{where}: {what} (got {problem['input']!r:.60})")
 
 
 def _is_of_safetensors(error: BaseException) -> bool:
@@ -139,7 +153,11 @@ def _is_of_safetensors(error: BaseException) -> bool:
     return library is not None and isinstance(error, library.SafetensorError)
 
 
+def _cut(line: str) -> str:
+    """Return a line without its middle, if a name in it is as long as a book."""
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 400]} ... {line[-400:]}"
+
+
 def _in_line(text: str) -> str:
     """Return text in one line; what a terminal cannot show or would obey is escaped."""
-    line = " ".join(text.split())
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in line)
+    return for_terminal(" ".join(text.split()))

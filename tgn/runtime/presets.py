@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
-import yaml
-
 from tgn.runtime.config import Settings
 from tgn.runtime.errors import UserError
+from tgn.runtime.yaml_text import parse_yaml
 
 COMMANDS = "commands"  # entry of a preset: what it is for, in words
 
@@ -29,7 +28,7 @@ def preset_values(cls: type[Settings], name: str) -> Mapping[str, Any] | None:
     found = [file for folder in folders if (file := folder / f"{name}.yaml").is_file()]
     if not name.isidentifier() or not found:
         return None
-    known = yaml.safe_load(found[0].read_text(encoding="utf-8"))
+    known = parse_yaml(found[0].read_text(encoding="utf-8"))
     if cls.__name__ not in known:
         raise UserError(
             f"--config {name} has nothing for this command; it is for {known[COMMANDS]}"

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from tgn.runtime.bounds import Seed, Steps
 from tgn.runtime.config import Settings
 
 Precision = Literal["auto", "bf16", "float32"]
@@ -27,7 +28,7 @@ class ComputeSettings(DeviceSettings):
 class LoopSettings(Settings):
     """Length of a training, and how often it is logged and saved."""
 
-    steps: int = Field(1000, ge=1, description="optimisation steps")
-    log_every: int = Field(20, ge=1, description="steps between lines of metrics.jsonl")
-    save_every: int = Field(500, ge=1, description="steps between checkpoints")
-    seed: int = Field(0, description="seed of everything random")
+    steps: Steps = Field(1000, description="optimisation steps")
+    log_every: Steps = Field(20, description="steps between lines of metrics.jsonl")
+    save_every: Steps = Field(500, description="steps between checkpoints")
+    seed: Seed = Field(0, description="seed of everything random")

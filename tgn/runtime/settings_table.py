@@ -55,11 +55,19 @@ def settings_table(cls: type[Settings]) -> Table:
 def _values(field: FieldInfo) -> str:
     bounds = [
         f"{sign} {getattr(rule, key)}"
-        for rule in field.metadata
+        for rule in bounds_of(field)
         for key, sign in _BOUNDS.items()
         if getattr(rule, key, None) is not None
     ]
     return ", ".join([_type_name(field.annotation), *bounds])
+
+
+def bounds_of(field: FieldInfo) -> Iterator[Any]:
+    """Yield the bounds of a setting, also those within ``X | None`` and of each of several."""
+    yield from field.metadata
+    for kind in get_args(field.annotation):
+        for info in getattr(kind, "__metadata__", ()):
+            yield from info.metadata
 
 
 def _type_name(kind: Any) -> str:

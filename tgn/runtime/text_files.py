@@ -8,6 +8,7 @@ import yaml
 
 from tgn.runtime.errors import DataError
 from tgn.runtime.explanations import reason
+from tgn.runtime.yaml_text import parse_yaml
 
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -32,12 +33,14 @@ def read_text(file: Path) -> tuple[str, str]:
 
 
 def read_yaml(file: Path) -> Any:
-    """Read a YAML file.
+    """Read a YAML file, as :func:`tgn.runtime.yaml_text.parse_yaml` reads text.
 
     Raises:
-        DataError: if it is not YAML.
+        DataError: if it is not YAML; says in which encoding it was read where that is not UTF-8.
     """
+    text, encoding = read_text(file)
     try:
-        return yaml.safe_load(read_text(file)[0])
-    except (yaml.YAMLError, RecursionError) as error:
-        raise DataError(f"{file} is {reason(error)}") from None
+        return parse_yaml(text)
+    except yaml.YAMLError as error:
+        read_as = f" (read as {encoding}; save it as UTF-8 if it is none)" if encoding else ""
+        raise DataError(f"{file} is {reason(error)}{read_as}") from None

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from tgn.runtime.bounds import Count, Imbalance
 from tgn.runtime.config import Settings
 
 MIN_SIZE = 32
@@ -16,10 +17,12 @@ class ScenesSettings(Settings):
     """Settings of ``tgn scenes``."""
 
     size: int = Field(default=32, ge=MIN_SIZE, le=1024, description="side of a chip in pixels")
-    seed: int = Field(default=0, ge=0, description="random seed; chips of two seeds differ")
-    largest: int = Field(default=200, ge=1, description="training images of the largest class")
-    imbalance: float = Field(default=20.0, ge=1.0, description="largest / smallest training count")
-    test_per_class: int = Field(default=50, ge=1, description="test images of every class")
+    seed: int = Field(
+        default=0, ge=0, lt=2**63, description="random seed; chips of two seeds differ"
+    )
+    largest: Count = Field(default=200, description="training images of the largest class")
+    imbalance: Imbalance = Field(default=20.0, description="largest / smallest training count")
+    test_per_class: Count = Field(default=50, description="test images of every class")
     profile: Literal["longtail", "balanced"] = Field(
         default="longtail",
         description="longtail: exponential, aircraft first; balanced: all the largest",
@@ -34,11 +37,11 @@ class ImagesSettings(Settings):
 
     boxes: Literal["rotated"] = Field("rotated", description="kind of boxes")
     size: int = Field(256, ge=128, le=2048, description="side of an image in pixels")
-    seed: int = Field(0, ge=0, description="random seed; images of two seeds differ")
-    train: int = Field(300, ge=1, description="training images")
-    test: int = Field(100, ge=1, description="test images")
-    objects: int = Field(10, ge=1, description="objects per image, about")
-    imbalance: float = Field(10.0, ge=1, description="frequency of the first class over the last")
+    seed: int = Field(0, ge=0, lt=2**63, description="random seed; images of two seeds differ")
+    train: Count = Field(300, description="training images")
+    test: Count = Field(100, description="test images")
+    objects: int = Field(10, ge=1, le=1000, description="objects per image, about")
+    imbalance: Imbalance = Field(10.0, description="frequency of the first class over the last")
 
     @property
     def total(self) -> int:

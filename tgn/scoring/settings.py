@@ -6,6 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from tgn.probe.settings import FewImagesSettings, NetworkSettings
+from tgn.runtime.bounds import PositiveShare, Seed, Share, Side
 from tgn.runtime.settings import DeviceSettings
 
 FILTER_GRID = "filter.png"
@@ -36,23 +37,23 @@ class ScoreSettings(DeviceSettings):
         None,
         description="predicts the class, embeds for CMMD: arch:tag or arch:/file, else neither",
     )
-    size: int | None = Field(
-        None, ge=16, description="side at which both sets are read; default: the generated images'"
+    size: Side | None = Field(
+        None, description="side at which both sets are read; default: the generated images'"
     )
     min_count_for_fid: int = Field(
-        2048, ge=2, description="FID is reported only if both sets have this many"
+        2048, ge=2, le=10_000_000, description="FID is reported only if both sets have this many"
     )
-    seed: int = Field(0, description="of random subsets, pairs and resamples")
+    seed: Seed = Field(0, description="of random subsets, pairs and resamples")
     keep_features: bool = Field(True, description="cache features in scores/features of the run")
 
 
 class FilterSettings(DeviceSettings):
     """Settings of ``tgn filter``; 0 switches a test off."""
 
-    min_probability: float = Field(
-        0.1, ge=0, le=1, description="that the classifier must give an image's class"
+    min_probability: Share = Field(
+        0.1, description="that the classifier must give an image's class"
     )
-    min_clip_probability: float = Field(0.1, ge=0, le=1, description="the same of CLIP, if given")
+    min_clip_probability: Share = Field(0.1, description="the same of CLIP, if given")
     clip_percentile: float = Field(
         0.0,
         ge=0,
@@ -71,9 +72,7 @@ class FilterSettings(DeviceSettings):
         le=100,
         description="the same, as near to an earlier image of the class",
     )
-    near: float = Field(
-        1.0, gt=0, le=1, description="factor of the distances by these two percentages"
-    )
+    near: PositiveShare = Field(1.0, description="factor of the distances by these two percentages")
     quality_percentile: float = Field(
         5.0, ge=0, lt=100, description="drop this % of each class, furthest from its real images"
     )
@@ -94,8 +93,8 @@ class FilterSettings(DeviceSettings):
 class UseFilterSettings(FilterSettings, NetworkSettings, FewImagesSettings):
     """Settings of ``tgn filter --by use``; 0 switches a test off."""
 
-    near: float = Field(
-        0.5, gt=0, le=1, description="factor of the distances of copy and duplicate_percentile"
+    near: PositiveShare = Field(
+        0.5, description="factor of the distances of copy and duplicate_percentile"
     )
     quality_percentile: float = Field(
         0.0, ge=0, lt=100, description="drop this % of each class, furthest from its real images"
@@ -107,8 +106,8 @@ class UseFilterSettings(FilterSettings, NetworkSettings, FewImagesSettings):
         description="drop images nearer to the mean of their class than this % of real ones, and "
         "those further away than all but this %",
     )
-    folds: int = Field(10, ge=2, description="of the real images, to measure the gain")
+    folds: int = Field(10, ge=2, le=1000, description="of the real images, to measure the gain")
     statistic: Statistic = Field(
         "error", description="of left-out real images, that must improve: error, margin or right"
     )
-    seed: int = Field(0, description="of the folds")
+    seed: Seed = Field(0, description="of the folds")

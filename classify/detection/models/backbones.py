@@ -15,6 +15,7 @@ from tgn.models.classifier_facts import read_facts
 from tgn.models.foreign_weights import load_backbone
 from tgn.runtime.checkpoints import load_weights
 from tgn.runtime.errors import UserError
+from tgn.runtime.explanations import content_of
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as published weights expect
 HEADS = ("fc", "classifier")
@@ -117,7 +118,8 @@ def _read_weights(path: Path) -> Mapping[str, Tensor]:
             "expected a residual network of colour images with a 7 x 7 stem: "
             "classify train --set arch=resnet18 --set size=96"
         )
-    return with_imagenet_normalisation(weights, facts.mean, facts.std)
+    with content_of(path):
+        return with_imagenet_normalisation(weights, facts.mean, facts.std)
 
 
 def with_imagenet_normalisation(

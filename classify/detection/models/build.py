@@ -3,9 +3,10 @@
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
+from pydantic import Field, TypeAdapter
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN, RetinaNet
 from torchvision.models.detection.retinanet import RetinaNetHead
@@ -27,7 +28,14 @@ from classify.detection.models.dense_losses import (
     GeneralizedFocalCriterion,
     RotatedCriterion,
 )
-from classify.detection.settings import DENSE, BackboneName, DetectorName, RotatedLoss
+from classify.detection.settings import (
+    DENSE,
+    BackboneName,
+    DetectorName,
+    FpnChannels,
+    RotatedLoss,
+)
+from tgn.runtime.bounds import ShareBelowOne, Side
 
 KEYS_IN_FILES = {"fpn_channels": "width", "tile_size": "patch", "tile_overlap": "overlap"}
 
@@ -37,13 +45,13 @@ class DetectorSpec(NamedTuple):
 
     detector: DetectorName
     backbone: BackboneName
-    classes: tuple[str, ...]
-    size: int  # images are scaled to this long side, in pixels
+    classes: Annotated[tuple[str, ...], Field(min_length=1, max_length=10_000)]
+    size: Side  # images are scaled to this long side, in pixels
     frozen_norm: bool = False  # whether the backbone's batch normalisation is fixed
-    fpn_channels: int = 256  # channels of the feature pyramid and the head
+    fpn_channels: FpnChannels = 256  # channels of the feature pyramid and the head
     box_loss: RotatedLoss = "gwd"  # of rotated boxes
-    tile_size: int | None = None  # larger images are cut into tiles of this side, in pixels
-    tile_overlap: float = 0.0  # of neighbouring tiles, a share of their side
+    tile_size: Side | None = None  # larger images are cut into tiles of this side, in pixels
+    tile_overlap: ShareBelowOne = 0.0  # of neighbouring tiles, a share of their side
 
     @property
     def is_rotated(self) -> bool:
@@ -60,12 +68,11 @@ class DetectorSpec(NamedTuple):
         """Return what :meth:`to_record` wrote.
 
         Raises:
-            KeyError: without classes.
-            TypeError: if other values are missing or unknown.
+            ValueError: if values are missing, unknown, of another type or out of range.
         """
         names = {key: name for name, key in KEYS_IN_FILES.items()}
-        values = {names.get(key, key): value for key, value in record.items()}
-        return cls(**{**values, "classes": tuple(record["classes"])})
+        values = {names.get(key, key): value for key, value in dict(record).items()}
+        return TypeAdapter(cls).validate_python(values)
 
 
 def build_detector(spec: DetectorSpec, backbone_weights: str | None = None) -> nn.Module:

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from tgn.runtime.bounds import InnerShare, Seed
 from tgn.runtime.config import Settings
 
 
@@ -14,10 +15,12 @@ class ChipSettings(Settings):
     renamed: ClassVar[Mapping[str, str]] = {"holdout": "test_fraction"}
 
     margin: float = Field(0.15, ge=0, le=2, description="round the object, of its longer side")
-    min_side: float = Field(12, gt=0, description="lowest longer side of an object, in pixels")
+    min_side: float = Field(
+        12, gt=0, le=10_000, description="lowest longer side of an object, in pixels"
+    )
     skip_difficult: bool = Field(False, description="leave out objects marked difficult")
-    test_fraction: float = Field(0.2, gt=0, lt=1, description="share of the images, for test chips")
-    seed: int = Field(0, description="seed of the choice of test images")
+    test_fraction: InnerShare = Field(0.2, description="share of the images, for test chips")
+    seed: Seed = Field(0, description="seed of the choice of test images")
     part: Literal["train", "val", "test"] | None = Field(
         None, description="all chips are of that part, in OUT/<part>; none: train and test"
     )

@@ -21,7 +21,7 @@ from tgn.data.splits.class_names import class_names
 from tgn.data.splits.inner_parts import are_parted, parts_in_classes
 from tgn.data.splits.layout import Files, Layout, layout_of_parts
 from tgn.data.splits.part_names import part_called, part_folders
-from tgn.data.splits.shard_layouts import find_shards, sharded
+from tgn.data.splits.shard_layouts import find_shards, sharded, shards_in
 from tgn.runtime.errors import DataError, NotFoundError
 
 EXPECTED = (
@@ -74,7 +74,7 @@ def _only_folder(data: Path) -> Path:
     only = folders[0]
     if part_called(only.name) and (files or not visible_folders(only)):
         return data
-    return only if visible_folders(only) or any(only.glob(f"*{TAR}")) else data
+    return only if visible_folders(only) or shards_in(only) else data
 
 
 def _read_layout(root: Path) -> Layout:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tgn.data.split import Split
 from tgn.runtime.files import atomic_path
+from tgn.runtime.shown_text import for_chart
 
 HEAD_COLOUR, TAIL_COLOUR = "#4c72b0", "#dd8452"
 BAR = 40  # characters of the longest bar
@@ -19,7 +20,7 @@ def draw_histogram(split: Split, path: Path) -> None:
     axes = figure.subplots()
     bars = axes.barh(range(len(counts)), counts, color=colours)
     axes.bar_label(bars, fontsize=8, padding=2)
-    axes.set_yticks(range(len(counts)), [name[:30] for name in split.names], fontsize=8)
+    axes.set_yticks(range(len(counts)), [for_chart(name) for name in split.names], fontsize=8)
     axes.invert_yaxis()
     axes.set_xlabel("training images")
     axes.set_title(f"{split.num_head} head and {len(split.tail_classes)} tail classes", fontsize=10)

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 from tgn.data.sample_range import range_called
 from tgn.data.splits.class_names import check_names
 from tgn.data.splits.class_profiles import ProfileName
+from tgn.runtime.bounds import Count, Imbalance, InnerShare, Seed, Share, ShareBelowOne
 from tgn.runtime.config import Settings
 
 
@@ -34,17 +35,17 @@ Names = Annotated[
 class SplitSettings(Settings):
     """Settings of ``tgn split``."""
 
-    head_fraction: float = Field(0.4, description="share of the classes that is head")
-    test_fraction: float = Field(0.2, gt=0, lt=1, description="held out if data has no test part")
-    test_per_class: int | None = Field(None, ge=1, description="held out a class, in place of that")
-    val_fraction: float = Field(0.1, ge=0, lt=1, description="of training, to choose a step by")
+    head_fraction: Share = Field(0.4, description="share of the classes that is head")
+    test_fraction: InnerShare = Field(0.2, description="held out if data has no test part")
+    test_per_class: Count | None = Field(None, description="held out a class, in place of that")
+    val_fraction: ShareBelowOne = Field(0.1, description="of training, to choose a step by")
     profile: ProfileName = Field("none", description="thin training: exponential, step or pareto")
-    largest: int | None = Field(None, ge=1, description="training images of the largest class")
-    imbalance: float = Field(50.0, ge=1, description="largest / smallest count of the profile")
+    largest: Count | None = Field(None, description="training images of the largest class")
+    imbalance: Imbalance = Field(50.0, description="largest / smallest count of the profile")
     class_order: str = Field(
         "count", pattern="^(count|seeded)$", description="who gets the large counts of the profile"
     )
-    seed: int = Field(0, description="seed of all draws")
+    seed: Seed = Field(0, description="seed of all draws")
     hash_of: Literal["auto", "file", "pixels"] = Field(
         "auto", description="what split.csv hashes; auto: pixels of chips and scenes, else files"
     )

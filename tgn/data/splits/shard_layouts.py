@@ -16,19 +16,25 @@ Shards = dict[Part, list[Path]]
 LeftOut = list[tuple[str, str]]
 
 
+def shards_in(folder: Path, hidden: bool = False) -> list[Path]:
+    """Return the shards directly in a folder, sorted; a class folder called x.tar is none.
+
+    Args:
+        folder: of the data.
+        hidden: whether those count, too, that a system put there.
+    """
+    found = [path for path in folder.glob(f"*{TAR}") if not path.is_dir()]
+    return sorted(path for path in found if hidden or not is_hidden(path.name))
+
+
 def find_shards(root: Path, parts: dict[Part, Path]) -> Shards:
     """Return the shards of each part: in its folder, or named after it; empty if there are none.
 
     Shards without the name of a part are training if no other is.
     """
-    found: Shards = {
-        part: sorted(path for path in folder.glob(f"*{TAR}") if not is_hidden(path.name))
-        for part, folder in parts.items()
-    }
+    found: Shards = {part: shards_in(folder) for part, folder in parts.items()}
     unnamed = []
-    for path in sorted(root.glob(f"*{TAR}")):
-        if is_hidden(path.name):
-            continue
+    for path in shards_in(root):
         part = part_beginning(path.name)
         if part is None:
             unnamed.append(path)
@@ -60,7 +66,7 @@ def sharded(root: Path, shards: Shards) -> Layout:
     layout = layout_of_parts(root, found)
     layout.left_out = left_out
     used = {path for paths in shards.values() for path in paths}
-    unused = [path for path in sorted(root.glob(f"*{TAR}")) if path not in used]
+    unused = [path for path in shards_in(root, hidden=True) if path not in used]
     layout.leave_out([path.name for path in unused], "shard of no part")
     beside = FoundImages(images_below(root).images)
     layout.leave_out(layout.take(beside), "beside shards, in none of them")

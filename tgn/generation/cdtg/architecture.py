@@ -5,9 +5,13 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from tgn.generation.cdtg.generator import START_RESOLUTION, StyleGenerator
+from tgn.runtime.bounds import Bands
 
 MAPPING_LAYERS = 2
 LEVELS = 2  # of the Haar transform between an image and the finest features
+LARGEST_WIDTH = 8192
+
+Channels = Annotated[int, Field(ge=1, le=LARGEST_WIDTH)]
 
 
 class Architecture(BaseModel):
@@ -15,12 +19,12 @@ class Architecture(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    size: Annotated[int, Field(ge=32, description="image height and width, a power of two")]
-    bands: Annotated[int, Field(ge=1, description="of an image")]
+    size: Annotated[int, Field(ge=32, le=4096, description="height and width, a power of two")]
+    bands: Annotated[Bands, Field(description="of an image")]
     recombines: Annotated[bool, Field(description="changes a recombined image, or draws from none")]
-    style_dim: Annotated[int, Field(ge=1, description="length of z and w")]
-    mapping_layers: Annotated[int, Field(ge=1, description="depth of the mapping network")]
-    channels: dict[int, int] = Field(description="resolution -> width")
+    style_dim: Annotated[int, Field(ge=1, le=LARGEST_WIDTH, description="length of z and w")]
+    mapping_layers: Annotated[int, Field(ge=1, le=64, description="depth of the mapping network")]
+    channels: dict[int, Channels] = Field(max_length=12, description="resolution -> width")
 
 
 def recombining_architecture(size: int, bands: int, width: int) -> Architecture:

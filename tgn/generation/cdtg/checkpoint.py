@@ -4,13 +4,18 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, Field, Json, model_validator
 
 from tgn.generation.cdtg.architecture import Architecture
 from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
 from tgn.models.training_networks import TrainingNetwork, from_header
-from tgn.runtime.checkpoints import load_strictly, load_weights, read_metadata, save_weights
+from tgn.runtime.checkpoints import load_weights, read_metadata, save_weights
 from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.explanations import content_of
+from tgn.runtime.names import InnerPath, OptionalInnerPath
+from tgn.runtime.rebuilt import rebuilt
 
 FORMAT = "tgn-cdtg-2"
 KEPT_FILES = "kept_files"  # of the real images in the file; older versions did not name them
@@ -32,6 +37,24 @@ class GeneratorFacts:
     classes: tuple[str, ...] = ()
     fusion_is_trained: bool = True
     trained_against: tuple[TrainingNetwork, ...] | None = None
+
+
+class _Header(BaseModel):
+    """The header of a generator's file, as far as the network is built from it."""
+
+    architecture: Json[Architecture]
+    num_classes: Annotated[int, Field(ge=1, le=100_000)]
+    feature_channels: Annotated[int, Field(ge=1, le=100_000)]
+    tail_net_sha256: str
+    classes: Json[tuple[InnerPath, ...]] = ()
+    kept_files: Json[list[OptionalInnerPath]] = []
+    fusion: str = ""
+
+    @model_validator(mode="after")
+    def _classes_are_counted(self) -> Self:
+        if self.classes and len(self.classes) != self.num_classes:
+            raise ValueError(f"{len(self.classes)} class folders for {self.num_classes} classes")
+        return self
 
 
 def save_conditional_generator(
@@ -99,17 +122,18 @@ def load_conditional_generator(path: Path) -> tuple[ConditionalGenerator, Genera
             "tgn train --no-resume (or tgn import)"
         )
     with content_of(path):
-        architecture = Architecture.model_validate_json(header["architecture"])
-        network = ConditionalGenerator(
-            architecture, int(header["num_classes"]), int(header["feature_channels"])
-        )
-        if network.recombination is not None:
-            network.recombination.files = json.loads(header.get(KEPT_FILES, "[]"))
+        known = _Header.model_validate(header)
         facts = GeneratorFacts(
-            header["tail_net_sha256"],
-            tuple(json.loads(header.get("classes", "[]"))),
-            header.get("fusion") != UNTRAINED,
-            from_header(header),
+            known.tail_net_sha256, known.classes, known.fusion != UNTRAINED, from_header(header)
         )
-    load_strictly(network, load_weights(path), str(path))
+        network = rebuilt(
+            lambda: ConditionalGenerator(
+                known.architecture, known.num_classes, known.feature_channels
+            ),
+            load_weights(path),
+            str(path),
+        )
+    if network.recombination is not None:
+        with content_of(path):
+            network.recombination.name_files(known.kept_files)
     return network.eval().requires_grad_(False), facts

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from tgn.data.runs import Run
 from tgn.data.split import Split
@@ -14,8 +13,9 @@ from tgn.generation.cdtg.generator import StyleGenerator
 from tgn.generation.cdtg.published_weights import generator_from_published, published_architecture
 from tgn.models.feature_bank import read_bank
 from tgn.models.training_networks import as_header
-from tgn.runtime.checkpoints import load_content
+from tgn.runtime.checkpoints import load_weights
 from tgn.runtime.errors import UserError
+from tgn.runtime.explanations import content_of, named
 from tgn.runtime.files import sha256_of
 
 AVERAGED = "g_ema"  # key of the averaged generator
@@ -53,9 +53,10 @@ def import_generator(run: Run, file: Path) -> ImportedGenerator:
     if path.exists():
         raise UserError(f"{path} exists; import into another run: tgn split DATA --run NAME")
     split, bank = run.split(), read_bank(run.kmdn)
-    state = _averaged_weights(file)
-    numbers, num_classes = published_architecture(state)
-    generator = generator_from_published(state)
+    state = load_weights(file, under=AVERAGED)
+    with content_of(file), named(str(file)):
+        numbers, num_classes = published_architecture(state)
+        generator = generator_from_published(state)
     classes = _classes(num_classes, split)
     torch.manual_seed(0)
     network = ConditionalGenerator(numbers, split.num_classes, bank.features.shape[2])
@@ -84,19 +85,6 @@ def _place_weights(
     placed = embedding.mean(0).repeat(generator.num_classes, 1)  # of classes it does not have
     placed[list(classes)] = embedding
     generator.load_state_dict({**weights, "label_embedding.weight": placed})
-
-
-def _averaged_weights(file: Path) -> dict[str, Tensor]:
-    checkpoint = load_content(file)
-    known = checkpoint if isinstance(checkpoint, dict) else {}
-    state = known.get(AVERAGED)
-    if not isinstance(state, dict):
-        keys = ", ".join(map(str, list(known)[:6])) or "nothing"
-        raise UserError(
-            f"{file} has no {AVERAGED!r}, it has {keys}; "
-            "expected a published checkpoint, a dict of state dicts such as 200000.pt"
-        )
-    return state
 
 
 def _classes(published: int, split: Split) -> tuple[int, ...]:

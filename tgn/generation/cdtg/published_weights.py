@@ -5,6 +5,7 @@ Only names, shapes and arithmetic are shared with the published code (see the pa
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from tgn.generation.cdtg.architecture import Architecture, build_generator
@@ -98,11 +99,12 @@ def generator_from_published(state: Mapping[str, Tensor]) -> StyleGenerator:
         UserError: for missing, unknown or misshapen entries, all of them listed.
     """
     arch, num_classes = published_architecture(state)
-    generator = build_generator(arch, num_classes)
-    names = _published_names(arch.mapping_layers, len(generator.blocks))
+    with torch.device("meta"):  # a file may describe what would fill the memory
+        shape = build_generator(arch, num_classes)
+    names = _published_names(arch.mapping_layers, len(shape.blocks))
     _check_names(state, expected=set(names.values()))
     converted, misshapen = {}, []
-    for ours, parameter in generator.state_dict().items():
+    for ours, parameter in shape.state_dict().items():
         theirs = state[names[ours]]
         # Their weights carry axes of length 1 for the batch.
         if [n for n in theirs.shape if n > 1] != [n for n in parameter.shape if n > 1]:
@@ -111,6 +113,7 @@ def generator_from_published(state: Mapping[str, Tensor]) -> StyleGenerator:
             converted[ours] = theirs.reshape(parameter.shape)
     if misshapen:
         raise UserError(f"published generator has entries of a wrong shape: {misshapen}")
+    generator = build_generator(arch, num_classes)
     generator.load_state_dict(converted)
     return generator.eval()
 

@@ -71,6 +71,18 @@ class Recombination(nn.Module):
             self.files[own] = [files[row] for row in rows.tolist()]
             self.counts[label] = len(rows)
 
+    def name_files(self, files: Sequence[str]) -> None:
+        """Say where the images in ``kept`` are from, as a file of weights says it.
+
+        Raises:
+            ValueError: if it names other than there are, or counts others.
+        """
+        if len(files) not in (0, len(self.kept)):
+            raise ValueError(f"{len(files)} files for {len(self.kept)} kept images")
+        if not bool(((self.counts >= 0) & (self.counts <= self.per_class)).all()):
+            raise ValueError(f"a class has kept more than {self.per_class} images")
+        self.files = list(files)
+
     def forward(self, sources: Tensor, labels: Tensor, noise: Tensor, ratio: Tensor) -> Tensor:
         """Return images of which a share r is not of the source.
 

@@ -18,6 +18,7 @@ from tgn.generation.cdtg.conditional_generator import ConditionalGenerator
 from tgn.generation.cdtg.settings import CdtgTrainSettings
 from tgn.runtime.checkpoints import read_metadata
 from tgn.runtime.errors import NotFoundError, UserError
+from tgn.runtime.explanations import content_of
 from tgn.runtime.files import atomic_path
 
 EMBEDDING = "label_embedding.weight"
@@ -75,7 +76,8 @@ def fitted_to_start(run: Run, settings: CdtgTrainSettings) -> CdtgTrainSettings:
     shape = read_metadata(file).get("architecture") if file else None
     if not shape:  # what else is wrong with the file is said when it is loaded
         return settings
-    numbers = Architecture.model_validate_json(shape)
+    with content_of(Path(str(file))):
+        numbers = Architecture.model_validate_json(shape)
     if not numbers.recombines and "width" in settings.model_fields_set:
         raise UserError(
             f"width got start={settings.start}, whose layers have widths of their own; leave width "

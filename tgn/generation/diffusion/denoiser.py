@@ -2,17 +2,19 @@
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Annotated, Any, NamedTuple, cast
 
 import torch
 from diffusers import UNet2DModel
+from pydantic import Field
 from torch import Tensor, nn
 
 from tgn.generation.feature_noise import VARIATIONS, FeatureNoise
 from tgn.generation.latents.autoencoder import SIDE, Autoencoder, AutoencoderFacts
-from tgn.runtime.checkpoints import load_strictly, load_weights, read_metadata, save_weights
+from tgn.runtime.bounds import Bands, Width
+from tgn.runtime.checkpoints import load_weights, read_metadata, save_weights
 from tgn.runtime.errors import NotFoundError, UserError
-from tgn.runtime.explanations import content_of
+from tgn.runtime.rebuilt import facts_from, rebuilt
 
 FORMAT = "tgn-diffusion-3"
 NORM_GROUPS = 8
@@ -23,11 +25,11 @@ TIME_SCALE = 1000.0  # the network's embedding of time expects 0 to 1000
 class DenoiserFacts(NamedTuple):
     """What a denoiser is built from, and rebuilt from its file."""
 
-    size: int  # side of images in pixels
-    bands: int
-    width: int  # channels at full resolution
-    num_classes: int
-    feature_channels: int  # D of the tail net
+    size: Annotated[int, Field(ge=32, le=1024, multiple_of=32)]  # side of images in pixels
+    bands: Bands
+    width: Width  # channels at full resolution
+    num_classes: Annotated[int, Field(ge=1, le=100_000)]
+    feature_channels: Annotated[int, Field(ge=1, le=100_000)]  # D of the tail net
 
     @property
     def latents(self) -> AutoencoderFacts:
@@ -204,8 +206,8 @@ def load_denoiser(path: Path) -> tuple[Denoiser, str]:
             f"{path} has format {header.get('format')!r}, expected {FORMAT!r}; make it anew with: "
             "tgn train --backend diffusion --no-resume"
         )
-    with content_of(path):
-        facts = DenoiserFacts(**json.loads(header["facts"]))
-        denoiser = Denoiser(facts, Autoencoder(facts.latents))
-    load_strictly(denoiser, load_weights(path), str(path))
-    return denoiser.eval().requires_grad_(False), header["tail_net_sha256"]
+    facts = facts_from(path, header, DenoiserFacts)
+    denoiser = rebuilt(
+        lambda: Denoiser(facts, Autoencoder(facts.latents)), load_weights(path), str(path)
+    )
+    return denoiser.eval().requires_grad_(False), header.get("tail_net_sha256", "")

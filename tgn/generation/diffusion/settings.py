@@ -6,6 +6,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from tgn.generation.settings import GeneratorTrainSettings, TransferSettings
+from tgn.runtime.bounds import LearningRate, ShareBelowOne, Steps, Weight, Width
 
 
 class DiffusionTrainSettings(GeneratorTrainSettings):
@@ -13,14 +14,14 @@ class DiffusionTrainSettings(GeneratorTrainSettings):
 
     renamed: ClassVar[Mapping[str, str]] = {"dropped": "class_dropout"}
 
-    autoencoder_steps: int = Field(
-        1000, ge=1, description="training steps of the autoencoder, once per run"
+    autoencoder_steps: Steps = Field(
+        1000, description="training steps of the autoencoder, once per run"
     )
-    width: int = Field(48, ge=16, multiple_of=16, description="channels at full resolution")
-    lr: float = Field(1e-3, gt=0, description="highest learning rate (AdamW, cosine)")
-    weight_decay: float = Field(0.01, ge=0, description="of all weights")
-    class_dropout: float = Field(
-        0.1, ge=0, lt=1, description="share of images without class and source, for guidance"
+    width: Width = Field(48, description="channels at full resolution")
+    lr: LearningRate = Field(1e-3, description="highest learning rate (AdamW, cosine)")
+    weight_decay: Weight = Field(0.01, description="of all weights")
+    class_dropout: ShareBelowOne = Field(
+        0.1, description="share of images without class and source, for guidance"
     )
 
 
@@ -29,8 +30,8 @@ class DiffusionSampleSettings(TransferSettings):
 
     renamed: ClassVar[Mapping[str, str]] = {"doubt": "conditioning_noise"}
 
-    conditioning_noise: float = Field(
-        0.4, ge=0, lt=1, description="noise in the source's features: 0 none, near 1 ignores them"
+    conditioning_noise: ShareBelowOne = Field(
+        0.4, description="noise in the source's features: 0 none, near 1 ignores them"
     )
     crop: float = Field(
         1.0, gt=0.1, le=1, description="sources are rotated crops of this side or more; 1: whole"
@@ -38,7 +39,9 @@ class DiffusionSampleSettings(TransferSettings):
     sampling_steps: int = Field(
         20, ge=2, le=1000, description="steps from pure noise; r of them from a source"
     )
-    guidance: float = Field(2.0, ge=1, description="classifier-free guidance scale; 1 is none")
-    tail_guidance: float = Field(0.0, ge=0, description="strength of guidance by the tail net")
-    clip_guidance: float = Field(0.0, ge=0, description="strength of guidance by CLIP")
+    guidance: float = Field(
+        2.0, ge=1, le=1000, description="classifier-free guidance scale; 1 is none"
+    )
+    tail_guidance: Weight = Field(0.0, description="strength of guidance by the tail net")
+    clip_guidance: Weight = Field(0.0, description="strength of guidance by CLIP")
     clip: str = Field("none", description="none, arch:tag or arch:/file; for clip_guidance")

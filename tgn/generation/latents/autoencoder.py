@@ -2,15 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tgn.runtime.checkpoints import load_strictly, load_weights, read_metadata, save_weights
+from tgn.runtime.bounds import Bands
+from tgn.runtime.checkpoints import load_weights, read_metadata, save_weights
 from tgn.runtime.errors import UserError
-from tgn.runtime.explanations import content_of
+from tgn.runtime.rebuilt import facts_from, rebuilt
 
 FORMAT = "tgn-autoencoder-1"
 WIDTH = 48  # channels at the finer of the two resolutions
@@ -22,8 +24,8 @@ _EPSILON = 1e-6
 class AutoencoderFacts(NamedTuple):
     """What an autoencoder is built from, and rebuilt from its file."""
 
-    size: int  # side of images in pixels, a multiple of 32
-    bands: int
+    size: Annotated[int, Field(ge=32, le=1024, multiple_of=32)]  # side of images in pixels
+    bands: Bands
 
     @property
     def factor(self) -> int:
@@ -133,7 +135,6 @@ def load_autoencoder(path: Path) -> tuple[Autoencoder, str]:
     header = read_metadata(path)
     if header.get("format") != FORMAT:
         raise UserError(f"{path} has format {header.get('format')!r}, expected {FORMAT!r}")
-    with content_of(path):
-        network = Autoencoder(AutoencoderFacts(**json.loads(header["facts"])))
-    load_strictly(network, load_weights(path), str(path))
-    return network.eval().requires_grad_(False), header["training"]
+    facts = facts_from(path, header, AutoencoderFacts)
+    network = rebuilt(lambda: Autoencoder(facts), load_weights(path), str(path))
+    return network.eval().requires_grad_(False), header.get("training", "")

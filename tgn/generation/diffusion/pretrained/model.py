@@ -49,13 +49,14 @@ def train_command(record: PretrainedModelRecord | None = None) -> str:
     return f"{command} {record.model} --set size={record.size}{tuning}"
 
 
-def load_pipeline(model: str) -> Any:
+def load_pipeline(model: str, may_fetch: bool = True) -> Any:
     """Load a pretrained image-to-image pipeline; weights in safetensors only.
 
     No safety checker runs: it is trained on photographs and does not apply to aerial images.
 
     Args:
         model: name on the hub, or a folder in the diffusers format.
+        may_fetch: whether a name that is not cached is fetched; not what a file names.
 
     Raises:
         UserError: if no model is named, or it is not there and cannot be fetched.
@@ -66,7 +67,7 @@ def load_pipeline(model: str) -> Any:
         pipeline = StableDiffusionImg2ImgPipeline.from_pretrained(
             model,
             use_safetensors=True,
-            local_files_only=Path(model).is_dir(),
+            local_files_only=not may_fetch or Path(model).is_dir(),
             safety_checker=None,
             requires_safety_checker=False,
         )
@@ -138,7 +139,7 @@ def adapted_pipeline(run: RunLayout, record: PretrainedModelRecord, split: Split
     Raises:
         UserError: if the weights of the model, of the LoRA or of the words have changed.
     """
-    pipeline = load_pipeline(record.model)
+    pipeline = load_pipeline(record.model, may_fetch=False)
     again = f"run {train_command(record)}"
     has_changed = digest(pipeline.unet) != record.unet_sha256
     if record.vectors:

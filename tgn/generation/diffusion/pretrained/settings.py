@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from tgn.generation.settings import GenerateSettings
+from tgn.runtime.bounds import LARGEST_SIDE, BatchSize, LearningRate, Steps
 from tgn.runtime.settings import ComputeSettings, LoopSettings
 
 RecipeName = Literal["none", "fill-up", "discl"]
@@ -39,7 +40,11 @@ class PretrainedTrainSettings(ComputeSettings, LoopSettings):
     model: str = Field("", description="name on the hub, or a folder in the diffusers format")
     recipe: RecipeName = Field("none", description="a published recipe: none, fill-up, discl")
     size: int | None = Field(
-        None, ge=32, multiple_of=8, description="side in pixels; default: the model's own"
+        None,
+        ge=32,
+        multiple_of=8,
+        le=LARGEST_SIDE,
+        description="side in pixels; default: the model's own",
     )
     tuning: Tuning = Field(
         "none", description="on the run's images: none, lora, or textual-inversion"
@@ -47,16 +52,14 @@ class PretrainedTrainSettings(ComputeSettings, LoopSettings):
     classes: Literal["all", "tail"] = Field(
         "tail", description="tuning: images of which classes; head classes need all"
     )
-    rank: int = Field(8, ge=1, description="of the LoRA matrices")
+    rank: int = Field(8, ge=1, le=1024, description="of the LoRA matrices")
     vectors: int = Field(
         1, ge=1, le=16, description="textual inversion: learned vectors that stand for a class"
     )
-    steps: int = Field(
-        500, ge=1, description="optimisation steps of tuning; textual inversion: 3000"
-    )
-    batch_size: int = Field(4, ge=1, description="images a step, over all processes")
-    lr: float = Field(
-        1e-4, gt=0, description="learning rate of tuning (AdamW); textual inversion: 2e-3"
+    steps: Steps = Field(500, description="optimisation steps of tuning; textual inversion: 3000")
+    batch_size: BatchSize = Field(4, description="images a step, over all processes")
+    lr: LearningRate = Field(
+        1e-4, description="learning rate of tuning (AdamW); textual inversion: 2e-3"
     )
 
     @model_validator(mode="before")
@@ -81,11 +84,13 @@ class PretrainedSampleSettings(GenerateSettings):
     """Settings of ``tgn generate`` with a pretrained model."""
 
     recipe: RecipeName = Field("none", description="a published recipe: none, fill-up, discl")
-    block: int = Field(
-        4, ge=1, description="images computed at once; changes the last bit of pixels"
+    block: BatchSize = Field(
+        4, description="images computed at once; changes the last bit of pixels"
     )
     sampling_steps: int = Field(25, ge=2, le=1000, description="steps of the sampler at r = 1")
-    guidance: float = Field(5.0, ge=1, description="classifier-free guidance scale; 1 is none")
+    guidance: float = Field(
+        5.0, ge=1, le=1000, description="classifier-free guidance scale; 1 is none"
+    )
 
     @model_validator(mode="before")
     @classmethod
