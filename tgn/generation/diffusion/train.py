@@ -3,6 +3,7 @@
 import torch
 
 from tgn.data.image_set import select_classes
+from tgn.data.made_from import SPLIT, split_sha256
 from tgn.data.runs import Run
 from tgn.generation.diffusion.denoiser import Denoiser, DenoiserFacts, save_denoiser
 from tgn.generation.diffusion.settings import DiffusionTrainSettings
@@ -43,7 +44,7 @@ def train_diffusion(
             work.
     """
     tail_net_sha256 = sha256_of(tail_net_file(run.kmdn))
-    made_from = {"tail_net_sha256": tail_net_sha256}
+    made_from = {"tail_net_sha256": tail_net_sha256, SPLIT: split_sha256(run.split())}
     job = Job(run.diffusion, Device(settings), progress, resume, made_from)
     trainer = build_diffusion_trainer(run, settings, job)
     facts = {**made_from, "precision": job.device.precision}
