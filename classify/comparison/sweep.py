@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -86,6 +86,8 @@ def train_once(run: Run, training: PlannedTraining, progress: Progress) -> dict[
     if metrics.is_file() and same_sources(recorded, training.made_with):
         return read_json(metrics)
     same = recorded == training.made_with
+    if {**training.made_with, **_sources(recorded)} != training.made_with:
+        progress.warn(f"{directory.name} begins anew: it was of another split or other images")
     metrics.unlink(missing_ok=True)
     write_json(record, training.made_with)
     with recorded_cost(directory, goes_on=same):
@@ -97,6 +99,11 @@ def train_once(run: Run, training: PlannedTraining, progress: Progress) -> dict[
             return train_probe(run, probe_job, training.probe, progress)
         job = replace(training.job, resume=same)
         return train_classifier(run, job, training.settings, progress)
+
+
+def _sources(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Return of which images a record is, as far as it says."""
+    return {key: recorded[key] for key in ("generated", SPLIT) if key in recorded}
 
 
 def _check_images(run: Run, training: PlannedTraining) -> None:

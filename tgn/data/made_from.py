@@ -19,7 +19,7 @@ MADE_FROM = "made_from"
 SPLIT, IMAGES, TAIL_NET = "split", "images", "tail_net"
 PARTS_OF_SPLIT = ("num_head", "train", "val", "test", "sample_range", "checksums")
 
-UNVERIFIED = "of an older version: what it was made from is not recorded"
+UNVERIFIED = "Of an older version: what it was made from is not recorded"
 OTHER = {
     SPLIT: "another split than there is now",
     IMAGES: "other images than there are now",
@@ -72,7 +72,7 @@ def made_from(run: Run, *facts: str, folder: Path | None = None) -> dict[str, st
 
 
 def misfit(run: Run, recorded: Mapping[str, str], remedy: str, folder: Path | None = None) -> str:
-    """Return why a result no longer fits the run, in one clause; "" if it does.
+    """Return why a result no longer fits the run, in a sentence; "" if it does.
 
     Args:
         run: of the result.
@@ -82,7 +82,7 @@ def misfit(run: Run, recorded: Mapping[str, str], remedy: str, folder: Path | No
     """
     today = made_from(run, *(recorded.keys() & FACTS.keys()), folder=folder)
     other = [text for fact, text in OTHER.items() if recorded.get(fact) != today.get(fact)]
-    return f"made from {' and '.join(other)}: run {remedy} again" if other else ""
+    return f"Made from {' and '.join(other)}: run {remedy} again" if other else ""
 
 
 def same_sources(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

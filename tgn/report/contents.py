@@ -22,7 +22,7 @@ from tgn.runtime.explanations import content_of
 from tgn.runtime.files import read_json, read_model, sha256_of
 from tgn.scoring.results import Scores
 
-CHANGED_BY_HAND = "it kept {kept} images; others were kept by hand since: {used} are used now"
+CHANGED_BY_HAND = "It kept {kept} images; others were kept by hand since: {used} are used now"
 PARTS_OF_COMPARISON = ("compare", "verdict", "compare_picture", "class_accuracy", "confusions")
 
 

@@ -13,7 +13,7 @@ from tgn.runtime.explanations import content_of
 from tgn.runtime.logs import ALARMS, GRIDS, METRICS, Log
 
 COMMANDS = {"run": "split", "distill": "distill", "train": "train", "generate": "generate"}
-UNFINISHED = "not trained to its end: {done} of {steps} steps, which the images may not be of"
+UNFINISHED = "Not trained to its end: {done} of {steps} steps, which the images may not be of"
 
 
 def trainings(reader: RunReader) -> dict[str, Any]:
