@@ -11,7 +11,7 @@ from typing import Any
 
 from tgn.data.manifest import ManifestRow, all_rows, fingerprint, folder_note
 from tgn.data.runs import Run
-from tgn.data.split import Split
+from tgn.data.split import ALL, EVERY, Split
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import sha256_of
 
@@ -27,7 +27,7 @@ OTHER = {
 }
 OTHER_GENERATOR = (
     "{count} of {total} images were made by another generator than there is now; replace them "
-    "with: tgn generate --class all --no-resume"
+    "with: tgn generate --class {which} --no-resume"
 )
 
 
@@ -100,9 +100,12 @@ def other_generator(run: Run, rows: Iterable[ManifestRow]) -> str:
     """
     files = (run.cdtg_generator, run.denoiser, run.pretrained_record)
     known = {sha256_of(file) for file in files if file.is_file()}
-    made = [row.weights_sha256 for row in rows if row.weights_sha256]
-    count = sum(sha256 not in known for sha256 in made)
-    return OTHER_GENERATOR.format(count=count, total=len(made)) if known and count else ""
+    made = [row for row in rows if row.weights_sha256]
+    other = [row for row in made if row.weights_sha256 not in known]
+    if not known or not other:
+        return ""
+    which = EVERY if min(row.class_index for row in other) < run.split().num_head else ALL
+    return OTHER_GENERATOR.format(count=len(other), total=len(made), which=which)
 
 
 def notes_on_images(run: Run, folder: Path) -> list[str]:

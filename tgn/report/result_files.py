@@ -79,12 +79,19 @@ class FilterReport(_Part):
     made_from: dict[str, str] = {}
 
 
-class NetAccuracy(_Part):
-    """Accuracy of one net: head or tail -> in [0, 1], None without test images."""
+class GroupAccuracy(_Part):
+    """Accuracy in [0, 1], None where no class of the group has test images."""
 
-    before: dict[str, float | None]
-    after: dict[str, float | None]
-    control: dict[str, float | None] = {}
+    head: float | None = None
+    tail: float | None = None
+
+
+class NetAccuracy(_Part):
+    """Accuracy of one net."""
+
+    before: GroupAccuracy
+    after: GroupAccuracy
+    control: GroupAccuracy = GroupAccuracy()
 
 
 class DistillAccuracy(_Part):
