@@ -1,19 +1,23 @@
 """What several test rooms need: commands in this process, interruptions, made-up images."""
 
 import shutil
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import torch
+import yaml
 
 from tgn.data.images import encode_image
 from tgn.data.manifest import ManifestRow, ManifestWriter
 from tgn.data.runs import Run
 from tgn.runtime.files import sha256_of, write_bytes
 from tgn.runtime.progress import Silent
+from tgn.runtime.seals import CHECKSUM, sealed
 
 QUICK = {"device": "cpu", "precision": "float32"}  # settings of verbs that compute
 
@@ -79,8 +83,9 @@ def copied_run(made: Path, folder: Path) -> Run:
     shutil.copytree(made, folder, dirs_exist_ok=True)
     run = Run(folder / "runs" / "fake")
     for record in run.path.glob("*.yaml"):
-        text = record.read_text(encoding="utf-8")
-        record.write_text(text.replace(str(made), str(folder)), encoding="utf-8")
+        text = record.read_text(encoding="utf-8").replace(str(made), str(folder))
+        content = {k: v for k, v in yaml.safe_load(text).items() if k != CHECKSUM}
+        record.write_text(yaml.safe_dump(sealed(content), sort_keys=False), encoding="utf-8")
     return run
 
 
@@ -114,10 +119,31 @@ def write_generated(run: Run, label: int, count: int) -> Path:
 
 
 def damage(path: Path, how: str) -> None:
-    """Cut a file in half, or change one bit of it."""
+    """Cut a file in half, or change one bit of it, or of the first PNG image in it."""
     data = bytearray(path.read_bytes())
     if how == "cut short":
         del data[len(data) // 2 :]
+    elif how == "an image":
+        data[data.index(b"IDAT") + 20] ^= 1
     else:
         data[len(data) // 2] ^= 1
     path.write_bytes(data)
+
+
+@contextmanager
+def other_process(how: str, folder: Path) -> Iterator[None]:
+    """Let another process hold a lock of a folder, ``how`` being a function of the locks."""
+    code = (
+        "import sys; from pathlib import Path; from tgn.runtime import locks\n"
+        f"with locks.{how}(Path({str(folder)!r})):\n"
+        " print('in', flush=True); sys.stdin.read()"
+    )
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "in\n"
+            yield
+        finally:
+            process.kill()

@@ -1,6 +1,7 @@
 """The backends of generation: which there are, their settings, how they are trained and opened."""
 
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +17,7 @@ from tgn.generation.diffusion.settings import DiffusionSampleSettings, Diffusion
 from tgn.generation.settings import GenerateSettings
 from tgn.runtime.config import Settings
 from tgn.runtime.errors import UserError
+from tgn.runtime.locks import kept_unchanged
 from tgn.runtime.progress import Progress
 
 if TYPE_CHECKING:  # modules that import torch are imported on use: --help must answer at once
@@ -88,7 +90,12 @@ class Backend:
             NotFoundError: without a tail net.
             UserError: for settings or data that cannot work, or if a package is not installed.
         """
-        _imported(self.train_function)(run, settings, progress, resume)
+        with kept_unchanged(run.kmdn):
+            _imported(self.train_function)(run, settings, progress, resume)
+
+    def kept(self, run: Run) -> AbstractContextManager[None]:
+        """Keep what images are generated from: nothing of it is trained anew meanwhile."""
+        return kept_unchanged(run.kmdn, self.weights(run).parent)
 
     def open_sampler(
         self, run: Run, settings: GenerateSettings, classes: Collection[int] = ()
@@ -216,5 +223,7 @@ def generate(
     """Generate images with the backend trained last; see `generate_images` for the rest."""
     from tgn.generation.generate import generate_images
 
-    sampler = trained_backend(run).open_sampler(run, request.settings, request.classes)
-    return generate_images(run, sampler, request, progress, resume)
+    chosen = trained_backend(run)
+    with chosen.kept(run):
+        sampler = chosen.open_sampler(run, request.settings, request.classes)
+        return generate_images(run, sampler, request, progress, resume)

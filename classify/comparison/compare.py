@@ -31,6 +31,7 @@ from classify.training.train import planned_phases
 from tgn.data.made_from import IMAGES, MADE_FROM, SPLIT
 from tgn.data.runs import Run
 from tgn.runtime.files import sha256_of, write_json, write_text
+from tgn.runtime.locks import kept_unchanged
 from tgn.runtime.progress import Progress
 
 COMPARED_METRICS = ("balanced", "head", "tail", "many", "medium", "few", "overall", "macro_f1")
@@ -68,6 +69,13 @@ def compare(
     Raises:
         UserError: see :func:`planned_trainings`.
     """
+    with kept_unchanged(plan.augmented):
+        return _compare(run, plan, settings, progress)
+
+
+def _compare(
+    run: Run, plan: ComparisonPlan, settings: TrainSettings, progress: Progress
+) -> dict[str, Any]:
     trainings = planned_trainings(run, plan, settings)
     seeds = _seeds(plan, settings)
     rows = iter(run_sweep(run, trainings, plan.jobs, progress))

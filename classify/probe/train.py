@@ -29,6 +29,7 @@ from tgn.probe.fit import FittedProbe, GeneratedViews, RealViews, fit_probe, gen
 from tgn.probe.transfer import Transfer, joined, transferred
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import DataError
+from tgn.runtime.locks import kept_unchanged
 from tgn.runtime.progress import Progress
 from tgn.runtime.settings import ComputeSettings
 
@@ -70,6 +71,11 @@ def train_probe(
             asked for, or no head class has two images to transfer from.
         UserError: if weights are missing or do not fit.
     """
+    with kept_unchanged(job.augmented):
+        return _train(run, job, settings, progress)
+
+
+def _train(run: Run, job: ProbeJob, settings: ProbeSettings, progress: Progress) -> dict[str, Any]:
     start = time.monotonic()
     split = run.split()
     device = Device(ComputeSettings(device=settings.device, precision="float32"))

@@ -28,6 +28,7 @@ from tgn.data.split import Part
 from tgn.metrics.classification import group_accuracy
 from tgn.runtime.devices import Device
 from tgn.runtime.files import read_json
+from tgn.runtime.locks import kept_unchanged
 from tgn.runtime.progress import Progress
 from tgn.runtime.training_loop import Job, run_steps
 
@@ -51,6 +52,13 @@ def train_classifier(
         UserError: if a teacher is missing or does not fit, or an earlier training there had other
             settings, generated images or teachers.
     """
+    with kept_unchanged(job.augmented):
+        return _train(run, job, settings, progress)
+
+
+def _train(
+    run: Run, job: TrainingJob, settings: TrainSettings, progress: Progress
+) -> dict[str, Any]:
     phases = planned_phases(run, job, settings)
     images = images_of(job, run, settings)
     held_out = {part: sensor_images(run, settings, part) for part in HELD_OUT}

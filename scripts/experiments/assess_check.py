@@ -187,7 +187,7 @@ def main() -> None:
             rows.append(check(name, images, seed, settings))
             print(f"{name} {seed}: {rows[-1]['gains'][ADVISED_FACTOR]}", flush=True)
     if given.out:
-        write_json(given.out, rows)
+        write_json(given.out, {"rows": rows})
     show(rows, settings)
 
 

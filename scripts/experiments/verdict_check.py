@@ -221,7 +221,7 @@ def main() -> None:
             rows.append(check(name, pool, seed))
             print(rows[-1], flush=True)
             if given.out:
-                write_json(given.out, rows)
+                write_json(given.out, {"rows": rows})
     show(rows)
 
 

@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 import torch
-from tests_support import QUICK, damage, in_process
+from tests_support import QUICK, damage, in_process, other_process
 
 from tgn.app.live_sampling import sample_live
 from tgn.app.real_images import RealImages
@@ -30,7 +30,6 @@ from tgn.generation.cdtg.settings import CdtgSampleSettings
 from tgn.generation.generate import GenerationRequest
 from tgn.models.pretrained import IMAGENET, file_of
 from tgn.runtime.errors import UserError
-from tgn.runtime.locks import exclusive_writer
 from tgn.runtime.progress import Silent
 from tgn.scoring.filter import filter_run
 from tgn.scoring.settings import FilterSettings
@@ -176,17 +175,17 @@ def test_a_click_waits_for_nobody_and_leaves_one_image(review):
     with pytest.raises(UserError, match="no image would be left"):
         click(review, page, 0)
     with (
-        exclusive_writer(review.folder),
-        pytest.raises(UserError, match="another process is writing"),
+        other_process("exclusive_writer", review.folder),
+        pytest.raises(UserError, match="another process uses"),
     ):
         click(review, page, 1)
 
 
-def test_a_filter_and_a_click_keep_each_other_out(made):
+def test_a_filter_waits_for_no_other_writer(made):
     settings = FilterSettings(device="cpu", extractor="tail")
     with (
-        exclusive_writer(made.generated),
-        pytest.raises(UserError, match="another process is writing"),
+        other_process("exclusive_writer", made.generated),
+        pytest.raises(UserError, match="another process uses"),
     ):
         filter_run(made, settings, None, Silent())
 

@@ -21,6 +21,7 @@ from tgn.models.zero_shot import load_zero_shot_of
 from tgn.probe.views import SymmetryViews
 from tgn.runtime.checkpoints import save_weights
 from tgn.runtime.errors import DataError, UserError
+from tgn.runtime.files import read_json, write_json
 from tgn.runtime.progress import Silent
 
 COUNTS = {"square": 24, "disc": 16, "bar": 8, "cross": 6}
@@ -171,8 +172,8 @@ def test_with_features_in_the_cache_only_altered_copies_are_computed_and_a_file_
     fake_run, settings, monkeypatch
 ):
     assess_run(fake_run, settings, Silent())
-    recorded = json.loads(fake_run.split_file.read_text()) | {"checksums": {}}
-    fake_run.split_file.write_text(json.dumps(recorded))  # as of an older version
+    recorded = read_json(fake_run.split_file) | {"checksums": {}}
+    write_json(fake_run.split_file, recorded)  # as of an older version
     real, computed = SymmetryViews.forward, []
     monkeypatch.setattr(
         SymmetryViews, "forward", lambda views, x: computed.append(len(x)) or real(views, x)

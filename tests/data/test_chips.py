@@ -15,6 +15,7 @@ from tgn.data.annotations.readers import read_annotations
 from tgn.data.annotations.settings import ChipSettings
 from tgn.data.splits.folder_layouts import find_images
 from tgn.runtime.errors import DataError, NotFoundError, UserError
+from tgn.runtime.files import read_json, write_json
 from tgn.runtime.progress import Silent
 
 
@@ -130,10 +131,10 @@ def test_chips_of_an_older_version_are_continued(images, tmp_path):
     found = read_annotations(coco(tmp_path, (1, [30, 20, 20, 20], 1)), images)
     cut_chips(found, tmp_path / "out", ChipSettings(), Silent())
     record = tmp_path / "out" / "chips.json"
-    content = json.loads(record.read_text())
+    content = read_json(record)
     settings = content["settings"]
     settings["holdout"] = settings.pop("test_fraction")  # its former name
-    record.write_text(json.dumps(content))
+    write_json(record, content)
     cut_chips(found, tmp_path / "out", ChipSettings(), Silent())
     assert "test_fraction" in json.loads(record.read_text())["settings"]
     with pytest.raises(UserError, match="'holdout' is now called 'test_fraction'"):

@@ -118,10 +118,9 @@ def test_damaged_results_do_not_stop_the_page(full, content):
         "assess.json": "tgn assess",
         "kmdn/accuracy.json": "tgn distill --no-resume",
         "generated/filter.json": "tgn filter",
-        "generated/manifest.filtered.jsonl": "tgn generate --class all --no-resume",
-        "train.yaml": "tgn train",
     }
-    for name in files:
+    manifest = "generated/manifest.filtered.jsonl"
+    for name in (*files, "train.yaml", manifest):
         line = content + "\n" * name.endswith(".jsonl")
         (full.path / name).write_bytes(line.encode("utf-8", "surrogateescape"))
     (full.kmdn / "metrics.jsonl").write_text("{\n")
@@ -129,6 +128,8 @@ def test_damaged_results_do_not_stop_the_page(full, content):
     for name, command in files.items():
         said = f'<p class="warn">[^<]*{name}[^<]*; make it anew with: {command}.</p>'
         assert re.search(said, page), name
+    for name in ("train.yaml", manifest):
+        assert f'<p class="warn">{name} is' in page
     assert "kmdn/metrics.jsonl is damaged: 1 of its lines" in page
 
 

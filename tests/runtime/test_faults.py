@@ -1,16 +1,12 @@
 """Files that a kill, a full disk or a bad block leaves behind."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 from tests_support import damage
 
 from tgn.runtime.checkpoints import before, load_state, save_state
-from tgn.runtime.errors import DamagedError, UserError
+from tgn.runtime.errors import DamagedError
 from tgn.runtime.files import append_text, read_json_lines
-from tgn.runtime.locks import exclusive_writer
 
 
 @pytest.mark.parametrize("how", ["cut short", "one bit"])
@@ -31,26 +27,3 @@ def test_lines_after_a_line_cut_short_are_whole(tmp_path):
         file.write('{"a": ')
     append_text(path, '{"a": 2}\n')
     assert list(read_json_lines(path)) == [{"a": 1}, {"a": 2}]
-
-
-def test_a_folder_has_one_writer_at_a_time(tmp_path):
-    code = (
-        "import sys; from pathlib import Path; from tgn.runtime.locks import exclusive_writer\n"
-        f"with exclusive_writer(Path({str(tmp_path)!r})):\n"
-        " print('in', flush=True); sys.stdin.read()"
-    )
-    other = subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert other.stdout.readline() == "in\n"
-        with (
-            pytest.raises(UserError, match="another process is writing"),
-            exclusive_writer(tmp_path),
-        ):
-            pass
-    finally:
-        other.kill()
-        other.communicate()
-    with exclusive_writer(tmp_path):  # a killed process holds nothing
-        pass

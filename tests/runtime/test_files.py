@@ -1,5 +1,4 @@
 import errno
-import json
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ def test_atomic_write_replaces_whole(tmp_path: Path):
     path = tmp_path / "deep" / "a.json"
     files.write_json(path, {"a": 1})
     files.write_json(path, {"a": 2})
-    assert json.loads(path.read_text()) == {"a": 2}
+    assert files.read_json(path) == {"a": 2}
     assert [p.name for p in path.parent.iterdir()] == ["a.json"]
 
 
@@ -32,7 +31,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_rest(tmp_path: Path, monkeypatch
 
 def test_nan_is_refused(tmp_path: Path):
     with pytest.raises(ValueError, match="JSON"):
-        files.write_json(tmp_path / "a.json", float("nan"))
+        files.write_json(tmp_path / "a.json", {"a": float("nan")})
     assert not (tmp_path / "a.json").exists()
 
 

@@ -10,6 +10,7 @@ from tgn.data.runs import Run
 from tgn.models.feature_cache import FeatureCache
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import NotFoundError
+from tgn.runtime.locks import kept_unchanged
 from tgn.runtime.progress import Progress
 from tgn.runtime.settings import ComputeSettings
 from tgn.scoring.compared_sets import load_sets
@@ -50,9 +51,10 @@ def judge_generated(
     """
     given = settings.model_dump(include={"networks", "size", "symmetries", "seed", "device"})
     of_use = UseFilterSettings(**given)
-    rows = list(active_rows(folder, run.split()))
-    sets = load_sets(run, folder, rows, settings.bands, settings.size)
     device = Device(ComputeSettings(device=settings.device, precision="float32"))
     cache = FeatureCache(run.feature_cache, device, progress)
-    networks = use_networks(sets, of_use)
-    return judge_use(sets, torch.arange(len(rows)), networks, of_use, cache)
+    with kept_unchanged(folder):
+        rows = list(active_rows(folder, run.split()))
+        sets = load_sets(run, folder, rows, settings.bands, settings.size)
+        networks = use_networks(sets, of_use)
+        return judge_use(sets, torch.arange(len(rows)), networks, of_use, cache)

@@ -1,6 +1,7 @@
 """The record of generated images: one line of JSON an image."""
 
 import hashlib
+import json
 import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +21,7 @@ from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.explanations import content_of
 from tgn.runtime.files import append_text, atomic_path, read_json_lines, sha256_of, write_text
 from tgn.runtime.names import InnerPath, OptionalInnerPath
+from tgn.runtime.seals import sealed
 
 MANIFEST = "manifest.jsonl"
 FILTERED = "manifest.filtered.jsonl"  # the rows that tgn filter or tgn app has kept
@@ -121,13 +123,13 @@ def folder_note(folder: Path, split: Split) -> str:
     return "" if (folder / MANIFEST).is_file() else class_folders(folder, split).note
 
 
-def rows_of(path: Path) -> Iterator[ManifestRow]:
-    """Yield the rows of one file of them.
+def rows_of(path: Path, may_be_cut: bool = False) -> Iterator[ManifestRow]:
+    """Yield the rows of one file of them; a part that is still written may end within a line.
 
     Raises:
         DataError: naming the line that is none.
     """
-    for number, row in enumerate(read_json_lines(path), start=1):
+    for number, row in enumerate(read_json_lines(path, may_be_cut), start=1):
         with content_of(path, f"see line {number}"):
             valid = ManifestRow.model_validate(row)
         yield valid
@@ -165,7 +167,11 @@ def fingerprint(folder: Path, split: Split) -> str:
 
 def write_filtered(folder: Path, kept: Sequence[ManifestRow]) -> None:
     """Write which rows count from now on; nothing is deleted."""
-    write_text(folder / FILTERED, "".join(row.model_dump_json() + "\n" for row in kept))
+    write_text(folder / FILTERED, "".join(f"{_line(row)}\n" for row in kept))
+
+
+def _line(row: ManifestRow) -> str:
+    return json.dumps(sealed(row.model_dump(mode="json")), ensure_ascii=False)
 
 
 class ManifestWriter:
@@ -179,19 +185,21 @@ class ManifestWriter:
         self.folder = folder
         self._part = folder / f"manifest.part-{rank}.jsonl"
 
-    def rows(self) -> Iterator[ManifestRow]:
-        """Yield the known rows whose image is there; one that was written twice comes twice."""
+    def listed(self) -> Iterator[ManifestRow]:
+        """Yield the known rows; one that was written twice comes twice, the right one last."""
         for path in [self.folder / MANIFEST, *self._parts()]:
             if path.is_file():
-                for row in rows_of(path):
-                    if member_exists(self.folder / row.file):
-                        yield row
+                yield from rows_of(path, may_be_cut=path.name != MANIFEST)
+
+    def rows(self) -> Iterator[ManifestRow]:
+        """Yield the known rows whose image is there."""
+        return (row for row in self.listed() if member_exists(self.folder / row.file))
 
     def append(self, rows: Sequence[ManifestRow]) -> None:
         """Add the rows of images that are on the disk."""
         if not rows:
             return
-        append_text(self._part, "".join(row.model_dump_json() + "\n" for row in rows))
+        append_text(self._part, "".join(f"{_line(row)}\n" for row in rows))
 
     def finish(self) -> None:
         """Join all parts into the manifest (main process, after all have written)."""
@@ -228,7 +236,7 @@ def _sorted_lines(rows: Iterable[ManifestRow]) -> Iterator[str]:
         table.execute("create table lines (class, number, line, primary key (class, number))")
         table.executemany(
             "insert or replace into lines values (?, ?, ?)",
-            ((row.class_index, row.index, row.model_dump_json()) for row in rows),
+            ((row.class_index, row.index, _line(row)) for row in rows),
         )
         for (line,) in table.execute("select line from lines order by class, number"):
             yield f"{line}\n"

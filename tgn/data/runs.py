@@ -15,10 +15,12 @@ import yaml
 from tgn.data.run_layout import RunLayout
 from tgn.data.split import Split, read_split
 from tgn.runtime.config import Settings
-from tgn.runtime.errors import DataError, NotFoundError, UserError
+from tgn.runtime.errors import NotFoundError, UserError
+from tgn.runtime.explanations import content_of
 from tgn.runtime.files import write_text
 from tgn.runtime.locks import exclusive_writer
 from tgn.runtime.names import folder_name
+from tgn.runtime.seals import sealed, unsealed
 from tgn.runtime.text_files import read_yaml
 
 RECORDED_PACKAGES = ("torch", "torchvision", "timm", "open_clip_torch", "numpy", "scipy")
@@ -52,17 +54,19 @@ class Run(RunLayout):
             "python": platform.python_version(),
             **facts,
         }
-        write_text(self.path / f"{verb}.yaml", yaml.safe_dump(entry, sort_keys=False))
+        write_text(self.path / f"{verb}.yaml", yaml.safe_dump(sealed(entry), sort_keys=False))
 
     def recorded(self, verb: str) -> dict[str, Any] | None:
-        """Return what :meth:`record` wrote for a verb, or None."""
+        """Return what :meth:`record` wrote for a verb, or None.
+
+        Raises:
+            DataError: if the file holds anything else.
+        """
         path = self.path / f"{verb}.yaml"
         if not path.is_file():
             return None
-        found = read_yaml(path)
-        if not isinstance(found, dict):
-            raise DataError(f"{path} is damaged: it holds no record; put it back from a copy")
-        return found
+        with content_of(path):
+            return unsealed(dict(read_yaml(path)))
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The stage ``tgn generate``: finds which images are missing, generates and writes them."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from tgn.data.manifest import ManifestRow, ManifestWriter
 from tgn.data.runs import Run
 from tgn.data.split import Split, filling_up
 from tgn.generation.image_writer import EncodedImage, ImageWriter, format_of, image_writer_for
+from tgn.generation.present_images import present_images
 from tgn.generation.sampling_plan import Origin, image_seed
 from tgn.generation.settings import GenerateSettings
 from tgn.models.feature_bank import FeatureBank
@@ -79,11 +80,13 @@ class GenerationRequest:
         classes: class indices.
         out: folder to write.
         settings: how many images a class, and how they are generated.
+        repair: generate images anew whose files are not what was written.
     """
 
     classes: tuple[int, ...]
     out: Path
     settings: GenerateSettings
+    repair: bool = False
 
 
 class WorkItem(NamedTuple):
@@ -111,7 +114,8 @@ def generate_images(
 ) -> dict[str, int]:
     """Generate images into ``request.out`` and add their rows to its manifest.
 
-    Complete images that are there already, generated with the same settings, are kept.
+    Images that are there already, generated with the same settings, are kept; of those whose files
+    are gone or not what was written, a warning says so.
 
     Args:
         run: whose record says what was generated.
@@ -121,7 +125,7 @@ def generate_images(
         resume: False deletes the images of these classes first.
 
     Returns:
-        Class folder -> number of its images that are there now.
+        Class folder -> number of its images that are there now, whole.
 
     Raises:
         UserError: if the folder holds images of the class generated with other settings, or
@@ -142,7 +146,10 @@ def _generate(
         manifest.forget(list(folders.values()))
     device.wait()
     writer = image_writer_for(request.out, settings)
-    items = _missing(_present(sampler, request, manifest, totals), writer)
+    listed = _with_these_settings(manifest.listed(), sampler, request, folders.values())
+    found = present_images(request.out, listed)
+    absent = {k: found.absent(folders[k], totals[k], request.repair) for k in totals}
+    items = _items(absent, totals, writer)
     if device.is_main:
         run.record("generate", settings, classes=list(folders.values()))
     progress = progress if device.is_main else Silent()
@@ -155,7 +162,11 @@ def _generate(
     device.wait()
     if device.is_main:
         manifest.finish()
-    return {folders[label]: count for label, count in totals.items()}
+    for item in items:
+        found.drawn(folders[item.label], item.indices)
+    for warning in found.warnings(request.out):
+        progress.warn(warning)
+    return {folders[k]: found.count(folders[k], total) for k, total in totals.items()}
 
 
 def _write_items(
@@ -191,21 +202,16 @@ def numbers_of_images(
     return {label: requested or max(default[label], 1) for label in classes}
 
 
-def _present(
+def _with_these_settings(
+    rows: Iterable[ManifestRow],
     sampler: ImageSampler,
     request: GenerationRequest,
-    manifest: ManifestWriter,
-    totals: dict[int, int],
-) -> dict[int, bytearray]:
-    """Return for each class which of its images are there, a byte an image."""
-    label_of = {sampler.split.classes[label].folder: label for label in totals}
-    present = {label: bytearray(count) for label, count in totals.items()}
-    for row in manifest.rows():
-        if row.folder in label_of:
+    folders: Collection[str],
+) -> Iterator[ManifestRow]:
+    for row in rows:
+        if row.folder in folders:
             _require_same_settings(row, sampler, request)
-            if row.index < totals[label_of[row.folder]]:
-                present[label_of[row.folder]][row.index] = 1
-    return present
+        yield row
 
 
 def _require_same_settings(
@@ -228,15 +234,19 @@ def _require_same_settings(
         )
 
 
-def _missing(present: dict[int, bytearray], writer: ImageWriter) -> list[WorkItem]:
+def _items(
+    absent: Mapping[int, Sequence[int]], totals: Mapping[int, int], writer: ImageWriter
+) -> list[WorkItem]:
     """Return the work items that lack an image; a shard is written whole, or left alone."""
     items = []
-    for label, is_there in present.items():
-        for first in range(0, len(is_there), writer.chunk_size):
-            indices = range(first, min(first + writer.chunk_size, len(is_there)))
-            absent = [index for index in indices if not is_there[index]]
-            if absent:
-                items.append(WorkItem(label, indices if writer.rewrites_chunks else absent))
+    for label, numbers in absent.items():
+        chunks: dict[int, list[int]] = {}
+        for index in numbers:
+            chunks.setdefault(index // writer.chunk_size, []).append(index)
+        for chunk, lacking in chunks.items():
+            first = chunk * writer.chunk_size
+            whole = range(first, min(first + writer.chunk_size, totals[label]))
+            items.append(WorkItem(label, whole if writer.rewrites_chunks else lacking))
     return items
 
 

@@ -78,6 +78,12 @@ def distill(
     # steps may change before a resume, the warm-up not: its end is where before and control begin
     sources = {"warmup_steps": warmup_steps(settings), **made_from(run, SPLIT)}
     job = Job(run.kmdn, device, progress, resume, sources)
+    with job.alone():
+        return _distill(run, split, settings, job)
+
+
+def _distill(run: Run, split: Split, settings: DistillSettings, job: Job) -> DistillResult:
+    device = job.device
     images = split.image_set("train", run.path, settings.size, settings.bands)
     test = split.image_set("test", run.path, settings.size, settings.bands)
     nets = _build(settings, split, device)

@@ -13,6 +13,7 @@ from tgn.data.shards import member_sha256
 from tgn.models.extractors import Extractor
 from tgn.runtime.checkpoints import load_weights, save_weights
 from tgn.runtime.devices import Device
+from tgn.runtime.errors import UserError
 from tgn.runtime.progress import Progress
 
 HASH_THREADS = 4
@@ -36,10 +37,10 @@ class FeatureCache:
         if self.folder is None:
             return extractor.features(images, self.device, self.progress)
         path = self.folder / f"{self._key(extractor, images)}.safetensors"
-        is_cached = path.is_file()
-        self.device.wait()  # all processes check before one writes: they must agree
-        if is_cached:
-            return load_weights(path)["features"]
+        kept = _kept(path)
+        self.device.wait()  # all processes read before one writes: they must agree
+        if kept is not None:
+            return kept
         features = extractor.features(images, self.device, self.progress)
         if self.device.is_main:
             save_weights(path, {"features": features})
@@ -63,3 +64,11 @@ class FeatureCache:
         with ThreadPoolExecutor(HASH_THREADS) as pool:
             self._hashes.update(zip(new, pool.map(member_sha256, new), strict=True))
         return [self._hashes[file] for file in files]
+
+
+def _kept(path: Path) -> Tensor | None:
+    """Return the features of a file; None if there is none, or a damaged one."""
+    try:
+        return load_weights(path).get("features")
+    except UserError:
+        return None

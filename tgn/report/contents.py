@@ -20,6 +20,7 @@ from tgn.report.result_files import Assessment, FilterReport, NearestImage
 from tgn.report.trainings import trainings
 from tgn.runtime.explanations import content_of
 from tgn.runtime.files import read_json, read_model, sha256_of
+from tgn.runtime.remedies import remedy_for
 from tgn.scoring.results import Scores
 
 CHANGED_BY_HAND = "It kept {kept} images; others were kept by hand since: {used} are used now"
@@ -29,8 +30,7 @@ PARTS_OF_COMPARISON = ("compare", "verdict", "compare_picture", "class_accuracy"
 def collect_contents(run: Run) -> dict[str, Any]:
     """Return the values of the page's template."""
     reader, split = RunReader(run), run.split()
-    again = "tgn generate --class all --no-resume"
-    rows = reader.attempt("images", lambda: _manifest(run.generated, split), again) or []
+    rows = reader.attempt("images", lambda: _manifest(run.generated, split)) or []
     reader.say("images", other_generator(run, rows))
     return {
         "run": run.name,
@@ -51,7 +51,7 @@ def _manifest(folder: Path, split: Split) -> list[ManifestRow]:
 
 def _assessment(reader: RunReader) -> Assessment | None:
     again = "tgn assess"
-    found = reader.model("assess", reader.run.assessment_file, Assessment, again)
+    found = reader.model("assess", reader.run.assessment_file, Assessment)
     if found is not None:
         use = found.generated
         folder = None if use is None or use.is_of_run else Path(use.folder)
@@ -64,7 +64,7 @@ def _filter(reader: RunReader, rows: Sequence[ManifestRow]) -> dict[str, Any] | 
     folder, again = reader.run.generated, "tgn filter"
     if not (folder / FILTERED).is_file():
         return None
-    found = reader.model("filter", folder / "filter.json", FilterReport, again)
+    found = reader.model("filter", folder / "filter.json", FilterReport)
     if found is None:
         return None
     sources = dict(found.made_from)
@@ -77,7 +77,7 @@ def _filter(reader: RunReader, rows: Sequence[ManifestRow]) -> dict[str, Any] | 
 def _comparison(reader: RunReader) -> dict[str, Any]:
     """Return the table of ``classify compare`` and its pictures."""
     run, again = reader.run, "classify compare"
-    table = reader.model("compare", run.comparison_file, ComparisonTable, again)
+    table = reader.model("compare", run.comparison_file, ComparisonTable)
     if table is None:
         return dict.fromkeys(
             ("compare", "verdict", "compare_picture", "class_accuracy", "confusions")
@@ -120,16 +120,16 @@ def _scores(reader: RunReader, rows: Sequence[ManifestRow]) -> dict[str, Any]:
     """
     run, again = reader.run, "tgn score"
     path = _newest_scores(run.scores)
-    content = reader.attempt("scores", lambda: read_json(path), again) if path else None
+    content = reader.attempt("scores", lambda: read_json(path)) if path else None
     is_old = content is not None and content.get("format") != SCORES_FORMAT
     scores = None
     if path and content is not None and not is_old:
-        scores = reader.attempt("scores", lambda: read_model(path, Scores), again)
+        scores = reader.attempt("scores", lambda: read_model(path, Scores))
     fits = scores is not None and reader.fits("scores", scores.made_from, again)
     nearest: dict[str, NearestImage] = {}
     if path and scores and fits:
         file = path.with_suffix(".nearest.json")
-        nearest = reader.attempt("scores", lambda: _nearest(file), again) or {}
+        nearest = reader.attempt("scores", lambda: _nearest(file)) or {}
     return {
         "scores": scores,
         "scores_are_old": is_old,
@@ -147,5 +147,5 @@ def _newest_scores(folder: Path) -> Path | None:
 def _nearest(path: Path) -> dict[str, NearestImage]:
     if not path.is_file():
         return {}
-    with content_of(path):
+    with content_of(path, remedy_for(path)):
         return TypeAdapter(dict[str, NearestImage]).validate_python(read_json(path))

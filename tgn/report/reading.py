@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from tgn.data.made_from import UNVERIFIED, misfit
 from tgn.data.runs import Run
 from tgn.runtime.errors import TgnError
-from tgn.runtime.explanations import DEFAULT_REMEDY, explained
+from tgn.runtime.explanations import explained
 from tgn.runtime.files import read_model
 from tgn.runtime.logs import Log, read_log
 
@@ -32,24 +32,23 @@ class RunReader:
         self.run = run
         self.notes: dict[str, list[str]] = defaultdict(list)
 
-    def model(self, part: str, path: Path, kind: type[ModelT], remedy: str) -> ModelT | None:
+    def model(self, part: str, path: Path, kind: type[ModelT]) -> ModelT | None:
         """Return the content of a JSON file; None if there is none, or it is damaged."""
         if not path.is_file():
             return None
-        return self.attempt(part, lambda: read_model(path, kind), remedy)
+        return self.attempt(part, lambda: read_model(path, kind))
 
-    def attempt(self, part: str, read: Callable[[], ResultT], remedy: str) -> ResultT | None:
+    def attempt(self, part: str, read: Callable[[], ResultT]) -> ResultT | None:
         """Return what is read, or say in its place which file is damaged.
 
         Args:
             part: of the page.
             read: reads a file of the run.
-            remedy: the command that makes it anew.
         """
         try:
             return read()
         except (TgnError, OSError) as error:
-            self._damaged(part, error, remedy)
+            self.say(part, explained(error) or str(error))
             return None
 
     def log(self, part: str, path: Path) -> Log:
@@ -77,7 +76,3 @@ class RunReader:
         """Add a note, unless it is empty."""
         if text:
             self.notes[part].append(text.replace(f"{self.run.path}/", ""))
-
-    def _damaged(self, part: str, error: Exception, remedy: str) -> None:
-        found = (explained(error) or str(error)).removesuffix(f"; {DEFAULT_REMEDY}")
-        self.say(part, f"{found}; make it anew with: {remedy}")

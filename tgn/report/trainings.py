@@ -12,14 +12,14 @@ from tgn.report.result_files import DistillAccuracy, Record
 from tgn.runtime.explanations import content_of
 from tgn.runtime.logs import ALARMS, GRIDS, METRICS, Log
 
-COMMANDS = {"run": "split", "distill": "distill", "train": "train", "generate": "generate"}
+VERBS = ("run", "distill", "train", "generate")
 UNFINISHED = "Not trained to its end: {done} of {steps} steps, which the images may not be of"
 
 
 def trainings(reader: RunReader) -> dict[str, Any]:
     """Return what there is of ``tgn distill`` and of the generator trained last."""
     run = reader.run
-    records = {verb: found for verb in COMMANDS if (found := _record(reader, verb))}
+    records = {verb: found for verb in VERBS if (found := _record(reader, verb))}
     train = records.get("train")
     folder = run.path / (train.backend if train else "cdtg")
     logs = {one.name: reader.log("training", one / METRICS) for one in (run.kmdn, folder)}
@@ -36,9 +36,7 @@ def trainings(reader: RunReader) -> dict[str, Any]:
 
 
 def _record(reader: RunReader, verb: str) -> Record | None:
-    return reader.attempt(
-        "records", lambda: _read_record(reader.run, verb), f"tgn {COMMANDS[verb]}"
-    )
+    return reader.attempt("records", lambda: _read_record(reader.run, verb))
 
 
 def _read_record(run: Run, verb: str) -> Record | None:
@@ -49,7 +47,7 @@ def _read_record(run: Run, verb: str) -> Record | None:
 
 def _accuracy(reader: RunReader) -> DistillAccuracy | None:
     again = "tgn distill --no-resume"
-    found = reader.model("accuracy", reader.run.distill_accuracy, DistillAccuracy, again)
+    found = reader.model("accuracy", reader.run.distill_accuracy, DistillAccuracy)
     if found is not None:
         reader.fits("accuracy", found.made_from, again)
     return found

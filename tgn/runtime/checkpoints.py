@@ -15,10 +15,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from tgn.runtime.errors import DamagedError, NotFoundError, UserError
-from tgn.runtime.files import atomic_path
+from tgn.runtime.errors import DamagedError, NotFoundError, TgnError, UserError
+from tgn.runtime.files import atomic_path, sha256_of
+from tgn.runtime.remedies import remedy_for
+from tgn.runtime.seals import CHECKSUM, sealed, unsealed
 
 METADATA_KEY = "tgn"
+TENSORS = "tensors_sha256"  # among the header strings
 MAGIC = b"tgn-state-1 "
 # Where checkpoints keep their state dict: timm, torchvision, Lightning and others.
 WRAPPERS = (
@@ -43,25 +46,49 @@ def save_weights(
     """Write a state dict as safetensors; ``metadata`` are strings stored in its header.
 
     They go under one key, since the library orders several at random: equal content gives equal
-    bytes, and so the same SHA-256.
+    bytes, and so the same SHA-256. Beside them stand checksums of the tensors and of themselves.
     """
-    header = {METADATA_KEY: json.dumps(dict(metadata or {}), sort_keys=True)}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    entries = dict(sorted({**(metadata or {}), TENSORS: sha256_of_tensors(tensors)}.items()))
+    header = {METADATA_KEY: json.dumps(sealed(entries))}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, header)
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Return the header strings of a safetensors file."""
+    """Return the header strings of a safetensors file; none if another program wrote it.
+
+    Raises:
+        UserError: if it is no whole file.
+        DamagedError: if the strings are not those that were written.
+    """
+    metadata = _header(path)
+    metadata.pop(TENSORS, None)
+    return metadata
+
+
+def _header(path: Path) -> dict[str, str]:
+    """Return the strings as they were written, with the checksum of the tensors."""
     _require(path)
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
+            strings: dict[str, str] = file.metadata() or {}
     except SafetensorError as error:
-        raise UserError(f"{path} is not a whole safetensors file: {error}") from None
-    except json.JSONDecodeError:
-        metadata = {}  # of another program
-    return metadata if isinstance(metadata, dict) else {}
+        raise UserError(
+            f"{path} is not a whole safetensors file: {error}; {remedy_for(path)}"
+        ) from None
+    try:
+        return unsealed(json.loads(strings[METADATA_KEY]))
+    except (KeyError, ValueError, AttributeError):
+        if CHECKSUM in strings.get(METADATA_KEY, "") or any(TENSORS in s for s in strings.values()):
+            raise _changed(path, "header") from None
+        return {}  # of another program
+
+
+def _changed(path: Path, what: str) -> DamagedError:
+    return DamagedError(
+        f"{path} is damaged: its {what} is not what was written; {remedy_for(path)}"
+    )
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
@@ -73,6 +100,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 
     Raises:
         UserError: if the file cannot be read or holds no state dict.
+        DamagedError: if it is of this toolkit, and not what was written.
     """
     content = load_content(path)
     found = _state_dict(content)
@@ -93,11 +121,20 @@ def load_content(path: Path) -> Any:
     _require(path)
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return _whole_tensors(path)
         with torch.serialization.safe_globals(HARMLESS):
             return torch.load(path, map_location="cpu", weights_only=True)
+    except TgnError:
+        raise
     except Exception as error:  # unpickling a damaged or hostile file can raise anything
         raise UserError(_unreadable(path, error)) from None
+
+
+def _whole_tensors(path: Path) -> dict[str, Tensor]:
+    expected, tensors = _header(path).get(TENSORS), load_file(path)
+    if expected is not None and sha256_of_tensors(tensors) != expected:
+        raise _changed(path, "content")
+    return tensors
 
 
 def _unreadable(path: Path, error: Exception) -> str:
@@ -130,12 +167,28 @@ def _described(content: Any) -> str:
     return f"a dict with {_first(entries)}" if entries else "an empty dict"
 
 
+def sha256_of_whole(path: Path) -> str:
+    """Return the SHA-256 of a file of weights that is what was written.
+
+    Raises:
+        UserError: if it is not.
+    """
+    load_content(path)
+    return sha256_of(path)
+
+
 def sha256_of_weights(net: nn.Module) -> str:
     """Return the SHA-256 of all parameters and saved buffers, for weights that are no one file."""
+    return sha256_of_tensors(net.state_dict())
+
+
+def sha256_of_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """Return the hexadecimal SHA-256 of names, types, shapes and values."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(net.state_dict().items()):
+    for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {[*tensor.shape]}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        values = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
+        digest.update(values.data)
     return digest.hexdigest()
 
 

@@ -43,5 +43,5 @@ class LostProcessError(TgnError):
     """Another process of the job is gone."""
 
 
-class DamagedError(TgnError):
+class DamagedError(DataError):
     """A file of ours is not what was written."""

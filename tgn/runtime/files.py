@@ -5,13 +5,15 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from tgn.runtime.explanations import content_of, written_to
+from tgn.runtime.remedies import remedy_for
+from tgn.runtime.seals import sealed, unsealed
 
 PART = ".part"  # of a file that is being written
 LONGEST_LINE = 1 << 20  # bytes that a line of ours may have
@@ -60,19 +62,20 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON atomically; NaN is an error, not a broken file."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write an object as indented JSON with a checksum, atomically; NaN is an error."""
+    text = json.dumps(sealed(content), indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file of ours, which holds an object.
+    """Read what :func:`write_json` wrote; without a checksum, it is of an older version.
 
     Raises:
-        DataError: if it does not.
+        DataError: if it is no object, or not the one that was written.
     """
-    with content_of(path):
-        return _object(path.read_bytes())
+    with content_of(path, remedy_for(path)):
+        return unsealed(_object(path.read_bytes()))
 
 
 def read_model(path: Path, kind: type[ModelT]) -> ModelT:
@@ -82,25 +85,29 @@ def read_model(path: Path, kind: type[ModelT]) -> ModelT:
         DataError: if it does not.
     """
     content = read_json(path)
-    with content_of(path):
+    with content_of(path, remedy_for(path)):
         return kind.model_validate(content)
 
 
-def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a JSON-lines file; a last line cut short by a kill is left out.
+def read_json_lines(path: Path, may_be_cut: bool = True) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a JSON-lines file.
+
+    Args:
+        path: of the file.
+        may_be_cut: leave out a last line without an end, which a kill has cut short.
 
     Raises:
-        DataError: if a line is no object.
+        DataError: if a line is no object, or has a checksum that is not its own.
     """
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
-            if line.endswith(b"\n"):
+            if line.endswith(b"\n") or not may_be_cut:
                 yield _object_in(line, path, number)
 
 
 def _object_in(line: bytes, path: Path, number: int) -> dict[str, Any]:
-    with content_of(path, f"see line {number}"):
-        return _object(line)
+    with content_of(path, f"see line {number}; {remedy_for(path)}"):
+        return unsealed(_object(line))
 
 
 def _object(text: bytes) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -88,6 +88,10 @@ class Job:
     resume: bool = True  # continue from state.pt if there is one, else start anew
     made_from: Mapping[str, Any] = field(default_factory=dict)  # beside settings, as JSON has it
 
+    def alone(self) -> AbstractContextManager[None]:
+        """Keep other programs out of the folder; may be nested."""
+        return exclusive_writer(self.directory) if self.device.is_main else nullcontext()
+
 
 def run_steps(
     trainer: Trainer,
@@ -115,8 +119,7 @@ def run_steps(
         LostProcessError: if another process of the job is gone.
         UserError: if another process trains there, or the checkpoint is of something else.
     """
-    alone = exclusive_writer(job.directory) if job.device.is_main else nullcontext()
-    with alone, _clear_about_lost_processes(job), stops_between_steps() as stop_if_told:
+    with job.alone(), _clear_about_lost_processes(job), stops_between_steps() as stop_if_told:
         _run_steps(trainer, settings, job, title, after_step, stop_if_told)
 
 

@@ -1,7 +1,7 @@
 """The stage ``tgn filter``: every criterion on every image, then the manifest of what is kept."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import torch
 
 from tgn.data.image_folders import folder_rows
 from tgn.data.made_from import SPLIT, made_from
-from tgn.data.manifest import ManifestRow, all_rows
+from tgn.data.manifest import FILTERED, ManifestRow, all_rows
 from tgn.data.prompts import prompts_of, warn_of_numbers
 from tgn.data.runs import Run
 from tgn.metrics.memorisation import distances_within_classes
@@ -21,7 +21,7 @@ from tgn.models.zero_shot import ZeroShotClassifier, load_zero_shot
 from tgn.probe.features import FrozenNetwork
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
-from tgn.runtime.locks import exclusive_writer
+from tgn.runtime.locks import exclusive_writer, kept_unchanged
 from tgn.runtime.progress import Progress
 from tgn.runtime.settings import ComputeSettings
 from tgn.scoring.class_predictors import (
@@ -99,7 +99,8 @@ def filter_run(
         UserError: if there is nothing to filter, or nothing would be left.
     """
     folder = folder or run.generated
-    with _alone_in(folder):
+    next(all_rows(folder, run.split()), None)  # raises before a lock lies in another's folder
+    with kept_unchanged(run.kmdn), exclusive_writer(folder):
         return _filter_of_run(run, settings, folder, progress), folder
 
 
@@ -109,15 +110,9 @@ def remove_filter(folder: Path) -> bool:
     Returns:
         Whether there was a filter.
     """
-    with _alone_in(folder):
+    is_filtered = (folder / FILTERED).is_file()
+    with exclusive_writer(folder) if is_filtered else nullcontext():
         return delete_filter(folder)
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Keep out whoever else changes the images of a folder or which of them are used."""
-    with exclusive_writer(folder) if folder.is_dir() else nullcontext():
-        yield
 
 
 def _filter_of_run(
@@ -159,7 +154,8 @@ def filter_folders(
         UserError: for a folder without images, a class without real images, a network or file
             that does not fit, or if nothing would be left.
     """
-    with _alone_in(folders[0]):
+    folder_rows(folders[0], include_filtered=True, exclude={FILTER_GRID})  # raises, as above
+    with exclusive_writer(folders[0]):
         return _filter_of_folders(folders, settings, progress, run), folders[0]
 
 

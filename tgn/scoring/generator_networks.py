@@ -8,7 +8,7 @@ from tgn.data.manifest import ManifestRow
 from tgn.data.runs import Run
 from tgn.models.provenance import Provenance
 from tgn.models.training_networks import TrainingNetwork, from_header
-from tgn.runtime.checkpoints import read_metadata
+from tgn.runtime.checkpoints import read_metadata, sha256_of_whole
 from tgn.runtime.files import sha256_of
 
 
@@ -55,7 +55,7 @@ def _guides(how: str) -> list[TrainingNetwork]:
 def _generators(run: Run) -> dict[str, tuple[TrainingNetwork, ...] | None]:
     """Return SHA-256 of each generator's file of the run -> the networks in its losses."""
     known = {
-        sha256_of(file): from_header(read_metadata(file))
+        sha256_of_whole(file): from_header(read_metadata(file))
         for file in (run.cdtg_generator, run.denoiser)
         if file.is_file()
     }

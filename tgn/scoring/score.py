@@ -16,6 +16,7 @@ from tgn.models.extractors import TAIL
 from tgn.models.feature_cache import FeatureCache
 from tgn.runtime.devices import Device
 from tgn.runtime.files import read_model, write_json
+from tgn.runtime.locks import kept_unchanged
 from tgn.runtime.progress import Progress, Silent
 from tgn.runtime.settings import ComputeSettings
 from tgn.scoring.classification_accuracy import with_accuracy
@@ -70,6 +71,13 @@ def score_run(
         UserError: for a missing manifest, image, network or weight file.
     """
     folder = folder or run.generated
+    with kept_unchanged(folder, run.kmdn):
+        return _score_run(run, settings, folder, progress, out)
+
+
+def _score_run(
+    run: Run, settings: ScoreSettings, folder: Path, progress: Progress, out: Path | None
+) -> tuple[Scores, Path]:
     split = run.split()
     device = Device(ComputeSettings(device=settings.device, precision="float32"))
     net = [TAIL_NET] if TAIL in (settings.extractor, settings.classifier) else []

@@ -20,6 +20,7 @@ from classify.training.recipes import BASES, check_recipes, recipe, with_ratios
 from classify.training.settings import TrainSettings
 from classify.training.uses.names import OTHER_USES
 from tgn.runtime.errors import NotFoundError, UserError
+from tgn.runtime.files import read_json, write_json
 from tgn.runtime.progress import Silent
 
 SMALL = [*TINY, "--set", "steps=2", "--set", "size=16", "--device", "cpu"]
@@ -201,9 +202,9 @@ def test_predict_goes_on_after_files_that_cannot_be_read_and_names_them(fake_run
 def test_a_classifier_of_another_class_order_is_not_evaluated(fake_run, run_cli):
     assert run_cli("train", *SMALL, "--name", "k").code == 0
     path = fake_run.path / "split.json"
-    content = json.loads(path.read_text())
+    content = read_json(path)
     content["classes"] = [content["classes"][k] for k in (1, 0, *range(2, len(content["classes"])))]
-    path.write_text(json.dumps(content))
+    write_json(path, content)
     done = run_cli("evaluate", "--name", "k", "--device", "cpu")
     assert (done.code, "in another order" in done.stderr) == (2, True), done.stderr
 

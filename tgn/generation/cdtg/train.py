@@ -71,16 +71,23 @@ def train_cdtg(
             "split DATA --run NAME), or replace it: tgn train --no-resume"
         )
     settings = fitted_to_start(run, settings)
-    tail_net_sha256 = sha256_of(tail_net_file(run.kmdn))
-    made_from = {"tail_net_sha256": tail_net_sha256, SPLIT: split_sha256(run.split())}
+    made_from = {
+        "tail_net_sha256": sha256_of(tail_net_file(run.kmdn)),
+        SPLIT: split_sha256(run.split()),
+    }
     if start := start_file(run, settings.start):
         made_from["start_sha256"] = sha256_of(start)
     job = Job(run.cdtg, Device(settings), progress, resume, made_from)
+    with job.alone():
+        _train(run, settings, job)
+
+
+def _train(run: Run, settings: CdtgTrainSettings, job: Job) -> None:
     if settings.start == IMPORTED and job.device.is_main:
         keep_import(run)
     job.device.wait()
     trainer = build_cdtg_trainer(run, settings, job)
-    facts = {**made_from, "precision": job.device.precision}
+    facts = {**job.made_from, "precision": job.device.precision}
     run.record("train", settings, backend="cdtg", **facts)
     against = _trained_against(run, settings, trainer.networks.clip)
     if job.device.is_main and is_imported(run.cdtg_generator) and settings.start != IMPORTED:
@@ -92,7 +99,7 @@ def train_cdtg(
             run.cdtg_generator,
             trainer.averaged_generator,
             folders,
-            tail_net_sha256,
+            job.made_from["tail_net_sha256"],
             trained_against=as_header(against),
             trained_classes=settings.classes,
         )

@@ -43,11 +43,18 @@ def train_diffusion(
         UserError: if the checkpoint is of another tail net, or for settings or data that cannot
             work.
     """
-    tail_net_sha256 = sha256_of(tail_net_file(run.kmdn))
-    made_from = {"tail_net_sha256": tail_net_sha256, SPLIT: split_sha256(run.split())}
+    made_from = {
+        "tail_net_sha256": sha256_of(tail_net_file(run.kmdn)),
+        SPLIT: split_sha256(run.split()),
+    }
     job = Job(run.diffusion, Device(settings), progress, resume, made_from)
+    with job.alone():
+        _train(run, settings, job)
+
+
+def _train(run: Run, settings: DiffusionTrainSettings, job: Job) -> None:
     trainer = build_diffusion_trainer(run, settings, job)
-    facts = {**made_from, "precision": job.device.precision}
+    facts = {**job.made_from, "precision": job.device.precision}
     run.record("train", settings, backend="diffusion", **facts)
     against = [*tail_net_networks(tail_net_file(run.kmdn)), frozen_network()]
     run_monitored(trainer, run, settings, job, COLLAPSE_REMEDY, against)
@@ -55,7 +62,7 @@ def train_diffusion(
         save_denoiser(
             run.denoiser,
             trainer.averaged_denoiser,
-            tail_net_sha256,
+            job.made_from["tail_net_sha256"],
             trained_against=as_header(against),
             trained_classes=settings.classes,
         )
