@@ -1,8 +1,10 @@
 """What several test rooms need: commands in this process, interruptions, made-up images."""
 
 import shutil
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -126,3 +128,22 @@ def damage(path: Path, how: str) -> None:
     else:
         data[len(data) // 2] ^= 1
     path.write_bytes(data)
+
+
+@contextmanager
+def other_process(how: str, folder: Path) -> Iterator[None]:
+    """Let another process hold a lock of a folder, ``how`` being a function of the locks."""
+    code = (
+        "import sys; from pathlib import Path; from tgn.runtime import locks\n"
+        f"with locks.{how}(Path({str(folder)!r})):\n"
+        " print('in', flush=True); sys.stdin.read()"
+    )
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "in\n"
+            yield
+        finally:
+            process.kill()

@@ -66,10 +66,10 @@ def require_some_kept(folder: Path) -> None:
 
 
 def say_class_folders(folder: Path, run: Run) -> None:
-    """Say what is assumed of the names of class folders without a manifest, if anything is."""
-    from tgn.data.manifest import folder_note
+    """Say what is assumed of the names of class folders, and whether another generator drew."""
+    from tgn.data.made_from import notes_on_images
 
-    if note := folder_note(folder, run.split()):
+    for note in notes_on_images(run, folder):
         err.print(f"note: {note}", markup=False)
 
 

@@ -1,5 +1,6 @@
 """Comparison of recipes over several seeds: one table with confidence intervals."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from classify.comparison.zero_shot import check_clip, zero_shot_record
 from classify.probe.settings import ProbeFeatureSettings, ProbeSettings
 from classify.training.effects import check_common_effects, of_recipe
 from classify.training.job import TrainingJob, made_from
+from classify.training.layout import METRICS
 from classify.training.recipes import (
     GENERATED,
     USE,
@@ -26,8 +28,9 @@ from classify.training.recipes import (
 )
 from classify.training.settings import TrainSettings
 from classify.training.train import planned_phases
+from tgn.data.made_from import IMAGES, MADE_FROM, SPLIT
 from tgn.data.runs import Run
-from tgn.runtime.files import write_json, write_text
+from tgn.runtime.files import sha256_of, write_json, write_text
 from tgn.runtime.locks import kept_unchanged
 from tgn.runtime.progress import Progress
 
@@ -74,7 +77,6 @@ def _compare(
     run: Run, plan: ComparisonPlan, settings: TrainSettings, progress: Progress
 ) -> dict[str, Any]:
     trainings = planned_trainings(run, plan, settings)
-    generated = next((g for one in trainings if (g := one.made_with["generated"])), "")
     seeds = _seeds(plan, settings)
     rows = iter(run_sweep(run, trainings, plan.jobs, progress))
     results = {name: [next(rows) for _ in seeds] for name in plan.recipes}
@@ -85,7 +87,7 @@ def _compare(
         "steps": settings.steps if settings.epochs is None else None,
         "epochs": settings.epochs,
         "interval": "95%, Student's t over seeds",
-        "generated_sha256": generated,
+        **_sources(run, plan, trainings),
         "recipes": {name: _summaries(rows) for name, rows in results.items()},
         "gains": _gains(results),
         "against_first": _against_first(results),
@@ -93,11 +95,29 @@ def _compare(
         "costs": _costs(plan.recipes, [read_cost(one.job.directory) for one in trainings]),
     }
     table["verdict"] = verdict(table)
-    write_json(run.comparison_file, table)
+    run.comparison_file.unlink(missing_ok=True)  # the other files are of this one table
     write_text(run.comparison_file.with_suffix(".csv"), as_csv(table))
     write_text(run.comparison_file.with_suffix(".md"), as_markdown(table))
     draw_comparison(table, run.comparison_file.with_suffix(".png"))
+    write_json(run.comparison_file, table)
     return table
+
+
+def _sources(
+    run: Run, plan: ComparisonPlan, trainings: Sequence[PlannedTraining]
+) -> dict[str, Any]:
+    """Return what the table is made from, for those who read it later."""
+    records = [one.made_with for one in trainings]
+    generated = next((record["generated"] for record in records if record["generated"]), "")
+    images = {IMAGES: generated} if generated else {}
+    first = trainings[:: plan.seeds]
+    metrics = [sha256_of(one.job.directory / METRICS) for one in first]
+    return {
+        "generated_sha256": generated,
+        "generated_folder": "" if plan.augmented == run.generated else str(plan.augmented),
+        MADE_FROM: {SPLIT: records[0][SPLIT], **images},
+        "first_metrics": dict(zip(plan.recipes, metrics, strict=True)),
+    }
 
 
 def planned_trainings(

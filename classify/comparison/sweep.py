@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,10 @@ from classify.training.job import TrainingJob
 from classify.training.layout import METRICS
 from classify.training.settings import TrainSettings
 from classify.training.train import train_classifier
+from tgn.data.made_from import SPLIT, same_sources, split_sha256
+from tgn.data.manifest import fingerprint
 from tgn.data.runs import Run
+from tgn.runtime.errors import UserError
 from tgn.runtime.files import read_json, write_json
 from tgn.runtime.progress import Progress, Silent
 from tgn.runtime.signals import STOPPED, Terminated, stops_are_exceptions
@@ -78,9 +81,13 @@ def train_once(run: Run, training: PlannedTraining, progress: Progress) -> dict[
     """Train and return the metrics, or read them if the same training is finished."""
     directory = training.job.directory
     record, metrics = directory / RECORD, directory / METRICS
-    same = _recorded(record) == training.made_with
-    if same and metrics.is_file():
+    _check_images(run, training)
+    recorded = _recorded(record)
+    if metrics.is_file() and same_sources(recorded, training.made_with):
         return read_json(metrics)
+    same = recorded == training.made_with
+    if {**training.made_with, **_sources(recorded)} != training.made_with:
+        progress.warn(f"{directory.name} begins anew: it was of another split or other images")
     metrics.unlink(missing_ok=True)
     write_json(record, training.made_with)
     with recorded_cost(directory, goes_on=same):
@@ -94,10 +101,30 @@ def train_once(run: Run, training: PlannedTraining, progress: Progress) -> dict[
         return train_classifier(run, job, training.settings, progress)
 
 
-def _recorded(record: Path) -> dict[str, Any] | None:
+def _sources(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Return of which images a record is, as far as it says."""
+    return {key: recorded[key] for key in ("generated", SPLIT) if key in recorded}
+
+
+def _check_images(run: Run, training: PlannedTraining) -> None:
+    """Refuse to go on with images that have been replaced since the comparison was planned.
+
+    Raises:
+        UserError: if they have; one table of old and new images would say nothing.
+    """
+    split, folder, planned = run.split(), training.job.augmented, training.made_with
+    images = fingerprint(folder, split) if folder is not None else planned["generated"]
+    if (images, split_sha256(split)) != (planned["generated"], planned[SPLIT]):
+        raise UserError(
+            f"the split or the generated images of {run.name} were changed while they were "
+            "compared; run the same command again: it repeats the trainings of the old ones"
+        )
+
+
+def _recorded(record: Path) -> dict[str, Any]:
     """Read a record, also one of an older version, under today's names of the settings."""
     if not record.is_file():
-        return None
+        return {}
     made_with = read_json(record)
     return {**made_with, "settings": TrainSettings.with_new_names(made_with.get("settings", {}))}
 

@@ -10,6 +10,7 @@ from classify.comparison.settings import ZeroShotSettings
 from classify.evaluation.evaluate import evaluate_logits
 from classify.training.recipes import ZERO_SHOT, recipe
 from classify.training.written import write_trained
+from tgn.data.made_from import SPLIT, split_sha256
 from tgn.data.prompts import read_prompts, warn_of_numbers
 from tgn.data.runs import Run
 from tgn.models.feature_cache import FeatureCache
@@ -36,8 +37,9 @@ def check_clip(names: Sequence[str], clip: str | None) -> None:
 
 
 def zero_shot_record(run: Run, clip: str) -> dict[str, Any]:
-    """Return what decides a zero-shot result, beside the run's images."""
-    prompts = json.dumps(list(read_prompts(run.prompts_file, run.split())))
+    """Return what decides a zero-shot result."""
+    split = run.split()
+    prompts = json.dumps(list(read_prompts(run.prompts_file, split)))
     file = Path(clip.partition(":")[2])
     return {
         "settings": {},
@@ -45,6 +47,7 @@ def zero_shot_record(run: Run, clip: str) -> dict[str, Any]:
         "clip_sha256": sha256_of(file) if file.is_file() else "",
         "prompts_sha256": hashlib.sha256(prompts.encode()).hexdigest(),
         "generated": "",
+        SPLIT: split_sha256(split),
     }
 
 

@@ -15,6 +15,7 @@ from classify.training.paired_images import paired_set
 from classify.training.recipes import TrainingImages
 from classify.training.settings import TrainSettings
 from tgn.data.image_set import ImageSet, select_classes
+from tgn.data.made_from import SPLIT, split_sha256
 from tgn.data.manifest import fingerprint
 from tgn.data.runs import Run
 from tgn.data.split import Part
@@ -48,7 +49,7 @@ class TrainingJob:
 
 
 def made_from(job: TrainingJob, run: Run, phases: Sequence[Phase]) -> dict[str, str]:
-    """Return digests of what a job learns from beside its settings and the images of the run.
+    """Return digests of what a job learns from beside its settings.
 
     Args:
         job: of the training.
@@ -56,10 +57,10 @@ def made_from(job: TrainingJob, run: Run, phases: Sequence[Phase]) -> dict[str, 
         phases: of the job; teachers that it trains itself are no source.
 
     Returns:
-        ``generated`` images and how a network is trained with them, each ``teacher``, files
-        ``left_out``; only what there is.
+        the ``split``, ``generated`` images and how a network is trained with them, each
+        ``teacher``, files ``left_out``; only what there is.
     """
-    found = {}
+    found = {SPLIT: split_sha256(run.split())}
     if job.augmented is not None:
         found["generated"] = fingerprint(job.augmented, run.split())
         if phases:

@@ -21,6 +21,7 @@ from classify.training.uses.curriculum import check_ratios
 from classify.training.uses.soft_labels import soft_labels
 from classify.training.written import write_trained
 from tgn.data.image_set import ImageSet
+from tgn.data.made_from import MADE_FROM, same_sources
 from tgn.data.manifest import active_rows
 from tgn.data.runs import Run
 from tgn.data.split import Part
@@ -31,7 +32,6 @@ from tgn.runtime.locks import kept_unchanged
 from tgn.runtime.progress import Progress
 from tgn.runtime.training_loop import Job, run_steps
 
-MADE_FROM = "made_from"
 HELD_OUT: tuple[Part, ...] = ("val", "test")
 WITHOUT_VALIDATION = "last step"
 BY_VALIDATION = "last validation within one standard error of the best"
@@ -100,8 +100,9 @@ def _is_done(context: TrainingContext, phase: Phase) -> bool:
     directory = context.directory(phase)
     if not (directory / METRICS).is_file():
         return False
-    same_sources = read_json(directory / METRICS).get(MADE_FROM, {}) == context.made_from
-    return same_sources and recorded_settings(directory / SETTINGS) == context.settings_of(phase)
+    recorded_from = read_json(directory / METRICS).get(MADE_FROM, {})
+    is_same = same_sources(recorded_from, context.made_from)
+    return is_same and recorded_settings(directory / SETTINGS) == context.settings_of(phase)
 
 
 def _train_phase(context: TrainingContext, phase: Phase) -> None:

@@ -1,29 +1,10 @@
 """One writer of a folder at a time, and none while others read it."""
 
-import subprocess
-import sys
-from contextlib import contextmanager
-
 import pytest
+from tests_support import other_process
 
 from tgn.runtime.errors import UserError
 from tgn.runtime.locks import LOCK, exclusive_writer, kept_unchanged
-
-
-@contextmanager
-def other_process(how: str, folder):
-    code = (
-        "import sys; from pathlib import Path; from tgn.runtime import locks\n"
-        f"with locks.{how}(Path({str(folder)!r})):\n"
-        " print('in', flush=True); sys.stdin.read()"
-    )
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
-        try:
-            assert process.stdout.readline() == "in\n"
-            yield
-        finally:
-            process.kill()
 
 
 def test_a_folder_has_one_writer_and_readers_wait_for_it(tmp_path):

@@ -10,7 +10,7 @@ from tests_support import damage
 from tgn.runtime.checkpoints import load_state
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import DivergedError, UserError
-from tgn.runtime.files import read_json_lines
+from tgn.runtime.files import append_text, read_json_lines, write_text
 from tgn.runtime.progress import Silent
 from tgn.runtime.settings import ComputeSettings, LoopSettings
 from tgn.runtime.signals import Terminated
@@ -205,3 +205,77 @@ def test_a_training_goes_on_from_the_state_before(tmp_path, how):
     damage(tmp_path / "b" / "state.before.pt", how)
     with pytest.raises(UserError, match="--no-resume starts anew"):
         run(Toy(), tmp_path / "b")
+
+
+def logged_steps(folder):
+    return [row["step"] for row in read_json_lines(folder / "metrics.jsonl")]
+
+
+class Warned(Silent):
+    def __init__(self):
+        self.said = []
+
+    def warn(self, text):
+        self.said.append(text)
+
+
+def test_a_new_beginning_clears_the_logs_of_the_old_training(tmp_path):
+    def leave(step):
+        if step == 2:
+            write_text(tmp_path / "alarms.jsonl", '{"step": 2, "class": "a", "text": "x"}\n')
+            write_text(tmp_path / "grids" / "0000002.png", "")
+
+    run(Toy(), tmp_path, after_step=leave)
+    events = set((tmp_path / "tensorboard").iterdir())
+    run(Toy(), tmp_path, steps=3, resume=False)
+    assert logged_steps(tmp_path) == [1, 2, 3]
+    assert not (tmp_path / "alarms.jsonl").exists()
+    assert not list((tmp_path / "grids").iterdir())
+    assert events.isdisjoint((tmp_path / "tensorboard").iterdir())
+
+
+def test_a_step_that_is_run_again_leaves_one_alarm_and_one_grid(tmp_path):
+    def alarm(step):
+        append_text(tmp_path / "alarms.jsonl", f'{{"step": {step}, "class": "a"}}\n')
+        write_text(tmp_path / "grids" / f"{step:07d}.png", "")
+
+    with pytest.raises(RuntimeError):
+        run(Toy(stop_at=6, error=RuntimeError("power cut")), tmp_path, after_step=alarm)
+    run(Toy(), tmp_path, steps=5, after_step=alarm)
+    assert [row["step"] for row in read_json_lines(tmp_path / "alarms.jsonl")] == [1, 2, 3, 4, 5]
+    assert len(list((tmp_path / "grids").iterdir())) == 5
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "alarms.jsonl"])
+def test_a_damaged_log_stops_nothing_and_is_said_once(tmp_path, name):
+    whole = run(Toy(), tmp_path / "a")
+    run(Toy(), tmp_path / "b", steps=6)
+    log, rows = tmp_path / "b" / name, ['{"step": 1, "loss": 0.5}', '{"step": 2, "loss": 0.25}']
+    broken = ["\0\0", "[1]", '{"loss": 1}', '{"step": "2"}', '{"step": 2, "loss": NaN}', "\x80"]
+    log.write_bytes("\n".join([rows[0], *broken, rows[1], '{"step": 3, "lo']).encode("latin-1"))
+    progress = Warned()
+    settings = LoopSettings(steps=10, log_every=1, save_every=4)
+    again = Toy()
+    run_steps(again, settings, Job(tmp_path / "b", DEVICE, progress))
+    assert torch.equal(again.net.weight, whole)
+    assert progress.said == [f"{log} is damaged: 6 of its lines cannot be read and are left out"]
+    assert [row["step"] for row in read_json_lines(log)][:2] == [1, 2]
+
+
+def test_a_file_in_the_place_of_tensorboard_stops_nothing(tmp_path):
+    write_text(tmp_path / "tensorboard", "")
+    run(Toy(), tmp_path, steps=2)
+    assert (tmp_path / "tensorboard").is_dir()
+
+
+def test_the_split_is_part_of_what_a_checkpoint_is_of_unless_an_older_version_wrote_it(tmp_path):
+    def train(**made_from):
+        job = Job(tmp_path / "a", DEVICE, Silent(), made_from=made_from)
+        run_steps(Toy(), LoopSettings(steps=5), job)
+
+    train(teacher="one")
+    train(teacher="one", split="one")
+    (tmp_path / "a" / STATE).unlink()
+    train(split="one")
+    with pytest.raises(UserError, match="split differ"):
+        train(split="two")

@@ -16,7 +16,7 @@ from tgn.models.pretrained import PERCEPTUAL, file_of
 from tgn.models.settings import BackboneSettings
 from tgn.runtime.checkpoints import save_weights
 from tgn.runtime.errors import UserError
-from tgn.runtime.files import read_json, sha256_of, write_json
+from tgn.runtime.files import read_json, read_model, sha256_of, write_json
 from tgn.runtime.progress import Silent
 from tgn.scoring.class_predictors import NOT_SEEN, PARTLY_SEEN
 from tgn.scoring.results import Scores
@@ -50,7 +50,7 @@ def test_metrics_of_copies_and_of_repeated_images(mixed):
         (pale.feature_diversity.real + dark.feature_diversity.real) / 2
     )
     assert path == mixed.path / "scores" / "generated-tail.json"
-    assert Scores.model_validate_json(path.read_text()) == scores
+    assert read_model(path, Scores) == scores
     assert json.loads(path.read_text())["classes"][1]["feature_diversity"]["ratio"] == 0
 
 

@@ -1,7 +1,7 @@
 """The page, built with Gradio: its tabs and what follows a click."""
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from tgn.app.live_sampling import sample_live
 from tgn.app.real_images import ComparedImage, RealImages
-from tgn.app.review import Review
+from tgn.app.review import Choice, Review
 from tgn.backends import trained_backend
 from tgn.data.image_grid import enlarged
 from tgn.data.runs import Run
@@ -22,6 +22,9 @@ from tgn.runtime.progress import Progress
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # no usage data leaves this machine
 try:
     import gradio as gr
+    from starlette.middleware import Middleware
+
+    from tgn.app.gate import Gate
 except ImportError:
     raise UserError("tgn app needs gradio; install it with: pip install 'tgn[app]'") from None
 
@@ -31,18 +34,25 @@ DROPPED_COLOUR = (200, 30, 30)
 CAPTION = "left: generated; right: its source above, its nearest training image below"
 
 
-def serve(run: Run, host: str, port: int | None, device: str, progress: Progress) -> None:
-    """Show the page of a run until Ctrl-C.
+def launch(page: gr.Blocks, host: str, port: int | None) -> None:
+    """Serve a page from now on.
 
     Raises:
-        NotFoundError: if the run has no trained generator.
-        UserError: if the port is taken.
+        UserError: if the address or the port cannot be used.
     """
-    page = build_page(run, device, progress)
     try:
-        page.launch(server_name=host, server_port=port, share=False, show_error=True)
+        page.launch(
+            server_name=host,
+            server_port=port,
+            share=False,
+            show_error=True,
+            ssr_mode=False,
+            prevent_thread_lock=True,
+            app_kwargs={"middleware": [Middleware(Gate, host=host)]},
+        )
     except OSError as error:
-        raise UserError(f"{host}:{port} cannot be used ({error}); try another --port") from None
+        where = host if port is None else f"{host}:{port}"
+        raise UserError(f"{where} cannot be used ({error}); try another --port") from None
 
 
 def build_page(run: Run, device: str, progress: Progress) -> gr.Blocks:
@@ -63,12 +73,13 @@ def build_page(run: Run, device: str, progress: Progress) -> gr.Blocks:
             folders = [split.classes[label].folder for label in (*split.tail_classes, *head)]
             _generate_tab(sampler, real_images, settings, folders, page)
         with gr.Tab("Review"):
+            review = Review(run.generated, run.split(), real_images)
             try:
-                review = Review(run.generated, run.split(), real_images)
+                folders = review.folders()
             except NotFoundError as error:
                 gr.Markdown(str(error))
             else:
-                _review_tab(review, page)
+                _review_tab(review, folders, page)
     return page
 
 
@@ -100,14 +111,11 @@ def _generate_tab(
     gr.on(triggers, update, inputs, gallery, trigger_mode="always_last", show_progress="hidden")
 
 
-def _review_tab(review: Review, page: gr.Blocks) -> None:
-    folders = review.folders()
-    dropped = gr.State(set())
+def _review_tab(review: Review, folders: list[str], page: gr.Blocks) -> None:
+    shown = gr.State([])  # the choices that a click on each image of the page would be
     with gr.Row():
         folder = gr.Dropdown(folders, value=folders[0], label="class", elem_id="review-class")
-        number = gr.Slider(
-            1, max(review.pages(folders[0]), 2), 1, step=1, label="page", elem_id="review-page"
-        )
+        number = gr.Slider(1, 2, 1, step=1, label="page", elem_id="review-page")
     gr.Markdown("Click an image to drop it, once more to keep it. Nothing is deleted.")
     gallery = gr.Gallery(
         label=CAPTION,
@@ -119,42 +127,39 @@ def _review_tab(review: Review, page: gr.Blocks) -> None:
     )
     state = gr.Markdown(elem_id="review-state")
     show = partial(_show_page, review)
-    inputs, outputs = [folder, number, dropped], [gallery, state]
-    gr.on([page.load], review.dropped, None, dropped).then(show, inputs, outputs)
-    folder.change(partial(_first_page, review), folder, number).then(show, inputs, outputs)
+    inputs, outputs = [folder, number], [gallery, state, shown, number]
+    gr.on([page.load], show, inputs, outputs)
+    folder.change(lambda folder: show(folder, 1), folder, outputs)
     number.change(show, inputs, outputs, trigger_mode="always_last")
-    gallery.select(_toggler(review), inputs, dropped).then(show, inputs, outputs)
+    gallery.select(_chooser(review), [shown], None).then(show, inputs, outputs)
 
 
-def _first_page(review: Review, folder: str) -> Any:
-    return gr.Slider(1, max(review.pages(folder), 2), 1, step=1)
-
-
-def _show_page(
-    review: Review, folder: str, number: int, dropped: Collection[str]
-) -> tuple[list[Any], str]:
-    """Return the pictures of a page with their captions, and how many images are used."""
+def _show_page(review: Review, folder: str, number: int) -> tuple[list[Any], str, list[Any], Any]:
+    """Return the pictures of a page with captions, what is used, a choice each, and the slider."""
+    try:
+        found = review.page(folder, int(number))
+    except UserError as error:
+        raise gr.Error(str(error)) from None
     pictures = [
-        (tile(image, row.file in dropped), f"{Path(row.file).name}: {_caption(image)}")
-        for row, image in review.page(folder, int(number))
+        (tile(image, not is_used), f"{Path(row.file).name}: {_caption(image)}")
+        for row, is_used, image in found.shown
     ]
-    total = len(review.rows)
-    return pictures, f"{total - len(dropped)} of {total} images are used"
+    choices = [Choice(row.file, row.sha256, not is_used) for row, is_used, _ in found.shown]
+    lines = [f"{found.used} of {found.total} images are used", *found.unreadable]
+    slider = gr.Slider(value=found.number, maximum=max(found.pages, 2))
+    return pictures, "\n\n".join(lines), choices, slider
 
 
-def _toggler(review: Review) -> Callable[..., set[str]]:
-    def toggle(
-        folder: str, number: int, dropped: Collection[str], clicked: gr.SelectData
-    ) -> set[str]:
-        file = review.page(folder, int(number))[clicked.index][0].file
-        changed = set(dropped) ^ {file}
+def _chooser(review: Review) -> Callable[..., None]:
+    def choose(shown: list[Choice], clicked: gr.SelectData) -> None:
         try:
-            review.set_dropped(changed)
+            meanwhile = review.choose(Choice(*shown[clicked.index]))
         except UserError as error:
-            raise gr.Error(str(error)) from None
-        return changed
+            meanwhile = str(error)
+        if meanwhile:
+            gr.Warning(meanwhile)
 
-    return toggle
+    return choose
 
 
 def tile(image: ComparedImage, dropped: bool = False) -> Image.Image:

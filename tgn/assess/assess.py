@@ -36,6 +36,7 @@ from tgn.assess.page import write_page
 from tgn.assess.refits import Refitter
 from tgn.assess.settings import AssessSettings
 from tgn.assess.zero_shot import zero_shot_accuracy
+from tgn.data.made_from import IMAGES, MADE_FROM, SPLIT, made_from
 from tgn.data.runs import Run
 from tgn.data.split import Split
 from tgn.runtime.errors import DataError
@@ -86,12 +87,15 @@ def assess_run(
         "how": HOW,
         "networks": [{"name": one.name, "weights_sha256": one.sha256} for one in images.networks],
         "settings": settings.model_dump(mode="json"),
+        MADE_FROM: made_from(run, SPLIT),
     }
     result["accuracy"] |= zero_shot
     result["advice"] = _advice(_evidence(result, future), settings)
     if generated is not None:
+        result[MADE_FROM] |= made_from(run, IMAGES, folder=generated)
         use = judge_generated(run, generated, settings, progress)
-        result["generated"] = {"folder": str(generated), **use.report()}
+        is_own = generated.resolve() == run.generated.resolve()
+        result["generated"] = {"folder": str(generated), "is_of_run": is_own, **use.report()}
         result["advice"]["sentence"] += f" The images in {generated}: {use.answer}"
     result["seconds"] = round(time.monotonic() - start, 1)
     write_page(run, result)

@@ -31,6 +31,6 @@ def app_verb(
     device: DeviceOption = None,
 ) -> None:
     """Open a page in the browser: generate images live, review generated ones, drop bad ones."""
-    from tgn.app.page import serve
+    from tgn.app.serve import serve
 
     serve(find_run(run), host, port, device or "auto", TerminalProgress())

@@ -66,7 +66,7 @@ def score_verb(
         scores, path = score_folders(folders, settings, TerminalProgress(), owner, out_file)
     else:
         found = find_run(run)
-        _say_class_folders(folder or found.generated, found)
+        _say_notes(folder or found.generated, found)
         if common.dry_run:
             show_plan(settings, f"scores of {folder or found.generated}")
         scores, path = score_run(found, settings, folder, TerminalProgress(), out_file)
@@ -145,7 +145,7 @@ def filter_verb(
         result, place = filter_folders(folders, settings, TerminalProgress(), owner)
     else:
         found = find_run(run)
-        _say_class_folders(folder or found.generated, found)
+        _say_notes(folder or found.generated, found)
         if common.dry_run:
             show_plan(settings, f"filter of {folder or found.generated}")
         result, place = filter_run(found, settings, folder, TerminalProgress())
@@ -187,10 +187,10 @@ def _show_use(verdict: "UseVerdict") -> None:
     out.print(verdict.sentence, markup=False, style="bold")
 
 
-def _say_class_folders(folder: Path, run: Run) -> None:
-    from tgn.data.manifest import folder_note
+def _say_notes(folder: Path, run: Run) -> None:
+    from tgn.data.made_from import notes_on_images
 
-    if note := folder_note(folder, run.split()):
+    for note in notes_on_images(run, folder):
         err.print(f"note: {note}", markup=False)
 
 

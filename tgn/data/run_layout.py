@@ -59,6 +59,11 @@ class RunLayout:
         return self.path / "kmdn"
 
     @property
+    def tail_net(self) -> Path:
+        """The tail net of ``tgn distill``."""
+        return self.kmdn / "tail.safetensors"
+
+    @property
     def latents(self) -> Path:
         """The learned latent space of the generators."""
         return self.path / "latents"
@@ -67,6 +72,11 @@ class RunLayout:
     def autoencoder(self) -> Path:
         """Weights of the autoencoder from images to latents and back."""
         return self.latents / "autoencoder.safetensors"
+
+    @property
+    def distill_accuracy(self) -> Path:
+        """What ``tgn distill`` brought on the test part."""
+        return self.kmdn / "accuracy.json"
 
     @property
     def cdtg(self) -> Path:

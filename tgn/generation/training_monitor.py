@@ -1,6 +1,5 @@
 """Checks during the training of a generator: sample grids, a judge, warnings of mode collapse."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,6 +18,7 @@ from tgn.models.feature_losses import perceptual_distance
 from tgn.models.tail_features import FrozenTailNet
 from tgn.models.training_networks import TrainingNetwork
 from tgn.runtime.files import append_text
+from tgn.runtime.logs import ALARMS, GRIDS, as_lines
 from tgn.runtime.seeds import generator
 from tgn.runtime.training_loop import Job, Trainer, run_steps
 
@@ -89,7 +89,7 @@ class TrainingMonitor:
         names = [self.split.names[label] for label in self.split.tail_classes]
         columns = ["real", *(f"r={ratio}" for ratio in NOISE_RATIOS)]
         labels = [name for name in columns for _ in range(COLUMNS)]
-        path = self.job.directory / "grids" / f"{done:07d}.png"
+        path = self.job.directory / GRIDS / f"{done:07d}.png"
         save_grid(path, rows, names, labels)
         judged = self.yardstick.figures(self.trainer.sample) if self.yardstick else {}
         return {**self._check(done), **judged}
@@ -145,7 +145,7 @@ class TrainingMonitor:
         )
         self.job.progress.warn(text)
         entry = {"step": done, "class": name, "share": share, "text": text}
-        append_text(self.job.directory / "alarms.jsonl", json.dumps(entry) + "\n")
+        append_text(self.job.directory / ALARMS, as_lines([entry]))
 
 
 def run_monitored(

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from tgn.data.image_set import ImageSet
+from tgn.data.made_from import MADE_FROM, SPLIT, TAIL_NET, made_from
 from tgn.data.runs import Run
 from tgn.data.split import Split
 from tgn.kmdn.features import feature_bank, head_rows
@@ -75,8 +76,8 @@ def distill(
         file_of(imagenet_weights(settings.arch), FROM_SCRATCH_INSTEAD)
     device, split = Device(settings), run.split()
     # steps may change before a resume, the warm-up not: its end is where before and control begin
-    made_from = {"warmup_steps": warmup_steps(settings)}
-    job = Job(run.kmdn, device, progress, resume, made_from)
+    sources = {"warmup_steps": warmup_steps(settings), **made_from(run, SPLIT)}
+    job = Job(run.kmdn, device, progress, resume, sources)
     with job.alone():
         return _distill(run, split, settings, job)
 
@@ -99,9 +100,10 @@ def _distill(run: Run, split: Split, settings: DistillSettings, job: Job) -> Dis
         moments = {"before": trainer.before, "after": _accuracy(nets, test, split, device)}
         if controls := trainer.control_nets:
             moments["control"] = _accuracy(controls, test, split, device)
-        write_json(job.directory / "accuracy.json", _facts(moments))
+        facts = {**_facts(moments), MADE_FROM: made_from(run, SPLIT, TAIL_NET)}
+        write_json(run.distill_accuracy, facts)
     device.wait()
-    recorded = read_json(job.directory / "accuracy.json")
+    recorded = read_json(run.distill_accuracy)
     return DistillResult({name: recorded[name] for name in NETS})
 
 

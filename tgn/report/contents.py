@@ -1,103 +1,151 @@
 """The contents of the page, read from the files of a run; missing files leave parts empty."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from tgn.data.comparison_table import ComparisonTable
+from tgn.data.made_from import IMAGES, other_generator
 from tgn.data.manifest import FILTERED, MANIFEST, ManifestRow, active_rows
-from tgn.data.run_layout import CONFUSION_PICTURE, SCORES_FORMAT
+from tgn.data.run_layout import CONFUSION_PICTURE, METRICS, SCORES_FORMAT
 from tgn.data.runs import Run
 from tgn.data.split import Split
-from tgn.report.charts import class_accuracies, class_histogram, training_curves
-from tgn.report.embedded_images import closest_pairs, data_uri, newest_picture, picture, samples
-from tgn.runtime.files import read_json, read_json_lines
+from tgn.report.charts import class_accuracies, class_histogram
+from tgn.report.embedded_images import closest_pairs, data_uri, picture, samples
+from tgn.report.reading import RunReader
+from tgn.report.result_files import Assessment, FilterReport, NearestImage
+from tgn.report.trainings import trainings
+from tgn.runtime.explanations import content_of
+from tgn.runtime.files import read_json, read_model, sha256_of
+from tgn.runtime.remedies import remedy_for
+from tgn.scoring.results import Scores
 
-VERBS = ("run", "distill", "train", "generate")
-CDTG = "cdtg"
+CHANGED_BY_HAND = "It kept {kept} images; others were kept by hand since: {used} are used now"
+PARTS_OF_COMPARISON = ("compare", "verdict", "compare_picture", "class_accuracy", "confusions")
 
 
 def collect_contents(run: Run) -> dict[str, Any]:
     """Return the values of the page's template."""
-    split = run.split()
-    rows = _manifest(run.generated, split)
-    scores, nearest = _newest_scores(run.scores)
-    compare = _json(run.comparison_file)
-    backend = (run.recorded("train") or {}).get("backend", CDTG)
+    reader, split = RunReader(run), run.split()
+    rows = reader.attempt("images", lambda: _manifest(run.generated, split)) or []
+    reader.say("images", other_generator(run, rows))
     return {
         "run": run.name,
         "split": split,
         "histogram": data_uri(class_histogram(split, Counter(row.folder for row in rows))),
-        "records": {verb: record for verb in VERBS if (record := run.recorded(verb))},
-        "accuracy": _json(run.kmdn / "accuracy.json"),
-        "curves": {
-            stage: _curves(run.path / stage / "metrics.jsonl") for stage in ("kmdn", backend)
-        },
-        "grid": newest_picture(run.path / backend / "grids"),
-        "alarms": _lines(run.path / backend / "alarms.jsonl"),
-        "samples": samples(run, split, rows, nearest),
-        "closest": closest_pairs(run, scores) if scores and not scores["is_old"] else [],
-        "filter": _filter(run.generated),
-        "scores": scores,
-        "assessment": _json(run.assessment_file),
-        "compare": compare,
-        "verdict": (compare or {}).get("verdict"),
-        "compare_picture": picture(run.comparison_file.with_suffix(".png")),
-        "class_accuracy": _class_accuracies(compare),
-        "confusions": _confusions(run, compare),
+        "assessment": _assessment(reader),
+        "filter": _filter(reader, rows),
+        **_comparison(reader),
+        **_scores(reader, rows),
+        **trainings(reader),
+        "notes": reader.notes,
     }
-
-
-def _json(path: Path) -> Any:
-    return read_json(path) if path.is_file() else None
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return list(read_json_lines(path)) if path.is_file() else []
-
-
-def _curves(path: Path) -> str | None:
-    chart = training_curves(_lines(path))
-    return data_uri(chart) if chart else None
-
-
-def _newest_scores(folder: Path) -> tuple[Any, dict[str, Any]]:
-    """Return the newest scores of the run's own images, and the nearest real image of each.
-
-    Of a file of an older version only that it is one, under ``is_old``.
-    """
-    candidates = [path for path in folder.glob("generated-*.json") if path.suffixes[-2:-1] == []]
-    if not candidates:
-        return None, {}
-    newest = max(candidates, key=lambda path: path.stat().st_mtime_ns)
-    scores = read_json(newest)
-    if scores.get("format") != SCORES_FORMAT:
-        return {"is_old": True}, {}
-    return {"is_old": False, **scores}, _json(newest.with_suffix(".nearest.json")) or {}
 
 
 def _manifest(folder: Path, split: Split) -> list[ManifestRow]:
     return list(active_rows(folder, split)) if (folder / MANIFEST).is_file() else []
 
 
-def _filter(folder: Path) -> dict[str, Any] | None:
+def _assessment(reader: RunReader) -> Assessment | None:
+    again = "tgn assess"
+    found = reader.model("assess", reader.run.assessment_file, Assessment)
+    if found is not None:
+        use = found.generated
+        folder = None if use is None or use.is_of_run else Path(use.folder)
+        reader.fits("assess", found.made_from, again, folder)
+    return found
+
+
+def _filter(reader: RunReader, rows: Sequence[ManifestRow]) -> dict[str, Any] | None:
     """Return the report of ``tgn filter`` and its picture, if the folder is filtered."""
-    if not (folder / FILTERED).is_file() or not (folder / "filter.json").is_file():
+    folder, again = reader.run.generated, "tgn filter"
+    if not (folder / FILTERED).is_file():
         return None
-    return {**read_json(folder / "filter.json"), "picture": picture(folder / "filter.png")}
+    found = reader.model("filter", folder / "filter.json", FilterReport)
+    if found is None:
+        return None
+    sources = dict(found.made_from)
+    if sources and sources.pop(IMAGES, "") != sha256_of(folder / FILTERED):
+        reader.say("filter", CHANGED_BY_HAND.format(kept=found.kept, used=len(rows)))
+    reader.fits("filter", sources, again)
+    return {**dict(found), "picture": picture(folder / "filter.png")}
 
 
-def _class_accuracies(compare: Mapping[str, Any] | None) -> str | None:
+def _comparison(reader: RunReader) -> dict[str, Any]:
+    """Return the table of ``classify compare`` and its pictures."""
+    run, again = reader.run, "classify compare"
+    table = reader.model("compare", run.comparison_file, ComparisonTable)
+    if table is None:
+        return dict.fromkeys(
+            ("compare", "verdict", "compare_picture", "class_accuracy", "confusions")
+        )
+    of_older = {IMAGES: table.generated_sha256} if table.generated_sha256 else {}
+    folder = Path(table.generated_folder) if table.generated_folder else None
+    fits = reader.fits("compare", table.made_from or of_older, again, folder)
+    return {
+        "compare": table,
+        "verdict": table.verdict if fits else None,
+        "compare_picture": picture(run.comparison_file.with_suffix(".png")),
+        "class_accuracy": _class_accuracies(table),
+        "confusions": _confusions(run, table),
+    }
+
+
+def _class_accuracies(table: ComparisonTable) -> str | None:
     """Return a chart of each class's accuracy by recipe, with and without generated images."""
-    by_recipe = (compare or {}).get("per_class") or {}
-    return data_uri(class_accuracies(by_recipe)) if by_recipe else None
+    rows = {name: [dict(one) for one in classes] for name, classes in table.per_class.items()}
+    return data_uri(class_accuracies(rows)) if rows else None
 
 
-def _confusions(run: Run, compare: Mapping[str, Any] | None) -> dict[str, str]:
-    """Return the confusion matrix of the first seed of each recipe."""
+def _confusions(run: Run, table: ComparisonTable) -> dict[str, str]:
+    """Return the confusion matrix of the first seed of each recipe, of trainings in the table."""
     matrices = {}
-    for name in (compare or {}).get("recipes", {}):
-        folders = sorted(run.comparison.glob(f"{name}-seed*/{CONFUSION_PICTURE}"))
-        if folders and (matrix := picture(folders[0])):
+    for name in table.recipes:
+        folder = run.comparison / f"{name}-seed{table.first_seed}"
+        known, metrics = table.first_metrics.get(name), folder / METRICS
+        if known and not (metrics.is_file() and sha256_of(metrics) == known):
+            continue  # trained anew since
+        if matrix := picture(folder / CONFUSION_PICTURE):
             matrices[name] = matrix
     return matrices
+
+
+def _scores(reader: RunReader, rows: Sequence[ManifestRow]) -> dict[str, Any]:
+    """Return the newest scores of the run's own images, and pictures with the nearest real ones.
+
+    Pictures show images as they are now, so they are left out where those were not scored.
+    """
+    run, again = reader.run, "tgn score"
+    path = _newest_scores(run.scores)
+    content = reader.attempt("scores", lambda: read_json(path)) if path else None
+    is_old = content is not None and content.get("format") != SCORES_FORMAT
+    scores = None
+    if path and content is not None and not is_old:
+        scores = reader.attempt("scores", lambda: read_model(path, Scores))
+    fits = scores is not None and reader.fits("scores", scores.made_from, again)
+    nearest: dict[str, NearestImage] = {}
+    if path and scores and fits:
+        file = path.with_suffix(".nearest.json")
+        nearest = reader.attempt("scores", lambda: _nearest(file)) or {}
+    return {
+        "scores": scores,
+        "scores_are_old": is_old,
+        "scores_fit": fits,
+        "samples": samples(run, run.split(), rows, nearest),
+        "closest": closest_pairs(run, scores) if scores and fits else [],
+    }
+
+
+def _newest_scores(folder: Path) -> Path | None:
+    files = [path for path in folder.glob("generated-*.json") if path.suffixes[-2:-1] == []]
+    return max(files, key=lambda path: path.stat().st_mtime_ns, default=None)
+
+
+def _nearest(path: Path) -> dict[str, NearestImage]:
+    if not path.is_file():
+        return {}
+    with content_of(path, remedy_for(path)):
+        return TypeAdapter(dict[str, NearestImage]).validate_python(read_json(path))

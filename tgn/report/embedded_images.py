@@ -13,12 +13,14 @@ from tgn.data.manifest import ManifestRow
 from tgn.data.runs import Run
 from tgn.data.sample_range import SampleRange
 from tgn.data.split import EVERY, Split
+from tgn.report.result_files import NearestImage
 from tgn.runtime.errors import DataError
+from tgn.scoring.results import Scores
 
 SAMPLES_PER_CLASS = 8
 THUMBNAIL = 64  # pixels
 
-Nearest = Mapping[str, Mapping[str, Any]]  # generated file -> its nearest real one and the distance
+Nearest = Mapping[str, NearestImage]  # generated file -> its nearest real one
 
 
 def data_uri(png: bytes) -> str:
@@ -27,8 +29,11 @@ def data_uri(png: bytes) -> str:
 
 
 def picture(path: Path) -> str | None:
-    """Return a PNG file as a ``data:`` URI, or None if there is none."""
-    return data_uri(path.read_bytes()) if path.is_file() else None
+    """Return a PNG file as a ``data:`` URI, or None if there is none that can be read."""
+    try:
+        return data_uri(path.read_bytes())
+    except OSError:
+        return None
 
 
 def newest_picture(folder: Path) -> str | None:
@@ -58,7 +63,7 @@ def samples(
                 {
                     "generated": thumbnail(run.path / file),
                     "source": thumbnail(root / row.source_file, known) if row.source_file else "",
-                    "nearest": thumbnail(run.path / near["real"], known) if near else "",
+                    "nearest": thumbnail(run.path / near.real, known) if near else "",
                     "noise": row.noise,
                 }
             )
@@ -67,16 +72,16 @@ def samples(
     return groups
 
 
-def closest_pairs(run: Run, scores: Mapping[str, Any]) -> list[dict[str, Any]]:
+def closest_pairs(run: Run, scores: Scores) -> list[dict[str, Any]]:
     """Return the generated images nearest to a training image, with that image."""
-    copies = scores["pooled"]["copies"]
+    copies = scores.pooled.copies
     return [
         {
-            "generated": thumbnail(run.path / pair["generated"]),
-            "nearest": thumbnail(run.path / pair["real"], run.split().sample_range),
-            "distance": pair["distance"],
+            "generated": thumbnail(run.path / pair.generated),
+            "nearest": thumbnail(run.path / pair.real, run.split().sample_range),
+            "distance": pair.distance,
         }
-        for pair in (copies["nearest"] if copies else [])
+        for pair in (copies.nearest if copies else ())
     ]
 
 
@@ -84,7 +89,7 @@ def thumbnail(path: Path, sample_range: SampleRange | None = None) -> str:
     """Return a small PNG of an image file as a ``data:`` URI, or "" if it cannot be read."""
     try:
         image = read_image(path, sample_range=sample_range)[0]
-    except (DataError, FileNotFoundError):
+    except (DataError, OSError):
         return ""
     smooth = Image.Resampling.BICUBIC if image.width > THUMBNAIL else Image.Resampling.NEAREST
     stream = io.BytesIO()

@@ -21,8 +21,8 @@ from tgn.runtime.errors import (
     UserError,
 )
 from tgn.runtime.explanations import written_to
-from tgn.runtime.files import read_json_lines, write_text
 from tgn.runtime.locks import exclusive_writer
+from tgn.runtime.logs import BOARD, METRICS, as_lines, keep_until
 from tgn.runtime.progress import Progress, Silent
 from tgn.runtime.seeds import seed_of
 from tgn.runtime.settings import LoopSettings
@@ -30,7 +30,7 @@ from tgn.runtime.signals import STOPPED, stops_between_steps
 
 STATE = "state.pt"
 MAY_CHANGE = ("steps", "log_every", "save_every", "device", "precision")  # before a resume
-METRICS = "metrics.jsonl"
+MAY_LACK = ("split",)  # of what it was made from, in a state of an older version
 TRANSPORTS = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
 
 
@@ -52,22 +52,21 @@ class Trainer(Protocol):
 
 
 class MetricLog:
-    """``metrics.jsonl`` and TensorBoard of one stage; on resume, lines of lost steps go."""
+    """``metrics.jsonl`` and TensorBoard of one stage; on resume, what lost steps logged goes."""
 
-    def __init__(self, directory: Path, first_step: int) -> None:
+    def __init__(self, directory: Path, first_step: int, warn: Callable[[str], None]) -> None:
         directory.mkdir(parents=True, exist_ok=True)
+        for damage in keep_until(directory, first_step):
+            warn(damage)
         self.path = directory / METRICS
-        kept = []
-        if first_step and self.path.is_file():
-            kept = [row for row in read_json_lines(self.path) if row["step"] <= first_step]
-        write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
+        self.path.touch()
         purge = first_step + 1 if first_step else None
-        self.board = SummaryWriter(str(directory / "tensorboard"), purge_step=purge)
+        self.board = SummaryWriter(str(directory / BOARD), purge_step=purge)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Append one line; ``step`` counts finished steps."""
         with written_to(self.path), self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **values}) + "\n")
+            file.write(as_lines([{"step": step, **values}]))
         for name, value in values.items():
             self.board.add_scalar(name, value, step)
 
@@ -148,7 +147,7 @@ def _run_steps(
 ) -> None:
     progress = job.progress if job.device.is_main else Silent()
     done = _resume(trainer, job, settings, progress) if job.resume else _forget(job)
-    log = MetricLog(job.directory, done) if job.device.is_main else None
+    log = MetricLog(job.directory, done, progress.warn) if job.device.is_main else None
     lazy_terms: Sequence[str] = getattr(trainer, "lazy_terms", ())
     progress.start(title, settings.steps, done)
     try:
@@ -258,7 +257,8 @@ def check_same(
     """Refuse to go on with other settings, data or networks: the result would be of neither.
 
     A state that lacks an entry of ``made_from`` (an older version wrote it) is refused too: it may
-    be of another teacher or tail net, and what is saved would name today's.
+    be of another teacher or tail net, and what is saved would name today's. The split is taken for
+    the one there is: it seldom changes, and many states lack it.
 
     Args:
         state: what :func:`whole_state` returned.
@@ -268,7 +268,8 @@ def check_same(
     """
     wanted = settings.model_dump(mode="json", exclude=set(MAY_CHANGE)), made_from
     recorded = settings.with_new_names(json.loads(state["settings"]))
-    recorded_from = json.loads(state.get("made_from", "{}"))
+    may_lack = {key: made_from[key] for key in MAY_LACK if key in made_from}
+    recorded_from = {**may_lack, **json.loads(state.get("made_from", "{}"))}
     if missing := sorted(made_from.keys() - recorded_from.keys()):
         raise UserError(
             f"{path} is of an older version and does not say what it was made from "

@@ -1,13 +1,15 @@
 """The stage ``tgn filter``: every criterion on every image, then the manifest of what is kept."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from tgn.data.image_folders import folder_rows
-from tgn.data.manifest import ManifestRow, all_rows
+from tgn.data.made_from import SPLIT, made_from
+from tgn.data.manifest import FILTERED, ManifestRow, all_rows
 from tgn.data.prompts import prompts_of, warn_of_numbers
 from tgn.data.runs import Run
 from tgn.metrics.memorisation import distances_within_classes
@@ -42,7 +44,7 @@ from tgn.scoring.filter_criteria import (
     unlike_prototype,
     unlike_real,
 )
-from tgn.scoring.filter_outcome import FilterOutcome, remove_filter, write_outcome
+from tgn.scoring.filter_outcome import FilterOutcome, delete_filter, write_outcome
 from tgn.scoring.generator_networks import marked, networks_behind
 from tgn.scoring.network_outputs import fitted_judge, judge_provenance, whole_tables
 from tgn.scoring.networks import NO_CLASSES, load_judge
@@ -97,14 +99,23 @@ def filter_run(
         UserError: if there is nothing to filter, or nothing would be left.
     """
     folder = folder or run.generated
-    next(
-        all_rows(folder, run.split()), None
-    )  # raises before a lock lies in a folder of something else
+    next(all_rows(folder, run.split()), None)  # raises before a lock lies in another's folder
     with kept_unchanged(run.kmdn), exclusive_writer(folder):
-        return _filter_run(run, settings, folder, progress), folder
+        return _filter_of_run(run, settings, folder, progress), folder
 
 
-def _filter_run(
+def remove_filter(folder: Path) -> bool:
+    """Delete the files of a filter, so that all images are used again.
+
+    Returns:
+        Whether there was a filter.
+    """
+    is_filtered = (folder / FILTERED).is_file()
+    with exclusive_writer(folder) if is_filtered else nullcontext():
+        return delete_filter(folder)
+
+
+def _filter_of_run(
     run: Run, settings: FilterSettings, folder: Path, progress: Progress
 ) -> FilterOutcome:
     rows = list(all_rows(folder, run.split()))
@@ -115,7 +126,7 @@ def _filter_run(
     if networks.clip is not None:
         warn_of_numbers(sets.class_names, progress)
     cache = FeatureCache(run.feature_cache, _device(settings), progress)
-    return _filter(sets, rows, networks, settings, cache)
+    return _filter(sets, rows, networks, settings, cache, made_from(run, SPLIT))
 
 
 def filter_folders(
@@ -143,6 +154,14 @@ def filter_folders(
         UserError: for a folder without images, a class without real images, a network or file
             that does not fit, or if nothing would be left.
     """
+    folder_rows(folders[0], include_filtered=True, exclude={FILTER_GRID})  # raises, as above
+    with exclusive_writer(folders[0]):
+        return _filter_of_folders(folders, settings, progress, run), folders[0]
+
+
+def _filter_of_folders(
+    folders: tuple[Path, Path], settings: FilterSettings, progress: Progress, run: Run | None
+) -> FilterOutcome:
     folder, real = folders
     rows = folder_rows(folder, include_filtered=True, exclude={FILTER_GRID})
     extractor = load_judge(settings.extractor, run)
@@ -150,7 +169,7 @@ def filter_folders(
     _check_all_classes_matched(sets, rows, real)
     networks = _load_networks(settings, extractor, None, sets, None)
     cache = FeatureCache(None, _device(settings), progress)
-    return _filter(sets, rows, networks, settings, cache), folder
+    return _filter(sets, rows, networks, settings, cache, {})
 
 
 def _check_all_classes_matched(sets: ComparedSets, rows: Sequence[ManifestRow], real: Path) -> None:
@@ -199,6 +218,7 @@ def _filter(
     networks: FilterNetworks,
     settings: FilterSettings,
     cache: FeatureCache,
+    sources: Mapping[str, str],
 ) -> FilterOutcome:
     """Apply all criteria to the images and write the outcome into their folder."""
     _check_distances(sets, settings)
@@ -228,7 +248,7 @@ def _filter(
             f"no image of {sets.folder} passes every test; loosen one: tgn filter --help-settings"
         )
     known = {role: marked(one, networks.trained_against) for role, one in judges.items()}
-    write_outcome(sets, outcome, results, settings, known)
+    write_outcome(sets, outcome, results, settings, known, sources)
     return outcome
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from tgn.data.image_grid import save_grid
+from tgn.data.made_from import IMAGES, MADE_FROM
 from tgn.data.manifest import FILTERED, ManifestRow, write_filtered
 from tgn.models.provenance import Provenance
-from tgn.runtime.files import write_json
+from tgn.runtime.files import sha256_of, write_json
 from tgn.scoring.compared_sets import ComparedSets
 from tgn.scoring.filter_criteria import CriterionResult
 from tgn.scoring.settings import FILTER_GRID, KEPT, FilterSettings
@@ -56,16 +57,18 @@ def write_outcome(
     results: Sequence[CriterionResult],
     settings: FilterSettings,
     judges: Mapping[str, Provenance],
+    sources: Mapping[str, str],
 ) -> None:
     """Write the filtered manifest, ``filter.json`` and ``filter.png`` beside the images."""
     write_filtered(sets.folder, outcome.kept)
     judged = {role: _judge(provenance) for role, provenance in judges.items()}
-    report = {"judges": judged, **_report(outcome, results, settings)}
+    found = {**sources, IMAGES: sha256_of(sets.folder / FILTERED)}  # until others are kept by hand
+    report = {"judges": judged, **_report(outcome, results, settings), MADE_FROM: found}
     write_json(sets.folder / REPORT, report)
     _save_examples(sets, outcome, sets.folder / FILTER_GRID)
 
 
-def remove_filter(folder: Path) -> bool:
+def delete_filter(folder: Path) -> bool:
     """Delete the files of a filter, so that all images are used again.
 
     Returns:

@@ -218,3 +218,4 @@ class Scores(_Record):
     classes: tuple[SetScores, ...]
     classification_accuracy: AccuracyScore | None = None
     not_computed: dict[str, str]  # metrics that are missing -> the remedy
+    made_from: dict[str, str] = {}  # see tgn.data.made_from; empty: not known

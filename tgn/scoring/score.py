@@ -7,10 +7,12 @@ from typing import Any
 import torch
 
 from tgn.data.image_folders import folder_rows
-from tgn.data.manifest import ManifestRow, active_rows, fingerprint
+from tgn.data.made_from import IMAGES, MADE_FROM, SPLIT, TAIL_NET, made_from
+from tgn.data.manifest import ManifestRow, active_rows
 from tgn.data.prompts import warn_of_numbers
 from tgn.data.runs import Run
 from tgn.data.split import Split
+from tgn.models.extractors import TAIL
 from tgn.models.feature_cache import FeatureCache
 from tgn.runtime.devices import Device
 from tgn.runtime.files import read_model, write_json
@@ -78,6 +80,8 @@ def _score_run(
 ) -> tuple[Scores, Path]:
     split = run.split()
     device = Device(ComputeSettings(device=settings.device, precision="float32"))
+    net = [TAIL_NET] if TAIL in (settings.extractor, settings.classifier) else []
+    sources = made_from(run, SPLIT, IMAGES, *net, folder=folder)
     rows = list(active_rows(folder, split))
     networks = load_networks(settings, run, rows, split.names)
     progress = progress if device.is_main else Silent()
@@ -98,7 +102,8 @@ def _score_run(
             scorer = Scorer(sets, networks, settings, own)
             more = [scorer.of_class(k).model_copy(update={"is_head": True}) for k in sets.labels]
             scores = scores.model_copy(update={"classes": (*scores.classes, *more)})
-        scores = with_accuracy(scores, run.comparison_file, fingerprint(folder, split))
+        scores = scores.model_copy(update={MADE_FROM: sources})
+        scores = with_accuracy(scores, run.comparison_file)
         _write(path, scores, zip(compared, outputs, strict=True))
     device.wait()
     return read_model(path, Scores), path

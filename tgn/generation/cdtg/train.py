@@ -7,6 +7,7 @@ import torch
 
 from tgn.data.image_set import ImageSet, select_classes
 from tgn.data.images import to_u8
+from tgn.data.made_from import SPLIT, split_sha256
 from tgn.data.prompts import Prompts, read_prompts, warn_of_numbers
 from tgn.data.runs import Run
 from tgn.generation.cdtg.architecture import recombining_architecture
@@ -70,7 +71,10 @@ def train_cdtg(
             "split DATA --run NAME), or replace it: tgn train --no-resume"
         )
     settings = fitted_to_start(run, settings)
-    made_from = {"tail_net_sha256": sha256_of(tail_net_file(run.kmdn))}
+    made_from = {
+        "tail_net_sha256": sha256_of(tail_net_file(run.kmdn)),
+        SPLIT: split_sha256(run.split()),
+    }
     if start := start_file(run, settings.start):
         made_from["start_sha256"] = sha256_of(start)
     job = Job(run.cdtg, Device(settings), progress, resume, made_from)

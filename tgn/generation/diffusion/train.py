@@ -3,6 +3,7 @@
 import torch
 
 from tgn.data.image_set import select_classes
+from tgn.data.made_from import SPLIT, split_sha256
 from tgn.data.runs import Run
 from tgn.generation.diffusion.denoiser import Denoiser, DenoiserFacts, save_denoiser
 from tgn.generation.diffusion.settings import DiffusionTrainSettings
@@ -42,7 +43,10 @@ def train_diffusion(
         UserError: if the checkpoint is of another tail net, or for settings or data that cannot
             work.
     """
-    made_from = {"tail_net_sha256": sha256_of(tail_net_file(run.kmdn))}
+    made_from = {
+        "tail_net_sha256": sha256_of(tail_net_file(run.kmdn)),
+        SPLIT: split_sha256(run.split()),
+    }
     job = Job(run.diffusion, Device(settings), progress, resume, made_from)
     with job.alone():
         _train(run, settings, job)

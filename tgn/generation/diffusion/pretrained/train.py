@@ -7,6 +7,7 @@ from torch import nn
 
 from tgn.data.image_grid import save_grid
 from tgn.data.image_set import select_classes
+from tgn.data.made_from import SPLIT, split_sha256
 from tgn.data.prompts import Prompts, read_prompts, warn_of_numbers
 from tgn.data.runs import Run
 from tgn.generation.diffusion.pretrained.cost import training_cost
@@ -28,6 +29,7 @@ from tgn.generation.diffusion.pretrained.trainer import TuningTrainer
 from tgn.models.feature_bank import tail_net_file
 from tgn.runtime.devices import Device
 from tgn.runtime.files import sha256_of
+from tgn.runtime.logs import GRIDS, keep_until
 from tgn.runtime.pace import Pace
 from tgn.runtime.progress import Progress
 from tgn.runtime.seeds import seed_of
@@ -65,12 +67,15 @@ def train_pretrained(
     pipeline = load_pipeline(settings.model).to(device.torch_device)
     size = settings.size or native_size(pipeline)
     record = PretrainedModelRecord(settings.model, size, digest(pipeline.unet), tail_net_sha256)
-    facts = {"tail_net_sha256": tail_net_sha256, "precision": device.precision}
+    own = {SPLIT: split_sha256(split)}
+    facts = {"tail_net_sha256": tail_net_sha256, **own, "precision": device.precision}
     run.record("train", settings, backend=BACKEND, **facts)
     if settings.tuning != "none":
         record = record._replace(classes=settings.classes, **_tuned(settings, pipeline))
-        job = Job(run.pretrained, device, progress, resume, _made_from(record))
+        job = Job(run.pretrained, device, progress, resume, {**_made_from(record), **own})
         _tune(run, pipeline, settings.with_changes({"size": size}), job)
+    elif device.is_main:
+        keep_until(run.pretrained, 0)  # of a tuning that this replaces
     if device.is_main:
         save_record(run, record, pipeline)
         _save_sample_grid(run, record, settings)
@@ -130,4 +135,4 @@ def _save_sample_grid(
         rows.append(torch.cat((real, generated)))
     names = [sampler.split.names[label] for label in sampler.split.tail_classes]
     columns = ["real"] * GRID_IMAGES + [f"r={sampling.noise:g}"] * GRID_IMAGES
-    save_grid(run.pretrained / "grids" / "0000000.png", rows, names, columns)
+    save_grid(run.pretrained / GRIDS / "0000000.png", rows, names, columns)
