@@ -4,7 +4,8 @@ import io
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from tgn.data.sample_range import SampleRange
 from tgn.data.samples import (
     TIFF_STARTS,
+    Admit,
     Samples,
     bands_left_out,
     samples_of_picture,
@@ -25,9 +27,12 @@ from tgn.runtime.errors import DataError
 
 MAX_PIXELS = 100_000_000
 MIN_SIDE = 4
+BYTES_OF_PIXEL = 4  # that Pillow takes for colour, and that samples may take
+LARGE = 64 << 20  # bytes of a decoded picture; of larger ones there is one at a time
 SCALED = "16-bit or float scaled to 8-bit"  # a repair, as splits count it
 HAS_NO_DATA = "NaN, infinite or no-data samples, drawn as the lowest"
 _PILLOW_LIMIT = threading.Lock()
+_ONE_LARGE = threading.RLock()  # a thread may use one while it decodes another
 
 
 @contextmanager
@@ -63,8 +68,11 @@ class Decoded(NamedTuple):
     notes: tuple[str, ...]  # what was done to it
 
 
-def decode(data: bytes, bands: int, most: int = MAX_PIXELS) -> Decoded:
-    """Decode a picture's content.
+@contextmanager
+def decoded(data: bytes, bands: int, most: int = MAX_PIXELS) -> Iterator[Decoded]:
+    """Decode a picture's content, to be used within the block.
+
+    Until its end no other thread has a large picture: some of them would fill the memory.
 
     Args:
         data: the content.
@@ -74,8 +82,26 @@ def decode(data: bytes, bands: int, most: int = MAX_PIXELS) -> Decoded:
     Raises:
         DataError: unreadable, truncated, over ``most`` pixels or under 4 a side.
     """
+    with ExitStack() as alone:
+        yield _decode(data, bands, partial(_admit, alone, most))
+
+
+def _admit(alone: ExitStack, most: int, size: tuple[int, int], bytes_of_pixel: int) -> None:
+    """Check the size of an image before its pixels are decoded, and wait for other large ones."""
+    check_size(size, most)
+    pixels = size[0] * size[1]
+    if pixels * bytes_of_pixel > BYTES_OF_PIXEL * most:
+        raise DataError(
+            f"{size[0]}x{size[1]} pixels of {bytes_of_pixel} bytes, over the limit of "
+            f"{BYTES_OF_PIXEL * most >> 20} MiB"
+        )
+    if pixels * bytes_of_pixel > LARGE:
+        alone.enter_context(_ONE_LARGE)
+
+
+def _decode(data: bytes, bands: int, admit: Admit) -> Decoded:
     try:
-        return _decode_whole(data, bands, most)
+        return _decode_whole(data, bands, admit)
     except UnidentifiedImageError:
         raise DataError("not an image, or damaged at its beginning") from None
     except DataError:
@@ -84,17 +110,17 @@ def decode(data: bytes, bands: int, most: int = MAX_PIXELS) -> Decoded:
         raise DataError(f"damaged or truncated: {' '.join(str(error).split())[:120]}") from None
 
 
-def _decode_whole(data: bytes, bands: int, most: int) -> Decoded:
+def _decode_whole(data: bytes, bands: int, admit: Admit) -> Decoded:
     try:
         image = open_image(io.BytesIO(data))
     except UnidentifiedImageError:
         if not data.startswith(TIFF_STARTS):
             raise
-        return _of_samples(samples_of_tiff(data, most))
-    check_size(image.size, most)
+        return _of_samples(samples_of_tiff(data, admit))
     if image.format == "TIFF" and bands not in (1, 3):
-        return _of_samples(samples_of_tiff(data, most))
-    samples = samples_of_picture(image, data)
+        return _of_samples(samples_of_tiff(data, admit))
+    admit(image.size, BYTES_OF_PIXEL)
+    samples = samples_of_picture(image, data, admit)
     if samples is not None:
         return _of_samples(samples)
     has_frames = image.format != "MPO" and getattr(image, "is_animated", False)
@@ -112,7 +138,7 @@ def _of_samples(samples: Samples) -> Decoded:
     check_size((width, height), width * height)
     if samples.values.dtype == np.uint8:
         notes = list[str]()
-    elif samples.valid.all():
+    elif samples.all_valid:
         notes = [SCALED]
     else:
         notes = [SCALED, HAS_NO_DATA]

@@ -4,7 +4,7 @@ import io
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from tgn.data.decoding import decode
+from tgn.data.decoding import decoded
 from tgn.data.image_files import images_below, images_directly_in, visible_folders
 from tgn.data.image_set import ImageSet, RelativePaths
 from tgn.data.images import ARRAY, SUFFIXES, read_array
@@ -12,6 +12,7 @@ from tgn.data.manifest import FILTERED, MANIFEST, ManifestRow, rows_of
 from tgn.data.samples import Samples
 from tgn.data.shards import read_file
 from tgn.runtime.errors import DataError, NotFoundError
+from tgn.runtime.regular_files import NotReadableError
 
 FLAT = ""  # class folder of images that lie directly in the folder
 
@@ -81,8 +82,11 @@ def image_side(file: Path) -> int:
         data = io.BytesIO(read_file(file))
         if file.name.lower().endswith(ARRAY):
             return max(read_array(data).shape[:2])
-        content = decode(data.getvalue(), 3).content
-        return max(content.values.shape[:2] if isinstance(content, Samples) else content.size)
+        with decoded(data.getvalue(), 3) as found:
+            content = found.content
+            return max(content.values.shape[:2] if isinstance(content, Samples) else content.size)
+    except NotReadableError:
+        raise
     except (DataError, FileNotFoundError) as error:
         raise DataError(f"{file}: {error}; remove or replace the file") from None
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ from tgn.data.decoding import (
     MIN_SIDE,
     bytes_of,
     check_size,
-    decode,
+    decoded,
     open_image,
     to_bands,
     with_bands,
@@ -85,13 +86,13 @@ def read_image(
     Raises:
         DataError: unreadable, truncated, over ``most`` pixels or under 4 a side.
     """
-    data = read_file(file) if isinstance(file, Path) else file.getvalue()
-    content, notes = decode(data, bands, most)
-    if isinstance(content, Image.Image):
-        image, note = to_bands(content, bands)
-        return image, "; ".join((*notes, note) if note else notes)
-    known = sample_range or RANGES.get(content.values.dtype.name)
-    pixels = with_bands(bytes_of(content, known, bands), bands)
+    data = read_file(file, 3 * most) if isinstance(file, Path) else file.getvalue()
+    with decoded(data, bands, most) as (content, notes):
+        if isinstance(content, Image.Image):
+            image, note = to_bands(content, bands)
+            return image, "; ".join((*notes, note) if note else notes)
+        known = sample_range or RANGES.get(content.values.dtype.name)
+        pixels = with_bands(bytes_of(content, known, bands), bands)
     picture = Image.fromarray(pixels if bands == 3 else np.ascontiguousarray(pixels[:, :, 0]))
     return picture, "; ".join(notes)
 
@@ -103,15 +104,26 @@ def read_array(file: io.BytesIO) -> NDArray[np.uint8]:
         DataError: for another shape or kind of number, or a damaged file; objects are never read.
     """
     try:
-        array = np.load(file, allow_pickle=False)
+        shape, is_fortran, dtype = _header_of_array(file)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"no array: {' '.join(str(error).split())[:120]}") from None
-    if array.ndim != 3 or array.dtype != np.uint8 or min(array.shape[:2]) < MIN_SIDE:
+    if len(shape) != 3 or dtype != np.uint8 or min(shape[:2]) < MIN_SIDE or shape[2] < 1:
         raise DataError(
-            f"array is {array.dtype} {[*array.shape]}; expected uint8 [H, W, bands], H and W >= "
+            f"array is {dtype} {[*shape]}; expected uint8 [H, W, bands], H and W >= "
             f"{MIN_SIDE}: scale other numbers to bytes first"
         )
-    return array
+    values = np.frombuffer(file.read(), np.uint8)
+    if values.size != math.prod(shape):
+        raise DataError(f"array of {[*shape]} with {values.size} bytes: damaged or truncated")
+    return values.reshape(shape, order="F" if is_fortran else "C").copy()
+
+
+def _header_of_array(file: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read shape, order and kind of number: before memory is taken for what they promise."""
+    version, _ = np.lib.format.read_magic(file)
+    if version == 1:
+        return np.lib.format.read_array_header_1_0(file)
+    return np.lib.format.read_array_header_2_0(file)
 
 
 def check_image(data: bytes, name: str) -> tuple[str, ...]:
@@ -123,8 +135,8 @@ def check_image(data: bytes, name: str) -> tuple[str, ...]:
     if name.lower().endswith(ARRAY):
         read_array(io.BytesIO(data))
         return ()
-    content, notes = decode(data, 3)
-    note = to_bands(content, 3)[1] if isinstance(content, Image.Image) else ""
+    with decoded(data, 3) as (content, notes):
+        note = to_bands(content, 3)[1] if isinstance(content, Image.Image) else ""
     return (*notes, note) if note else notes
 
 
@@ -138,14 +150,15 @@ def pixels_sha256(data: bytes, name: str) -> str:
     Raises:
         DataError: if the content cannot be read.
     """
-    pixels: NDArray[Any]
     if name.lower().endswith(ARRAY):
-        pixels = read_array(io.BytesIO(data))
-    else:
-        content = decode(data, 3).content
-        pixels = (
-            content.values if isinstance(content, Samples) else np.asarray(to_bands(content, 3)[0])
-        )
+        return _sha256_of_pixels(read_array(io.BytesIO(data)))
+    with decoded(data, 3) as (content, _):
+        if isinstance(content, Samples):
+            return _sha256_of_pixels(content.values)
+        return _sha256_of_pixels(np.asarray(to_bands(content, 3)[0]))
+
+
+def _sha256_of_pixels(pixels: NDArray[Any]) -> str:
     shape = " ".join(str(length) for length in pixels.shape)
     stored = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False)
     return hashlib.sha256(f"{shape}\n".encode() + stored.tobytes()).hexdigest()
@@ -168,15 +181,17 @@ def decode_resized(
     """
     if name.lower().endswith(ARRAY):
         return _resized_array(read_array(io.BytesIO(data)), size, bands)
-    content = decode(data, bands).content
-    if isinstance(content, Samples):
-        pixels = with_bands(bytes_of(content, sample_range, bands), bands)
-        return _resized_array(pixels, size, bands)
-    if bands not in (1, 3):
-        raise DataError(f"has at most 3 bands, {bands} are asked for; use {ARRAY} or TIFF files")
-    image, _ = to_bands(content, bands)
-    if image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    with decoded(data, bands) as (content, _):
+        if isinstance(content, Samples):
+            pixels = with_bands(bytes_of(content, sample_range, bands), bands)
+            return _resized_array(pixels, size, bands)
+        if bands not in (1, 3):
+            raise DataError(
+                f"has at most 3 bands, {bands} are asked for; use {ARRAY} or TIFF files"
+            )
+        image, _ = to_bands(content, bands)
+        if image.size != (size, size):
+            image = image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
     pixels = np.asarray(image, dtype=np.uint8)
     return np.ascontiguousarray(pixels.reshape(size, size, bands).transpose(2, 0, 1))
 

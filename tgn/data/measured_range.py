@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tgn.data.decoding import decode
+from tgn.data.decoding import decoded
 from tgn.data.images import ARRAY
 from tgn.data.sample_range import SampleRange
 from tgn.data.samples import Samples
@@ -68,7 +68,8 @@ def _samples_of(file: Path) -> Samples | None:
     if file.suffix.lower() == ARRAY:
         return None
     try:
-        content = decode(read_file(file), 3).content
+        with decoded(read_file(file), 3) as found:
+            content = found.content
     except (DataError, OSError) as error:
         raise DataError(f"{file}: {error}; remove or replace the file") from None
     if not isinstance(content, Samples) or content.values.dtype == np.uint8:
@@ -79,8 +80,8 @@ def _samples_of(file: Path) -> Samples | None:
 def _thinned(samples: Samples) -> NDArray[np.float32]:
     bands = samples.values.shape[2]
     step = max(samples.values.shape[0] * samples.values.shape[1] // SAMPLES_OF_BAND, 1) | 1
-    values, valid = (table.reshape(-1, bands)[::step] for table in (samples.values, samples.valid))
-    return np.where(valid, values, np.nan).astype(np.float32)
+    thinned = samples._replace(values=samples.values.reshape(-1, bands)[::step])
+    return np.where(thinned.valid, thinned.values, np.nan).astype(np.float32)
 
 
 def _percentiles(values: NDArray[Any]) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 import io
 import struct
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +18,11 @@ BEYOND = 1e30  # the largest floats mean "no data" too
 ALPHA = (1, 2)  # kinds of ExtraSamples, TIFF 6.0, page 31
 GDAL_NODATA, BITS, BANDS, EXTRA = 42113, 258, 277, 338  # TIFF tags
 ORIENTATION = 274  # a TIFF tag, and EXIF's
+SAMPLES_AT_ONCE = 1 << 20  # of which something is computed
 NEEDS = "reading it needs {}; pip install 'tgn[bands]'"
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
+Admit = Callable[[tuple[int, int], int], None]
+"""Takes (width, height) and bytes a pixel; raises DataError for an image that is too large."""
 
 
 class Samples(NamedTuple):
@@ -37,6 +41,19 @@ class Samples(NamedTuple):
             valid &= (np.abs(values) < BEYOND) & ~np.isin(values, NO_DATA)
         return valid if self.no_data is None else valid & (values != self.no_data)
 
+    @property
+    def all_valid(self) -> bool:
+        """Whether every sample is a number of the scene."""
+        return all(bool(part.valid.all()) for _, part in self._blocks())
+
+    def _blocks(self) -> Iterator[tuple[slice, "Samples"]]:
+        """Yield some rows at a time: what is computed of them takes several times their memory."""
+        height, width, bands = self.values.shape
+        step = max(SAMPLES_AT_ONCE // (width * bands), 1)
+        for top in range(0, height, step):
+            rows = slice(top, top + step)
+            yield rows, self._replace(values=self.values[rows])
+
     def as_bytes(self, sample_range: SampleRange) -> NDArray[np.uint8]:
         """Return the samples with ``low..high`` as 0..255, [H, W, bands]; what is no data as 0.
 
@@ -50,9 +67,12 @@ class Samples(NamedTuple):
                 f"({described(sample_range)}); keep images of one number of bands in a run"
             )
         low, high = np.array(sample_range, np.float64).T
-        values = np.where(self.valid, self.values, low)
-        scaled = (values.clip(low, high) - low) * 255.0 / (high - low)
-        return np.rint(scaled).astype(np.uint8)
+        scaled = np.empty(self.values.shape, np.uint8)
+        for rows, part in self._blocks():
+            values = np.where(part.valid, part.values, low)
+            values = (values.clip(low, high) - low) * 255.0 / (high - low)
+            scaled[rows] = np.rint(values)
+        return scaled
 
     def without_alpha(self) -> "Samples":
         """Return the samples without their transparency."""
@@ -61,12 +81,13 @@ class Samples(NamedTuple):
         return self._replace(values=self.values[:, :, :-1], has_alpha=False)
 
 
-def samples_of_picture(image: ImageFile.ImageFile, data: bytes) -> Samples | None:
+def samples_of_picture(image: ImageFile.ImageFile, data: bytes, admit: Admit) -> Samples | None:
     """Return the samples of an opened picture of which Pillow would give the high bits only.
 
     Args:
         image: not loaded yet.
         data: the content of its file.
+        admit: is asked before pixels are decoded.
 
     Returns:
         None for a picture of at most 8 bits a sample.
@@ -77,7 +98,7 @@ def samples_of_picture(image: ImageFile.ImageFile, data: bytes) -> Samples | Non
     """
     tags = getattr(image, "tag_v2", {})
     if tags and _is_beyond_pillow(image, tags):
-        return samples_of_tiff(data)
+        return samples_of_tiff(data, admit)
     if image.mode.startswith("I") or image.mode == "F":
         return Samples(np.asarray(upright(image))[:, :, None], _number(tags.get(GDAL_NODATA)))
     if image.format == "PNG" and image.tile and "16B" in str(image.tile[0].args):
@@ -160,22 +181,21 @@ def _samples_of_png(data: bytes, orientation: int) -> Samples:
     return Samples(_turned(values, orientation), has_alpha=values.shape[2] in (2, 4))
 
 
-def samples_of_tiff(file: bytes | Path, most: int | None = None) -> Samples:
+def samples_of_tiff(data: bytes, admit: Admit) -> Samples:
     """Read the first page of a TIFF of any bands and numbers, upright.
 
     Args:
-        file: its content or its path.
-        most: pixels; without, any number.
+        data: its content.
+        admit: is asked before pixels are decoded.
 
     Raises:
         DataError: for complex numbers or another kind of page; or if a package is not installed.
         OSError: if it is damaged.
     """
-    with _opened(file) as tiff:
+    with _opened(data) as tiff:
         page = tiff.pages[0]
-        height, width = int(page.imagelength), int(page.imagewidth)
-        if most is not None and height * width > most:
-            raise DataError(f"{width}x{height} pixels, over the limit of {most}")
+        size = int(page.imagewidth), int(page.imagelength)
+        admit(size, max(int(page.nbytes) // max(size[0] * size[1], 1), 1))
         values = _decoded(page)
         if page.axes not in ("YX", "YXS", "SYX") or values.dtype.kind not in "uif":
             raise DataError(

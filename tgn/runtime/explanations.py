@@ -53,6 +53,8 @@ def explained(error: BaseException) -> str | None:
         return _in_line(str(error))
     if isinstance(error, OSError):
         return _of_system(error)
+    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):
+        return f"{_in_line(str(error))}; {REMEDIES[errno.ELOOP]}"  # pathlib before Python 3.13
     if isinstance(error, MemoryError):
         return "the memory is full; take less at once, e.g. --set batch_size=N or --set size=N"
     if isinstance(error, DAMAGED) or _is_of_safetensors(error):

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from tgn.runtime.explanations import content_of, written_to
+from tgn.runtime.regular_files import check_regular, read_regular
 
 PART = ".part"  # of a file that is being written
 LONGEST_LINE = 1 << 20  # bytes that a line of ours may have
+JSON_BYTES = 1 << 30  # of a split of millions of images
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -72,7 +75,7 @@ def read_json(path: Path) -> dict[str, Any]:
         DataError: if it does not.
     """
     with content_of(path):
-        return _object(path.read_bytes())
+        return _object(read_regular(path, JSON_BYTES))
 
 
 def read_model(path: Path, kind: type[ModelT]) -> ModelT:
@@ -92,9 +95,11 @@ def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         DataError: if a line is no object.
     """
-    with path.open("rb") as lines:
+    check_regular(path, sys.maxsize)
+    with path.open("rb") as file:
+        lines = iter(lambda: file.readline(LONGEST_LINE), b"")
         for number, line in enumerate(lines, start=1):
-            if line.endswith(b"\n"):
+            if line.endswith(b"\n") or len(line) == LONGEST_LINE:
                 yield _object_in(line, path, number)
 
 

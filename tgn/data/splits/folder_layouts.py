@@ -10,7 +10,9 @@ from tgn.data.image_files import (
     FoundImages,
     images_below,
     images_directly_in,
+    is_folder,
     left_out_notes,
+    printable,
     visible_folders,
 )
 from tgn.data.images import SUFFIXES
@@ -21,7 +23,7 @@ from tgn.data.splits.class_names import class_names
 from tgn.data.splits.inner_parts import are_parted, parts_in_classes
 from tgn.data.splits.layout import Files, Layout, layout_of_parts
 from tgn.data.splits.part_names import part_called, part_folders
-from tgn.data.splits.shard_layouts import find_shards, sharded
+from tgn.data.splits.shard_layouts import find_shards, sharded, shards_in
 from tgn.runtime.errors import DataError, NotFoundError
 
 EXPECTED = (
@@ -68,13 +70,13 @@ def _only_folder(data: Path) -> Path:
     A README or licence beside the folder is none; beside ``train/`` other files belong to the set.
     """
     folders = visible_folders(data)
-    files = [path for path in data.iterdir() if path.is_file() and not is_hidden(path.name)]
+    files = [path for path in data.iterdir() if not (is_folder(path) or is_hidden(path.name))]
     if len(folders) != 1 or any(path.suffix.lower() in {*SUFFIXES, TAR} for path in files):
         return data
     only = folders[0]
     if part_called(only.name) and (files or not visible_folders(only)):
         return data
-    return only if visible_folders(only) or any(only.glob(f"*{TAR}")) else data
+    return only if visible_folders(only) or shards_in(only) else data
 
 
 def _read_layout(root: Path) -> Layout:
@@ -110,7 +112,7 @@ def _classes(folder: Path, leave: Sequence[Path] = ()) -> Classes:
     return {
         path.name: images_below(path, is_hidden(path.name))
         for path in sorted(folder.iterdir())
-        if path.is_dir() and path not in leave
+        if is_folder(path) and path not in leave
     }
 
 
@@ -217,7 +219,7 @@ def _match_cases(layout: Layout) -> None:
 def _drop_unusable(layout: Layout) -> None:
     for name in [name for name, files in layout.train.items() if not files]:
         del layout.train[name]
-        layout.notes.append(f"class {name!r} has no training image and is left out")
+        layout.notes.append(f"class {printable(name)!r} has no training image and is left out")
     for part, files in layout.held_out.items():
         for name in sorted(files.keys() - layout.train.keys()):
             shown = {"val": "validation", "test": "test"}[part]
