@@ -3,11 +3,11 @@
 import io
 import struct
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,13 @@ from tgn.data.samples import (
     Admit,
     Samples,
     bands_left_out,
+    pillow_limit,
     samples_of_picture,
     samples_of_tiff,
     upright,
 )
 from tgn.runtime.errors import DataError
+from tgn.runtime.memory import return_freed_memory
 
 MAX_PIXELS = 100_000_000
 MIN_SIDE = 4
@@ -31,24 +33,9 @@ BYTES_OF_PIXEL = 4  # that Pillow takes for colour, and that samples may take
 LARGE = 64 << 20  # bytes of a decoded picture; of larger ones there is one at a time
 SCALED = "16-bit or float scaled to 8-bit"  # a repair, as splits count it
 HAS_NO_DATA = "NaN, infinite or no-data samples, drawn as the lowest"
-_PILLOW_LIMIT = threading.Lock()
+BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)  # tiles of a TIFF
+T = TypeVar("T")
 _ONE_LARGE = threading.RLock()  # a thread may use one while it decodes another
-
-
-@contextmanager
-def _without_pillow_limit() -> Iterator[None]:
-    """Lift Pillow's pixel limit for one opening: ours is checked before a pixel is decoded.
-
-    The limit is a global of the host program, so it is put back at once, and one thread lifts it
-    at a time.
-    """
-    with _PILLOW_LIMIT:
-        limit = Image.MAX_IMAGE_PIXELS
-        Image.MAX_IMAGE_PIXELS = None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
 
 
 def open_image(file: Path | io.BytesIO) -> ImageFile.ImageFile:
@@ -57,7 +44,7 @@ def open_image(file: Path | io.BytesIO) -> ImageFile.ImageFile:
     Raises:
         OSError: if it is no picture.
     """
-    with _without_pillow_limit():
+    with pillow_limit(None):
         return Image.open(file)
 
 
@@ -68,22 +55,22 @@ class Decoded(NamedTuple):
     notes: tuple[str, ...]  # what was done to it
 
 
-@contextmanager
-def decoded(data: bytes, bands: int, most: int = MAX_PIXELS) -> Iterator[Decoded]:
-    """Decode a picture's content, to be used within the block.
+def use_decoded(data: bytes, bands: int, use: Callable[[Decoded], T], most: int = MAX_PIXELS) -> T:
+    """Decode a picture's content and return what is made of it.
 
-    Until its end no other thread has a large picture: some of them would fill the memory.
+    Until then no other thread has a large picture: some of them would fill the memory.
 
     Args:
         data: the content.
+        use: takes the picture, and keeps no part of it.
         bands: that are wanted: of a TIFF of bytes Pillow gives the first three, or one.
         most: pixels.
 
     Raises:
         DataError: unreadable, truncated, over ``most`` pixels or under 4 a side.
     """
-    with ExitStack() as alone:
-        yield _decode(data, bands, partial(_admit, alone, most))
+    with ExitStack() as alone:  # it ends when the picture is gone: only ``use`` has it
+        return use(_decode(data, bands, partial(_admit, alone, most)))
 
 
 def _admit(alone: ExitStack, most: int, size: tuple[int, int], bytes_of_pixel: int) -> None:
@@ -97,6 +84,7 @@ def _admit(alone: ExitStack, most: int, size: tuple[int, int], bytes_of_pixel: i
         )
     if pixels * bytes_of_pixel > LARGE:
         alone.enter_context(_ONE_LARGE)
+        alone.callback(return_freed_memory)
 
 
 def _decode(data: bytes, bands: int, admit: Admit) -> Decoded:
@@ -106,7 +94,7 @@ def _decode(data: bytes, bands: int, admit: Admit) -> Decoded:
         raise DataError("not an image, or damaged at its beginning") from None
     except DataError:
         raise
-    except (OSError, SyntaxError, ValueError, struct.error) as error:
+    except (OSError, SyntaxError, ValueError, struct.error, *BOMBS) as error:
         raise DataError(f"damaged or truncated: {' '.join(str(error).split())[:120]}") from None
 
 

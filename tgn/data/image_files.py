@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from tgn.data.hidden_files import is_hidden
 from tgn.data.images import SUFFIXES
+from tgn.runtime.errors import DataError
 
 HIDDEN = "hidden"
 OTHER_SUFFIX = "suffix {} is not read"
@@ -38,13 +39,25 @@ class FoundImages:
 
     @property
     def broken(self) -> list[tuple[Path, str]]:
-        """Of what is left out, what is neither hidden nor of a suffix that no image has."""
-        others = OTHER_SUFFIX.split("{}")
+        """Of what is left out, what should be an image or a folder of them and cannot be read."""
+        other_suffix = OTHER_SUFFIX.split("{}")[0]
         return [
             (path, reason)
             for path, reason in self.left_out
-            if reason != HIDDEN and not reason.startswith(others[0])
+            if not (reason in (HIDDEN, CIRCLE, READ_BEFORE) or reason.startswith(other_suffix))
         ]
+
+    def whole(self) -> list[Path]:
+        """Return the images of a set that must not lack any.
+
+        Raises:
+            DataError: if a file that should be one cannot be read; names it.
+        """
+        if broken := self.broken:
+            path, reason = broken[0]
+            more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+            raise DataError(f"{path}{more}: {reason}; remove or replace it")
+        return self.images
 
 
 class _Place(NamedTuple):
@@ -143,6 +156,8 @@ def _place(path: Path) -> _Place:
         return _Place(path.stat())
     except FileNotFoundError:
         return _Place(None, GONE)
+    except ValueError:  # a name with "\0", which the system does not take
+        return _Place(None, "no name of a file")
     except OSError as error:
         if error.errno == errno.ELOOP:
             return _Place(None, "link that leads to itself")
@@ -167,9 +182,10 @@ def _add(path: Path, place: _Place, hidden: bool, found: FoundImages) -> None:
 
 def _reason(path: Path, place: _Place) -> str:
     """Return why a file is no image of the set, "" if it is one."""
-    if place.state is None:
+    is_other = path.suffix.lower() not in SUFFIXES
+    if place.state is None and not (path.suffix and is_other):  # it may have been a folder
         return place.problem
-    if path.suffix.lower() not in SUFFIXES:
+    if place.state is None or is_other:
         return OTHER_SUFFIX.format(printable(path.suffix) or "none")
     if not stat.S_ISREG(place.state.st_mode):
         return "no regular file"

@@ -14,11 +14,12 @@ from torch import Tensor
 from tgn.data.decoding import (
     MAX_PIXELS,
     MIN_SIDE,
+    Decoded,
     bytes_of,
     check_size,
-    decoded,
     open_image,
     to_bands,
+    use_decoded,
     with_bands,
 )
 from tgn.data.sample_range import SampleRange
@@ -87,14 +88,18 @@ def read_image(
         DataError: unreadable, truncated, over ``most`` pixels or under 4 a side.
     """
     data = read_file(file, 3 * most) if isinstance(file, Path) else file.getvalue()
-    with decoded(data, bands, most) as (content, notes):
+
+    def as_picture(found: Decoded) -> tuple[Image.Image, str]:
+        content, notes = found
         if isinstance(content, Image.Image):
             image, note = to_bands(content, bands)
             return image, "; ".join((*notes, note) if note else notes)
         known = sample_range or RANGES.get(content.values.dtype.name)
         pixels = with_bands(bytes_of(content, known, bands), bands)
-    picture = Image.fromarray(pixels if bands == 3 else np.ascontiguousarray(pixels[:, :, 0]))
-    return picture, "; ".join(notes)
+        picture = Image.fromarray(pixels if bands == 3 else np.ascontiguousarray(pixels[:, :, 0]))
+        return picture, "; ".join(notes)
+
+    return use_decoded(data, bands, as_picture, most)
 
 
 def read_array(file: io.BytesIO) -> NDArray[np.uint8]:
@@ -135,8 +140,12 @@ def check_image(data: bytes, name: str) -> tuple[str, ...]:
     if name.lower().endswith(ARRAY):
         read_array(io.BytesIO(data))
         return ()
-    with decoded(data, 3) as (content, notes):
-        note = to_bands(content, 3)[1] if isinstance(content, Image.Image) else ""
+    return use_decoded(data, 3, _repairs)
+
+
+def _repairs(found: Decoded) -> tuple[str, ...]:
+    content, notes = found
+    note = to_bands(content, 3)[1] if isinstance(content, Image.Image) else ""
     return (*notes, note) if note else notes
 
 
@@ -152,10 +161,13 @@ def pixels_sha256(data: bytes, name: str) -> str:
     """
     if name.lower().endswith(ARRAY):
         return _sha256_of_pixels(read_array(io.BytesIO(data)))
-    with decoded(data, 3) as (content, _):
-        if isinstance(content, Samples):
-            return _sha256_of_pixels(content.values)
-        return _sha256_of_pixels(np.asarray(to_bands(content, 3)[0]))
+    return use_decoded(data, 3, lambda found: _sha256_of_pixels(_pixels(found)))
+
+
+def _pixels(found: Decoded) -> NDArray[Any]:
+    if isinstance(found.content, Samples):
+        return found.content.values
+    return np.asarray(to_bands(found.content, 3)[0])
 
 
 def _sha256_of_pixels(pixels: NDArray[Any]) -> str:
@@ -181,17 +193,22 @@ def decode_resized(
     """
     if name.lower().endswith(ARRAY):
         return _resized_array(read_array(io.BytesIO(data)), size, bands)
-    with decoded(data, bands) as (content, _):
-        if isinstance(content, Samples):
-            pixels = with_bands(bytes_of(content, sample_range, bands), bands)
-            return _resized_array(pixels, size, bands)
-        if bands not in (1, 3):
-            raise DataError(
-                f"has at most 3 bands, {bands} are asked for; use {ARRAY} or TIFF files"
-            )
-        image, _ = to_bands(content, bands)
-        if image.size != (size, size):
-            image = image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
+
+    def resized(found: Decoded) -> NDArray[np.uint8]:
+        if isinstance(found.content, Image.Image):
+            return _resized_picture(found.content, size, bands)
+        pixels = with_bands(bytes_of(found.content, sample_range, bands), bands)
+        return _resized_array(pixels, size, bands)
+
+    return use_decoded(data, bands, resized)
+
+
+def _resized_picture(picture: Image.Image, size: int, bands: int) -> NDArray[np.uint8]:
+    if bands not in (1, 3):
+        raise DataError(f"has at most 3 bands, {bands} are asked for; use {ARRAY} or TIFF files")
+    image, _ = to_bands(picture, bands)
+    if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
     pixels = np.asarray(image, dtype=np.uint8)
     return np.ascontiguousarray(pixels.reshape(size, size, bands).transpose(2, 0, 1))
 

@@ -2,7 +2,9 @@
 
 import io
 import struct
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +21,8 @@ ALPHA = (1, 2)  # kinds of ExtraSamples, TIFF 6.0, page 31
 GDAL_NODATA, BITS, BANDS, EXTRA = 42113, 258, 277, 338  # TIFF tags
 ORIENTATION = 274  # a TIFF tag, and EXIF's
 SAMPLES_AT_ONCE = 1 << 20  # of which something is computed
+SMALL_FOR_PILLOW = 50_000_000  # pixels; it warns of 89 million
+_PILLOW_LIMIT = threading.Lock()
 NEEDS = "reading it needs {}; pip install 'tgn[bands]'"
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
 Admit = Callable[[tuple[int, int], int], None]
@@ -137,13 +141,35 @@ def _is_deep_colour(image: ImageFile.ImageFile, data: bytes) -> bool:
     return start >= 0 and len(data) > start + 42 and (data[start + 42] & 0x7F) + 1 > 8
 
 
+@contextmanager
+def pillow_limit(pixels: int | None) -> Iterator[None]:
+    """Set Pillow's own limit of pixels; ours is checked before a pixel is decoded.
+
+    The limit is a global of the host program, so it is put back at once, and one thread changes it
+    at a time.
+
+    Args:
+        pixels: that it warns of; None: no limit.
+    """
+    with _PILLOW_LIMIT:
+        limit = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = pixels
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
 def upright(image: Image.Image) -> Image.Image:
     """Decode a picture and turn it as its EXIF says; the same object if there is nothing to turn.
 
     Pillow itself turns TIFF files when it decodes them.
     """
     is_turned = image.format != "TIFF" and orientation_of(image) != 1
-    image.load()
+    pixels = image.width * image.height
+    # of a TIFF its tiles are checked too, which are larger than a picture that they overlap
+    with nullcontext() if pixels < SMALL_FOR_PILLOW else pillow_limit(2 * pixels):
+        image.load()
     return ImageOps.exif_transpose(image) if is_turned else image
 
 

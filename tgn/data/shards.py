@@ -22,6 +22,7 @@ from tgn.runtime.regular_files import NotReadableError, check_regular, read_regu
 TAR = ".tar"
 IMAGE_BYTES = 300_000_000  # of an image that is read whole: as much as its pixels may have
 LARGEST_HEADER = 1 << 20  # bytes; long names and other facts of a member
+LONGEST_END = 64 << 20  # bytes of zeros; programs write some ten thousand
 LABEL_BYTES = 1 << 20
 TAR_ERRORS = (tarfile.TarError, ValueError, KeyError, OverflowError)  # of damaged headers
 Place = tuple[int, int]  # offset and size in the shard
@@ -145,14 +146,14 @@ class _Headers(io.FileIO):
 
 def _members(shard: Path, left_out: LeftOut) -> Iterator[tuple[str, Place]]:
     """Yield name and place of each member with content."""
-    check_regular(shard, sys.maxsize)
+    length = check_regular(shard, sys.maxsize)
     places: dict[str, Place] = {}
     try:
         with _Headers(shard) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for info in tar:
                 tar.members = []  # type: ignore[attr-defined]  # it remembers all of them
-                if info.size < 0:  # it would be read again and again
-                    raise tarfile.ReadError(f"{info.name!r} has {info.size} bytes")
+                if not 0 <= info.size <= length - info.offset_data:
+                    raise tarfile.ReadError(f"cut short: {info.name!r} has {info.size} bytes")
                 if reason := _no_data(info, places):
                     left_out.append((info.name, reason))
                 elif not info.isdir():
@@ -209,7 +210,9 @@ def _check_end(shard: Path, end: int) -> None:
             raise DataError(f"{shard} is cut short at byte {end}; get the whole file")
         if any(block):
             raise DataError(f"{shard} is damaged at byte {end}; get the whole file")
-        while rest := file.read(1 << 20):
+        for rest in iter(lambda: file.read(1 << 20), b""):
+            if file.tell() - end > LONGEST_END:
+                raise DataError(f"{shard} is damaged: nothing but zeros from byte {end} on")
             if rest.count(0) < len(rest):
                 raise DataError(
                     f"{shard} goes on behind its end, byte {end}: several files that were joined; "
