@@ -1,7 +1,6 @@
 """The content of image files as pictures of bytes, or as samples where bytes cannot hold them."""
 
 import io
-import struct
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -15,6 +14,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from tgn.data.sample_range import SampleRange
 from tgn.data.samples import (
+    DAMAGE,
     TIFF_STARTS,
     Admit,
     Samples,
@@ -33,7 +33,6 @@ BYTES_OF_PIXEL = 4  # that Pillow takes for colour, and that samples may take
 LARGE = 64 << 20  # bytes of a decoded picture; of larger ones there is one at a time
 SCALED = "16-bit or float scaled to 8-bit"  # a repair, as splits count it
 HAS_NO_DATA = "NaN, infinite or no-data samples, drawn as the lowest"
-BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)  # tiles of a TIFF
 T = TypeVar("T")
 _ONE_LARGE = threading.RLock()  # a thread may use one while it decodes another
 
@@ -94,7 +93,7 @@ def _decode(data: bytes, bands: int, admit: Admit) -> Decoded:
         raise DataError("not an image, or damaged at its beginning") from None
     except DataError:
         raise
-    except (OSError, SyntaxError, ValueError, struct.error, *BOMBS) as error:
+    except DAMAGE as error:
         raise DataError(f"damaged or truncated: {' '.join(str(error).split())[:120]}") from None
 
 

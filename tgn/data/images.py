@@ -4,6 +4,7 @@ import hashlib
 import io
 import math
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, Literal
 
 import numpy as np
@@ -23,7 +24,7 @@ from tgn.data.decoding import (
     with_bands,
 )
 from tgn.data.sample_range import SampleRange
-from tgn.data.samples import TIFF_STARTS, Samples, size_of_picture, size_of_tiff
+from tgn.data.samples import DAMAGE, TIFF_STARTS, Samples, size_of_picture, size_of_tiff
 from tgn.data.shards import read_file
 from tgn.runtime.errors import DataError
 
@@ -49,7 +50,7 @@ def image_size(file: Path) -> tuple[int, int]:
             size = size_of_picture(picture)
     except UnidentifiedImageError:
         size = _size_of_tiff(file)
-    except (OSError, SyntaxError, ValueError):
+    except DAMAGE:
         raise DataError("not an image, or damaged at its beginning") from None
     check_size(size, MAX_PIXELS_OF_SCENE)
     return size
@@ -60,7 +61,9 @@ def _size_of_tiff(file: Path) -> tuple[int, int]:
         with file.open("rb") as stream:
             if stream.read(4) in TIFF_STARTS:
                 return size_of_tiff(file)
-    except OSError:
+    except DataError:
+        raise
+    except DAMAGE:
         pass
     raise DataError("not an image, or damaged at its beginning")
 
@@ -110,7 +113,7 @@ def read_array(file: io.BytesIO) -> NDArray[np.uint8]:
     """
     try:
         shape, is_fortran, dtype = _header_of_array(file)
-    except (OSError, ValueError, EOFError) as error:
+    except (*DAMAGE, TokenError) as error:
         raise DataError(f"no array: {' '.join(str(error).split())[:120]}") from None
     if len(shape) != 3 or dtype != np.uint8 or min(shape[:2]) < MIN_SIDE or shape[2] < 1:
         raise DataError(

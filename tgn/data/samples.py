@@ -21,6 +21,12 @@ ALPHA = (1, 2)  # kinds of ExtraSamples, TIFF 6.0, page 31
 GDAL_NODATA, BITS, BANDS, EXTRA = 42113, 258, 277, 338  # TIFF tags
 ORIENTATION = 274  # a TIFF tag, and EXIF's
 SAMPLES_AT_ONCE = 1 << 20  # of which something is computed
+BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)  # tiles of a TIFF
+# What Pillow, tifffile and their codecs raise at damage: they have no common class.
+DAMAGE = (
+    OSError, SyntaxError, ValueError, LookupError, TypeError, ArithmeticError, EOFError,
+    struct.error, *BOMBS,
+)  # fmt: skip
 SMALL_FOR_PILLOW = 50_000_000  # pixels; it warns of 89 million
 _PILLOW_LIMIT = threading.Lock()
 NEEDS = "reading it needs {}; pip install 'tgn[bands]'"
@@ -189,7 +195,7 @@ def orientation_of(image: Image.Image) -> int:
         return 1  # Pillow would decode the whole picture to look for it
     try:
         found = image.getexif().get(ORIENTATION, 1)
-    except (OSError, SyntaxError, ValueError, TypeError, struct.error):
+    except DAMAGE:
         return 1
     return found if found in range(1, 9) else 1
 
@@ -219,11 +225,12 @@ def samples_of_tiff(data: bytes, admit: Admit) -> Samples:
         OSError: if it is damaged.
     """
     with _opened(data) as tiff:
-        page = tiff.pages[0]
+        page = _first_page(tiff)
         size = int(page.imagewidth), int(page.imagelength)
         admit(size, max(int(page.nbytes) // max(size[0] * size[1], 1), 1))
         values = _decoded(page)
-        if page.axes not in ("YX", "YXS", "SYX") or values.dtype.kind not in "uif":
+        is_plane = page.axes in ("YX", "YXS", "SYX") and values.ndim == len(page.axes)
+        if not is_plane or values.dtype.kind not in "uif":
             raise DataError(
                 f"TIFF of {values.dtype} {page.axes}; expected real numbers, a plane or bands of it"
             )
@@ -235,14 +242,14 @@ def samples_of_tiff(data: bytes, admit: Admit) -> Samples:
         return Samples(
             np.ascontiguousarray(_turned(values, int(tag.value) if tag else 1)),
             _number(no_data.value if no_data else None),
-            bool(extra) and int(extra[-1]) in ALPHA,
+            values.shape[2] > 1 and bool(extra) and int(extra[-1]) in ALPHA,
         )
 
 
 def size_of_tiff(file: Path) -> tuple[int, int]:
     """Return width and height of a TIFF's first page, upright; reads no pixels."""
     with _opened(file) as tiff:
-        page = tiff.pages[0]
+        page = _first_page(tiff)
         tag = page.tags.get(ORIENTATION)
         size = int(page.imagewidth), int(page.imagelength)
     return (size[1], size[0]) if tag and int(tag.value) > 4 else size
@@ -257,8 +264,14 @@ def _opened(file: bytes | Path) -> Any:
         ) from None
     try:
         return tifffile.TiffFile(io.BytesIO(file) if isinstance(file, bytes) else file)
-    except (tifffile.TiffFileError, ValueError, IndexError) as error:
+    except (*DAMAGE, tifffile.TiffFileError) as error:
         raise OSError(str(error)) from None
+
+
+def _first_page(tiff: Any) -> Any:
+    if not len(tiff.pages):
+        raise OSError("a TIFF without a page")
+    return tiff.pages[0]
 
 
 def _decoded(page: Any) -> NDArray[Any]:
