@@ -148,12 +148,14 @@ def _members(shard: Path, left_out: LeftOut) -> Iterator[tuple[str, Place]]:
     """Yield name and place of each member with content."""
     length = check_regular(shard, sys.maxsize)
     places: dict[str, Place] = {}
+    end = 0  # of the member before
     try:
         with _Headers(shard) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for info in tar:
                 tar.members = []  # type: ignore[attr-defined]  # it remembers all of them
-                if not 0 <= info.size <= length - info.offset_data:
-                    raise tarfile.ReadError(f"cut short: {info.name!r} has {info.size} bytes")
+                if not end < tar.offset <= length:  # else it may be read again and again
+                    raise tarfile.ReadError(f"cut short: {info.name!r} ends at byte {tar.offset}")
+                end = tar.offset
                 if reason := _no_data(info, places):
                     left_out.append((info.name, reason))
                 elif not info.isdir():

@@ -68,7 +68,8 @@ def reason(error: BaseException) -> str:
         bad = error.object[error.start : error.start + 1].hex()
         return f"not UTF-8 text (byte 0x{bad} at place {error.start})"
     if isinstance(error, UnicodeEncodeError):
-        return f"{error.object[:80]!r} is no text in {error.encoding}; rename it"
+        around = error.object[max(error.start - 40, 0) : error.end + 40]
+        return f"{around!r} is no text in {error.encoding}; rename it"
     if isinstance(error, json.JSONDecodeError):
         return f"not whole JSON (line {error.lineno}: {error.msg})"
     if isinstance(error, yaml.YAMLError):

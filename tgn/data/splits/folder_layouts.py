@@ -49,6 +49,8 @@ def find_images(data: Path, names: str | None = None) -> Layout:
     if not data.is_dir():
         what = f"{data} is a file" if data.is_file() else f"no data folder {data}"
         raise NotFoundError(f"{what}; {EXPECTED}")
+    if printable(str(data.resolve())) != str(data.resolve()):
+        raise DataError(f"the path {data} is not UTF-8 text; rename its folders")
     root = _only_folder(data)
     check_complete(root)
     layout = _read_layout(root)
