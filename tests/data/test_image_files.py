@@ -69,11 +69,11 @@ def test_folders_may_be_nested_deeper_than_calls(tmp_path):
             os.mkdir("x")  # noqa: PTH102
             os.chdir("x")
         os.mkfifo("x.png")
+        os.chdir(here)
+        assert len(images_below(tmp_path).left_out) == 1  # the pipe
     finally:
         os.chdir(here)
-    found = images_below(tmp_path)
-    subprocess.run(["rm", "-r", str(tmp_path / "x")], check=True)  # pytest's own calls end earlier
-    assert len(found.left_out) == 1  # the pipe
+        subprocess.run(["rm", "-r", str(tmp_path / "x")], check=True)  # pytest's calls end earlier
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
