@@ -9,8 +9,10 @@ import io
 import json
 import os
 import shutil
+import subprocess
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -384,3 +386,39 @@ def test_a_disk_that_refuses(verb, disk, place, run, monkeypatch):
     check(problem(done, str(place), "runs/", "data/", "made/", may_end_well=True))
     if disk == "read-only" and done.code == 0:
         check("" if verb.name in READS_ONLY else "it says that all went well")
+
+
+@contextmanager
+def mounted(disk: str, place: Path, above: Path) -> Iterator[Path]:
+    """Give a folder with the content of ``place`` on a disk of its own, to which nothing fits."""
+
+    def mount(*words: str) -> None:
+        done = subprocess.run(["mount", *words], capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"needs the right to mount: {done.stderr.strip()}")
+
+    folder = above / "disk"
+    folder.mkdir()
+    mount("-t", "tmpfs", "-o", "size=200m", "none", str(folder))
+    try:
+        shutil.copytree(place, folder, dirs_exist_ok=True)
+        if disk == "read-only":
+            mount("-o", "remount,ro", str(folder))
+        else:
+            room = int(disk.split()[1]) << 10
+            (folder / "filling").write_bytes(bytes(shutil.disk_usage(folder).free - room))
+        yield folder
+    finally:
+        os.chdir(above)
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("disk", ["read-only", "full, 0 KiB", "full, 64 KiB"])
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
+def test_a_real_disk_that_refuses(verb, disk, made, tmp_path, run, monkeypatch):
+    with mounted(disk, made, tmp_path) as folder:
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("TGN_RUNS", str(folder / "runs"))
+        done = run(*words_of(verb, given(verb, folder)))
+        check(problem(done, str(folder), "runs/", "data/", "made/", may_end_well=True))

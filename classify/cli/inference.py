@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # it needs torch, for which --help must not wait
     from classify.evaluation.predict import Prediction
 
 app = typer.Typer()
+LONGEST_PATH = 1 << 15  # characters; systems take less
 CapsOption = Annotated[
     str | None,
     typer.Option(
@@ -178,9 +179,19 @@ def _listed(images: list[str]) -> Iterator[str]:
     """Yield the arguments; in place of ``-`` the lines of stdin, as they come."""
     for one in images:
         if one == "-":
-            yield from (_as_path(line) for line in sys.stdin if line.strip())
+            yield from (_as_path(line) for line in iter(_line, "") if line.strip())
         else:
             yield one
+
+
+def _line() -> str:
+    """Return the next line of stdin, "" at its end."""
+    line = sys.stdin.readline(LONGEST_PATH)
+    if len(line) == LONGEST_PATH:
+        raise UserError(
+            f"stdin has a line of {LONGEST_PATH} characters or more; expected one path a line"
+        )
+    return line
 
 
 def _as_path(line: str) -> str:

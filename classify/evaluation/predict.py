@@ -6,13 +6,15 @@ from typing import NamedTuple
 
 import torch
 
-from tgn.data.image_files import images_below
+from tgn.data.image_files import images_below, is_folder
 from tgn.data.image_set import ImageSet
 from tgn.data.images import SUFFIXES, to_pm1
+from tgn.data.shards import IMAGE_BYTES
 from tgn.models.backbones import TappedNet
 from tgn.models.inference import batch_size, class_logits
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import DataError, NotFoundError, UserError
+from tgn.runtime.regular_files import NotReadableError, check_regular
 
 OnBroken = Callable[[UserError], None]
 
@@ -33,21 +35,36 @@ def files_in(paths: Iterable[Path], on_broken: OnBroken = _fail) -> Iterator[Pat
 
     Args:
         paths: of files and folders.
-        on_broken: gets a NotFoundError for a path that does not exist, or a folder without images;
-            raises it if not given.
+        on_broken: gets a NotFoundError for a folder without images, and a DataError for each file
+            in a folder that should be an image and cannot be read; raises it if not given.
     """
     for path in paths:
-        if path.is_file():
-            yield path
+        if not is_folder(path):
+            if (problem := _problem(path)) is None:
+                yield path
+            else:
+                on_broken(problem)
             continue
-        if not path.is_dir():
-            on_broken(NotFoundError(f"no image or folder {path}"))
-            continue
-        inside = images_below(path).images
-        if not inside:
+        found = images_below(path)
+        for file, reason in found.broken:
+            on_broken(DataError(f"{file}: {reason}"))
+        if not (found.images or found.broken):
             kinds = ", ".join(sorted(SUFFIXES))
             on_broken(NotFoundError(f"no images in {path}; expected {kinds}"))
-        yield from inside
+        yield from found.images
+
+
+def _problem(path: Path) -> UserError | None:
+    """Return why a path that was named cannot be an image, before it is opened."""
+    try:
+        check_regular(path, IMAGE_BYTES)
+    except FileNotFoundError:
+        return NotFoundError(f"no image or folder {path}")
+    except NotReadableError as error:
+        return error
+    except (OSError, ValueError) as error:  # a name with "\0"
+        return DataError(f"{str(path)!r}: {getattr(error, 'strerror', None) or error}")
+    return None
 
 
 @torch.inference_mode()

@@ -2,8 +2,8 @@
 
 from pathlib import Path, PurePosixPath
 
+from tgn.data.image_files import images_below
 from tgn.data.image_set import ImageSet
-from tgn.data.images import SUFFIXES
 from tgn.data.measured_range import measured_range, spread
 from tgn.data.split import Part, Split
 from tgn.runtime.errors import DataError, NotFoundError
@@ -44,5 +44,5 @@ def _id(file: str) -> str:
 
 
 def _by_id(folder: Path) -> dict[str, Path]:
-    pictures = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    pictures = images_below(folder).images
     return {_id(path.relative_to(folder).as_posix()): path for path in pictures}

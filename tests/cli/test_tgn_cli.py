@@ -173,6 +173,8 @@ def test_the_demo_runs_every_stage_in_order(tmp_path):
         (UnicodeDecodeError("utf-8", b"a\xff", 1, 2, "bad"), "not UTF-8 text (byte 0xff at"),
         (yaml.YAMLError("a\nb"), "not YAML: a b"),
         (SafetensorError("cut"), "SafetensorError: cut"),
+        (UnicodeEncodeError("utf-8", f"{'a' * 90}\udce9", 90, 91, "bad"), "'aaa"),
+        (RuntimeError("Symlink loop from '/x'"), "Symlink loop from '/x'; the symbolic link"),
         (MemoryError(), "the memory is full"),
     ],
 )
@@ -185,6 +187,40 @@ def test_errors_that_a_user_can_cause_are_one_line(error, line, capsys):
     shown = capsys.readouterr().err
     assert (end.value.code, len(shown.splitlines())) == (2, 1)
     assert f"error: {line}" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("split", ""), "an argument"),
+        (("split", "data", "--run", ""), "--run"),
+        (("report", "--run="), "--run"),
+        (("scenes", "", "--dry-run"), "an argument"),
+    ],
+)
+def test_an_empty_word_is_no_path(in_tmp, tgn, words, what):
+    done = tgn(*words)
+    assert done.code == 2
+    assert f"error: {what} got '', expected a value" in done.stderr
+
+
+@pytest.mark.parametrize("port", ["0", "-1", "70000", "abc"])
+def test_a_port_that_cannot_be_one_is_one_line(in_tmp, tgn, port):
+    done = tgn("app", "--port", port)
+    assert (done.code, len(done.stderr.splitlines())) == (2, 1)
+    assert "--port" in done.stderr
+
+
+def test_data_below_a_folder_that_is_not_utf8_is_refused_at_once(in_tmp, tgn, fake_folder):
+    name = b"caf\xe9".decode(errors="surrogateescape")
+    fake_folder({"a": 6, "b": 4}).rename(in_tmp / name)
+    done = tgn("split", name)
+    assert (done.code, "is not UTF-8 text; rename its folders" in done.stderr) == (2, True)
+
+
+def test_an_empty_tgn_runs_is_none(in_tmp, tgn, monkeypatch):
+    monkeypatch.setenv("TGN_RUNS", "")
+    assert "in checkpoints" in tgn("report").stderr
 
 
 def test_a_thread_of_a_library_warns_in_a_line(capsys):

@@ -2,11 +2,13 @@
 
 import io
 import json
+import os
 import tarfile
 
 import pytest
 import torch
 import webdataset
+from odd_files_support import sparse
 
 from tgn.data.image_set import ImageSet
 from tgn.data.shards import (
@@ -105,6 +107,99 @@ def test_a_shard_that_is_cut_damaged_or_joined_is_an_error(tmp_path):
         shard.write_bytes(content)
         with pytest.raises(DataError, match=message):
             list(samples(shard))
+
+
+def member(name, kind=tarfile.REGTYPE, size=0, target=""):
+    info = tarfile.TarInfo(name)
+    info.type, info.size, info.linkname = kind, size, target
+    return info
+
+
+def test_hard_links_are_what_they_name_and_other_links_are_counted(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        tar.addfile(member("0.png", size=3), io.BytesIO(b"abc"))
+        tar.addfile(member("0.cls", size=1), io.BytesIO(b"7"))
+        tar.addfile(member("1.png", tarfile.LNKTYPE, target="0.png"))
+        tar.addfile(member("1.cls", tarfile.LNKTYPE, target="0.cls"))
+        tar.addfile(member("2.png", tarfile.LNKTYPE, target="elsewhere.png"))
+        tar.addfile(member("3.png", tarfile.SYMTYPE, target="../../etc/passwd"))
+        tar.addfile(member("4.png", tarfile.FIFOTYPE))
+        tar.addfile(member("0.png", size=3), io.BytesIO(b"abc"))
+        tar.addfile(member("0.png", size=3), io.BytesIO(b"abd"))
+        tar.addfile(member("folder", tarfile.DIRTYPE))
+    left_out = []
+    found = list(samples(tmp_path / "a.tar", left_out))
+    assert [sample.key for sample in found] == ["0", "1", "0"]
+    assert found[0].places == found[1].places
+    assert [name for name, _ in left_out] == ["2.png", "3.png", "4.png", "0.png"]
+    reasons = [reason.split(";")[0] for _, reason in left_out]
+    assert reasons[0] == reasons[1] == "link in a shard"
+    assert reasons[2:] == ["no regular file in a shard", "second member of its name"]
+
+
+def test_sparse_members_are_counted(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        body = b"1\n0\n3\n".ljust(512, b"\0") + b"abc"
+        info = member("0.png", size=len(body))
+        info.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
+        info.pax_headers |= {"GNU.sparse.name": "0.png", "GNU.sparse.realsize": "9000"}
+        tar.addfile(info, io.BytesIO(body))
+    left_out = []
+    assert not list(samples(tmp_path / "a.tar", left_out))
+    assert left_out == [("0.png", "sparse member of a shard; pack it without --sparse")]
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (
+            b"\xff" * 10 + b"\xfc\x00",
+            "cut short: 'x.png' ends at byte -512",
+        ),  # it would be read for ever
+        (b"\x80" + b"\0" * 4 + b"\x7f" * 7, "cut short: 'x.png'"),
+        (b"00000010000\0", "cut short: 'x.png' ends at byte 4608"),
+    ],
+)
+def test_a_member_that_cannot_have_its_size_is_an_error(tmp_path, size, message):
+    header = bytearray(member("x.png").tobuf(tarfile.GNU_FORMAT))
+    header[124:136] = size
+    total = sum(header[:148]) + sum(header[156:]) + 8 * ord(" ")
+    header[148:156] = b"%06o\0 " % total
+    (tmp_path / "a.tar").write_bytes(bytes(header) + bytes(1024))
+    with pytest.raises(DataError, match=message):
+        list(samples(tmp_path / "a.tar"))
+
+
+def test_a_header_of_gigabytes_and_an_end_without_end_are_errors(tmp_path):
+    header = member("x.png", tarfile.XHDTYPE, 3 << 30).tobuf(tarfile.GNU_FORMAT)
+    sparse(tmp_path / "a.tar", header, 4 << 30)
+    with pytest.raises(DataError, match="a header of 3221225472 bytes"):
+        list(samples(tmp_path / "a.tar"))
+    sparse(tmp_path / "b.tar", member("x.png").tobuf(tarfile.GNU_FORMAT), 8 << 30)
+    with pytest.raises(DataError, match="nothing but zeros from byte 512 on"):
+        list(samples(tmp_path / "b.tar"))
+
+
+def test_only_files_are_shards_and_what_lies_beside_them_is_counted(fake_folder, tmp_path):
+    shards = in_shards(
+        fake_folder({"a": 6, "b": 6}),
+        tmp_path / "s",
+        lambda path, classes: {"cls": str(classes.index(path.parent.name)).encode()},
+    )
+    (shards / "train-9.tar.gz").write_bytes(b"x")
+    split = plan_split(shards, SplitSettings(), Silent())
+    assert split.left_out == (("train-9.tar.gz", "suffix .gz is not read"),)
+    os.mkfifo(shards / "train-8.tar")
+    with pytest.raises(DataError, match="train-8.tar is a FIFO"):
+        plan_split(shards, SplitSettings(), Silent())
+
+
+def test_a_folder_may_be_called_as_a_shard(fake_folder):
+    data = fake_folder({"a.tar": 6, "b": 6}, test=0) / "train"
+    assert [entry.folder for entry in plan_split(data, SplitSettings(), Silent()).classes] == [
+        "a.tar",
+        "b",
+    ]
 
 
 def test_members_that_a_file_system_added_are_skipped_and_counted(fake_folder, tmp_path):

@@ -1,6 +1,7 @@
 """Two commands that make a run of one name: one makes it, the other is told."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 from tgn.data.runs import new_run
 from tgn.data.splits.make_split import split_run
 from tgn.data.splits.settings import SplitSettings
-from tgn.runtime.errors import UserError
+from tgn.runtime.errors import DataError, UserError
 from tgn.runtime.progress import Silent
 
 # A split that waits in the midst of its work until its stdin is closed.
@@ -66,3 +67,33 @@ def test_a_run_has_a_plain_name(name, in_tmp):
     with pytest.raises(UserError, match="--run got"), new_run(name):
         pass
     assert os.listdir(in_tmp) == []  # noqa: PTH208
+
+
+def zipped(data, target):
+    shutil.make_archive(str(target.with_suffix("")), "zip", data)
+    return target
+
+
+def test_what_was_unpacked_for_a_split_that_failed_is_deleted_by_the_next(in_tmp, fake_folder):
+    data = fake_folder({"a": 6, "b": 4})
+    archive = zipped(data, in_tmp / "d.zip")
+    unpacked = in_tmp / "runs" / "one" / "data"
+    wrong = SplitSettings.model_validate({"range": "0,1"})  # every image is of bytes
+    with pytest.raises(DataError, match="range got '0,1'"):
+        split_run(archive, "one", wrong, Silent())
+    assert unpacked.is_dir()
+    split_run(data, "one", SplitSettings(), Silent())
+    assert not unpacked.exists()
+    split_run(archive, "two", SplitSettings(), Silent())
+    assert {path.name for path in (in_tmp / "runs" / "two").iterdir()} >= {"data", "run.yaml"}
+    assert not list((in_tmp / "runs" / "two").glob(".data*"))
+
+
+def test_a_folder_that_no_split_unpacked_is_not_deleted(in_tmp, fake_folder):
+    archive = zipped(fake_folder({"a": 6, "b": 4}), in_tmp / "d.zip")
+    own = in_tmp / "runs" / "one" / "data" / "mine.txt"
+    own.parent.mkdir(parents=True)
+    own.write_text("of the user")
+    with pytest.raises(UserError, match="data exists and no split made it"):
+        split_run(archive, "one", SplitSettings(), Silent())
+    assert own.read_text() == "of the user"

@@ -1,5 +1,6 @@
 """The loop: exact resume, interruption, NaN, and the log that matches the checkpoint."""
 
+import errno
 import os
 import signal
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 from tests_support import damage
 
+from tgn.runtime import training_loop
 from tgn.runtime.checkpoints import load_state
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import DivergedError, UserError
@@ -279,3 +281,12 @@ def test_the_split_is_part_of_what_a_checkpoint_is_of_unless_an_older_version_wr
     train(split="one")
     with pytest.raises(UserError, match="split differ"):
         train(split="two")
+
+
+def test_a_full_disk_names_the_folder_of_tensorboard(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left")  # TensorBoard's writer names no file
+
+    monkeypatch.setattr(training_loop, "SummaryWriter", full)
+    with pytest.raises(OSError, match="tensorboard"):
+        training_loop.MetricLog(tmp_path, 0)

@@ -26,7 +26,9 @@ def app_verb(
     host: Annotated[
         str, typer.Option(help="Address to listen on; any but this one is open to others.")
     ] = LOOPBACK,
-    port: Annotated[int | None, typer.Option(help="Default: the first free from 7860.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Default: the first free from 7860.")
+    ] = None,
     run: RunOption = None,
     device: DeviceOption = None,
 ) -> None:

@@ -18,8 +18,12 @@ class ClassFolders(NamedTuple):
 
 
 def pictures(folder: Path) -> list[Path]:
-    """Return the image files directly in a folder, sorted; hidden ones are none."""
-    return images_directly_in(folder).images
+    """Return the image files directly in a folder, sorted; hidden ones are none.
+
+    Raises:
+        DataError: if a file that should be one cannot be read.
+    """
+    return images_directly_in(folder).whole()
 
 
 def class_folders(folder: Path, split: Split) -> ClassFolders:

@@ -1,12 +1,12 @@
 """The content of image files as pictures of bytes, or as samples where bytes cannot hold them."""
 
 import io
-import struct
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,36 +14,27 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from tgn.data.sample_range import SampleRange
 from tgn.data.samples import (
+    DAMAGE,
     TIFF_STARTS,
+    Admit,
     Samples,
     bands_left_out,
+    pillow_limit,
     samples_of_picture,
     samples_of_tiff,
     upright,
 )
 from tgn.runtime.errors import DataError
+from tgn.runtime.memory import return_freed_memory
 
 MAX_PIXELS = 100_000_000
 MIN_SIDE = 4
+BYTES_OF_PIXEL = 4  # that Pillow takes for colour, and that samples may take
+LARGE = 64 << 20  # bytes of a decoded picture; of larger ones there is one at a time
 SCALED = "16-bit or float scaled to 8-bit"  # a repair, as splits count it
 HAS_NO_DATA = "NaN, infinite or no-data samples, drawn as the lowest"
-_PILLOW_LIMIT = threading.Lock()
-
-
-@contextmanager
-def _without_pillow_limit() -> Iterator[None]:
-    """Lift Pillow's pixel limit for one opening: ours is checked before a pixel is decoded.
-
-    The limit is a global of the host program, so it is put back at once, and one thread lifts it
-    at a time.
-    """
-    with _PILLOW_LIMIT:
-        limit = Image.MAX_IMAGE_PIXELS
-        Image.MAX_IMAGE_PIXELS = None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
+T = TypeVar("T")
+_ONE_LARGE = threading.RLock()  # a thread may use one while it decodes another
 
 
 def open_image(file: Path | io.BytesIO) -> ImageFile.ImageFile:
@@ -52,7 +43,7 @@ def open_image(file: Path | io.BytesIO) -> ImageFile.ImageFile:
     Raises:
         OSError: if it is no picture.
     """
-    with _without_pillow_limit():
+    with pillow_limit(None):
         return Image.open(file)
 
 
@@ -63,38 +54,60 @@ class Decoded(NamedTuple):
     notes: tuple[str, ...]  # what was done to it
 
 
-def decode(data: bytes, bands: int, most: int = MAX_PIXELS) -> Decoded:
-    """Decode a picture's content.
+def use_decoded(data: bytes, bands: int, use: Callable[[Decoded], T], most: int = MAX_PIXELS) -> T:
+    """Decode a picture's content and return what is made of it.
+
+    Until then no other thread has a large picture: some of them would fill the memory.
 
     Args:
         data: the content.
+        use: takes the picture, and keeps no part of it.
         bands: that are wanted: of a TIFF of bytes Pillow gives the first three, or one.
         most: pixels.
 
     Raises:
         DataError: unreadable, truncated, over ``most`` pixels or under 4 a side.
     """
+    with ExitStack() as alone:  # it ends when the picture is gone: only ``use`` has it
+        return use(_decode(data, bands, partial(_admit, alone, most)))
+
+
+def _admit(alone: ExitStack, most: int, size: tuple[int, int], bytes_of_pixel: int) -> None:
+    """Check the size of an image before its pixels are decoded, and wait for other large ones."""
+    check_size(size, most)
+    pixels = size[0] * size[1]
+    if pixels * bytes_of_pixel > BYTES_OF_PIXEL * most:
+        raise DataError(
+            f"{size[0]}x{size[1]} pixels of {bytes_of_pixel} bytes, over the limit of "
+            f"{BYTES_OF_PIXEL * most >> 20} MiB"
+        )
+    if pixels * bytes_of_pixel > LARGE:
+        alone.enter_context(_ONE_LARGE)
+        alone.callback(return_freed_memory)
+
+
+def _decode(data: bytes, bands: int, admit: Admit) -> Decoded:
     try:
-        return _decode_whole(data, bands, most)
+        return _decode_whole(data, bands, admit)
     except UnidentifiedImageError:
         raise DataError("not an image, or damaged at its beginning") from None
     except DataError:
         raise
-    except (OSError, SyntaxError, ValueError, struct.error) as error:
+    except DAMAGE as error:
         raise DataError(f"damaged or truncated: {' '.join(str(error).split())[:120]}") from None
 
 
-def _decode_whole(data: bytes, bands: int, most: int) -> Decoded:
+def _decode_whole(data: bytes, bands: int, admit: Admit) -> Decoded:
     try:
         image = open_image(io.BytesIO(data))
     except UnidentifiedImageError:
         if not data.startswith(TIFF_STARTS):
             raise
-        return _of_samples(samples_of_tiff(data, most))
-    check_size(image.size, most)
+        return _of_samples(samples_of_tiff(data, admit))
     if image.format == "TIFF" and bands not in (1, 3):
-        return _of_samples(samples_of_tiff(data, most))
-    samples = samples_of_picture(image, data)
+        return _of_samples(samples_of_tiff(data, admit))
+    admit(image.size, BYTES_OF_PIXEL)
+    samples = samples_of_picture(image, data, admit)
     if samples is not None:
         return _of_samples(samples)
     has_frames = image.format != "MPO" and getattr(image, "is_animated", False)
@@ -112,7 +125,7 @@ def _of_samples(samples: Samples) -> Decoded:
     check_size((width, height), width * height)
     if samples.values.dtype == np.uint8:
         notes = list[str]()
-    elif samples.valid.all():
+    elif samples.all_valid:
         notes = [SCALED]
     else:
         notes = [SCALED, HAS_NO_DATA]

@@ -4,7 +4,7 @@ import io
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from tgn.data.decoding import decode
+from tgn.data.decoding import Decoded, use_decoded
 from tgn.data.image_files import images_below, images_directly_in, visible_folders
 from tgn.data.image_set import ImageSet, RelativePaths
 from tgn.data.images import ARRAY, SUFFIXES, read_array
@@ -12,6 +12,7 @@ from tgn.data.manifest import FILTERED, MANIFEST, ManifestRow, rows_of
 from tgn.data.samples import Samples
 from tgn.data.shards import read_file
 from tgn.runtime.errors import DataError, NotFoundError
+from tgn.runtime.regular_files import NotReadableError
 
 FLAT = ""  # class folder of images that lie directly in the folder
 
@@ -31,7 +32,7 @@ def folder_rows(
 
     Raises:
         NotFoundError: if there is no such folder.
-        DataError: if it has no images.
+        DataError: if it has no images, or a file that should be one cannot be read.
     """
     if not folder.is_dir():
         raise NotFoundError(f"no folder {folder}; give a folder of images")
@@ -81,17 +82,23 @@ def image_side(file: Path) -> int:
         data = io.BytesIO(read_file(file))
         if file.name.lower().endswith(ARRAY):
             return max(read_array(data).shape[:2])
-        content = decode(data.getvalue(), 3).content
-        return max(content.values.shape[:2] if isinstance(content, Samples) else content.size)
+        return use_decoded(data.getvalue(), 3, _longer_side)
+    except NotReadableError:
+        raise
     except (DataError, FileNotFoundError) as error:
         raise DataError(f"{file}: {error}; remove or replace the file") from None
 
 
+def _longer_side(found: Decoded) -> int:
+    content = found.content
+    return max(content.values.shape[:2] if isinstance(content, Samples) else content.size)
+
+
 def _rows_of_files(folder: Path, exclude: Collection[str]) -> Iterator[ManifestRow]:
-    found = {path.name: images_below(path).images for path in visible_folders(folder)}
+    found = {path.name: images_below(path).whole() for path in visible_folders(folder)}
     found = {name: files for name, files in found.items() if files}
     if not found:
-        found = {FLAT: [p for p in images_directly_in(folder).images if p.name not in exclude]}
+        found = {FLAT: [p for p in images_directly_in(folder).whole() if p.name not in exclude]}
     for label, (name, files) in enumerate(found.items()):
         for index, path in enumerate(files):
             file = path.relative_to(folder).as_posix()

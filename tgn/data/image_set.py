@@ -15,6 +15,7 @@ from tgn.data.images import decode_resized
 from tgn.data.sample_range import SampleRange
 from tgn.data.shards import read_file
 from tgn.runtime.errors import DataError
+from tgn.runtime.regular_files import NotReadableError
 
 CACHE_BYTES = 2 << 30
 DECODE_THREADS = 4
@@ -165,6 +166,10 @@ class ImageSet:
                 if self.checksums is not None and checksum_of(data) != self.checksums[row]:
                     raise DataError("its content is not what it was")
                 return decode_resized(data, file.name, self.size, self.bands, self.sample_range)
+            except NotReadableError:
+                raise
+            except PermissionError as error:
+                raise DataError(f"{file}: {error.strerror}; change its permissions") from None
             except (DataError, FileNotFoundError) as error:
                 raise DataError(
                     f"{file}: {error}; put the file back, or make the run (or images) anew"

@@ -2,7 +2,9 @@
 
 import hashlib
 import io
+import math
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, Literal
 
 import numpy as np
@@ -13,15 +15,16 @@ from torch import Tensor
 from tgn.data.decoding import (
     MAX_PIXELS,
     MIN_SIDE,
+    Decoded,
     bytes_of,
     check_size,
-    decode,
     open_image,
     to_bands,
+    use_decoded,
     with_bands,
 )
 from tgn.data.sample_range import SampleRange
-from tgn.data.samples import TIFF_STARTS, Samples, size_of_picture, size_of_tiff
+from tgn.data.samples import DAMAGE, TIFF_STARTS, Samples, size_of_picture, size_of_tiff
 from tgn.data.shards import read_file
 from tgn.runtime.errors import DataError
 
@@ -47,7 +50,7 @@ def image_size(file: Path) -> tuple[int, int]:
             size = size_of_picture(picture)
     except UnidentifiedImageError:
         size = _size_of_tiff(file)
-    except (OSError, SyntaxError, ValueError):
+    except DAMAGE:
         raise DataError("not an image, or damaged at its beginning") from None
     check_size(size, MAX_PIXELS_OF_SCENE)
     return size
@@ -58,7 +61,9 @@ def _size_of_tiff(file: Path) -> tuple[int, int]:
         with file.open("rb") as stream:
             if stream.read(4) in TIFF_STARTS:
                 return size_of_tiff(file)
-    except OSError:
+    except DataError:
+        raise
+    except DAMAGE:
         pass
     raise DataError("not an image, or damaged at its beginning")
 
@@ -85,15 +90,19 @@ def read_image(
     Raises:
         DataError: unreadable, truncated, over ``most`` pixels or under 4 a side.
     """
-    data = read_file(file) if isinstance(file, Path) else file.getvalue()
-    content, notes = decode(data, bands, most)
-    if isinstance(content, Image.Image):
-        image, note = to_bands(content, bands)
-        return image, "; ".join((*notes, note) if note else notes)
-    known = sample_range or RANGES.get(content.values.dtype.name)
-    pixels = with_bands(bytes_of(content, known, bands), bands)
-    picture = Image.fromarray(pixels if bands == 3 else np.ascontiguousarray(pixels[:, :, 0]))
-    return picture, "; ".join(notes)
+    data = read_file(file, 3 * most) if isinstance(file, Path) else file.getvalue()
+
+    def as_picture(found: Decoded) -> tuple[Image.Image, str]:
+        content, notes = found
+        if isinstance(content, Image.Image):
+            image, note = to_bands(content, bands)
+            return image, "; ".join((*notes, note) if note else notes)
+        known = sample_range or RANGES.get(content.values.dtype.name)
+        pixels = with_bands(bytes_of(content, known, bands), bands)
+        picture = Image.fromarray(pixels if bands == 3 else np.ascontiguousarray(pixels[:, :, 0]))
+        return picture, "; ".join(notes)
+
+    return use_decoded(data, bands, as_picture, most)
 
 
 def read_array(file: io.BytesIO) -> NDArray[np.uint8]:
@@ -103,15 +112,26 @@ def read_array(file: io.BytesIO) -> NDArray[np.uint8]:
         DataError: for another shape or kind of number, or a damaged file; objects are never read.
     """
     try:
-        array = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        shape, is_fortran, dtype = _header_of_array(file)
+    except (*DAMAGE, TokenError) as error:
         raise DataError(f"no array: {' '.join(str(error).split())[:120]}") from None
-    if array.ndim != 3 or array.dtype != np.uint8 or min(array.shape[:2]) < MIN_SIDE:
+    if len(shape) != 3 or dtype != np.uint8 or min(shape[:2]) < MIN_SIDE or shape[2] < 1:
         raise DataError(
-            f"array is {array.dtype} {[*array.shape]}; expected uint8 [H, W, bands], H and W >= "
+            f"array is {dtype} {[*shape]}; expected uint8 [H, W, bands], H and W >= "
             f"{MIN_SIDE}: scale other numbers to bytes first"
         )
-    return array
+    values = np.frombuffer(file.read(), np.uint8)
+    if values.size != math.prod(shape):
+        raise DataError(f"array of {[*shape]} with {values.size} bytes: damaged or truncated")
+    return values.reshape(shape, order="F" if is_fortran else "C").copy()
+
+
+def _header_of_array(file: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read shape, order and kind of number: before memory is taken for what they promise."""
+    version, _ = np.lib.format.read_magic(file)
+    if version == 1:
+        return np.lib.format.read_array_header_1_0(file)
+    return np.lib.format.read_array_header_2_0(file)
 
 
 def check_image(data: bytes, name: str) -> tuple[str, ...]:
@@ -123,7 +143,11 @@ def check_image(data: bytes, name: str) -> tuple[str, ...]:
     if name.lower().endswith(ARRAY):
         read_array(io.BytesIO(data))
         return ()
-    content, notes = decode(data, 3)
+    return use_decoded(data, 3, _repairs)
+
+
+def _repairs(found: Decoded) -> tuple[str, ...]:
+    content, notes = found
     note = to_bands(content, 3)[1] if isinstance(content, Image.Image) else ""
     return (*notes, note) if note else notes
 
@@ -138,14 +162,18 @@ def pixels_sha256(data: bytes, name: str) -> str:
     Raises:
         DataError: if the content cannot be read.
     """
-    pixels: NDArray[Any]
     if name.lower().endswith(ARRAY):
-        pixels = read_array(io.BytesIO(data))
-    else:
-        content = decode(data, 3).content
-        pixels = (
-            content.values if isinstance(content, Samples) else np.asarray(to_bands(content, 3)[0])
-        )
+        return _sha256_of_pixels(read_array(io.BytesIO(data)))
+    return use_decoded(data, 3, lambda found: _sha256_of_pixels(_pixels(found)))
+
+
+def _pixels(found: Decoded) -> NDArray[Any]:
+    if isinstance(found.content, Samples):
+        return found.content.values
+    return np.asarray(to_bands(found.content, 3)[0])
+
+
+def _sha256_of_pixels(pixels: NDArray[Any]) -> str:
     shape = " ".join(str(length) for length in pixels.shape)
     stored = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False)
     return hashlib.sha256(f"{shape}\n".encode() + stored.tobytes()).hexdigest()
@@ -168,13 +196,20 @@ def decode_resized(
     """
     if name.lower().endswith(ARRAY):
         return _resized_array(read_array(io.BytesIO(data)), size, bands)
-    content = decode(data, bands).content
-    if isinstance(content, Samples):
-        pixels = with_bands(bytes_of(content, sample_range, bands), bands)
+
+    def resized(found: Decoded) -> NDArray[np.uint8]:
+        if isinstance(found.content, Image.Image):
+            return _resized_picture(found.content, size, bands)
+        pixels = with_bands(bytes_of(found.content, sample_range, bands), bands)
         return _resized_array(pixels, size, bands)
+
+    return use_decoded(data, bands, resized)
+
+
+def _resized_picture(picture: Image.Image, size: int, bands: int) -> NDArray[np.uint8]:
     if bands not in (1, 3):
         raise DataError(f"has at most 3 bands, {bands} are asked for; use {ARRAY} or TIFF files")
-    image, _ = to_bands(content, bands)
+    image, _ = to_bands(picture, bands)
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
     pixels = np.asarray(image, dtype=np.uint8)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tgn.data.decoding import decode
+from tgn.data.decoding import Decoded, use_decoded
 from tgn.data.images import ARRAY
 from tgn.data.sample_range import SampleRange
 from tgn.data.samples import Samples
@@ -51,7 +51,7 @@ def _drawn(files: Sequence[Path]) -> Iterable[NDArray[np.float32]]:
         samples = _samples_of(file)
         if samples is not None and left:
             left -= 1
-            yield _thinned(samples)
+            yield samples
         if not left:
             return
 
@@ -64,23 +64,23 @@ def _in_steps(files: Sequence[Path]) -> Iterable[Path]:
             yield files[row]
 
 
-def _samples_of(file: Path) -> Samples | None:
+def _samples_of(file: Path) -> NDArray[np.float32] | None:
     if file.suffix.lower() == ARRAY:
         return None
     try:
-        content = decode(read_file(file), 3).content
+        return use_decoded(read_file(file), 3, _thinned)
     except (DataError, OSError) as error:
         raise DataError(f"{file}: {error}; remove or replace the file") from None
-    if not isinstance(content, Samples) or content.values.dtype == np.uint8:
+
+
+def _thinned(found: Decoded) -> NDArray[np.float32] | None:
+    if not isinstance(found.content, Samples) or found.content.values.dtype == np.uint8:
         return None
-    return content.without_alpha()
-
-
-def _thinned(samples: Samples) -> NDArray[np.float32]:
+    samples = found.content.without_alpha()
     bands = samples.values.shape[2]
     step = max(samples.values.shape[0] * samples.values.shape[1] // SAMPLES_OF_BAND, 1) | 1
-    values, valid = (table.reshape(-1, bands)[::step] for table in (samples.values, samples.valid))
-    return np.where(valid, values, np.nan).astype(np.float32)
+    thinned = samples._replace(values=samples.values.reshape(-1, bands)[::step])
+    return np.where(thinned.valid, thinned.values, np.nan).astype(np.float32)
 
 
 def _percentiles(values: NDArray[Any]) -> tuple[float, float]:

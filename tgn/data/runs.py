@@ -27,7 +27,7 @@ RECORDED_PACKAGES = ("torch", "torchvision", "timm", "open_clip_torch", "numpy",
 
 def runs_root() -> Path:
     """Return the folder of all runs: ``$TGN_RUNS``, else ``checkpoints`` in this folder."""
-    return Path(os.environ.get("TGN_RUNS", "checkpoints"))
+    return Path(os.environ.get("TGN_RUNS") or "checkpoints")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,9 @@
 
 import io
 import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +20,19 @@ BEYOND = 1e30  # the largest floats mean "no data" too
 ALPHA = (1, 2)  # kinds of ExtraSamples, TIFF 6.0, page 31
 GDAL_NODATA, BITS, BANDS, EXTRA = 42113, 258, 277, 338  # TIFF tags
 ORIENTATION = 274  # a TIFF tag, and EXIF's
+SAMPLES_AT_ONCE = 1 << 20  # of which something is computed
+BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)  # tiles of a TIFF
+# What Pillow, tifffile and their codecs raise at damage: they have no common class.
+DAMAGE = (
+    OSError, SyntaxError, ValueError, LookupError, TypeError, ArithmeticError, EOFError,
+    struct.error, *BOMBS,
+)  # fmt: skip
+SMALL_FOR_PILLOW = 50_000_000  # pixels; it warns of 89 million
+_PILLOW_LIMIT = threading.Lock()
 NEEDS = "reading it needs {}; pip install 'tgn[bands]'"
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
+Admit = Callable[[tuple[int, int], int], None]
+"""Takes (width, height) and bytes a pixel; raises DataError for an image that is too large."""
 
 
 class Samples(NamedTuple):
@@ -37,6 +51,19 @@ class Samples(NamedTuple):
             valid &= (np.abs(values) < BEYOND) & ~np.isin(values, NO_DATA)
         return valid if self.no_data is None else valid & (values != self.no_data)
 
+    @property
+    def all_valid(self) -> bool:
+        """Whether every sample is a number of the scene."""
+        return all(bool(part.valid.all()) for _, part in self._blocks())
+
+    def _blocks(self) -> Iterator[tuple[slice, "Samples"]]:
+        """Yield some rows at a time: what is computed of them takes several times their memory."""
+        height, width, bands = self.values.shape
+        step = max(SAMPLES_AT_ONCE // (width * bands), 1)
+        for top in range(0, height, step):
+            rows = slice(top, top + step)
+            yield rows, self._replace(values=self.values[rows])
+
     def as_bytes(self, sample_range: SampleRange) -> NDArray[np.uint8]:
         """Return the samples with ``low..high`` as 0..255, [H, W, bands]; what is no data as 0.
 
@@ -50,9 +77,12 @@ class Samples(NamedTuple):
                 f"({described(sample_range)}); keep images of one number of bands in a run"
             )
         low, high = np.array(sample_range, np.float64).T
-        values = np.where(self.valid, self.values, low)
-        scaled = (values.clip(low, high) - low) * 255.0 / (high - low)
-        return np.rint(scaled).astype(np.uint8)
+        scaled = np.empty(self.values.shape, np.uint8)
+        for rows, part in self._blocks():
+            values = np.where(part.valid, part.values, low)
+            values = (values.clip(low, high) - low) * 255.0 / (high - low)
+            scaled[rows] = np.rint(values)
+        return scaled
 
     def without_alpha(self) -> "Samples":
         """Return the samples without their transparency."""
@@ -61,12 +91,13 @@ class Samples(NamedTuple):
         return self._replace(values=self.values[:, :, :-1], has_alpha=False)
 
 
-def samples_of_picture(image: ImageFile.ImageFile, data: bytes) -> Samples | None:
+def samples_of_picture(image: ImageFile.ImageFile, data: bytes, admit: Admit) -> Samples | None:
     """Return the samples of an opened picture of which Pillow would give the high bits only.
 
     Args:
         image: not loaded yet.
         data: the content of its file.
+        admit: is asked before pixels are decoded.
 
     Returns:
         None for a picture of at most 8 bits a sample.
@@ -77,7 +108,7 @@ def samples_of_picture(image: ImageFile.ImageFile, data: bytes) -> Samples | Non
     """
     tags = getattr(image, "tag_v2", {})
     if tags and _is_beyond_pillow(image, tags):
-        return samples_of_tiff(data)
+        return samples_of_tiff(data, admit)
     if image.mode.startswith("I") or image.mode == "F":
         return Samples(np.asarray(upright(image))[:, :, None], _number(tags.get(GDAL_NODATA)))
     if image.format == "PNG" and image.tile and "16B" in str(image.tile[0].args):
@@ -116,13 +147,35 @@ def _is_deep_colour(image: ImageFile.ImageFile, data: bytes) -> bool:
     return start >= 0 and len(data) > start + 42 and (data[start + 42] & 0x7F) + 1 > 8
 
 
+@contextmanager
+def pillow_limit(pixels: int | None) -> Iterator[None]:
+    """Set Pillow's own limit of pixels; ours is checked before a pixel is decoded.
+
+    The limit is a global of the host program, so it is put back at once, and one thread changes it
+    at a time.
+
+    Args:
+        pixels: that it warns of; None: no limit.
+    """
+    with _PILLOW_LIMIT:
+        limit = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = pixels
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
 def upright(image: Image.Image) -> Image.Image:
     """Decode a picture and turn it as its EXIF says; the same object if there is nothing to turn.
 
     Pillow itself turns TIFF files when it decodes them.
     """
     is_turned = image.format != "TIFF" and orientation_of(image) != 1
-    image.load()
+    pixels = image.width * image.height
+    # of a TIFF its tiles are checked too, which are larger than a picture that they overlap
+    with nullcontext() if pixels < SMALL_FOR_PILLOW else pillow_limit(2 * pixels):
+        image.load()
     return ImageOps.exif_transpose(image) if is_turned else image
 
 
@@ -142,7 +195,7 @@ def orientation_of(image: Image.Image) -> int:
         return 1  # Pillow would decode the whole picture to look for it
     try:
         found = image.getexif().get(ORIENTATION, 1)
-    except (OSError, SyntaxError, ValueError, TypeError, struct.error):
+    except DAMAGE:
         return 1
     return found if found in range(1, 9) else 1
 
@@ -160,24 +213,24 @@ def _samples_of_png(data: bytes, orientation: int) -> Samples:
     return Samples(_turned(values, orientation), has_alpha=values.shape[2] in (2, 4))
 
 
-def samples_of_tiff(file: bytes | Path, most: int | None = None) -> Samples:
+def samples_of_tiff(data: bytes, admit: Admit) -> Samples:
     """Read the first page of a TIFF of any bands and numbers, upright.
 
     Args:
-        file: its content or its path.
-        most: pixels; without, any number.
+        data: its content.
+        admit: is asked before pixels are decoded.
 
     Raises:
         DataError: for complex numbers or another kind of page; or if a package is not installed.
         OSError: if it is damaged.
     """
-    with _opened(file) as tiff:
-        page = tiff.pages[0]
-        height, width = int(page.imagelength), int(page.imagewidth)
-        if most is not None and height * width > most:
-            raise DataError(f"{width}x{height} pixels, over the limit of {most}")
+    with _opened(data) as tiff:
+        page = _first_page(tiff)
+        size = int(page.imagewidth), int(page.imagelength)
+        admit(size, max(int(page.nbytes) // max(size[0] * size[1], 1), 1))
         values = _decoded(page)
-        if page.axes not in ("YX", "YXS", "SYX") or values.dtype.kind not in "uif":
+        is_plane = page.axes in ("YX", "YXS", "SYX") and values.ndim == len(page.axes)
+        if not is_plane or values.dtype.kind not in "uif":
             raise DataError(
                 f"TIFF of {values.dtype} {page.axes}; expected real numbers, a plane or bands of it"
             )
@@ -189,14 +242,14 @@ def samples_of_tiff(file: bytes | Path, most: int | None = None) -> Samples:
         return Samples(
             np.ascontiguousarray(_turned(values, int(tag.value) if tag else 1)),
             _number(no_data.value if no_data else None),
-            bool(extra) and int(extra[-1]) in ALPHA,
+            values.shape[2] > 1 and bool(extra) and int(extra[-1]) in ALPHA,
         )
 
 
 def size_of_tiff(file: Path) -> tuple[int, int]:
     """Return width and height of a TIFF's first page, upright; reads no pixels."""
     with _opened(file) as tiff:
-        page = tiff.pages[0]
+        page = _first_page(tiff)
         tag = page.tags.get(ORIENTATION)
         size = int(page.imagewidth), int(page.imagelength)
     return (size[1], size[0]) if tag and int(tag.value) > 4 else size
@@ -211,8 +264,14 @@ def _opened(file: bytes | Path) -> Any:
         ) from None
     try:
         return tifffile.TiffFile(io.BytesIO(file) if isinstance(file, bytes) else file)
-    except (tifffile.TiffFileError, ValueError, IndexError) as error:
+    except (*DAMAGE, tifffile.TiffFileError) as error:
         raise OSError(str(error)) from None
+
+
+def _first_page(tiff: Any) -> Any:
+    if not len(tiff.pages):
+        raise OSError("a TIFF without a page")
+    return tiff.pages[0]
 
 
 def _decoded(page: Any) -> NDArray[Any]:

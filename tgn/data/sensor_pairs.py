@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from tgn.data.completion_record import PAIRS, begin_writing, finish_writing
 from tgn.data.image_files import images_below
+from tgn.data.shards import read_file
 from tgn.data.split import Part
 from tgn.data.splits.layout import require_folder_name
 from tgn.data.splits.part_names import PART_NAMES, part_called
@@ -105,7 +106,7 @@ def write_pairs(pairs: SensorPairs, out: Path, progress: Progress) -> None:
     for sensor, found in pairs.images.items():
         for key, one in found.items():
             target = out / sensor / one.part / one.folder / f"{key}{one.file.suffix}"
-            write_bytes(target, one.file.read_bytes())
+            write_bytes(target, read_file(one.file))
             progress.advance()
         finish_writing(out / sensor, PAIRS, made_with)
 

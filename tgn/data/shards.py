@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+import sys
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,8 +17,16 @@ from tgn.data.hidden_files import is_hidden
 from tgn.runtime.errors import DataError
 from tgn.runtime.files import atomic_path
 from tgn.runtime.names import leads_outside
+from tgn.runtime.regular_files import NotReadableError, check_regular, read_regular
 
 TAR = ".tar"
+IMAGE_BYTES = 300_000_000  # of an image that is read whole: as much as its pixels may have
+LARGEST_HEADER = 1 << 20  # bytes; long names and other facts of a member
+LONGEST_END = 64 << 20  # bytes of zeros; programs write some ten thousand
+LABEL_BYTES = 1 << 20
+TAR_ERRORS = (tarfile.TarError, ValueError, KeyError, OverflowError)  # of damaged headers
+Place = tuple[int, int]  # offset and size in the shard
+LeftOut = list[tuple[str, str]]  # (name, reason)
 _PLACE = re.compile(r"@(\d+)\+(\d+)(?:\.[^./@]+)$")
 
 
@@ -26,25 +35,31 @@ class Sample:
     """One key of a shard."""
 
     key: str  # the members' common name, e.g. "airport/000012"
-    places: Mapping[str, tuple[int, int]]  # extension, lower case -> offset and size in the file
+    places: Mapping[str, Place]  # extension, lower case -> where its content is
 
 
-def read_file(path: Path) -> bytes:
+def read_file(path: Path, most: int = IMAGE_BYTES) -> bytes:
     """Return the bytes of a file or of an image in a shard.
+
+    Args:
+        path: of the file or image.
+        most: bytes that it may have.
 
     Raises:
         FileNotFoundError: if the file or shard is gone, or the shard is shorter than it was.
+        NotReadableError: if it is no regular file, or larger than ``most``.
     """
     found = _member(path)
     if found is None:
-        return path.read_bytes()
+        return read_regular(path, most)
     shard, offset, size = found
+    if size > most:
+        raise NotReadableError(path, f"of {size >> 20} MiB, over the limit of {most >> 20} MiB")
+    if check_regular(shard, sys.maxsize) < offset + size:
+        raise FileNotFoundError(f"{shard} ends before byte {offset + size}")
     with shard.open("rb") as file:
         file.seek(offset)
-        data = file.read(size)
-    if len(data) < size:
-        raise FileNotFoundError(f"{shard} ends before byte {offset + size}")
-    return data
+        return file.read(size)
 
 
 def member_sha256(path: Path) -> str:
@@ -97,43 +112,85 @@ def portable_name(file: str) -> str:
     return file[: place.start()] + PurePosixPath(file).suffix
 
 
-def samples(shard: Path, skipped: list[str] | None = None) -> Iterator[Sample]:
+def samples(shard: Path, left_out: LeftOut | None = None) -> Iterator[Sample]:
     """Yield the samples of a shard in their order; members are not read.
+
+    A hard link is the member that it names: ``tar`` writes one for a file that has two names.
 
     Source: the WebDataset format: members of a sample follow one another and share the name up to
     the first dot after the last slash.
 
     Args:
         shard: the tar file.
-        skipped: gets the names of members that a file system put there (``._`` files of macOS).
+        left_out: gets (name, reason) of members that are no data or cannot be read by their place.
 
     Raises:
         DataError: no plain tar file, one that is damaged or cut short, or a key that leads outside.
     """
+    left_out = [] if left_out is None else left_out
+    key, places = "", dict[str, Place]()
+    for member, place in _members(shard, left_out):
+        name, extension = _key(shard, member)
+        if name != key and places:
+            yield Sample(key, places)
+            places = {}
+        key = name
+        if extension in places:
+            left_out.append((member, "second member of its name"))
+        else:
+            places[extension] = place
+    if places:
+        yield Sample(key, places)
+
+
+class _Headers(io.FileIO):
+    """A tar file of which headers are read, not members: what claims more fills no memory."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or not 0 <= size <= LARGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {size} bytes at byte {self.tell()}")
+        return super().read(size) or b""
+
+
+def _members(shard: Path, left_out: LeftOut) -> Iterator[tuple[str, Place]]:
+    """Yield name and place of each member with content."""
+    length = check_regular(shard, sys.maxsize)
+    places: dict[str, Place] = {}
+    end = 0  # of the member before
     try:
-        with tarfile.open(shard, "r:") as tar:
-            key, places = "", dict[str, tuple[int, int]]()
+        with _Headers(shard) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for info in tar:
-                if not info.isfile():
-                    continue
-                if _is_skipped(info.name):
-                    if skipped is not None:
-                        skipped.append(info.name)
-                    continue
-                name, extension = _key(shard, info.name)
-                if name != key and places:
-                    yield Sample(key, places)
-                    places = {}
-                key = name
-                places[extension] = (info.offset_data, info.size)
                 tar.members = []  # type: ignore[attr-defined]  # it remembers all of them
-            if places:
-                yield Sample(key, places)
-            _check_end(shard, tar.offset)
-    except tarfile.TarError as error:
+                if not end < tar.offset <= length:  # else it may be read again and again
+                    raise tarfile.ReadError(f"cut short: {info.name!r} ends at byte {tar.offset}")
+                end = tar.offset
+                if reason := _no_data(info, places):
+                    left_out.append((info.name, reason))
+                elif not info.isdir():
+                    place = places[info.linkname] if info.islnk() else (info.offset_data, info.size)
+                    places[info.name] = place
+                    yield info.name, place
+            end = tar.offset
+    except TAR_ERRORS as error:
         raise DataError(
             f"{shard} is no whole tar file ({error}); compressed ones: unpack"
         ) from None
+    _check_end(shard, end)
+
+
+def _no_data(info: tarfile.TarInfo, known: Mapping[str, Place]) -> str:
+    """Return why a member is left out, "" if it is not."""
+    if info.isdir():
+        return ""
+    if _is_skipped(info.name):
+        return "hidden member of a shard"
+    if info.issparse():
+        return "sparse member of a shard; pack it without --sparse"
+    if info.islnk() and info.linkname in known:
+        return ""
+    if info.islnk() or info.issym():
+        return "link in a shard; pack it with --dereference --hard-dereference"
+    return "" if info.isreg() else "no regular file in a shard"
 
 
 def _is_skipped(name: str) -> bool:
@@ -163,7 +220,9 @@ def _check_end(shard: Path, end: int) -> None:
             raise DataError(f"{shard} is cut short at byte {end}; get the whole file")
         if any(block):
             raise DataError(f"{shard} is damaged at byte {end}; get the whole file")
-        while rest := file.read(1 << 20):
+        for rest in iter(lambda: file.read(1 << 20), b""):
+            if file.tell() - end > LONGEST_END:
+                raise DataError(f"{shard} is damaged: nothing but zeros from byte {end} on")
             if rest.count(0) < len(rest):
                 raise DataError(
                     f"{shard} goes on behind its end, byte {end}: several files that were joined; "
@@ -203,13 +262,13 @@ def label_of(shard: Path, sample: Sample) -> str:
 
     def text(extension: str) -> str:
         member = shard.parent / member_name(shard.name, sample, extension)
-        return read_file(member).decode("utf-8", "replace").strip()
+        return read_file(member, LABEL_BYTES).decode("utf-8", "replace").strip()
 
     label = text("cls") if "cls" in sample.places else ""
     if "json" in sample.places:
         try:
             facts = json.loads(text("json"))
-        except ValueError:
+        except (ValueError, RecursionError):
             raise DataError(f"{shard}: {sample.key}.json is no JSON") from None
         facts = facts if isinstance(facts, dict) else {}
         label = str(next((facts[k] for k in ("folder", "class", "label") if k in facts), label))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tgn.runtime.errors import DataError, NotFoundError
+from tgn.runtime.regular_files import read_regular
 
 DELIMITERS = (",", ";", "\t")  # of columns
 
@@ -29,7 +30,7 @@ def table_rows(
     """
     if not table.is_file():
         raise NotFoundError(f"no table {table}; expected a CSV with columns {', '.join(columns)}")
-    content = table.read_bytes()
+    content = read_regular(table)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any, NoReturn
 
 import typer
@@ -15,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
-from tgn.runtime.errors import SHOWN_PROBLEMS
+from tgn.runtime.errors import SHOWN_PROBLEMS, UserError
 from tgn.runtime.explanations import explained
 from tgn.runtime.shown_text import for_terminal
 from tgn.runtime.signals import stops_are_exceptions
@@ -107,6 +108,7 @@ def run_app(app: Callable[..., Any]) -> None:
     _show_any_name()
     with stops_are_exceptions(), _threads_in_words():
         try:
+            _refuse_empty(sys.argv)
             sys.exit(app(standalone_mode=False))  # the code of typer.Exit, None after a verb's end
         except typer.Exit as end:
             sys.exit(end.exit_code)
@@ -114,6 +116,19 @@ def run_app(app: Callable[..., Any]) -> None:
             sys.exit(128 + signal.SIGINT)
         except Exception as error:
             _fail(error)
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    """Refuse an empty word: as a path it would be this folder, which nobody meant.
+
+    It is what a shell makes of "$UNSET".
+    """
+    for before, word in pairwise(words):
+        option, equals, value = word.partition("=")
+        of_option = option.startswith("--") and equals and not value
+        if not word or of_option:
+            what = option if of_option else before if before.startswith("-") else "an argument"
+            raise UserError(f"{what} got '', expected a value; give one, or leave it out")
 
 
 def _fail(error: Exception) -> NoReturn:
@@ -147,6 +162,6 @@ def _threads_in_words() -> Iterator[None]:
 
 def _show_any_name() -> None:
     """Let file names that are not UTF-8 through, as the bytes that they are."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="surrogateescape")

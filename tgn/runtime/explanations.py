@@ -55,6 +55,8 @@ def explained(error: BaseException) -> str | None:
         return _cut(_in_line(str(error)))
     if isinstance(error, OSError):
         return _of_system(error)
+    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):
+        return f"{_in_line(str(error))}; {REMEDIES[errno.ELOOP]}"  # pathlib before Python 3.13
     if isinstance(error, MemoryError):
         return "the memory is full; take less at once, e.g. --set batch_size=N or --set size=N"
     if isinstance(error, DAMAGED) or _is_of_safetensors(error):
@@ -68,7 +70,8 @@ def reason(error: BaseException) -> str:
         bad = error.object[error.start : error.start + 1].hex()
         return f"not UTF-8 text (byte 0x{bad} at place {error.start})"
     if isinstance(error, UnicodeEncodeError):
-        return f"{error.object[:80]!r} is no text in {error.encoding}; rename it"
+        around = error.object[max(error.start - 40, 0) : error.end + 40]
+        return f"{around!r} is no text in {error.encoding}; rename it"
     if isinstance(error, json.JSONDecodeError):
         return f"not whole JSON (line {error.lineno}: {error.msg})"
     if isinstance(error, yaml.YAMLError):

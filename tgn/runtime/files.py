@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,11 +13,13 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from tgn.runtime.explanations import content_of, written_to
+from tgn.runtime.regular_files import check_regular, read_regular
 from tgn.runtime.remedies import remedy_for
 from tgn.runtime.seals import sealed, unsealed
 
 PART = ".part"  # of a file that is being written
 LONGEST_LINE = 1 << 20  # bytes that a line of ours may have
+JSON_BYTES = 1 << 30  # of a split of millions of images
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -75,7 +78,7 @@ def read_json(path: Path) -> dict[str, Any]:
         DataError: if it is no object, or not the one that was written.
     """
     with content_of(path, remedy_for(path)):
-        return unsealed(_object(path.read_bytes()))
+        return unsealed(_object(read_regular(path, JSON_BYTES)))
 
 
 def read_model(path: Path, kind: type[ModelT]) -> ModelT:
@@ -99,9 +102,11 @@ def read_json_lines(path: Path, may_be_cut: bool = True) -> Iterator[dict[str, A
     Raises:
         DataError: if a line is no object, or has a checksum that is not its own.
     """
-    with path.open("rb") as lines:
+    check_regular(path, sys.maxsize)
+    with path.open("rb") as file:
+        lines = iter(lambda: file.readline(LONGEST_LINE), b"")
         for number, line in enumerate(lines, start=1):
-            if line.endswith(b"\n") or not may_be_cut:
+            if line.endswith(b"\n") or len(line) == LONGEST_LINE or not may_be_cut:
                 yield _object_in(line, path, number)
 
 

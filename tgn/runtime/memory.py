@@ -47,3 +47,15 @@ def peak_mib() -> int | None:
             if line.startswith("VmHWM:"):
                 return round(int(line.split()[1]) / 2**10)  # kB there are KiB
     return None
+
+
+def return_freed_memory() -> None:
+    """Give back to the system what is freed: glibc keeps it for the thread that had it.
+
+    Four threads that have each decoded a large picture would keep some gigabytes.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+    if trim is not None:
+        trim(0)

@@ -8,18 +8,26 @@ import yaml
 
 from tgn.runtime.errors import DataError
 from tgn.runtime.explanations import reason
+from tgn.runtime.regular_files import SETTINGS_BYTES, TABLE_BYTES, read_regular
 from tgn.runtime.yaml_text import parse_yaml
 
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def read_text(file: Path) -> tuple[str, str]:
+def read_text(file: Path, most: int = TABLE_BYTES) -> tuple[str, str]:
     """Return a file's text, and how it was encoded if that is not UTF-8 ("" if it is).
 
     UTF-16 is known by its byte order mark. What is no UTF-8 either is read as Latin-1 in the
     variant of Windows, which knows every byte of Western European text.
+
+    Args:
+        file: its path.
+        most: bytes that it may have.
+
+    Raises:
+        DataError: if it is no regular file, or larger.
     """
-    data = file.read_bytes()
+    data = read_regular(file, most)
     if data.startswith(UTF16):
         return data.decode("utf-16", "replace"), "UTF-16"
     try:
@@ -36,9 +44,10 @@ def read_yaml(file: Path) -> Any:
     """Read a YAML file, as :func:`tgn.runtime.yaml_text.parse_yaml` reads text.
 
     Raises:
-        DataError: if it is not YAML; says in which encoding it was read where that is not UTF-8.
+        DataError: if it is not YAML, no regular file or larger than settings are; says in which
+            encoding it was read where that is not UTF-8.
     """
-    text, encoding = read_text(file)
+    text, encoding = read_text(file, SETTINGS_BYTES)
     try:
         return parse_yaml(text)
     except yaml.YAMLError as error:

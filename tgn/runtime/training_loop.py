@@ -61,18 +61,22 @@ class MetricLog:
         self.path = directory / METRICS
         self.path.touch()
         purge = first_step + 1 if first_step else None
-        self.board = SummaryWriter(str(directory / BOARD), purge_step=purge)
+        self._board_folder = directory / BOARD
+        with written_to(self._board_folder):
+            self.board = SummaryWriter(str(self._board_folder), purge_step=purge)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Append one line; ``step`` counts finished steps."""
         with written_to(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(as_lines([{"step": step, **values}]))
-        for name, value in values.items():
-            self.board.add_scalar(name, value, step)
+        with written_to(self._board_folder):
+            for name, value in values.items():
+                self.board.add_scalar(name, value, step)
 
     def close(self) -> None:
         """Flush TensorBoard."""
-        self.board.close()
+        with written_to(self._board_folder):
+            self.board.close()
 
 
 AfterStep = Callable[[int], Mapping[str, float] | None]

@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from odd_files_support import write_odd_files
 from tests_support import TINY, Command, in_process
 
 from classify.cli import main as cli
@@ -197,6 +198,33 @@ def test_predict_goes_on_after_files_that_cannot_be_read_and_names_them(fake_run
         "2 could not",
     ):
         assert text in done.stderr
+
+
+def test_predict_neither_waits_nor_fills_the_memory(fake_run, run_cli, monkeypatch):
+    assert run_cli("train", *SMALL).code == 0
+    split = fake_run.split()
+    good = (fake_run.path / split.root).resolve() / split.test[0][0]
+    folder = fake_run.path.parent / "mixed"
+    folder.mkdir()
+    (folder / "good.png").write_bytes(good.read_bytes())
+    left_out = write_odd_files(folder)
+    next(folder.glob("caf*")).unlink()  # the terminal gets its bytes, which pytest does not read
+    unnamed = ("up", "._x.png", "x.heic", r"caf\xe9.png")
+    named = {name for name in left_out if name not in unnamed}
+    done = run_cli("predict", str(folder))
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()] == [str(folder / "good.png")]
+    lines = [line for line in done.stderr.splitlines() if line.startswith("left out: ")]
+    assert (done.code, len(lines)) == (2, len(named)), done.stderr
+    odd = [f"{folder}/{name}" for name in ("fifo.png", "zero.png", "loop.png", "sparse.png")]
+    listed = "\n".join([*odd, "a\0b", "x" * 5000, str(folder / "good.png")])
+    monkeypatch.setattr("sys.stdin", io.StringIO(listed))
+    done = run_cli("predict", "-")
+    assert (done.code, len(done.stdout.splitlines())) == (2, 1)
+    for name in (*odd, "a\\x00b", "xxx"):
+        assert name in done.stderr
+    monkeypatch.setattr("sys.stdin", io.StringIO("x" * 100_000))
+    done = run_cli("predict", "-")
+    assert (done.code, "stdin has a line of 32768 characters" in done.stderr) == (2, True)
 
 
 def test_a_classifier_of_another_class_order_is_not_evaluated(fake_run, run_cli):

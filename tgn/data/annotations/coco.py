@@ -9,8 +9,10 @@ from tgn.data.annotations.collector import AnnotationCollector, Size
 from tgn.data.annotations.image_index import split_name
 from tgn.data.annotations.types import ObjectAnnotation, Polygon, corners_of_box
 from tgn.runtime.errors import DataError
+from tgn.runtime.regular_files import read_regular
 
 ENCODING = "utf-8-sig"  # with or without a byte order mark
+COCO_BYTES = 1 << 30  # the largest of COCO itself has 450 MB
 
 
 def read_coco(file: Path, collector: AnnotationCollector) -> None:
@@ -20,14 +22,14 @@ def read_coco(file: Path, collector: AnnotationCollector) -> None:
         DataError: if it is none, or one id is given to two images or categories.
     """
     try:
-        data = json.loads(file.read_text(encoding=ENCODING))
+        data = json.loads(read_regular(file, COCO_BYTES).decode(ENCODING))
         classes = _by_id(data["categories"], "name", file)
         names = _by_id(data["images"], "file_name", file)
         sizes = {_id(row["id"]): _size(row) for row in data["images"]}
         rows = list(data["annotations"])
     except DataError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{file} is no COCO file: {error!r}") from None
     images = _images(file, names, sizes, collector)
     for number, row in enumerate(rows):

@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from tgn.data.annotations.image_index import ImageIndex
+from tgn.data.annotations.image_index import ImageIndex, split_name
 from tgn.data.annotations.orientation import turn_of_labels, turn_polygon
 from tgn.data.annotations.types import (
     Annotations,
@@ -46,9 +46,7 @@ class AnnotationCollector:
         """
         found = self._index.find(name)
         if len(found) != 1:
-            several = ", ".join(str(path.relative_to(self.images)) for path in found[:2])
-            what = f"{several} are alike; name the folder too" if found else f"in {self.images}"
-            self.problem(where, f"{'several images' if found else 'no image'} {name!r}: {what}")
+            self.problem(where, self._not_found(name, found))
             return None
         (path,) = found
         try:
@@ -64,6 +62,13 @@ class AnnotationCollector:
         if turn:
             self._turns[path] = turn
         return path
+
+    def _not_found(self, name: str, found: list[Path]) -> str:
+        if found:
+            several = ", ".join(str(path.relative_to(self.images)) for path in found[:2])
+            return f"several images {name!r}: {several} are alike; name the folder too"
+        reason = self._index.left_out.get(split_name(name)[1])
+        return f"no image {name!r}: in {self.images}{f', {reason}' if reason else ''}"
 
     def add(self, annotation: ObjectAnnotation, where: str) -> None:
         """Add an object, or record why it cannot be used."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tgn.data.annotations.collector import AnnotationCollector
 from tgn.data.annotations.types import ObjectAnnotation
+from tgn.runtime.regular_files import LABELS_BYTES, read_regular
 
 ENCODING = "utf-8-sig"  # with or without a byte order mark
 HEADERS = ("imagesource", "gsd")
@@ -17,7 +18,7 @@ def read_dota(file: Path, collector: AnnotationCollector) -> None:
 
     A line is ``x1 y1 x2 y2 x3 y3 x4 y4 class [difficult]``; the class may be several words.
     """
-    lines = file.read_text(encoding=ENCODING).splitlines()
+    lines = read_regular(file, LABELS_BYTES).decode(ENCODING).splitlines()
     image = collector.image(file.stem, str(file))
     if image is None:
         return

@@ -1,29 +1,31 @@
 """The images of a folder, found by the names that labels give them."""
 
-import os
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 
-from tgn.data.hidden_files import is_hidden
+from tgn.data.image_files import images_below
 from tgn.data.images import SUFFIXES
 
 
 class ImageIndex:
-    """Finds images at any depth; hidden files and folders are no data.
+    """Finds images at any depth, those that ``tgn split`` finds.
 
     Args:
         root: the folder of the images.
+
+    Attributes:
+        left_out: name of a file that is none of them -> why.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._by_name: defaultdict[str, list[Path]] = defaultdict(list)
         self._by_stem: defaultdict[str, list[Path]] = defaultdict(list)
-        for path in _visible_files(root):
+        found = images_below(root)
+        self.left_out = {path.name: reason for path, reason in found.left_out}
+        for path in found.images:
             self._by_name[path.name].append(path)
-            if path.suffix.lower() in SUFFIXES:
-                self._by_stem[path.stem].append(path)
+            self._by_stem[path.stem].append(path)
 
     def find(self, name: str) -> list[Path]:
         """Return the files that a name fits best: one, none, or several alike.
@@ -52,9 +54,3 @@ def split_name(name: str) -> tuple[tuple[str, ...], str]:
     """Return the folders of a file's name, separated by ``/`` or backslashes, and its last part."""
     parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
     return (tuple(parts[:-1]), parts[-1]) if parts else ((), "")
-
-
-def _visible_files(root: Path) -> Iterator[Path]:
-    for folder, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if not is_hidden(name))
-        yield from (Path(folder, name) for name in sorted(files) if not is_hidden(name))

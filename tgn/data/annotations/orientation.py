@@ -6,7 +6,7 @@ from pathlib import Path
 from tgn.data.annotations.types import Polygon
 from tgn.data.decoding import open_image
 from tgn.data.images import image_size
-from tgn.data.samples import orientation_of
+from tgn.data.samples import DAMAGE, orientation_of
 
 # A place (x, y) of the stored picture of W x H pixels, in the picture turned as the tag says. Only
 # these exchange width and height, so only these show in the size that a label gives.
@@ -31,7 +31,7 @@ def turn_of_labels(image: Path, labelled: tuple[int, int]) -> int:
     try:
         with open_image(image) as picture:
             orientation, stored = orientation_of(picture), picture.size
-    except (OSError, ValueError):  # a file that carries no such note
+    except DAMAGE:  # a file that carries no such note
         return 0
     is_turned = stored != image_size(image)
     return orientation if orientation in TURNS and is_turned and stored == labelled else 0

@@ -12,8 +12,10 @@ from tgn.data.annotations.types import Annotations
 from tgn.data.annotations.voc import read_voc
 from tgn.data.annotations.yolo import YoloReader, is_yolo
 from tgn.data.hidden_files import is_hidden
-from tgn.data.images import SUFFIXES
+from tgn.data.image_files import images_directly_in
 from tgn.runtime.errors import NotFoundError
+from tgn.runtime.explanations import explained
+from tgn.runtime.regular_files import NotReadableError
 
 Reader = Callable[[Path, AnnotationCollector], None]
 
@@ -45,6 +47,10 @@ def read_annotations(labels: Path, images: Path) -> Annotations:
             read(file, collector)
         except UnicodeDecodeError:
             collector.problem(str(file), "not UTF-8; convert it")
+        except (NotReadableError, OSError) as error:
+            if file == labels:
+                raise
+            collector.annotations.problems.append(explained(error) or str(error))
     collector.annotations.images = sorted(collector.sizes)
     _join_spellings(collector.annotations)
     return collector.annotations
@@ -60,7 +66,7 @@ def _files_and_reader(labels: Path, images: Path) -> tuple[list[Path], Reader]:
     if texts:
         return texts, YoloReader(labels).read if is_yolo(texts) else read_dota
     if labels.resolve() == images.resolve():
-        return sorted(images.iterdir()), _read_unlabelled
+        return images_directly_in(images).images, _read_unlabelled
     below = sorted(
         {path.parent.name for kind in ("txt", "xml") for path in labels.glob(f"*/*.{kind}")}
     )
@@ -75,8 +81,7 @@ def _visible(folder: Path, suffix: str) -> list[Path]:
 
 
 def _read_unlabelled(file: Path, collector: AnnotationCollector) -> None:
-    if file.suffix.lower() in SUFFIXES and not is_hidden(file.name):
-        collector.image(file.name, str(file))
+    collector.image(file.name, str(file))
 
 
 def _join_spellings(annotations: Annotations) -> None:

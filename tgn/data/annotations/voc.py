@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tgn.data.annotations.collector import AnnotationCollector, Size
 from tgn.data.annotations.types import ObjectAnnotation, Polygon, corners_of_box
+from tgn.runtime.regular_files import LABELS_BYTES, read_regular
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 DIOR_CORNERS = ("left_top", "right_top", "right_bottom", "left_bottom")  # of a robndbox
@@ -12,8 +13,9 @@ DIOR_CORNERS = ("left_top", "right_top", "right_bottom", "left_bottom")  # of a 
 
 def read_voc(file: Path, collector: AnnotationCollector) -> None:
     """Read one file: the labels of the image with its stem, else of the one that it names."""
+    content = read_regular(file, LABELS_BYTES)
     try:
-        root = ElementTree.fromstring(file.read_bytes())
+        root = ElementTree.fromstring(content)
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         collector.problem(str(file), f"not XML in UTF-8: {error}")
         return

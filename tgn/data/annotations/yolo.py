@@ -7,6 +7,7 @@ from typing import Any
 from tgn.data.annotations.collector import AnnotationCollector, Size
 from tgn.data.annotations.types import ObjectAnnotation, Polygon, corners_of_box
 from tgn.runtime.errors import DataError
+from tgn.runtime.regular_files import LABELS_BYTES, NotReadableError, read_regular
 from tgn.runtime.text_files import read_yaml
 
 ENCODING = "utf-8-sig"  # with or without a byte order mark
@@ -19,7 +20,10 @@ EXPECTED = "expected: class x y width height, or class x1 y1 x2 y2 x3 y3 ..., as
 def is_yolo(files: list[Path]) -> bool:
     """Return whether label files are YOLO's, by the first line that there is."""
     for file in files:
-        lines = file.read_text(encoding=ENCODING, errors="replace").split("\n")
+        try:
+            lines = _text(file, "replace").split("\n")
+        except (NotReadableError, OSError):  # said when all are read
+            continue
         first = next((line for line in lines if line.strip()), None)
         if first is not None and file.name not in NAME_LISTS:
             return _numbers(first.split()) is not None
@@ -42,7 +46,7 @@ class YoloReader:
 
     def read(self, file: Path, collector: AnnotationCollector) -> None:
         """Read one file: the labels of the image with its stem."""
-        lines = file.read_text(encoding=ENCODING).splitlines()
+        lines = _text(file).splitlines()
         if file.name in NAME_LISTS or (image := collector.image(file.stem, str(file))) is None:
             return
         for number, line in enumerate(lines, start=1):
@@ -58,6 +62,10 @@ class YoloReader:
             else:
                 corners = _corners(numbers[1:], collector.sizes[image])
                 collector.add(ObjectAnnotation(image, name, corners, difficult=False), where)
+
+
+def _text(file: Path, errors: str = "strict") -> str:
+    return read_regular(file, LABELS_BYTES).decode(ENCODING, errors)
 
 
 def _numbers(words: list[str]) -> list[float] | None:
@@ -103,7 +111,7 @@ def _lists(folder: Path) -> Iterator[tuple[Path, dict[int, str]]]:
             yield path, names
     for path in (folder / name for name in NAME_LISTS):
         if path.is_file():
-            lines = path.read_text(encoding=ENCODING, errors="replace").splitlines()
+            lines = _text(path, "replace").splitlines()
             yield path, {k: line.strip() for k, line in enumerate(lines) if line.strip()}
 
 

@@ -208,5 +208,6 @@ def _folders_of_labels(lines: Iterable[ListLine]) -> dict[str, str]:
 
 def _count_unlisted(layout: Layout) -> None:
     listed = set(layout.files)
-    found = layout.take(FoundImages(images_below(layout.root).images))
+    below = images_below(layout.root)
+    found = layout.take(FoundImages(below.images, below.broken))
     layout.leave_out([file for file in found if file not in listed], "in no list of anno/")

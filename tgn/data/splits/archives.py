@@ -8,25 +8,49 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from tgn.runtime.errors import DataError, NotFoundError
+from tgn.runtime.errors import DataError, NotFoundError, UserError
+from tgn.runtime.files import write_text
 from tgn.runtime.names import leads_outside
 
 DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
 KEEP_FREE = 200 << 20  # bytes that unpacking must leave on the disk
 
 
+def remove_unfinished(target: Path) -> None:
+    """Delete what was unpacked for a run that a kill or an error kept from being made."""
+    if _marker(target).exists():
+        shutil.rmtree(target, ignore_errors=True)
+        _marker(target).unlink()
+    for left in target.parent.glob(f".{target.name}.*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def keep_unpacked(target: Path) -> None:
+    """Say that the run is made to which the unpacked folder belongs."""
+    _marker(target).unlink(missing_ok=True)
+
+
+def _marker(target: Path) -> Path:
+    """Return the file that lies beside an unpacked folder of which nothing has been made yet."""
+    return target.with_name(f".{target.name}-unfinished")
+
+
 def extract_zip(archive: Path, target: Path) -> Path:
     """Unpack ``archive`` into the new folder ``target``: whole, or not at all.
 
+    :func:`remove_unfinished` deletes it until :func:`keep_unpacked` is called.
+
     Raises:
         NotFoundError: if there is no such file.
+        UserError: if ``target`` exists.
         DataError: not a zip, damaged, members that lead outside, links, or too large for the disk.
     """
     if not archive.is_file():
         raise NotFoundError(f"no file {archive}; expected a .zip of class folders")
     target.parent.mkdir(parents=True, exist_ok=True)
-    for left in target.parent.glob(f".{target.name}.*"):  # by a killed process
-        shutil.rmtree(left, ignore_errors=True)
+    remove_unfinished(target)
+    if target.exists():
+        raise UserError(f"{target} exists and no split made it; choose another --run, or move it")
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
         with zipfile.ZipFile(archive) as file:
@@ -34,8 +58,7 @@ def extract_zip(archive: Path, target: Path) -> Path:
             _check(archive, members, temporary)
             for info in members:
                 _extract(archive, file, info, temporary)
-        if target.exists():
-            shutil.rmtree(target)
+        write_text(_marker(target), "")
         temporary.rename(target)
     except OSError as error:  # bz2 has it for damaged data, too
         reason = error.strerror or error

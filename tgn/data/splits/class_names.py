@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tgn.runtime.errors import DataError, NotFoundError, UserError
+from tgn.runtime.regular_files import SETTINGS_BYTES, read_regular
 
 NAMES_FILE = "names.json"  # in the data folder
 JSON = ".json"
@@ -146,9 +147,10 @@ def _published(given: str, folders: Sequence[str]) -> dict[str, str]:
 
 
 def _read(file: Path) -> dict[str, str]:
+    content = read_regular(file, SETTINGS_BYTES)
     try:
-        found: Any = json.loads(file.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
+        found: Any = json.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{file} is not JSON: {error}") from None
     if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
         raise DataError(f'{file}: expected an object such as {{"0": "airport"}}')

@@ -10,7 +10,9 @@ from tgn.data.image_files import (
     FoundImages,
     images_below,
     images_directly_in,
+    is_folder,
     left_out_notes,
+    printable,
     visible_folders,
 )
 from tgn.data.images import SUFFIXES
@@ -47,6 +49,8 @@ def find_images(data: Path, names: str | None = None) -> Layout:
     if not data.is_dir():
         what = f"{data} is a file" if data.is_file() else f"no data folder {data}"
         raise NotFoundError(f"{what}; {EXPECTED}")
+    if printable(str(data.resolve())) != str(data.resolve()):
+        raise DataError(f"the path {data} is not UTF-8 text; rename its folders")
     root = _only_folder(data)
     check_complete(root)
     layout = _read_layout(root)
@@ -68,7 +72,7 @@ def _only_folder(data: Path) -> Path:
     A README or licence beside the folder is none; beside ``train/`` other files belong to the set.
     """
     folders = visible_folders(data)
-    files = [path for path in data.iterdir() if path.is_file() and not is_hidden(path.name)]
+    files = [path for path in data.iterdir() if not (is_folder(path) or is_hidden(path.name))]
     if len(folders) != 1 or any(path.suffix.lower() in {*SUFFIXES, TAR} for path in files):
         return data
     only = folders[0]
@@ -110,7 +114,7 @@ def _classes(folder: Path, leave: Sequence[Path] = ()) -> Classes:
     return {
         path.name: images_below(path, is_hidden(path.name))
         for path in sorted(folder.iterdir())
-        if path.is_dir() and path not in leave
+        if is_folder(path) and path not in leave
     }
 
 
@@ -217,7 +221,7 @@ def _match_cases(layout: Layout) -> None:
 def _drop_unusable(layout: Layout) -> None:
     for name in [name for name, files in layout.train.items() if not files]:
         del layout.train[name]
-        layout.notes.append(f"class {name!r} has no training image and is left out")
+        layout.notes.append(f"class {printable(name)!r} has no training image and is left out")
     for part, files in layout.held_out.items():
         for name in sorted(files.keys() - layout.train.keys()):
             shown = {"val": "validation", "test": "test"}[part]

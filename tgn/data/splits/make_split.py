@@ -8,7 +8,7 @@ from pathlib import Path
 from tgn.data.completion_record import CHIPS, SCENES, has_record
 from tgn.data.runs import Run, new_run
 from tgn.data.split import Split, write_split
-from tgn.data.splits.archives import extract_zip
+from tgn.data.splits.archives import extract_zip, keep_unpacked, remove_unfinished
 from tgn.data.splits.assign_parts import assign_parts
 from tgn.data.splits.assignment import assemble_split
 from tgn.data.splits.folder_layouts import find_images
@@ -57,6 +57,7 @@ def split_run(
 def _write_split(
     run: Run, data: Path, rule: SplitRule, settings: AnySplitSettings, progress: Progress
 ) -> Split:
+    remove_unfinished(run.unpacked_data)
     folder = extract_zip(data, run.unpacked_data) if _is_zip(data) else data
     try:
         split, listed = rule(folder, run.path, progress)
@@ -71,6 +72,7 @@ def _write_split(
     digest = sha256_of(run.split_list_file)
     known = {"sample_range": split.sample_range} if split.sample_range else {}
     run.record("run", settings, data=str(folder), split_list_sha256=digest, **known)
+    keep_unpacked(run.unpacked_data)
     return split
 
 

@@ -12,6 +12,7 @@ from tgn.data.images import check_image, pixels_sha256
 from tgn.data.shards import read_file
 from tgn.runtime.errors import DataError
 from tgn.runtime.progress import Progress
+from tgn.runtime.regular_files import NotReadableError
 
 READ_THREADS = 4
 
@@ -76,7 +77,12 @@ def read_images(
 
 
 def _read(root: Path, file: str, hash_pixels: bool) -> _Reading:
-    data = read_file(root / file)
+    try:
+        data = read_file(root / file)
+    except NotReadableError as error:
+        return _Reading(file, "", problem=error.problem)
+    except (PermissionError, FileNotFoundError) as error:  # not of a disk that is full or failing
+        return _Reading(file, "", problem=f"cannot be read: {error.strerror or error}")
     digest = hashlib.sha256(data).hexdigest()
     if not data:
         return _Reading(file, digest, problem="empty file")

@@ -4,27 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tgn.data.hidden_files import is_hidden
-from tgn.data.image_files import FoundImages, images_below
+from tgn.data.image_files import FoundImages, images_below, is_folder, printable
 from tgn.data.images import SUFFIXES
-from tgn.data.shards import TAR, label_of, member_name, samples
+from tgn.data.shards import TAR, LeftOut, label_of, member_name, samples
 from tgn.data.split import Part
 from tgn.data.splits.layout import Files, Layout, layout_of_parts, require_folder_name
 from tgn.data.splits.part_names import part_beginning
 from tgn.runtime.text_files import read_text
 
 Shards = dict[Part, list[Path]]
-LeftOut = list[tuple[str, str]]
-
-
-def shards_in(folder: Path, hidden: bool = False) -> list[Path]:
-    """Return the shards directly in a folder, sorted; a class folder called x.tar is none.
-
-    Args:
-        folder: of the data.
-        hidden: whether those count, too, that a system put there.
-    """
-    found = [path for path in folder.glob(f"*{TAR}") if not path.is_dir()]
-    return sorted(path for path in found if hidden or not is_hidden(path.name))
 
 
 def find_shards(root: Path, parts: dict[Part, Path]) -> Shards:
@@ -43,6 +31,12 @@ def find_shards(root: Path, parts: dict[Part, Path]) -> Shards:
     if not found.get("train"):
         found["train"] = unnamed
     return {part: sorted(shards) for part, shards in found.items() if shards}
+
+
+def shards_in(folder: Path) -> list[Path]:
+    """Return the shards directly in a folder, sorted; a folder called so may be a class."""
+    paths = sorted(folder.glob(f"*{TAR}"))
+    return [path for path in paths if not (is_folder(path) or is_hidden(path.name))]
 
 
 def sharded(root: Path, shards: Shards) -> Layout:
@@ -66,17 +60,21 @@ def sharded(root: Path, shards: Shards) -> Layout:
     layout = layout_of_parts(root, found)
     layout.left_out = left_out
     used = {path for paths in shards.values() for path in paths}
-    unused = [path for path in shards_in(root, hidden=True) if path not in used]
+    unused = [path for path in shards_in(root) if path not in used]
     layout.leave_out([path.name for path in unused], "shard of no part")
-    beside = FoundImages(images_below(root).images)
-    layout.leave_out(layout.take(beside), "beside shards, in none of them")
+    below = images_below(root)
+    read = {*used, *unused, file}
+    others = [one for one in below.left_out if one[0] not in read]
+    layout.leave_out(
+        layout.take(FoundImages(below.images, others)), "beside shards, in none of them"
+    )
     return layout
 
 
 def _images_of_shard(root: Path, shard: Path, left_out: LeftOut) -> Iterator[tuple[str, str]]:
     place = shard.relative_to(root).as_posix()
-    hidden: list[str] = []
-    for sample in samples(shard, hidden):
+    members: LeftOut = []
+    for sample in samples(shard, members):
         extensions = [e for e in sample.places if f".{e}" in SUFFIXES]
         if extensions:
             yield label_of(shard, sample), member_name(place, sample, extensions[0])
@@ -84,4 +82,4 @@ def _images_of_shard(root: Path, shard: Path, left_out: LeftOut) -> Iterator[tup
             left_out.append((f"{place}/{sample.key}", "sample without an image"))
         more = [f"{place}/{sample.key}.{extension}" for extension in extensions[1:]]
         left_out += [(name, "second image of a sample") for name in more]
-    left_out += [(f"{place}/{name}", "hidden member of a shard") for name in hidden]
+    left_out += [(printable(f"{place}/{name}"), reason) for name, reason in members]

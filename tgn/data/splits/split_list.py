@@ -21,6 +21,7 @@ from tgn.data.splits.layout import require_folder_name
 from tgn.runtime.errors import DataError, NotFoundError
 from tgn.runtime.files import write_text
 from tgn.runtime.names import leads_outside
+from tgn.runtime.regular_files import read_regular
 
 HashColumn = Literal["sha256", "pixels_sha256"]
 HASH_COLUMNS: tuple[HashColumn, ...] = get_args(HashColumn)
@@ -120,7 +121,7 @@ def read_split_list(path: Path) -> SplitList:
             f"no split list {path}; tgn split writes one: checkpoints/RUN/split.csv"
         )
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_regular(path).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise DataError(f"{path} is no split list: it is not UTF-8 text") from None
     lines = list(io.StringIO(text, newline=""))
