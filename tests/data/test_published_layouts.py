@@ -17,6 +17,7 @@ from tgn.data.splits.image_groups import source_of_chip
 from tgn.data.splits.make_split import plan_split, split_run
 from tgn.data.splits.settings import ListedSplitSettings, SplitSettings
 from tgn.runtime.errors import DataError, NotFoundError, UserError
+from tgn.runtime.files import read_json, write_json
 from tgn.runtime.progress import Silent
 
 
@@ -222,7 +223,7 @@ def test_a_part_that_was_not_written_to_its_end_is_no_data(tmp_path):
     found = read_annotations(*dota(tmp_path / "l", "ab", 0))
     cut_chips(found, tmp_path / "c", ChipSettings(min_side=4, part="train"), Silent())
     record = tmp_path / "c/train/chips.json"
-    record.write_text(record.read_text().replace("true", "false", 1))
+    write_json(record, read_json(record) | {"complete": False})
     with pytest.raises(DataError, match=r"c/train is not finished"):
         plan(tmp_path / "c")
 

@@ -37,7 +37,7 @@ def test_of_two_splits_of_one_name_one_wins_and_the_other_is_told(in_tmp, fake_f
     )
     try:
         assert first.stdout.readline() == "reads\n"
-        with pytest.raises(UserError, match="another process is writing .*one; .* another --run"):
+        with pytest.raises(UserError, match="another process uses .*one; .* another --run"):
             split_run(data, "one", SplitSettings(), Silent())
         first.communicate("")
     finally:

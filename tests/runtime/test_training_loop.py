@@ -289,4 +289,4 @@ def test_a_full_disk_names_the_folder_of_tensorboard(tmp_path, monkeypatch):
 
     monkeypatch.setattr(training_loop, "SummaryWriter", full)
     with pytest.raises(OSError, match="tensorboard"):
-        training_loop.MetricLog(tmp_path, 0)
+        training_loop.MetricLog(tmp_path, 0, print)

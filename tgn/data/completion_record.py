@@ -5,7 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from tgn.runtime.errors import DataError, UserError
+from tgn.runtime.errors import DamagedError, DataError, UserError
 from tgn.runtime.files import read_json, write_json
 
 SCENES, CHIPS, PAIRS = "scenes.json", "chips.json", "pairs.json"
@@ -71,6 +71,8 @@ def _records(folder: Path, record: str) -> list[Path]:
 def _is_begun(file: Path) -> bool:
     try:
         record = read_json(file)
+    except DamagedError:
+        raise
     except ValueError:  # somebody else's
         return False
     return isinstance(record, dict) and record.get("complete") is False

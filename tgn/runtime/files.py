@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from tgn.runtime.errors import DamagedError
 from tgn.runtime.explanations import content_of, written_to
 from tgn.runtime.regular_files import check_regular, read_regular
 from tgn.runtime.remedies import remedy_for
@@ -75,10 +76,12 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read what :func:`write_json` wrote; without a checksum, it is of an older version.
 
     Raises:
-        DataError: if it is no object, or not the one that was written.
+        DataError: if it is no object.
+        DamagedError: if it is not the one that was written.
     """
     with content_of(path, remedy_for(path)):
-        return unsealed(_object(read_regular(path, JSON_BYTES)))
+        content = _object(read_regular(path, JSON_BYTES))
+    return _whole(content, path, remedy_for(path))
 
 
 def read_model(path: Path, kind: type[ModelT]) -> ModelT:
@@ -100,7 +103,8 @@ def read_json_lines(path: Path, may_be_cut: bool = True) -> Iterator[dict[str, A
         may_be_cut: leave out a last line without an end, which a kill has cut short.
 
     Raises:
-        DataError: if a line is no object, or has a checksum that is not its own.
+        DataError: if a line is no object.
+        DamagedError: if it is not the one that was written.
     """
     check_regular(path, sys.maxsize)
     with path.open("rb") as file:
@@ -111,8 +115,19 @@ def read_json_lines(path: Path, may_be_cut: bool = True) -> Iterator[dict[str, A
 
 
 def _object_in(line: bytes, path: Path, number: int) -> dict[str, Any]:
-    with content_of(path, f"see line {number}; {remedy_for(path)}"):
-        return unsealed(_object(line))
+    remedy = f"see line {number}; {remedy_for(path)}"
+    with content_of(path, remedy):
+        content = _object(line)
+    return _whole(content, path, remedy)
+
+
+def _whole(content: Mapping[str, Any], path: Path, remedy: str) -> dict[str, Any]:
+    try:
+        return unsealed(content)
+    except ValueError:
+        raise DamagedError(
+            f"{path} is not what was written: damaged, or changed by hand; {remedy}"
+        ) from None
 
 
 def _object(text: bytes) -> dict[str, Any]:
