@@ -1,9 +1,13 @@
 """The manifest: sorted, streamed, and rid of what is gone."""
 
+import json
 import random
 import tracemalloc
 
+import pytest
+
 from tgn.data.manifest import MANIFEST, ManifestRow, ManifestWriter, read_manifest
+from tgn.runtime.errors import DataError
 
 
 def row(label: int, index: int, **changes) -> ManifestRow:
@@ -60,3 +64,11 @@ def test_memory_does_not_grow_with_the_manifest(tmp_path):
 
     few, many = peak(200), peak(4000)
     assert many < few + 200_000  # 4000 rows held would be some megabytes
+
+
+@pytest.mark.parametrize("how", ["no JSON", "[1]"])
+def test_settings_of_a_row_that_are_none_are_named(tmp_path, how):
+    row = {"file": "a/0.png", "folder": "a", "class_index": 0, "index": 0, "how": how}
+    (tmp_path / "manifest.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(DataError, match=r"manifest.jsonl .*see line 1"):
+        list(read_manifest(tmp_path))

@@ -7,10 +7,11 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 from torch import Tensor
 
 from tgn.data.class_folders import class_folders, pictures
@@ -25,6 +26,12 @@ from tgn.runtime.seals import sealed
 
 MANIFEST = "manifest.jsonl"
 FILTERED = "manifest.filtered.jsonl"  # the rows that tgn filter or tgn app has kept
+
+
+def _json_object(text: str) -> str:
+    if text and not isinstance(json.loads(text), dict):
+        raise ValueError("expected settings as a JSON object")
+    return text
 
 
 class ManifestRow(BaseModel):
@@ -44,7 +51,7 @@ class ManifestRow(BaseModel):
     index: int  # number of the image within its class
     seed: int = 0
     noise: float | None = None  # r in [0, 1]
-    how: str = ""  # the backend's other settings, as JSON
+    how: Annotated[str, AfterValidator(_json_object)] = ""  # the backend's other settings, as JSON
     source: int = -1  # row of the feature bank
     source_file: OptionalInnerPath = ""  # the real training image of that row
     other_files: tuple[InnerPath, ...] = ()  # more of them, parts of which are in the image

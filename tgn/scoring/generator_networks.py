@@ -48,9 +48,10 @@ def _guides(how: str) -> list[TrainingNetwork]:
     settings = json.loads(how or "{}")
     if not settings.get("clip_guidance"):
         return []
-    file = Path(settings["clip"].partition(":")[2])
+    clip = str(settings.get("clip"))
+    file = Path(clip.partition(":")[2])
     sha256 = sha256_of(file) if file.is_file() else ""
-    return [TrainingNetwork(f"CLIP {settings['clip']}", sha256)]
+    return [TrainingNetwork(f"CLIP {clip}", sha256)]
 
 
 def _generators(run: Run) -> dict[str, tuple[TrainingNetwork, ...] | None]:
