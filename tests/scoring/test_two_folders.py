@@ -11,7 +11,7 @@ from tgn.data.manifest import FILTERED
 from tgn.models.backbones import build_backbone, save_classifier
 from tgn.models.settings import BackboneSettings
 from tgn.runtime.errors import DataError, NotFoundError, UserError
-from tgn.runtime.files import read_json, read_json_lines
+from tgn.runtime.files import read_json, read_json_lines, read_model
 from tgn.runtime.progress import Silent
 from tgn.scoring.class_predictors import UNKNOWN
 from tgn.scoring.filter import ONE_CLASS, filter_folders, remove_filter
@@ -62,7 +62,7 @@ def filtered(folders, extractor, **settings):
 def test_class_folders_are_matched_by_name(folders, net, tmp_path):
     scores, path = score(folders, net)
     assert path == tmp_path / "generated.scores.json"
-    assert Scores.model_validate_json(path.read_text()) == scores
+    assert read_model(path, Scores) == scores
     dark, pale = scores.classes
     assert (dark.name, dark.num_generated, dark.num_real) == ("dark", 6, 8)
     assert (pale.copies.share.value, dark.feature_diversity.generated) == (1, 0)
