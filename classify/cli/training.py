@@ -1,5 +1,6 @@
 """Verbs that train classifiers: train, probe, compare, multilabel."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -273,9 +274,12 @@ def _show_comparison(result: dict[str, Any]) -> None:
 
 def _numbers(text: str | None) -> list[float]:
     try:
-        return [float(part) for part in (text or "").split(",") if part.strip()]
+        numbers = [float(part) for part in (text or "").split(",") if part.strip()]
     except ValueError:
-        raise UserError(f"--ratio got {text!r}, expected numbers, e.g. 0.25,0.5,1,2") from None
+        numbers = [math.nan]
+    if not all(0 < number < math.inf for number in numbers):
+        raise UserError(f"--ratio got {text!r}, expected numbers above 0, e.g. 0.25,0.5,1,2")
+    return numbers
 
 
 @settings_command(app, "multilabel", TrainSettings, resume=True)

@@ -204,6 +204,9 @@ def test_yolo_boxes_rotated_boxes_and_outlines_are_read_with_their_names(tmp_pat
     images = tmp_path / "images" / "train"
     with pytest.raises(DataError, match="no names; put data.yaml"):
         read_annotations(labels, images)
+    (tmp_path / "data.yaml").write_text("names: [a]\nnames: [b]\n")
+    with pytest.raises(DataError, match="key 'names' twice"):
+        read_annotations(labels, images)
     (tmp_path / "data.yaml").write_text("names:\n  0: ship\n  1: sea port\n")
     found = read_annotations(labels, images)
     assert [one.class_name for one in found.objects] == ["sea port", "ship", "ship"]

@@ -116,3 +116,10 @@ def test_layers_are_joined_within_groups_and_checked_together_alone():
     with pytest.raises(UserError, match="low is above high"):
         _Grouped.joined(beneath, {"pair": {"high": 4}})
     assert beneath == {"pair": {"low": 5, "high": 20}, "name": "below"}
+
+
+@pytest.mark.parametrize("text", ["a." * 5000 + "b=1", "=1", "x" * 10_000])
+def test_a_key_without_an_end_is_one_short_line(text):
+    with pytest.raises(UserError, match="expected key=value") as caught:
+        Example.resolve(None, [text])
+    assert len(str(caught.value)) < 400

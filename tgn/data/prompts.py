@@ -72,4 +72,7 @@ def _read(path: Path) -> dict[str, list[str]]:
         is_list = isinstance(descriptions, list) and bool(descriptions)
         if not is_list or not all(isinstance(x, str) and x.strip() for x in descriptions):
             raise UserError(f"{path}: {name!r} has {descriptions!r}, expected a list of sentences")
-    return {str(name): list(descriptions) for name, descriptions in found.items()}
+    written = {str(name): list(descriptions) for name, descriptions in found.items()}
+    if len(written) < len(found):
+        raise UserError(f"{path} has a class twice, once as a number: {', '.join(written)}")
+    return written

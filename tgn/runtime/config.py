@@ -14,6 +14,7 @@ from tgn.runtime.text_files import read_yaml
 from tgn.runtime.yaml_text import parse_yaml
 
 LONGEST_SHOWN = 200  # characters of a value in a message
+DEEPEST = 4  # groups within groups
 
 
 class Settings(BaseModel):
@@ -166,12 +167,12 @@ def _read_yaml(file: Path) -> dict[str, Any]:
 
 def _parse_override(text: str) -> tuple[str, Any]:
     key, separator, value = text.partition("=")
-    if not separator or not key.strip():
-        raise UserError(f"--set got {text!r}, expected key=value, e.g. --set steps=500")
+    if not separator or not key.strip() or key.count(".") > DEEPEST:
+        raise UserError(f"--set got {_shown(text)}, expected key=value, e.g. --set steps=500")
     try:
         return key.strip(), parse_yaml(value)
     except yaml.YAMLError:
-        raise UserError(f"--set got {text!r}, whose value is not YAML; quote it") from None
+        raise UserError(f"--set got {_shown(text)}, whose value is not YAML; quote it") from None
 
 
 def _explain(error: ValidationError, cls: type[Settings]) -> str:

@@ -91,8 +91,9 @@ def _corners(shares: list[float], size: Size) -> Polygon:
 
 def _class_names(labels: Path) -> dict[int, str]:
     folders = [labels.resolve(), *labels.resolve().parents][:LEVELS]
+    unread: list[str] = []
     for folder in folders:
-        found = dict(_lists(folder))
+        found = dict(_lists(folder, unread))
         if len({tuple(sorted(names.items())) for names in found.values()}) > 1:
             files = ", ".join(sorted(path.name for path in found))
             raise DataError(f"{folder} has several lists of class names: {files}; leave one there")
@@ -100,14 +101,18 @@ def _class_names(labels: Path) -> dict[int, str]:
             return next(iter(found.values()))
     raise DataError(
         f"{labels} has YOLO labels, which number the classes, and no names; put data.yaml (with "
-        f"names:) or classes.txt into {folders[0]} or a folder above"
+        f"names:) or classes.txt into {folders[0]} or a folder above{_because(unread)}"
     )
 
 
-def _lists(folder: Path) -> Iterator[tuple[Path, dict[int, str]]]:
-    """Yield the lists of class names that lie in a folder."""
+def _because(unread: list[str]) -> str:
+    return f" ({'; '.join(unread)})" if unread else ""
+
+
+def _lists(folder: Path, unread: list[str]) -> Iterator[tuple[Path, dict[int, str]]]:
+    """Yield the lists of class names in a folder; ``unread`` gets why a file may not be one."""
     for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
-        if names := _yaml_names(path):
+        if names := _yaml_names(path, unread):
             yield path, names
     for path in (folder / name for name in NAME_LISTS):
         if path.is_file():
@@ -115,10 +120,11 @@ def _lists(folder: Path) -> Iterator[tuple[Path, dict[int, str]]]:
             yield path, {k: line.strip() for k, line in enumerate(lines) if line.strip()}
 
 
-def _yaml_names(path: Path) -> dict[int, str]:
+def _yaml_names(path: Path, unread: list[str]) -> dict[int, str]:
     try:
         content: Any = read_yaml(path)
-    except (DataError, OSError):
+    except (DataError, OSError) as error:  # perhaps another program's
+        unread.append(str(error))
         return {}
     if not isinstance(content, dict) or "names" not in content:
         return {}
