@@ -12,7 +12,6 @@ from tgn.runtime.errors import UserError
 from tgn.runtime.progress import Progress
 
 CACHE = "GRADIO_TEMP_DIR"
-LAST_PORT = 65535
 
 
 def serve(run: Run, host: str, port: int | None, device: str, progress: Progress) -> None:
@@ -21,7 +20,7 @@ def serve(run: Run, host: str, port: int | None, device: str, progress: Progress
     Args:
         run: the run.
         host: address to listen on.
-        port: None is the first free one from 7860.
+        port: 1 to 65535; None is the first free one from 7860.
         device: where images are computed.
         progress: shows how far the work is.
 
@@ -43,8 +42,6 @@ def serve(run: Run, host: str, port: int | None, device: str, progress: Progress
 
 def _check_address(host: str, port: int | None) -> None:
     """Refuse an address that cannot be listened on, before anything is loaded."""
-    if port is not None and not 0 < port <= LAST_PORT:
-        raise UserError(f"--port got {port}, expected 1 to {LAST_PORT}")
     try:
         family = socket.getaddrinfo(host, port)[0][0]
         with socket.socket(family) as probe:
