@@ -33,6 +33,7 @@ FLIPS = int(os.environ.get("TGN_FLIPS", "4"))
 OLD = 1_000_000_000  # seconds: an access after it is seen
 TIMED = re.compile(r'^\s*"(seconds|peak_mib|checksum)".*$', re.MULTILINE)
 COSTS = re.compile(r"[\d.,]+ (s|min|MiB|GiB)\b")
+SAID = re.compile("damaged|not what was written|was filtered")
 VARIES = (".lock", ".yaml", "tensorboard", "cost.json", "assess.html", "report.html")
 LEFT_OUT = ("tgn import", "classify import")  # they read files of others
 VERBS = [verb for verb in OF_A_RUN if verb.name not in LEFT_OUT]
@@ -161,8 +162,8 @@ def difference(run: Any, words: list[str], calm: Outcome, path: Path) -> str:
         return traceback_of(error)
     if done.code != 0:
         return problem(done, path.name, str(path.parent))
-    if path.name in done.stderr or "damaged" in done.stderr:
-        return ""  # said, and gone on
+    if SAID.search(done.stdout + done.stderr):
+        return ""  # and gone on
     place = Path.cwd()
     files = results(place, but=path)
     ours = str(path.relative_to(place))

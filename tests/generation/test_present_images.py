@@ -4,7 +4,7 @@ import pytest
 from tests_support import damage, in_process
 
 from tgn.cli import main as cli
-from tgn.data.manifest import ManifestRow, read_manifest
+from tgn.data.manifest import ManifestRow, read_manifest, write_filtered
 from tgn.generation.present_images import State, present_images
 
 COMMON = ["--device", "cpu", "--set", "precision=float32", "--set", "block=4"]
@@ -55,3 +55,17 @@ def test_of_two_rows_of_an_image_the_later_is_right(tmp_path):
     new = row.model_copy(update={"sha256": ""})
     assert present_images(tmp_path, [row]).lost == {("a", 0): ("0.png", State.CHANGED)}
     assert present_images(tmp_path, [row, new]).lost == {}
+
+
+def test_that_other_images_end_a_filter_is_said(trained, generate):
+    assert generate("--class", "bar", "--n", "3").code == 0
+    rows = list(read_manifest(trained.generated))
+    write_filtered(trained.generated, rows[1:])
+    same = generate("--class", "bar", "--n", "3")
+    assert ("was filtered" in same.stderr, len(list(read_manifest(trained.generated)))) == (
+        False,
+        3,
+    )
+    assert (trained.generated / "manifest.filtered.jsonl").is_file()
+    assert "was filtered" in generate("--class", "bar", "--n", "4").stderr
+    assert not (trained.generated / "manifest.filtered.jsonl").is_file()

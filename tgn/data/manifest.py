@@ -208,33 +208,48 @@ class ManifestWriter:
             return
         append_text(self._part, "".join(f"{_line(row)}\n" for row in rows))
 
-    def finish(self) -> None:
-        """Join all parts into the manifest (main process, after all have written)."""
-        self._replace(self.rows())
+    def finish(self) -> bool:
+        """Join all parts into the manifest (main process, after all have written).
 
-    def forget(self, folders: Sequence[str]) -> None:
-        """Delete the images of some classes and their rows."""
+        Returns:
+            Whether that ended a filter, which was of another set of images.
+        """
+        return self._replace(self.rows())
+
+    def forget(self, folders: Sequence[str]) -> bool:
+        """Delete the images of some classes and their rows; returns as :meth:`finish`."""
         gone = {
             container_of(self.folder / row.file) for row in self.rows() if row.folder in folders
         }
-        self._replace(row for row in self.rows() if row.folder not in folders)
+        ends_filter = self._replace(row for row in self.rows() if row.folder not in folders)
         for path in gone:
             path.unlink()
+        return ends_filter
 
     def _parts(self) -> list[Path]:
         return sorted(self.folder.glob("manifest.part-*.jsonl"))
 
-    def _replace(self, rows: Iterable[ManifestRow]) -> None:
-        path = self.folder / MANIFEST
-        before = sha256_of(path) if path.is_file() else ""
+    def _replace(self, rows: Iterable[ManifestRow]) -> bool:
+        path, filtered = self.folder / MANIFEST, self.folder / FILTERED
+        before = _digest(path) if path.is_file() else ""
         with atomic_path(path) as temporary:
             with temporary.open("w", encoding="utf-8") as file:
                 file.writelines(_sorted_lines(rows))
             # Another set of images: what was kept of the old one says nothing of it.
-            if sha256_of(temporary) != before:
-                (self.folder / FILTERED).unlink(missing_ok=True)
+            ends_filter = filtered.is_file() and _digest(temporary) != before
+            if ends_filter:
+                filtered.unlink()
         for part in self._parts():
             part.unlink()
+        return ends_filter
+
+
+def _digest(manifest: Path) -> str:
+    """Return a SHA-256 of which images a manifest lists."""
+    digest = hashlib.sha256()
+    for row in rows_of(manifest):
+        digest.update(f"{row.file} {row.sha256}\n".encode())
+    return digest.hexdigest()
 
 
 def _sorted_lines(rows: Iterable[ManifestRow]) -> Iterator[str]:

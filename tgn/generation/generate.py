@@ -28,6 +28,10 @@ from tgn.runtime.pace import Pace
 from tgn.runtime.progress import Progress, Silent
 
 ENCODE_THREADS = 4
+FILTER_ENDED = (
+    "{folder} was filtered, by tgn filter or by hand; that was of other images and ended: all are "
+    "used until tgn filter runs again"
+)
 
 
 class ImageSampler(Protocol):
@@ -142,8 +146,7 @@ def _generate(
     totals = numbers_of_images(sampler.split, request.classes, settings.n)
     folders = {label: sampler.split.classes[label].folder for label in totals}
     manifest = ManifestWriter(request.out, device.rank)
-    if not resume and device.is_main:
-        manifest.forget(list(folders.values()))
+    ends_filter = not resume and device.is_main and manifest.forget(list(folders.values()))
     device.wait()
     writer = image_writer_for(request.out, settings)
     listed = _with_these_settings(manifest.listed(), sampler, request, folders.values())
@@ -161,7 +164,9 @@ def _generate(
     _write_items(sampler, settings, own_items, (writer, manifest), progress)
     device.wait()
     if device.is_main:
-        manifest.finish()
+        ends_filter |= manifest.finish()
+    if ends_filter:
+        progress.warn(FILTER_ENDED.format(folder=request.out))
     for item in items:
         found.drawn(folders[item.label], item.indices)
     for warning in found.warnings(request.out):
