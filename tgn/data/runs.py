@@ -60,7 +60,7 @@ class Run(RunLayout):
         if not path.is_file():
             return None
         found = read_yaml(path)
-        if not isinstance(found, dict):
+        if not (isinstance(found, dict) and isinstance(found.get("settings"), dict)):
             raise DataError(f"{path} is damaged: it holds no record; put it back from a copy")
         return found
 
