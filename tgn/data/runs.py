@@ -60,9 +60,15 @@ class Run(RunLayout):
         if not path.is_file():
             return None
         found = read_yaml(path)
-        if not (isinstance(found, dict) and isinstance(found.get("settings"), dict)):
+        if not _is_record(found):
             raise DataError(f"{path} is damaged: it holds no record; put it back from a copy")
         return found
+
+
+def _is_record(found: Any) -> bool:
+    if not isinstance(found, dict):
+        return False
+    return all(isinstance(found.get(group), dict) for group in ("settings", "versions"))
 
 
 @contextmanager
