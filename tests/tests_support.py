@@ -6,14 +6,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 import yaml
 
 from tgn.data.images import encode_image
-from tgn.data.manifest import ManifestRow, ManifestWriter
+from tgn.data.manifest import ManifestRow, ManifestWriter, read_manifest
 from tgn.data.runs import Run
 from tgn.runtime.files import sha256_of, write_bytes
 from tgn.runtime.progress import Silent
@@ -116,6 +116,15 @@ def write_generated(run: Run, label: int, count: int) -> Path:
     writer.append(rows)
     writer.finish()
     return folder
+
+
+def change_rows(folder: Path, changes: Sequence[Mapping[str, Any]]) -> None:
+    """Write the manifest of a folder anew with changed rows, in their order."""
+    rows = list(read_manifest(folder))
+    changed = [row.model_copy(update=own) for row, own in zip(rows, changes, strict=True)]
+    writer = ManifestWriter(folder)
+    writer.append(changed)
+    writer.finish()
 
 
 def damage(path: Path, how: str) -> None:

@@ -1,6 +1,5 @@
 """The image folder: counts, resume, and folders that are not ours."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 from PIL import Image
 
 from tgn.runtime.errors import UserError
+from tgn.runtime.files import read_json
 from tgn.scenes.draw import CLASS_NAMES, draw_chip
 from tgn.scenes.settings import ScenesSettings
 from tgn.scenes.write import chip_generator, count_scenes, write_scenes
@@ -41,7 +41,7 @@ def test_folder_holds_what_was_promised(tmp_path):
     for class_name in CLASS_NAMES:
         folder = tmp_path / "out" / "train" / class_name
         assert len(list(folder.iterdir())) == counts.train[class_name]
-    record = json.loads((tmp_path / "out" / "scenes.json").read_text())
+    record = read_json(tmp_path / "out" / "scenes.json")
     assert record == {"complete": True, "settings": TINY.model_dump()}
 
 
@@ -68,7 +68,7 @@ def test_resume_after_interruption_gives_the_same_bytes(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_scenes(tmp_path / "cut", TINY, stop_at_ten)
     assert len(files_of(tmp_path / "cut")) == 10
-    assert json.loads((tmp_path / "cut" / "scenes.json").read_text())["complete"] is False
+    assert read_json(tmp_path / "cut" / "scenes.json")["complete"] is False
     (tmp_path / "cut" / "train" / "aircraft" / ".00001.png.x.part").write_bytes(b"half")
 
     write_scenes(tmp_path / "cut", TINY)

@@ -65,7 +65,10 @@ class Run(RunLayout):
         if not path.is_file():
             return None
         with content_of(path):
-            return unsealed(dict(read_yaml(path)))
+            found = unsealed(dict(read_yaml(path)))
+            if not all(isinstance(found[group], dict) for group in ("settings", "versions")):
+                raise TypeError("no record of settings and versions")
+        return found
 
 
 @contextmanager

@@ -1,11 +1,9 @@
 """Trainings under each use of generated images: exact after a stop, and what they refuse."""
 
-import json
-
 import pytest
 import torch
 from classify_support import SMALL, assert_a_stopped_training_goes_on_exactly
-from tests_support import TINY, in_process, write_generated
+from tests_support import TINY, change_rows, in_process, write_generated
 
 from classify.cli import main as cli
 from classify.training.job import TrainingJob
@@ -14,7 +12,6 @@ from classify.training.settings import TrainSettings
 from classify.training.train import train_classifier
 from classify.training.uses import soft_labels as room
 from classify.training.uses.names import OTHER_USES
-from tgn.data.manifest import MANIFEST
 from tgn.probe.judge_classifier import JudgeClassifier
 from tgn.runtime.progress import Silent
 
@@ -26,10 +23,7 @@ NEEDS = {"background": CMO, "pasted": CMO}
 def folder(fake_run):
     """Generated images of the smallest class, in turn of two noise ratios."""
     made = write_generated(fake_run, label=3, count=12)
-    manifest = made / MANIFEST
-    lines = manifest.read_text(encoding="utf-8").splitlines()
-    lines[::2] = [line.replace('"noise":0.5', '"noise":1.0') for line in lines[::2]]
-    manifest.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    change_rows(made, 6 * [{"noise": 1.0}, {"noise": 0.5}])
     return made
 
 
@@ -75,11 +69,7 @@ def test_the_judge_of_soft_labels_has_not_seen_images_whose_parts_are_in_them(
     folder = write_generated(fake_run, label=3, count=3)
     files = [file for file, _ in fake_run.split().train]
     others = [[], [files[4]], [files[1], files[7]]]
-    manifest = folder / "manifest.jsonl"
-    rows = [json.loads(line) for line in manifest.read_text().splitlines()]
-    for row, own in zip(rows, others, strict=True):
-        row |= {"source_file": files[9], "other_files": own}
-    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    change_rows(folder, [{"source_file": files[9], "other_files": own} for own in others])
     chosen = {"weights": weights, "generated_use": "soft", "sampling": "class-balanced"}
     job = TrainingJob(fake_run.path / "classify" / "soft", folder)
     train_classifier(fake_run, job, TrainSettings.model_validate({**SMALL, **chosen}), Silent())
