@@ -389,7 +389,7 @@ def test_a_disk_that_refuses(verb, disk, place, run, monkeypatch):
     with monkeypatch.context() as patch:
         DISKS[disk](patch, place)
         done = run(*words)
-    check(problem(done, str(place), "runs/", "data/", "made/", may_end_well=True))
+    check(problem(done, str(place), "runs/", "data/", "data:", "made/", may_end_well=True))
     if disk == "read-only" and done.code == 0:
         check("" if verb.name in READS_ONLY else "it says that all went well")
 

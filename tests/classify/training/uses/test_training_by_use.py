@@ -69,7 +69,7 @@ def test_the_judge_of_soft_labels_has_not_seen_images_whose_parts_are_in_them(
     folder = write_generated(fake_run, label=3, count=3)
     files = [file for file, _ in fake_run.split().train]
     others = [[], [files[4]], [files[1], files[7]]]
-    change_rows(folder, [{"source_file": files[9], "other_files": own} for own in others])
+    change_rows(folder, [{"source_file": files[9], "other_files": tuple(own)} for own in others])
     chosen = {"weights": weights, "generated_use": "soft", "sampling": "class-balanced"}
     job = TrainingJob(fake_run.path / "classify" / "soft", folder)
     train_classifier(fake_run, job, TrainSettings.model_validate({**SMALL, **chosen}), Silent())
