@@ -50,11 +50,6 @@ SETTINGS: dict[str, dict[str, Any]] = {  # so that a verb that works ends soon
         "steps": 1,
     },
 }
-RUN_FILES = (
-    "run.yaml", "split.json", "kmdn/tail.safetensors", "kmdn/bank.json", "kmdn/bank.safetensors",
-    "cdtg/generator.safetensors", "generated/manifest.jsonl", "classify/net/classifier.safetensors",
-    "classify/net/metrics.json",
-)  # fmt: skip
 OTHER_PATHS = ("config", "augmented", "generated", "teacher", "images")  # str, which may be paths
 CONTENTS: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda _: b"",
@@ -79,11 +74,6 @@ OUTPUTS = ("out", "submission")
 NEEDED = {"classify compare": {"recipes": "ce"}}  # verb -> options that it needs, to be tiny
 WITHOUT_SPLIT = ("classify predict", "classify export")  # a classifier knows its classes
 READS_ONLY = ("classify predict",)
-ANYWAY = {  # what these verbs say of the run with whole files, before they read the broken one
-    "tgn import": "exists; import into another run",
-    "tgn generate": "generated with other weights",
-    "classify import": "has no last layer",
-}
 
 
 def traceback_of(error: Exception) -> str:
@@ -288,15 +278,6 @@ def test_what_the_command_line_names(verb, parameter, place, run):
 
 
 OF_A_RUN = [verb for verb in VERBS if "--run" in verb.options and verb.name != "tgn split"]
-ALL_FILES = [(verb, file, kind) for verb in OF_A_RUN for file in RUN_FILES for kind in CONTENTS]
-
-
-def assert_a_broken_file_is_named(verb: Verb, file: str, kind: str, place: Path, run: Command):
-    path = place / "runs" / "fake" / file
-    path.write_bytes(CONTENTS[kind](path.read_bytes()))
-    done = run(*words_of(verb, given(verb, place)))
-    anyway = ANYWAY.get(verb.name, file)
-    check(problem(done, file, path.name, str(path.parent), anyway, may_end_well=True))
 
 
 @pytest.mark.parametrize(
@@ -312,16 +293,6 @@ def test_the_split_of_the_run(verb, kind, place, run):
     path.write_bytes(CONTENTS[kind](path.read_bytes()))
     done = run(*words_of(verb, given(verb, place)))
     check(problem(done, "split.json", "exists", may_end_well=verb.name in WITHOUT_SPLIT))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("verb", "file", "kind"),
-    ALL_FILES,
-    ids=[f"{verb.name}, {file} {kind}" for verb, file, kind in ALL_FILES],
-)
-def test_the_files_of_the_run(verb, file, kind, place, run):
-    assert_a_broken_file_is_named(verb, file, kind, place, run)
 
 
 def read_only(patch: pytest.MonkeyPatch, root: Path) -> None:
