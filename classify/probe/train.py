@@ -29,6 +29,7 @@ from tgn.probe.fit import FittedProbe, GeneratedViews, RealViews, fit_probe, gen
 from tgn.probe.transfer import Transfer, joined, transferred
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import DataError
+from tgn.runtime.files import require_writable
 from tgn.runtime.locks import kept_unchanged
 from tgn.runtime.progress import Progress
 from tgn.runtime.settings import ComputeSettings
@@ -77,6 +78,7 @@ def train_probe(
 
 def _train(run: Run, job: ProbeJob, settings: ProbeSettings, progress: Progress) -> dict[str, Any]:
     start = time.monotonic()
+    require_writable(run.path)
     split = run.split()
     device = Device(ComputeSettings(device=settings.device, precision="float32"))
     real = _real_images(run, settings)

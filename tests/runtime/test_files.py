@@ -53,3 +53,11 @@ def test_what_a_killed_writer_left_goes_when_the_next_one_begins(tmp_path):
     (tmp_path / "ship" / "whole.part").write_bytes(b"a file of the user")
     with exclusive_writer(tmp_path):
         assert [path.name for path in tmp_path.rglob("*.part")] == ["whole.part"]
+
+
+def test_that_nothing_can_be_written_is_found_out_before_long_work(tmp_path, monkeypatch):
+    files.require_writable(tmp_path)
+    files.require_writable(tmp_path / "missing")
+    monkeypatch.setattr(files.os, "access", lambda *_: False)
+    with pytest.raises(OSError, match=tmp_path.name):
+        files.require_writable(tmp_path)

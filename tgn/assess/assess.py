@@ -40,7 +40,7 @@ from tgn.data.made_from import IMAGES, MADE_FROM, SPLIT, made_from
 from tgn.data.runs import Run
 from tgn.data.split import Split
 from tgn.runtime.errors import DataError
-from tgn.runtime.files import write_json
+from tgn.runtime.files import require_writable, write_json
 from tgn.runtime.progress import Progress
 
 DIMENSIONS = 512  # principal components: accuracies change by less than their intervals
@@ -68,6 +68,7 @@ def assess_run(
         UserError: if weights are missing or do not fit.
     """
     start = time.monotonic()
+    require_writable(run.path)
     split = run.split()
     check_counts(split)
     if generated is not None:

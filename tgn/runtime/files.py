@@ -1,6 +1,7 @@
 """Writing files so that a half-written one is never taken for a whole one."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -53,6 +54,16 @@ def _temporary_neighbour(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_writable(folder: Path) -> None:
+    """Find out before long work that its result could not be written.
+
+    Raises:
+        OSError: if nothing can be written into the folder; one that is not there is no matter.
+    """
+    if folder.exists() and not os.access(folder, os.W_OK):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(folder))
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -15,7 +15,7 @@ from tgn.data.split import Split
 from tgn.models.extractors import TAIL
 from tgn.models.feature_cache import FeatureCache
 from tgn.runtime.devices import Device
-from tgn.runtime.files import read_model, write_json
+from tgn.runtime.files import read_model, require_writable, write_json
 from tgn.runtime.locks import kept_unchanged
 from tgn.runtime.progress import Progress, Silent
 from tgn.runtime.settings import ComputeSettings
@@ -71,6 +71,7 @@ def score_run(
         UserError: for a missing manifest, image, network or weight file.
     """
     folder = folder or run.generated
+    require_writable(out.parent if out else run.path)
     with kept_unchanged(folder, run.kmdn):
         return _score_run(run, settings, folder, progress, out)
 
