@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from classify.detection.boxes.rotated import from_corners
+from classify.detection.boxes.polygons import fit_rectangles
 from classify.detection.tiling import Tile, boxes_in_tile, tile_grid, visible_fraction
 from tgn.data.annotations.types import (
     Annotations,
@@ -35,6 +35,7 @@ class DetectionImage:
     difficult: Tensor  # [N], bool
     crowd: Tensor  # [N], bool: many objects under one box
     tile: Tile | None = None  # None: the whole image
+    polygons: Tensor | None = None  # [N, 4, 2], of rotated boxes: their outlines as labelled
 
 
 @dataclass(frozen=True)
@@ -107,15 +108,17 @@ def _spelt_as(annotations: Annotations, classes: tuple[str, ...]) -> Annotations
 def _to_tensors(
     path: Path, objects: list[ObjectAnnotation], classes: tuple[str, ...], rotated: bool
 ) -> DetectionImage:
+    polygons = None
     if rotated:
-        corners = torch.tensor([_quadrilateral(one) for one in objects]).view(-1, 4, 2)
-        boxes = from_corners(corners.double()).float()
+        corners = [_quadrilateral(one) for one in objects]
+        polygons = torch.tensor(corners, dtype=torch.float64).view(-1, 4, 2)
+        boxes = fit_rectangles(polygons).float()
     else:
         boxes = torch.tensor([one.box_xyxy for one in objects]).view(-1, 4)
     labels = torch.tensor([classes.index(one.class_name) for one in objects], dtype=torch.int64)
     difficult = torch.tensor([one.difficult for one in objects], dtype=torch.bool)
     crowd = torch.tensor([one.is_crowd for one in objects], dtype=torch.bool)
-    return DetectionImage(path, boxes, labels, difficult, crowd)
+    return DetectionImage(path, boxes, labels, difficult, crowd, polygons=polygons)
 
 
 def _quadrilateral(one: ObjectAnnotation) -> tuple[tuple[float, float], ...]:
@@ -195,7 +198,10 @@ def cut_into_tiles(data: DetectionDataset, size: int | None, overlap: float) -> 
 def _tile_image(image: DetectionImage, tile: Tile, belongs: Tensor) -> DetectionImage:
     boxes, labels = boxes_in_tile(tile, image.boxes[belongs]), image.labels[belongs]
     difficult, crowd = image.difficult[belongs], image.crowd[belongs]
-    return DetectionImage(image.path, boxes, labels, difficult, crowd, tile)
+    polygons = image.polygons
+    if polygons is not None:
+        polygons = polygons[belongs] - polygons.new_tensor(tile[:2])
+    return DetectionImage(image.path, boxes, labels, difficult, crowd, tile, polygons)
 
 
 def tiles_of(image: DetectionImage, size: int, overlap: float) -> list[Tile]:

@@ -85,15 +85,18 @@ def test_labels_that_are_no_area_are_named(tmp_path):
         "0 0 inf 0 inf 20 0 20 ship 0",
         "10 10 50 50 90 90 50 50 ship 0",
         "10 10 40 40 40 10 10 40 ship 0",
+        "10 10 60 10 60 10.004 10 10.004 ship 0",
+        "26 91 28 71 23 78 61 99 ship 0",
         "10 10 40 10 40 40 10 40 ship 0",
     ]
     (tmp_path / "labels" / "a.txt").write_text("\n".join(rows))
     found = read_annotations(tmp_path / "labels", tmp_path)
     assert len(found.objects) == 1
-    lines = [problem.split("line ")[1] for problem in found.problems]
-    assert [line[:2] for line in lines] == ["1:", "2:", "3:", "4:"]
+    lines = [problem.split("line ", 1)[1] for problem in found.problems]
+    assert [line[:2] for line in lines] == ["1:", "2:", "3:", "4:", "5:", "6:"]
     assert all("finite numbers" in line for line in lines[:2])
-    assert all("zero area" in line for line in lines[2:])
+    assert all("zero area" in line for line in lines[2:5])
+    assert "crosses" in found.problems[5]
 
 
 def test_images_without_labels_are_read_where_images_are_given_twice(tmp_path):

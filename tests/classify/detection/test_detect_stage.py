@@ -11,7 +11,8 @@ from tests_support import Stops
 from torch import nn
 
 from classify.detection.average_precision import Detections
-from classify.detection.boxes.rotated import from_corners, paired_iou, to_corners
+from classify.detection.boxes.polygons import fit_rectangles
+from classify.detection.boxes.rotated import paired_iou, to_corners
 from classify.detection.checkpoints import CHECKPOINT, FORMAT, load_detector, publish
 from classify.detection.dataset import DetectionDataset, DetectionImage, cut_into_tiles
 from classify.detection.dota_submission import write_submission
@@ -87,7 +88,7 @@ def test_flipping_rotates_boxes_with_the_pixels(ways):
         if ways[axis]:
             expected[:, axis] = length - expected[:, axis]
     found = flip_sample(one, *ways).boxes
-    overlap = paired_iou(found, from_corners(expected[None])).item()
+    overlap = paired_iou(found, fit_rectangles(expected[None])).item()
     assert overlap == pytest.approx(1.0, abs=1e-5)
 
 
