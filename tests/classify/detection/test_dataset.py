@@ -11,7 +11,13 @@ from PIL import Image
 
 from classify.detection.average_precision import Detections
 from classify.detection.boxes.rotated import paired_iou
-from classify.detection.dataset import DetectionDataset, make_dataset, split_dataset
+from classify.detection.dataset import (
+    DetectionDataset,
+    keep_empty_share,
+    make_dataset,
+    split_dataset,
+    without_unknown,
+)
 from classify.detection.tiling import (
     Tile,
     boxes_in_tile,
@@ -128,6 +134,20 @@ def test_classes_of_another_part_are_kept_and_unknown_ones_refused(dota):
     assert (known.classes, known.images[0].labels.tolist()) == (("Plane", "SHIP"), [1, 1])
     with pytest.raises(DataError, match="plane: not among the classes of the training"):
         make_dataset(dota, True, ("ship",))
+    fewer = without_unknown(dota, ("Ship",))
+    assert [len(image.boxes) for image in make_dataset(fewer, True, ("Ship",)).images] == [2, 0, 0]
+    assert fewer.notes == ["objects of classes that the training lacks are left out: plane (1)"]
+    assert without_unknown(dota, ("ship", "plane")) is dota
+
+
+def test_a_share_of_the_images_without_objects_is_kept(dota):
+    data = make_dataset(dota, rotated=True)
+    crowd = replace(data.images[1], crowd=torch.ones(1, dtype=torch.bool))
+    several = DetectionDataset(data.classes, (data.images[0], crowd, *data.images[2:] * 9))
+    for share, count in ((0.0, 1), (0.5, 6), (1.0, 11)):
+        kept, num_empty = keep_empty_share(several, share, seed=0)
+        assert (len(kept.images), num_empty) == (count, 10)
+        assert kept.images[0] is data.images[0]
 
 
 def test_the_test_part_is_split_by_image_and_seed(dota):
