@@ -10,6 +10,7 @@ from classify.cli.detectors import (
     ImagesArgument,
     LabelsArgument,
     NameOption,
+    SkipUnknownOption,
     detector_file,
     read_dataset,
     show_average_precision,
@@ -31,6 +32,7 @@ def evaluate_verb(
     submission: Annotated[
         Path | None, typer.Option(help="Folder that gets files for DOTA's server.")
     ] = None,
+    skip_unknown: SkipUnknownOption = False,
     device: DeviceOption = None,
 ) -> None:
     """Evaluate a detector on annotated images by the VOC 2007, VOC 2012 and COCO rules."""
@@ -41,7 +43,9 @@ def evaluate_verb(
 
     file = detector_file(name)
     net, spec = load_detector(file)
-    data = read_dataset(labels, images, classes=spec.classes, rotated=spec.is_rotated)
+    data = read_dataset(
+        labels, images, spec.classes, rotated=spec.is_rotated, skip_unknown=skip_unknown
+    )
     where = Device(ComputeSettings.resolve(device=device, precision="float32"))
     detections = detect_dataset(where.place(net), spec, data, where, TerminalProgress())
     if submission is not None:
@@ -72,6 +76,7 @@ def show_verb(
     max_images: Annotated[
         int, typer.Option("--max-images", "--most", help="Number of images, from the first.")
     ] = 12,
+    skip_unknown: SkipUnknownOption = False,
     device: DeviceOption = None,
 ) -> None:
     """Draw annotations (white) and detections (coloured by class, with scores) into pictures."""
@@ -87,7 +92,7 @@ def show_verb(
     if not annotations_only:
         net, spec = load_detector(detector_file(name))
         classes, rotated = spec.classes, spec.is_rotated
-    data = read_dataset(labels, images, classes=classes, rotated=rotated)
+    data = read_dataset(labels, images, classes, rotated, skip_unknown=skip_unknown)
     data = DetectionDataset(data.classes, data.images[:max_images])
     if not annotations_only:
         where = Device(ComputeSettings.resolve(device=device, precision="float32"))

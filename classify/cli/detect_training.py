@@ -1,5 +1,6 @@
 """Verbs that train and publish detectors: train, publish."""
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ from classify.cli.detectors import (
     ImagesArgument,
     LabelsArgument,
     NameOption,
+    SkipUnknownOption,
     detector_file,
     detector_folder,
     read_dataset,
@@ -40,18 +42,23 @@ def train_verb(
     teacher: Annotated[
         str | None, typer.Option(help="Teacher: name or file of a detector of the same kind.")
     ] = None,
+    skip_unknown: SkipUnknownOption = False,
 ) -> None:
     """Train a detector and evaluate it on the test part."""
     from classify.detection.checkpoints import read_spec
     from classify.detection.train import check_resume, prepare_training, train_detector
 
     settings = common.settings(DetectSettings, distill=distill)
-    teacher_file = detector_file(teacher) if teacher else None
+    teacher_file = None if teacher is None else detector_file(teacher)
     # A student's classes have the order of its teacher's.
     known = read_spec(teacher_file).classes if teacher_file else None
     rotated = settings.is_rotated
-    data = read_dataset(labels, images, known, rotated, all_problems=common.dry_run)
-    parts = _parts(data, test, rotated, settings)
+    read = functools.partial(
+        read_dataset, rotated=rotated, all_problems=common.dry_run, skip_unknown=skip_unknown
+    )
+    data = read(labels, images, known)
+    other = read(*test, data.classes) if test else None
+    parts = _parts(data, other, settings)
     directory = detector_folder(name or _default_name(settings))
     counts = " and ".join(str(len(part.images)) for part in parts)
     training = prepare_training(
@@ -59,8 +66,10 @@ def train_verb(
     )
     if common.dry_run:
         check_resume(training)
-        show_plan(settings, f"train {directory} on {counts} images")
+        plan = f"train {directory} on {counts} images; {settings.scale_in_words}"
+        show_plan(settings, f"{plan}; {training.images_in_words}")
     err.print(f"{counts} images train and test; classes: {', '.join(data.classes)}", markup=False)
+    err.print(f"{settings.scale_in_words}; {training.images_in_words}", markup=False)
     result = train_detector(training)
     if result:  # one process of a job evaluates
         show_average_precision(result)
@@ -69,16 +78,14 @@ def train_verb(
 
 def _parts(
     data: "DetectionDataset",
-    test: tuple[Path, Path] | None,
-    rotated: bool,
+    other: "DetectionDataset | None",
     settings: DetectSettings,
 ) -> tuple["DetectionDataset", "DetectionDataset"]:
     """Return the training and the test part: all and another data set, or a split of one."""
     from classify.detection.dataset import split_dataset
 
-    if test is None:
+    if other is None:
         return split_dataset(data, settings.test_fraction, settings.split_seed)
-    other = read_dataset(*test, classes=data.classes, rotated=rotated)
     _warn_of_shared_images(data, other)
     return data, other
 

@@ -18,6 +18,10 @@ LabelsArgument = Annotated[
     Path, typer.Argument(help="COCO .json, or a folder of VOC .xml, DOTA or YOLO .txt.")
 ]
 ImagesArgument = Annotated[Path, typer.Argument(help="Folder of the annotated images.")]
+SkipUnknownOption = Annotated[
+    bool,
+    typer.Option("--skip-unknown", help="Leave out objects of classes that the training lacks."),
+]
 NameOption = Annotated[str | None, typer.Option("--name", help="Name of the detector.")]
 RULES = ("voc07", "voc12", "coco")
 COLUMNS = ("ap", "ap50", "ap75", "ap90")
@@ -29,12 +33,15 @@ def read_dataset(
     classes: tuple[str, ...] | None = None,
     rotated: bool = False,
     all_problems: bool = False,
+    skip_unknown: bool = False,
 ) -> "DetectionDataset":
     """Read annotated images; what is left out is shown on stderr, all of it or the first few."""
-    from classify.detection.dataset import make_dataset
+    from classify.detection.dataset import make_dataset, without_unknown
     from tgn.data.annotations.readers import read_annotations
 
     annotations = read_annotations(labels, images)
+    if skip_unknown and classes is not None:
+        annotations = without_unknown(annotations, classes)
     show_left_out(annotations.problems, all_problems, "classify detect train --dry-run lists all")
     for note in annotations.notes:
         err.print(f"note: {note}", markup=False)

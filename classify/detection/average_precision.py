@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.ops import box_iou
 
+from classify.detection.boxes.polygons import polygon_area, polygon_iou
 from classify.detection.boxes.rotated import rotated_iou
 
 Rule = Literal["voc07", "voc12", "coco"]
@@ -25,6 +26,7 @@ class GroundTruth:
     labels: Tensor  # [N]
     difficult: Tensor  # [N], bool; crowds are difficult too
     crowd: Tensor  # [N], bool: many objects under one box
+    polygons: Tensor | None = None  # [N, 4, 2]: rotated detections are judged against these
 
 
 @dataclass(frozen=True)
@@ -101,14 +103,21 @@ def _of_class(
 ) -> _Pair:
     detected, annotated = detections.labels == label, ground_truth.labels == label
     order = detections.scores[detected].argsort(descending=True, stable=True)
-    boxes, objects = detections.boxes[detected][order], ground_truth.boxes[annotated]
-    iou = rotated_iou if ground_truth.boxes.shape[1] == 5 else box_iou
-    overlaps = iou(boxes.double(), objects.double())
+    outlines = ground_truth.boxes if ground_truth.polygons is None else ground_truth.polygons
+    boxes, objects = detections.boxes[detected][order].double(), outlines[annotated].double()
+    overlaps = _overlaps(boxes, objects)
     if with_crowds:
         crowd = ground_truth.crowd[annotated]
-        overlaps[:, crowd] = _share_inside(overlaps, boxes.double(), objects.double())[:, crowd]
+        overlaps[:, crowd] = _share_inside(overlaps, boxes, objects)[:, crowd]
     scores = detections.scores[detected][order].double().cpu().numpy()
     return _Pair(overlaps.cpu().numpy(), scores, ground_truth.difficult[annotated].cpu().numpy())
+
+
+def _overlaps(boxes: Tensor, objects: Tensor) -> Tensor:
+    """Return the IoU [M, N] of boxes [M, 4 or 5] with objects: boxes, or polygons [N, 4, 2]."""
+    if objects.dim() == 3:
+        return polygon_iou(boxes, objects)
+    return (rotated_iou if boxes.shape[1] == 5 else box_iou)(boxes, objects)
 
 
 def _share_inside(iou: Tensor, boxes: Tensor, objects: Tensor) -> Tensor:
@@ -118,6 +127,8 @@ def _share_inside(iou: Tensor, boxes: Tensor, objects: Tensor) -> Tensor:
 
 
 def _areas(boxes: Tensor) -> Tensor:
+    if boxes.dim() == 3:
+        return polygon_area(boxes)
     sides = boxes[:, 2:4] if boxes.shape[1] == 5 else boxes[:, 2:] - boxes[:, :2]
     return sides.prod(dim=1)
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from classify.detection.boxes.rotated import from_corners
+from classify.detection.boxes.polygons import fit_rectangles
 from classify.detection.tiling import Tile, boxes_in_tile, tile_grid, visible_fraction
 from tgn.data.annotations.types import (
     Annotations,
@@ -35,6 +35,12 @@ class DetectionImage:
     difficult: Tensor  # [N], bool
     crowd: Tensor  # [N], bool: many objects under one box
     tile: Tile | None = None  # None: the whole image
+    polygons: Tensor | None = None  # [N, 4, 2], of rotated boxes: their outlines as labelled
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether there is nothing to learn: no object, but for crowds."""
+        return bool(self.crowd.all())
 
 
 @dataclass(frozen=True)
@@ -81,13 +87,27 @@ def make_dataset(
     if unknown := sorted(set(counts) - set(order)):
         raise DataError(
             f"{', '.join(unknown)}: not among the classes of the training, {', '.join(order)}; "
-            "train on labels that have them, or leave them out of these"
+            "train on labels that have them, or leave these objects out: --skip-unknown"
         )
     by_image: dict[Path, list[ObjectAnnotation]] = {path: [] for path in annotations.images}
     for one in annotations.objects:
         by_image.setdefault(one.image, []).append(one)
     images = (_to_tensors(path, by_image[path], order, rotated) for path in sorted(by_image))
     return DetectionDataset(order, tuple(images))
+
+
+def without_unknown(annotations: Annotations, classes: tuple[str, ...]) -> Annotations:
+    """Return annotations without objects of other classes than some, and with a note of these."""
+    known = {name.casefold() for name in classes}
+    others = Counter(
+        one.class_name for one in annotations.objects if one.class_name.casefold() not in known
+    )
+    if not others:
+        return annotations
+    counts = ", ".join(f"{name} ({others[name]})" for name in sorted(others))
+    note = f"objects of classes that the training lacks are left out: {counts}"
+    objects = [one for one in annotations.objects if one.class_name not in others]
+    return replace(annotations, objects=objects, notes=[*annotations.notes, note])
 
 
 def _spelt_as(annotations: Annotations, classes: tuple[str, ...]) -> Annotations:
@@ -107,15 +127,17 @@ def _spelt_as(annotations: Annotations, classes: tuple[str, ...]) -> Annotations
 def _to_tensors(
     path: Path, objects: list[ObjectAnnotation], classes: tuple[str, ...], rotated: bool
 ) -> DetectionImage:
+    polygons = None
     if rotated:
-        corners = torch.tensor([_quadrilateral(one) for one in objects]).view(-1, 4, 2)
-        boxes = from_corners(corners.double()).float()
+        corners = [_quadrilateral(one) for one in objects]
+        polygons = torch.tensor(corners, dtype=torch.float64).view(-1, 4, 2)
+        boxes = fit_rectangles(polygons).float()
     else:
         boxes = torch.tensor([one.box_xyxy for one in objects]).view(-1, 4)
     labels = torch.tensor([classes.index(one.class_name) for one in objects], dtype=torch.int64)
     difficult = torch.tensor([one.difficult for one in objects], dtype=torch.bool)
     crowd = torch.tensor([one.is_crowd for one in objects], dtype=torch.bool)
-    return DetectionImage(path, boxes, labels, difficult, crowd)
+    return DetectionImage(path, boxes, labels, difficult, crowd, polygons=polygons)
 
 
 def _quadrilateral(one: ObjectAnnotation) -> tuple[tuple[float, float], ...]:
@@ -195,7 +217,29 @@ def cut_into_tiles(data: DetectionDataset, size: int | None, overlap: float) -> 
 def _tile_image(image: DetectionImage, tile: Tile, belongs: Tensor) -> DetectionImage:
     boxes, labels = boxes_in_tile(tile, image.boxes[belongs]), image.labels[belongs]
     difficult, crowd = image.difficult[belongs], image.crowd[belongs]
-    return DetectionImage(image.path, boxes, labels, difficult, crowd, tile)
+    polygons = image.polygons
+    if polygons is not None:
+        polygons = polygons[belongs] - polygons.new_tensor(tile[:2])
+    return DetectionImage(image.path, boxes, labels, difficult, crowd, tile, polygons)
+
+
+def keep_empty_share(
+    data: DetectionDataset, share: float, seed: int
+) -> tuple[DetectionDataset, int]:
+    """Return the data with a share of the images (or tiles) without objects, and their number.
+
+    Args:
+        data: images or tiles.
+        share: of the empty ones that stays, in [0, 1].
+        seed: of the choice.
+    """
+    empty = [index for index, image in enumerate(data.images) if image.is_empty]
+    order = torch.randperm(len(empty), generator=generator(seed, "empty images")).tolist()
+    kept = {empty[k] for k in order[: round(share * len(empty))]}
+    images = [
+        image for index, image in enumerate(data.images) if not image.is_empty or index in kept
+    ]
+    return DetectionDataset(data.classes, tuple(images)), len(empty)
 
 
 def tiles_of(image: DetectionImage, size: int, overlap: float) -> list[Tile]:

@@ -52,9 +52,13 @@ def evaluate_detections(data: DetectionDataset, detections: list[Detections]) ->
 
     Returns:
         ``images`` (their number), ``classes``, and of each rule ``ap`` (mean over IoU 0.50 to
-        0.95), ``ap50`` ... ``ap95`` and ``per_class``, in [0, 1]; None without objects.
+        0.95), ``ap50`` ... ``ap95`` and ``per_class`` (name -> ap), in [0, 1]; None without
+        objects.
     """
-    truths = [GroundTruth(one.boxes, one.labels, one.difficult, one.crowd) for one in data.images]
+    truths = [
+        GroundTruth(one.boxes, one.labels, one.difficult, one.crowd, one.polygons)
+        for one in data.images
+    ]
     result: dict[str, Any] = {"images": len(truths), "classes": list(data.classes)}
     for rule in RULES:
         table = average_precision(truths, detections, len(data.classes), rule)
@@ -62,7 +66,7 @@ def evaluate_detections(data: DetectionDataset, detections: list[Detections]) ->
         result[rule] = {
             "ap": _mean(table),
             **{f"ap{round(100 * t)}": _mean(table[:, k]) for k, t in enumerate(IOU_THRESHOLDS)},
-            "per_class": each,
+            "per_class": dict(zip(data.classes, each, strict=True)),
         }
     return result
 

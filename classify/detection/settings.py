@@ -1,7 +1,7 @@
 """Settings of training a detector; imports no torch, so that ``--help`` answers at once."""
 
-from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,7 @@ from tgn.runtime.bounds import (
     InnerShare,
     LearningRate,
     Seed,
+    Share,
     ShareBelowOne,
     Steps,
     Temperature,
@@ -26,6 +27,8 @@ RotatedLoss = Literal["smooth-l1", "gwd", "kld"]
 DistillName = Literal["none", "l2", "lsh", "lshl2", "kd", "ld", "ld+kd"]
 ImitationRegion = Literal["none", "gibox", "fine-grained", "gt"]
 MIMICKING: tuple[DistillName, ...] = ("l2", "lsh", "lshl2")
+Flips = Literal["both", "horizontal", "vertical", "diagonal", "none"]
+WHOLE_IMAGE_SIZE = 448  # pixels
 FpnChannels = Annotated[int, Field(ge=32, multiple_of=32, le=2048)]
 DENSE: tuple[DetectorName, ...] = ("gfl", "rotated-retinanet")
 
@@ -105,6 +108,11 @@ class ImitationSettings(Settings):
     weight: Weight = Field(2.0, description="of the mean squared difference")
 
 
+def _side_of_tiles(values: Mapping[str, Any]) -> int:
+    """Return the default of ``size``: tiles are shown as they are."""
+    return values.get("tile_size") or WHOLE_IMAGE_SIZE
+
+
 class DetectSettings(ComputeSettings, LoopSettings):
     """Settings of ``classify detect train``."""
 
@@ -130,9 +138,6 @@ class DetectSettings(ComputeSettings, LoopSettings):
         256, description="channels of the feature pyramid and the head"
     )
     box_loss: RotatedLoss = Field("gwd", description="of rotated boxes: smooth-l1, gwd, kld")
-    size: int = Field(
-        448, ge=64, le=LARGEST_SIDE, description="images are scaled to this long side, in pixels"
-    )
     tile_size: int | None = Field(
         None,
         ge=64,
@@ -141,6 +146,20 @@ class DetectSettings(ComputeSettings, LoopSettings):
     )
     tile_overlap: ShareBelowOne = Field(
         0.2, description="of neighbouring tiles, a share of their side"
+    )
+    size: int = Field(
+        default_factory=_side_of_tiles,
+        ge=64,
+        le=LARGEST_SIDE,
+        description="long side of scaled images, in pixels; with tile_size, side of a scaled tile; "
+        "default 448, or tile_size",
+    )
+    flips: Flips = Field(
+        "both",
+        description="each half of the time; both: each by itself; diagonal: both at once; none",
+    )
+    empty_share: Share = Field(
+        0.0, description="of images (or tiles) without objects, the share that is trained on"
     )
     steps: Steps = Field(2000, description="optimisation steps")
     batch_size: BatchSize = Field(4, description="images a step, over all processes")
@@ -177,6 +196,35 @@ class DetectSettings(ComputeSettings, LoopSettings):
         """Return whether the feature maps of student and teacher must have equal width."""
         mimics_tower = self.detector == "retinanet" and self.distill in MIMICKING
         return mimics_tower or self.imitation.region != "none"
+
+    @property
+    def scale_in_words(self) -> str:
+        """Return in words how large an image is for the network."""
+        if self.tile_size is None:
+            return f"each image is scaled to a long side of {self.size} px"
+        return (
+            f"images over {self.tile_size} px are cut into tiles of {self.tile_size} px, each "
+            f"shown at {self.size} px; smaller images have the same scale and are padded"
+        )
+
+    def _without_effect(self) -> Iterator[tuple[str, str]]:
+        """Yield settings that are not as by default though nothing reads them, and what would."""
+        fields = type(self).model_fields
+        for name, is_read, by in (
+            ("tile_overlap", self.tile_size is not None, "tile_size"),
+            ("box_loss", self.is_rotated, "detector=rotated-retinanet"),
+            ("mimic", self.distill in MIMICKING, f"distill={', '.join(MIMICKING)}"),
+            ("localization", self.distill in ("kd", "ld", "ld+kd"), "distill=kd, ld, ld+kd"),
+            ("imitation", self.imitation.region != "none", "imitation.region"),
+        ):
+            if not is_read and getattr(self, name) != fields[name].default:
+                yield name, by
+
+    @model_validator(mode="after")
+    def _has_an_effect(self) -> "DetectSettings":
+        for name, by in self._without_effect():
+            raise ValueError(f"{name} has no effect without {by}; set that too, or leave it out")
+        return self
 
     @model_validator(mode="after")
     def _fits_together(self) -> "DetectSettings":

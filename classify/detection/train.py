@@ -8,7 +8,12 @@ import torch
 from torch import nn
 
 from classify.detection.checkpoints import CHECKPOINT, load_detector, save_detector
-from classify.detection.dataset import DetectionDataset, cut_into_tiles, dataset_digest
+from classify.detection.dataset import (
+    DetectionDataset,
+    cut_into_tiles,
+    dataset_digest,
+    keep_empty_share,
+)
 from classify.detection.distill.base import DetectionTask, DistillationPair
 from classify.detection.distill.localization import DenseDistillation
 from classify.detection.distill.mimic import build_mimicking
@@ -34,9 +39,10 @@ class DetectorTraining:
     net: nn.Module
     spec: DetectorSpec
     task: DetectionTask
-    parts: tuple[DetectionDataset, DetectionDataset]  # training and test
+    parts: tuple[DetectionDataset, DetectionDataset]  # images or tiles to train on; test images
     settings: DetectSettings
     job: Job
+    images_in_words: str  # how many are trained on and left out
 
 
 def prepare_training(
@@ -61,8 +67,8 @@ def prepare_training(
         DataError: if no object is annotated.
         UserError: for a teacher that is missing, not needed, or of another kind.
     """
-    train, _ = parts
-    if not any(len(image.labels) for image in train.images):
+    train, test = parts
+    if all(image.is_empty for image in train.images):
         raise DataError("no labelled object among the training images: nothing to learn")
     device = Device(settings)
     torch.manual_seed(seed_of(settings.seed, "detector init"))
@@ -87,7 +93,25 @@ def prepare_training(
         "teacher": sha256_of(teacher) if teacher else "",
     }
     job = Job(directory, device, progress, resume, made_from)
-    return DetectorTraining(net, spec, task, parts, settings, job)
+    learned, in_words = _images_to_learn(train, settings)
+    return DetectorTraining(net, spec, task, (learned, test), settings, job, in_words)
+
+
+def _images_to_learn(
+    train: DetectionDataset, settings: DetectSettings
+) -> tuple[DetectionDataset, str]:
+    """Return the images, or tiles, that are trained on, and a sentence about them."""
+    tiles = cut_into_tiles(train, settings.tile_size, settings.tile_overlap)
+    kept, num_empty = keep_empty_share(tiles, settings.empty_share, settings.seed)
+    left_out = len(tiles.images) - len(kept.images)
+    what = "tiles" if settings.tile_size else "images"
+    in_words = f"{len(kept.images)} {what} are trained on"
+    if num_empty:
+        in_words += (
+            f"; {left_out} of the {num_empty} without objects are left out "
+            f"(empty_share={settings.empty_share:g})"
+        )
+    return kept, in_words
 
 
 def check_resume(training: DetectorTraining) -> None:
@@ -115,8 +139,7 @@ def train_detector(training: DetectorTraining) -> dict[str, Any]:
     settings, job = training.settings, training.job
     directory, device = job.directory, job.device
     train, test = training.parts
-    tiles = cut_into_tiles(train, settings.tile_size, settings.tile_overlap)
-    trainer = DetectorTrainer(training.task, tiles, settings, device)
+    trainer = DetectorTrainer(training.task, train, settings, device)
     run_steps(trainer, settings, job, title=directory.name)
     result: dict[str, Any] = {}
     if device.is_main:

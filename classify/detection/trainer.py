@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from classify.detection.dataset import DetectionDataset, DetectionImage, decode_image
 from classify.detection.distill.base import DetectionTask
 from classify.detection.models.build import make_targets
-from classify.detection.settings import DetectSettings
+from classify.detection.settings import DetectSettings, Flips
 from tgn.data.batches import Prefetcher
 from tgn.runtime.devices import Device
 from tgn.runtime.lr_schedule import warmup_cosine
@@ -70,11 +70,10 @@ class DetectorTrainer:
         rng = generator(self.settings.seed, "detect", step)
         size = self.settings.batch_size
         rows = torch.randint(len(self.data.images), (size,), generator=rng)
-        flips = torch.rand(size, 2, generator=rng) < 0.5
+        chances = (torch.rand(size, 2, generator=rng) < 0.5).tolist()
+        flips = [drawn_flips(self.settings.flips, *both) for both in chances]
         return [
-            flip_sample(
-                load_sample(self.data.images[int(rows[k])]), bool(flips[k, 0]), bool(flips[k, 1])
-            )
+            flip_sample(load_sample(self.data.images[int(rows[k])]), *flips[k])
             for k in self.device.own_rows(size).tolist()
         ]
 
@@ -119,8 +118,25 @@ def load_sample(image: DetectionImage, picture: Image.Image | None = None) -> De
     return DetectionSample(image_u8, boxes, labels)
 
 
+def drawn_flips(kind: Flips, first: bool, second: bool) -> tuple[bool, bool]:
+    """Return whether an image is flipped left to right and upside down.
+
+    Args:
+        kind: of the flips.
+        first: true half of the time.
+        second: likewise, independent of the first.
+    """
+    return {
+        "both": (first, second),
+        "horizontal": (first, False),
+        "vertical": (False, first),
+        "diagonal": (first, first),
+        "none": (False, False),
+    }[kind]
+
+
 def flip_sample(sample: DetectionSample, left_right: bool, up_down: bool) -> DetectionSample:
-    """Flip an image with its boxes; aerial images have no up."""
+    """Flip an image with its boxes."""
     image_u8, boxes, labels = sample
     for axis, flips in enumerate((left_right, up_down)):
         if flips:

@@ -38,7 +38,8 @@ def draw_boxes(
     names = [for_picture(name) for name in classes]
     picture = decode_image(image)
     pen = ImageDraw.Draw(picture)
-    for polygon, label in zip(box_polygons(image.boxes), image.labels.tolist(), strict=True):
+    outlines = box_polygons(image.boxes if image.polygons is None else image.polygons)
+    for polygon, label in zip(outlines, image.labels.tolist(), strict=True):
         pen.polygon(polygon, outline=WHITE)
         if detections is None:
             pen.text(polygon[0], names[label], fill=WHITE)
@@ -61,8 +62,10 @@ def draw_boxes(
 
 
 def box_polygons(boxes: Tensor) -> list[list[tuple[float, float]]]:
-    """Return the four corners (x, y) of each box [N, 4] or [N, 5], in pixels."""
-    if boxes.shape[1] == 5:
+    """Return the four corners (x, y) of each box [N, 4] or [N, 5], or polygon, in pixels."""
+    if boxes.dim() == 3:
+        points = boxes
+    elif boxes.shape[1] == 5:
         points = to_corners(boxes)
     else:
         left, top, right, bottom = boxes.unbind(1)

@@ -51,7 +51,7 @@ def test_three_formats_give_one_form(images, tmp_path):
     voc.mkdir()
     header = "imagesource:GoogleEarth\ngsd:0.1\n"
     (dota / "a.txt").write_text(header + "30 20 50 20 50 40 30 40 ship 1\n")
-    box = "<xmin>30</xmin><ymin>20</ymin><xmax>50</xmax><ymax>40</ymax>"
+    box = "<xmin>31</xmin><ymin>21</ymin><xmax>50</xmax><ymax>40</ymax>"
     one = f"<object><name>ship</name><difficult>1</difficult><bndbox>{box}</bndbox></object>"
     (voc / "a.xml").write_text(f"<annotation><filename>a.png</filename>{one}</annotation>")
     found = [from_coco, read_annotations(dota, images), read_annotations(voc, images)]

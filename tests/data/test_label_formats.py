@@ -111,6 +111,16 @@ def test_boxes_that_end_before_they_begin_are_listed(tmp_path):
     assert "x 20 to 5" in found.problems[0]
 
 
+def test_boxes_of_voc_count_pixels_from_one(tmp_path):
+    picture(tmp_path / "a.png")
+    voc(tmp_path / "xml", "a", "a.png", box=(1, 1, 80, 60))
+    (whole,) = read_annotations(tmp_path / "xml", tmp_path).objects
+    assert whole.box_xyxy == (0, 0, 80, 60)
+    voc(tmp_path / "xml", "a", "a.png", box=(7, 9, 7, 9))
+    (pixel,) = read_annotations(tmp_path / "xml", tmp_path).objects
+    assert pixel.box_xyxy == (6, 8, 7, 9)
+
+
 def test_a_size_in_the_labels_that_contradicts_the_image_is_named(tmp_path):
     for name in ("a", "b", "c"):
         picture(tmp_path / f"{name}.png")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Self, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.text_files import read_yaml
@@ -25,7 +26,10 @@ class Settings(BaseModel):
             are told the new one; files that hold it are read by :meth:`with_new_names`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # All settings would be printed where some do not fit together.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
+    )
     renamed: ClassVar[Mapping[str, str]] = {}
 
     @field_validator("*", mode="before")
@@ -181,12 +185,21 @@ def _explain(error: ValidationError, cls: type[Settings]) -> str:
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             parts.append(_explain_unknown(key, problem["loc"], cls))
-        elif not key:  # of settings together; their input is all of them
-            parts.append(problem["msg"].removeprefix("Value error, "))
-        else:
-            what = problem["msg"].removeprefix("Value error, ")
-            parts.append(f"setting {key}: got {_shown(problem['input'])}: {what}")
+        elif problem["type"] != "default_factory_not_called":  # another setting is at fault
+            parts.append(_explain_value(key, problem))
     return "; ".join(parts)
+
+
+def _explain_value(key: str, problem: ErrorDetails) -> str:
+    got, what = problem["input"], problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "model_type":
+        return f"{key} is a group of settings: got {key}={_shown(got)}, expected {key}.NAME=VALUE"
+    if not isinstance(got, Mapping):
+        return f"setting {key}: got {_shown(got)}: {what}"
+    if problem["type"] in ("value_error", "assertion_error"):  # of settings together
+        return f"{key}: {what}" if key else what
+    names = ", ".join(f"{key}.{name}" for name in got)
+    return f"setting {key} has no settings of its own: got {names}; {what}"
 
 
 def is_number(field: FieldInfo) -> bool:

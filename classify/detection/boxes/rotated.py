@@ -76,23 +76,6 @@ def to_corners(boxes: Tensor) -> Tensor:
     return torch.stack([centre + a * along + b * across for a, b in signs], dim=1)
 
 
-def from_corners(polygons: Tensor) -> Tensor:
-    """Return the rotated box of four corners: exact for rectangles, of mean sides for others.
-
-    Args:
-        polygons: [N, 4, 2], in order round the box, either way.
-
-    Returns:
-        [N, 5] with w >= h and the angle in [-pi/2, pi/2).
-    """
-    first = (polygons[:, 1] - polygons[:, 0] + polygons[:, 2] - polygons[:, 3]) / 2
-    second = (polygons[:, 3] - polygons[:, 0] + polygons[:, 2] - polygons[:, 1]) / 2
-    centre = polygons.mean(dim=1)
-    angle = torch.atan2(first[:, 1], first[:, 0])
-    sides = first.norm(dim=1), second.norm(dim=1)
-    return to_long_edge(torch.stack((centre[:, 0], centre[:, 1], *sides, angle), dim=1))
-
-
 def to_upright(boxes: Tensor) -> Tensor:
     """Return the upright boxes that enclose rotated ones: [N, 5] -> [N, 4] left to bottom."""
     points = to_corners(boxes)

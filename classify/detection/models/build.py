@@ -10,11 +10,10 @@ from pydantic import Field, TypeAdapter
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN, RetinaNet
 from torchvision.models.detection.retinanet import RetinaNetHead
-from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from classify.detection.average_precision import Detections
 from classify.detection.boxes.coders import Coder, EdgeCoder, RotatedCoder
-from classify.detection.models.backbones import MEAN, STD, build_pyramid
+from classify.detection.models.backbones import build_pyramid
 from classify.detection.models.dense import (
     CHANNELS_PER_GROUP,
     MAX_PER_IMAGE,
@@ -28,6 +27,7 @@ from classify.detection.models.dense_losses import (
     GeneralizedFocalCriterion,
     RotatedCriterion,
 )
+from classify.detection.models.scaling import input_scaling
 from classify.detection.settings import (
     DENSE,
     BackboneName,
@@ -46,7 +46,7 @@ class DetectorSpec(NamedTuple):
     detector: DetectorName
     backbone: BackboneName
     classes: Annotated[tuple[str, ...], Field(min_length=1, max_length=10_000)]
-    size: Side  # images are scaled to this long side, in pixels
+    size: Side  # images are scaled to this long side, or full tiles to this side, in pixels
     frozen_norm: bool = False  # whether the backbone's batch normalisation is fixed
     fpn_channels: FpnChannels = 256  # channels of the feature pyramid and the head
     box_loss: RotatedLoss = "gwd"  # of rotated boxes
@@ -94,14 +94,16 @@ def build_detector(spec: DetectorSpec, backbone_weights: str | None = None) -> n
     )
     if spec.detector in DENSE:
         return _dense_detector(spec, pyramid)
-    scaling = {"min_size": spec.size, "max_size": spec.size, "image_mean": MEAN, "image_std": STD}
     count = len(spec.classes)
+    net: Any
     if is_one_stage:
-        net = RetinaNet(pyramid, count, detections_per_img=MAX_PER_IMAGE, **scaling)
+        net = RetinaNet(pyramid, count, detections_per_img=MAX_PER_IMAGE)
         anchors = net.anchor_generator.num_anchors_per_location()[0]
         net.head = RetinaNetHead(spec.fpn_channels, anchors, count, norm_layer=_group_norm)
-        return net
-    return FasterRCNN(pyramid, count + 1, box_detections_per_img=MAX_PER_IMAGE, **scaling)
+    else:
+        net = FasterRCNN(pyramid, count + 1, box_detections_per_img=MAX_PER_IMAGE)
+    net.transform = input_scaling(spec.size, spec.tile_size)
+    return net
 
 
 def _group_norm(channels: int) -> nn.GroupNorm:
@@ -120,7 +122,7 @@ def _dense_detector(spec: DetectorSpec, pyramid: nn.Module) -> DenseDetector:
         criterion, shapes = GeneralizedFocalCriterion(coder), ONE_SQUARE
     distribution = coder.num_parameters, len(coder.bins)
     head = DenseHead(spec.fpn_channels, shapes.per_location, len(spec.classes), *distribution)
-    transform = GeneralizedRCNNTransform(spec.size, spec.size, list(MEAN), list(STD))
+    transform = input_scaling(spec.size, spec.tile_size)
     return DenseDetector(pyramid, head, coder, criterion, shapes, transform)
 
 

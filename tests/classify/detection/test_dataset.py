@@ -11,7 +11,13 @@ from PIL import Image
 
 from classify.detection.average_precision import Detections
 from classify.detection.boxes.rotated import paired_iou
-from classify.detection.dataset import DetectionDataset, make_dataset, split_dataset
+from classify.detection.dataset import (
+    DetectionDataset,
+    keep_empty_share,
+    make_dataset,
+    split_dataset,
+    without_unknown,
+)
 from classify.detection.tiling import (
     Tile,
     boxes_in_tile,
@@ -85,15 +91,18 @@ def test_labels_that_are_no_area_are_named(tmp_path):
         "0 0 inf 0 inf 20 0 20 ship 0",
         "10 10 50 50 90 90 50 50 ship 0",
         "10 10 40 40 40 10 10 40 ship 0",
+        "10 10 60 10 60 10.004 10 10.004 ship 0",
+        "26 91 28 71 23 78 61 99 ship 0",
         "10 10 40 10 40 40 10 40 ship 0",
     ]
     (tmp_path / "labels" / "a.txt").write_text("\n".join(rows))
     found = read_annotations(tmp_path / "labels", tmp_path)
     assert len(found.objects) == 1
-    lines = [problem.split("line ")[1] for problem in found.problems]
-    assert [line[:2] for line in lines] == ["1:", "2:", "3:", "4:"]
+    lines = [problem.split("line ", 1)[1] for problem in found.problems]
+    assert [line[:2] for line in lines] == ["1:", "2:", "3:", "4:", "5:", "6:"]
     assert all("finite numbers" in line for line in lines[:2])
-    assert all("zero area" in line for line in lines[2:])
+    assert all("zero area" in line for line in lines[2:5])
+    assert "crosses" in found.problems[5]
 
 
 def test_images_without_labels_are_read_where_images_are_given_twice(tmp_path):
@@ -125,6 +134,20 @@ def test_classes_of_another_part_are_kept_and_unknown_ones_refused(dota):
     assert (known.classes, known.images[0].labels.tolist()) == (("Plane", "SHIP"), [1, 1])
     with pytest.raises(DataError, match="plane: not among the classes of the training"):
         make_dataset(dota, True, ("ship",))
+    fewer = without_unknown(dota, ("Ship",))
+    assert [len(image.boxes) for image in make_dataset(fewer, True, ("Ship",)).images] == [2, 0, 0]
+    assert fewer.notes == ["objects of classes that the training lacks are left out: plane (1)"]
+    assert without_unknown(dota, ("ship", "plane")) is dota
+
+
+def test_a_share_of_the_images_without_objects_is_kept(dota):
+    data = make_dataset(dota, rotated=True)
+    crowd = replace(data.images[1], crowd=torch.ones(1, dtype=torch.bool))
+    several = DetectionDataset(data.classes, (data.images[0], crowd, *data.images[2:] * 9))
+    for share, count in ((0.0, 1), (0.5, 6), (1.0, 11)):
+        kept, num_empty = keep_empty_share(several, share, seed=0)
+        assert (len(kept.images), num_empty) == (count, 10)
+        assert kept.images[0] is data.images[0]
 
 
 def test_the_test_part_is_split_by_image_and_seed(dota):

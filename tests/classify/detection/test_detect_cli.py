@@ -198,6 +198,37 @@ def test_images_without_annotations_are_evaluated(coco, in_tmp, run_cli):
     assert len(list((in_tmp / "sent").glob("Task2_*.txt"))) == 2
 
 
+def test_unknown_classes_of_a_test_part_are_left_out_on_request(coco, in_tmp, run_cli):
+    labels = json.loads((in_tmp / "labels.json").read_text())
+    labels["categories"].append({"id": 2, "name": "bridge"})
+    labels["annotations"][0]["category_id"] = 2
+    (in_tmp / "more.json").write_text(json.dumps(labels))
+    words = ["detect", "train", *coco, *QUICK, "--test", "more.json", "images", "--name", "x"]
+    done = run_cli(*words, "--set", "steps=1")
+    assert done.code == 2
+    assert "bridge: not among the classes of the training" in done.stderr
+    assert "--skip-unknown" in done.stderr
+    done = run_cli(*words, "--set", "steps=1", "--skip-unknown")
+    assert done.code == 0, done.stderr
+    assert "classes that the training lacks are left out: bridge (1)" in done.stderr
+    metrics = read_json(in_tmp / "runs" / "detect" / "x" / "metrics.json")
+    assert list(metrics["coco"]["per_class"]) == metrics["classes"] == ["court", "field"]
+    done = run_cli("detect", "evaluate", "more.json", "images", "--device", "cpu")
+    assert (done.code, "--skip-unknown" in done.stderr) == (2, True)
+
+
+def test_a_plan_says_what_the_network_sees(coco, in_tmp, run_cli):
+    plan = ["detect", "train", *coco, *QUICK[:2], "--dry-run"]
+    done = run_cli(*plan)
+    assert "each image is scaled to a long side of 448 px" in done.stdout
+    assert "images are trained on" in done.stdout
+    done = run_cli(*plan, "--set", "tile_size=64")
+    assert "each shown at 64 px; smaller images have the same scale" in done.stdout
+    Image.new("RGB", (200, 100), (120, 120, 120)).save(in_tmp / "images" / "0.png")
+    done = run_cli(*plan, "--set", "tile_size=64", "--set", "test_fraction=0.17")
+    assert "8 of the 8 without objects are left out (empty_share=0)" in done.stdout
+
+
 def test_a_damaged_image_is_named(coco, in_tmp, run_cli):
     file = in_tmp / "images" / "0.png"
     file.write_bytes(file.read_bytes()[:120])

@@ -85,6 +85,54 @@ def test_the_header_of_a_file_has_the_keys_of_older_versions(tmp_path):
         assert torch.equal(a, b)
 
 
+def test_tiles_are_shown_as_they_are_unless_a_size_is_given():
+    assert DetectSettings().size == 448
+    tiles = DetectSettings.resolve(overrides=["tile_size=1024"])
+    assert tiles.size == 1024
+    assert tiles.with_changes({"tile_size": 512}).size == 512
+    assert "cut into tiles of 1024 px, each shown at 1024 px" in tiles.scale_in_words
+    assert DetectSettings(tile_size=1024, size=512).size == 512
+    with pytest.raises(UserError) as caught:
+        DetectSettings.resolve(overrides=["tile_size=x"])
+    assert "setting size" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("tile_overlap=0.5", "tile_overlap has no effect without tile_size"),
+        ("box_loss=kld", "box_loss has no effect without detector=rotated-retinanet"),
+        ("mimic.weight=3", "mimic has no effect without distill=l2, lsh, lshl2"),
+        ("localization.angle=periodic", "localization has no effect without distill=kd, ld"),
+        ("imitation.weight=3", "imitation has no effect without imitation.region"),
+        ("distill=ld", "distill=ld is not for retinanet; take l2, lsh, lshl2"),
+        ("mimic=3", "mimic is a group of settings: got mimic=3, expected mimic.NAME=VALUE"),
+        ("detector.size=3", "setting detector has no settings of its own: got detector.size; "),
+    ],
+)
+def test_what_does_not_fit_together_is_said_in_a_sentence(given, message):
+    with pytest.raises(UserError) as caught:
+        DetectSettings.resolve(overrides=[given])
+    assert str(caught.value).startswith(message)
+    assert "{" not in str(caught.value)
+
+
+def test_settings_made_in_python_print_no_dictionary_either():
+    with pytest.raises(ValueError, match="not for retinanet") as caught:
+        DetectSettings(detector="retinanet", distill="ld")
+    assert "{" not in str(caught.value)
+
+
+def test_settings_of_a_training_are_settings_again(tmp_path):
+    import yaml
+
+    (tmp_path / "settings.yaml").write_text(DetectSettings(tile_size=256).explained())
+    assert yaml.safe_load((tmp_path / "settings.yaml").read_text())["size"] == 256
+    assert DetectSettings.resolve(tmp_path / "settings.yaml") == DetectSettings(
+        **DetectSettings(tile_size=256).model_dump()
+    )
+
+
 @pytest.fixture
 def data(tmp_path):
     path, no = tmp_path / "x.png", torch.zeros(1, dtype=torch.bool)

@@ -11,7 +11,8 @@ from tests_support import Stops
 from torch import nn
 
 from classify.detection.average_precision import Detections
-from classify.detection.boxes.rotated import from_corners, paired_iou, to_corners
+from classify.detection.boxes.polygons import fit_rectangles
+from classify.detection.boxes.rotated import paired_iou, to_corners
 from classify.detection.checkpoints import CHECKPOINT, FORMAT, load_detector, publish
 from classify.detection.dataset import DetectionDataset, DetectionImage, cut_into_tiles
 from classify.detection.dota_submission import write_submission
@@ -19,7 +20,7 @@ from classify.detection.evaluate import detect_dataset
 from classify.detection.models.build import DetectorSpec, detect
 from classify.detection.settings import DetectSettings
 from classify.detection.train import check_resume, prepare_training, train_detector
-from classify.detection.trainer import DetectionSample, flip_sample, load_sample
+from classify.detection.trainer import DetectionSample, drawn_flips, flip_sample, load_sample
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import DataError, UserError
 from tgn.runtime.progress import Silent
@@ -87,8 +88,23 @@ def test_flipping_rotates_boxes_with_the_pixels(ways):
         if ways[axis]:
             expected[:, axis] = length - expected[:, axis]
     found = flip_sample(one, *ways).boxes
-    overlap = paired_iou(found, from_corners(expected[None])).item()
+    overlap = paired_iou(found, fit_rectangles(expected[None])).item()
     assert overlap == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("none", [(0, 0)] * 4),
+        ("horizontal", [(0, 0), (0, 0), (1, 0), (1, 0)]),
+        ("vertical", [(0, 0), (0, 0), (0, 1), (0, 1)]),
+        ("diagonal", [(0, 0), (0, 0), (1, 1), (1, 1)]),
+        ("both", [(0, 0), (0, 1), (1, 0), (1, 1)]),
+    ],
+)
+def test_each_kind_of_flips_is_drawn_half_of_the_time(kind, expected):
+    chances = [(first, second) for first in (False, True) for second in (False, True)]
+    assert [drawn_flips(kind, *both) for both in chances] == expected
 
 
 @pytest.mark.parametrize("detector", DETECTORS)

@@ -43,6 +43,24 @@ def test_every_detector_trains_also_on_images_without_objects(detector, backbone
     assert ((found[0].labels >= 0) & (found[0].labels < len(CLASSES))).all()
 
 
+@pytest.mark.parametrize("detector", ["faster-rcnn", "retinanet", "gfl", "rotated-retinanet"])
+def test_small_images_have_the_scale_of_tiles(detector):
+    tiles = DetectorSpec(detector, "resnet18", CLASSES, 64, fpn_channels=32, tile_size=128)
+    whole = tiles._replace(tile_size=None)
+    image = torch.rand(3, 40, 80)
+    for chosen, shape in ((tiles, (20, 40)), (whole, (32, 64))):
+        prepared, targets = build_detector(chosen).transform(
+            [image], [{"boxes": torch.tensor([[8.0, 10, 40, 30]])}]
+        )
+        assert prepared.image_sizes == [shape]
+        factor = shape[0] / 40
+        expected = torch.tensor([[8.0, 10, 40, 30]]) * factor
+        torch.testing.assert_close(targets[0]["boxes"], expected)
+    at_once, _ = build_detector(tiles._replace(size=128)).transform([image])
+    assert at_once.image_sizes == [(40, 80)]  # not enlarged, but padded
+    assert at_once.tensors.shape[-2:] == (64, 96)
+
+
 def test_the_pyramid_starts_at_stride_four_or_eight():
     for detector, strides in (
         ("faster-rcnn", [4, 8, 16, 32, 64]),

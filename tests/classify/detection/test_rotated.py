@@ -9,7 +9,6 @@ from shapely.geometry import Polygon
 from classify.detection.boxes.gaussian_losses import gwd_loss, kld_loss
 from classify.detection.boxes.rotated import (
     batched_rotated_nms,
-    from_corners,
     paired_iou,
     rotated_iou,
     rotated_nms,
@@ -93,18 +92,6 @@ def test_conventions_name_the_same_rectangles(rename, lowest, highest):
     if rename is to_long_edge:
         assert (renamed[:, 2] >= renamed[:, 3]).all()
     torch.testing.assert_close(to_long_edge(to_opencv(given)), to_long_edge(to_long_edge(given)))
-
-
-def test_a_box_follows_from_its_corners():
-    given = boxes(500, 4)
-    for polygons in (
-        to_corners(given),
-        to_corners(given).flip(1),
-        to_corners(given).roll(1, dims=1),
-    ):
-        torch.testing.assert_close(
-            paired_iou(from_corners(polygons), given), torch.ones(500).double()
-        )
 
 
 def test_upright_box_of_a_known_one():

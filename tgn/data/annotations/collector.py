@@ -6,12 +6,8 @@ from pathlib import Path
 
 from tgn.data.annotations.image_index import ImageIndex, split_name
 from tgn.data.annotations.orientation import turn_of_labels, turn_polygon
-from tgn.data.annotations.types import (
-    Annotations,
-    ObjectAnnotation,
-    Polygon,
-    problem_of_class,
-)
+from tgn.data.annotations.outlines import crosses_itself, polygon_area
+from tgn.data.annotations.types import Annotations, ObjectAnnotation, problem_of_class
 from tgn.data.images import image_size
 from tgn.runtime.errors import DataError
 
@@ -100,15 +96,12 @@ def _find_problem(annotation: ObjectAnnotation, size: Size) -> str:
         return problem
     if not all(math.isfinite(value) for corner in annotation.polygon for value in corner):
         return "expected finite numbers"
-    if _area(annotation.polygon) < MIN_AREA:
-        return "zero area: its corners lie on a line, or not in their order round it"
     left, top, right, bottom = annotation.box_xyxy
+    thinnest = max(MIN_AREA, MIN_SIDE * max(right - left, bottom - top))
+    if polygon_area(annotation.polygon) < thinnest:
+        return "zero area: its corners lie on a line, or not in their order round it"
+    if crosses_itself(annotation.polygon):
+        return "its outline crosses itself: expected four corners in their order round the object"
     width, height = size
     inside = min(right, width) - max(left, 0), min(bottom, height) - max(top, 0)
     return "" if min(inside) > MIN_SIDE else f"outside its {width}x{height} image"
-
-
-def _area(polygon: Polygon) -> float:
-    """Return the area of a polygon that does not cross itself, in square pixels."""
-    following = (*polygon[1:], polygon[0])
-    return abs(sum(x * v - u * y for (x, y), (u, v) in zip(polygon, following, strict=True))) / 2

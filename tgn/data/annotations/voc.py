@@ -46,7 +46,11 @@ def _size(root: ElementTree.Element) -> Size | None:
 
 
 def _corners(element: ElementTree.Element) -> Polygon:
-    """Return the corners of a ``bndbox``, or of a ``robndbox`` as DIOR-R has them."""
+    """Return the corners of a ``bndbox``, or of a ``robndbox`` as DIOR-R has them.
+
+    A ``bndbox`` names its first and last pixels, counted from 1 (VOC devkit, Everingham et al.), so
+    that its area begins one before. The corners of a ``robndbox`` are places.
+    """
 
     def number(tag: str) -> float:
         try:
@@ -62,4 +66,4 @@ def _corners(element: ElementTree.Element) -> Polygon:
         raise ValueError(
             f"bndbox ends before it begins: x {left:g} to {right:g}, y {top:g} to {bottom:g}"
         )
-    return corners_of_box(left, top, right, bottom)
+    return corners_of_box(left - 1, top - 1, right, bottom)
