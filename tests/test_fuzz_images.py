@@ -5,7 +5,6 @@ take longer than some seconds, and the whole stays under two gigabytes of memory
 """
 
 import io
-import resource
 import shutil
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from tgn.data.splits.archives import extract_zip
 from tgn.data.splits.make_split import plan_split
 from tgn.data.splits.settings import SplitSettings
 from tgn.runtime.errors import DataError
+from tgn.runtime.memory import peak_mib
 from tgn.runtime.progress import Silent
 
 SECONDS = 30  # of one case; a damaged header may promise a large picture
@@ -106,8 +106,8 @@ def attack(kind: str, folder: str, count: int) -> None:
     warnings.simplefilter("ignore")  # of Pillow and tifffile, about the damage
     for what in ATTACKS[kind](Path(folder), range(count)):
         sys.stdout.write(f"{what}\n")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-    if peak > MOST_MIB:
+    peak = peak_mib()  # not getrusage's, which begins with that of the parent
+    if peak is not None and peak > MOST_MIB:
         sys.stdout.write(f"{peak} MiB\n")
 
 

@@ -28,13 +28,12 @@ from classify.training.recipes import (
 )
 from classify.training.settings import TrainSettings
 from classify.training.train import planned_phases
+from classify.training.written import METRIC_NAMES
 from tgn.data.made_from import IMAGES, MADE_FROM, SPLIT
 from tgn.data.runs import Run
 from tgn.runtime.files import sha256_of, write_json, write_text
 from tgn.runtime.locks import kept_unchanged
 from tgn.runtime.progress import Progress
-
-COMPARED_METRICS = ("balanced", "head", "tail", "many", "medium", "few", "overall", "macro_f1")
 
 
 @dataclass(frozen=True)
@@ -196,7 +195,7 @@ def _summaries(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _known(rows: list[dict[str, Any]]) -> list[str]:
     """Return the metrics that these data have: a group may be without classes."""
-    return [metric for metric in COMPARED_METRICS if all(row[metric] is not None for row in rows)]
+    return [metric for metric in METRIC_NAMES if all(row[metric] is not None for row in rows)]
 
 
 def _costs(recipes: tuple[str, ...], costs: list[Cost | None]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from classify.training.job import TrainingJob
 from classify.training.layout import METRICS
 from classify.training.settings import TrainSettings
 from classify.training.train import train_classifier
+from classify.training.written import read_trained
 from tgn.data.made_from import SPLIT, same_sources, split_sha256
 from tgn.data.manifest import fingerprint
 from tgn.data.runs import Run
@@ -84,7 +85,7 @@ def train_once(run: Run, training: PlannedTraining, progress: Progress) -> dict[
     _check_images(run, training)
     recorded = _recorded(record)
     if metrics.is_file() and same_sources(recorded, training.made_with):
-        return read_json(metrics)
+        return read_trained(directory)
     same = recorded == training.made_with
     if {**training.made_with, **_sources(recorded)} != training.made_with:
         progress.warn(f"{directory.name} begins anew: it was of another split or other images")

@@ -14,7 +14,27 @@ from classify.training.layout import (
 )
 from tgn.models.backbones import TappedNet, save_classifier
 from tgn.runtime.config import Settings
-from tgn.runtime.files import write_json, write_text
+from tgn.runtime.errors import DataError
+from tgn.runtime.files import read_json, write_json, write_text
+from tgn.runtime.remedies import remedy_for
+
+# Accuracies and others of the test part; None where a group has no class.
+METRIC_NAMES = ("balanced", "head", "tail", "many", "medium", "few", "overall", "macro_f1")
+
+
+def read_trained(directory: Path) -> dict[str, Any]:
+    """Return the metrics that :func:`write_trained` wrote.
+
+    Raises:
+        DataError: if the file holds anything else.
+    """
+    path = directory / METRICS
+    found = read_json(path)
+    if missing := sorted({*METRIC_NAMES, "per_class"} - found.keys()):
+        raise DataError(
+            f"{path} is damaged or of another kind: no {', '.join(missing)}; {remedy_for(path)}"
+        )
+    return found
 
 
 def write_trained(
