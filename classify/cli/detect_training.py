@@ -59,7 +59,7 @@ def train_verb(
     )
     if common.dry_run:
         check_resume(training)
-        show_plan(settings, f"train {directory} on {counts} images")
+        show_plan(settings.resolved, f"train {directory} on {counts} images")
     err.print(f"{counts} images train and test; classes: {', '.join(data.classes)}", markup=False)
     result = train_detector(training)
     if result:  # one process of a job evaluates
