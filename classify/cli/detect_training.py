@@ -67,7 +67,7 @@ def train_verb(
     if common.dry_run:
         check_resume(training)
         plan = f"train {directory} on {counts} images; {settings.scale_in_words}"
-        show_plan(settings, f"{plan}; {training.images_in_words}")
+        show_plan(settings.resolved, f"{plan}; {training.images_in_words}")
     err.print(f"{counts} images train and test; classes: {', '.join(data.classes)}", markup=False)
     err.print(f"{settings.scale_in_words}; {training.images_in_words}", markup=False)
     result = train_detector(training)

@@ -1,7 +1,7 @@
 """Settings of training a detector; imports no torch, so that ``--help`` answers at once."""
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -23,7 +23,7 @@ from tgn.runtime.settings import ComputeSettings, LoopSettings
 
 DetectorName = Literal["faster-rcnn", "retinanet", "gfl", "rotated-retinanet"]
 BackboneName = Literal["resnet18", "resnet34", "resnet50", "resnet101", "vgg11", "vgg16"]
-RotatedLoss = Literal["smooth-l1", "gwd", "kld"]
+RotatedLoss = Literal["smooth-l1", "gwd", "gwd-bounded", "kld", "kld-half"]
 DistillName = Literal["none", "l2", "lsh", "lshl2", "kd", "ld", "ld+kd"]
 ImitationRegion = Literal["none", "gibox", "fine-grained", "gt"]
 MIMICKING: tuple[DistillName, ...] = ("l2", "lsh", "lshl2")
@@ -31,6 +31,29 @@ Flips = Literal["both", "horizontal", "vertical", "diagonal", "none"]
 WHOLE_IMAGE_SIZE = 448  # pixels
 FpnChannels = Annotated[int, Field(ge=32, multiple_of=32, le=2048)]
 DENSE: tuple[DetectorName, ...] = ("gfl", "rotated-retinanet")
+NmsCandidates = Annotated[int, Field(ge=1, le=100_000)]
+NMS_CANDIDATES: Mapping[DetectorName, int] = {  # as published
+    "faster-rcnn": 2000,
+    "retinanet": 1000,
+    "gfl": 1000,
+    "rotated-retinanet": 2000,
+}
+
+
+class DistillationWeights(NamedTuple):
+    """Temperatures and weights of the terms; named as in the settings."""
+
+    ld_temperature: float
+    kd_temperature: float
+    ld_weight: float
+    vlr_weight: float
+    kd_weight: float
+
+
+UPRIGHT = DistillationWeights(10.0, 2.0, 0.25, 0.25, 10.0)  # published
+UPRIGHT_MEANS = UPRIGHT._replace(ld_weight=4.0, vlr_weight=4.0)  # for sums divided by anchors
+ROTATED = DistillationWeights(5.0, 5.0, 10.0, 0.0, 20.0)  # published with the GWD loss
+ROTATED_KLD = ROTATED._replace(ld_weight=15.0, kd_weight=15.0)  # published with the KLD loss
 
 
 class MimicSettings(Settings):
@@ -46,10 +69,13 @@ class MimicSettings(Settings):
     weight: Weight = Field(7.0, description="beta, of the mimicking losses")
     num_hashes: int = Field(4096, ge=1, le=65_536, description="N hyperplanes of the hash")
     warmup: ShareBelowOne = Field(
-        0.1, description="share of the steps in which the weight rises linearly"
+        0.0, description="share of the steps in which the weight rises linearly"
     )
-    locations: Literal["positives", "published"] = Field(
-        "positives", description="of RetinaNet: where a positive anchor is, or nearly everywhere"
+    locations: Literal["published", "positives"] = Field(
+        "published", description="of RetinaNet: nearly everywhere, or where a positive anchor is"
+    )
+    lsh_length: Literal["free", "teacher"] = Field(
+        "free", description="of lsh: the student's features, as published, or at the teacher's norm"
     )
     inherit_head: bool = Field(
         False,
@@ -78,23 +104,24 @@ class LocalizationSettings(Settings):
     )
     ld_weight: Weight | None = Field(
         None,
-        description="LD on positive anchors; default 4 (0.25 as published), rotated 10",
+        description="LD on positive anchors; default 0.25 (normalise=positives: 4), rotated 10, "
+        "with kld 15",
     )
     vlr_weight: Weight | None = Field(
         None,
-        description="LD in the valuable localization region; default 4 (0.25 as published)",
+        description="LD in the valuable localization region; default 0.25 (normalise=positives: 4)",
     )
     kd_weight: Weight | None = Field(
-        None, description="KD of class logits; default 10, of rotated boxes 20"
+        None, description="KD of class logits; default 10, of rotated boxes 20, with kld 15"
     )
     kd_activation: Literal["softmax", "sigmoid"] = Field(
         "softmax", description="over all classes, as published, or each class against the rest"
     )
-    normalise: Literal["positives", "published"] = Field(
-        "positives", description="of gfl: divide sums by the number of anchors, or as published"
+    normalise: Literal["published", "positives"] = Field(
+        "published", description="of gfl: divide sums as published, or by the number of anchors"
     )
-    region_iou: Literal["rotated", "published"] = Field(
-        "rotated", description="IoU of anchors with rotated boxes: exact, or as published"
+    region_iou: Literal["published", "rotated"] = Field(
+        "published", description="IoU of anchors with rotated boxes: without the angle, or exact"
     )
     angle: Literal["plain", "periodic"] = Field(
         "plain", description="periodic: angles that differ by half a turn are equal"
@@ -137,7 +164,14 @@ class DetectSettings(ComputeSettings, LoopSettings):
     fpn_channels: FpnChannels = Field(
         256, description="channels of the feature pyramid and the head"
     )
-    box_loss: RotatedLoss = Field("gwd", description="of rotated boxes: smooth-l1, gwd, kld")
+    box_loss: RotatedLoss = Field(
+        "gwd", description="of rotated boxes: smooth-l1, gwd, gwd-bounded, kld, kld-half"
+    )
+    nms_candidates: NmsCandidates | None = Field(
+        None,
+        description="best boxes of a level before suppression; default 1000, of rotated boxes and "
+        "of faster-rcnn's proposals (twice as many in training) 2000",
+    )
     tile_size: int | None = Field(
         None,
         ge=64,
@@ -190,6 +224,29 @@ class DetectSettings(ComputeSettings, LoopSettings):
         """Return the settings by which the student learns from a teacher; empty without one."""
         chosen = {"distill": self.distill, "imitation.region": self.imitation.region}
         return {name: value for name, value in chosen.items() if value != "none"}
+
+    @property
+    def distillation_weights(self) -> DistillationWeights:
+        """Return the values that are set, and the published ones for the others."""
+        chosen = self.localization
+        if self.is_rotated:
+            defaults = ROTATED_KLD if self.box_loss.startswith("kld") else ROTATED
+        else:
+            defaults = UPRIGHT if chosen.normalise == "published" else UPRIGHT_MEANS
+        values = {name: getattr(chosen, name) for name in DistillationWeights._fields}
+        given = {name: value for name, value in values.items() if value is not None}
+        return defaults._replace(**given)
+
+    @property
+    def resolved(self) -> "DetectSettings":
+        """Return the settings to be shown: with the values of those that depend on others."""
+        values: dict[str, Any] = {
+            "nms_candidates": self.nms_candidates or NMS_CANDIDATES[self.detector]
+        }
+        if self.detector in DENSE:
+            weights = self.distillation_weights._asdict()
+            values["localization"] = self.localization.model_copy(update=weights)
+        return self.model_copy(update=values)
 
     @property
     def compares_features(self) -> bool:

@@ -30,6 +30,7 @@ from tgn.runtime.seeds import seed_of
 from tgn.runtime.training_loop import STATE, Job, check_same, run_steps, whole_state
 
 METRICS, SETTINGS = "metrics.json", "settings.yaml"
+LOSSES = "as released"  # older versions had other forms under the same names
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ def prepare_training(
         box_loss=settings.box_loss,
         tile_size=settings.tile_size,
         tile_overlap=settings.tile_overlap,
+        nms_candidates=settings.nms_candidates,
     )
     net: Any = device.place(build_detector(spec, settings.backbone_weights))
     freeze_stages(net.backbone, settings.backbone, settings.frozen_stages)
@@ -92,6 +94,8 @@ def prepare_training(
         "training data": dataset_digest(train),
         "teacher": sha256_of(teacher) if teacher else "",
     }
+    if settings.is_rotated or settings.imitation.region != "none":
+        made_from["losses"] = LOSSES
     job = Job(directory, device, progress, resume, made_from)
     learned, in_words = _images_to_learn(train, settings)
     return DetectorTraining(net, spec, task, (learned, test), settings, job, in_words)

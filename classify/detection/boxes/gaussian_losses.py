@@ -23,18 +23,59 @@ def gaussian(boxes: Tensor) -> tuple[Tensor, Tensor]:
     return boxes[:, :2], turn @ spread @ turn.mT
 
 
-def gwd_loss(predicted: Tensor, target: Tensor, tau: float = 1.0) -> Tensor:
-    """Return the Gaussian Wasserstein loss of box pairs (arXiv 2101.11952, eq. 8), in [0, 1).
+def gwd_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """Return the Gaussian Wasserstein loss of box pairs, as released with rotated LD: log(1 + d).
+
+    Source: Yang et al. 2021 (arXiv 2101.11952, eq. 4 to 8) with tau = 0. The distance is divided
+    by the geometric mean of all four sides, so that it does not depend on the unit.
 
     Args:
         predicted: [N, 5], sides > 0.
         target: [N, 5], sides > 0.
-        tau: >= 1.
 
     Returns:
-        1 - 1 / (tau + log(1 + distance)), [N]; the distance is divided by the target's geometric
-        mean side, so that it does not depend on the unit.
+        [N], >= 0 and without bound.
     """
+    return (_wasserstein(predicted, target) / _mean_side(predicted, target)).log1p()
+
+
+def bounded_gwd_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """Return 1 - 1 / (1 + log(1 + d)) of the same distance in mean sides of the target alone.
+
+    Differs from the released loss: tau = 1, and a box that is much too small has little gradient.
+
+    Args:
+        predicted: [N, 5], sides > 0.
+        target: [N, 5], sides > 0.
+
+    Returns:
+        [N] in [0, 1).
+    """
+    return _bounded(_wasserstein(predicted, target) / _mean_side(target, target))
+
+
+def kld_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """Return the loss of the Kullback-Leibler divergence D of Gaussians, as released.
+
+    Source: Yang et al. 2021 (arXiv 2106.01883, eq. 4 and 8) with tau = 1; in mmrotate's GDLoss_v1
+    the divergence lacks its factor of 1/2.
+
+    Args:
+        predicted: [N, 5], sides > 0.
+        target: [N, 5], sides > 0.
+
+    Returns:
+        1 - 1 / (1 + log(1 + 2 D)), [N] in [0, 1). It does not depend on the unit.
+    """
+    return _bounded(2 * _divergence(predicted, target))
+
+
+def halved_kld_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """Return `kld_loss` as the paper writes it, with D in place of 2 D."""
+    return _bounded(_divergence(predicted, target))
+
+
+def _wasserstein(predicted: Tensor, target: Tensor) -> Tensor:
     (mean_p, cov_p), (mean_t, cov_t) = gaussian(predicted), gaussian(target)
     centres = (mean_p - mean_t).square().sum(dim=1)
     # Trace of the root of a product of two 2x2 matrices, from its trace and determinant.
@@ -42,33 +83,26 @@ def gwd_loss(predicted: Tensor, target: Tensor, tau: float = 1.0) -> Tensor:
     root = (_determinant(cov_p) * _determinant(cov_t)).clamp(min=0).sqrt()
     cross = 2 * (trace + 2 * root).clamp(min=_EPSILON).sqrt()
     traces = sum(cov.diagonal(dim1=1, dim2=2).sum(dim=1) for cov in (cov_p, cov_t))
-    squared = (centres + traces - cross).clamp(min=_EPSILON)
-    unit = (target[:, 2] * target[:, 3]).clamp(min=_EPSILON).sqrt()
-    return _as_loss(squared.sqrt() / unit, tau)
+    return (centres + traces - cross).clamp(min=_EPSILON).sqrt()
 
 
-def kld_loss(predicted: Tensor, target: Tensor, tau: float = 1.0) -> Tensor:
-    """Return the loss of the Kullback-Leibler divergence of Gaussians (arXiv 2106.01883, eq. 4).
+def _mean_side(first: Tensor, second: Tensor) -> Tensor:
+    areas = [boxes[:, 2:4].prod(dim=1).clamp(min=_EPSILON) for boxes in (first, second)]
+    return (areas[0].sqrt() * areas[1].sqrt()).sqrt()
 
-    Args:
-        predicted: [N, 5], sides > 0.
-        target: [N, 5], sides > 0.
-        tau: >= 1.
 
-    Returns:
-        1 - 1 / (tau + log(1 + divergence)), [N]. It does not depend on the unit.
-    """
+def _divergence(predicted: Tensor, target: Tensor) -> Tensor:
     (mean_p, cov_p), (mean_t, cov_t) = gaussian(predicted), gaussian(target)
     inverse = _inverse(cov_t)
     offset = (mean_p - mean_t)[:, :, None]
     distance = (offset.mT @ inverse @ offset).flatten()
     spread = (inverse @ cov_p).diagonal(dim1=1, dim2=2).sum(dim=1)
     sizes = _determinant(cov_t).log() - _determinant(cov_p).log()
-    return _as_loss(0.5 * (distance + spread + sizes) - 1, tau)
+    return 0.5 * (distance + spread + sizes) - 1
 
 
-def _as_loss(distance: Tensor, tau: float) -> Tensor:
-    return 1 - 1 / (tau + distance.clamp(min=0).log1p())
+def _bounded(distance: Tensor) -> Tensor:
+    return 1 - 1 / (1 + distance.clamp(min=0).log1p())
 
 
 def _determinant(matrix: Tensor) -> Tensor:

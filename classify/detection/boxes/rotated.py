@@ -10,8 +10,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from classify.detection.boxes.suppression import greedy_suppression
+from classify.detection.boxes.upright import paired_intersection
+
 PAIRS_PER_CHUNK = 1 << 14  # fits a processor's cache
 _EPSILON = 1e-12
+_BOUND_SLACK = 1e-6  # share by which a bound is larger than computed
 _EDGE_TOLERANCE = 1e-10  # share of the sides
 _TINY = 1e-300
 _RIGHT_ANGLE = math.pi / 2
@@ -119,28 +123,55 @@ def rotated_nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
     Args:
         boxes: [N, 5].
         scores: [N].
-        threshold: a box is suppressed if a kept one of higher score has a larger IoU with it.
+        threshold: a box is suppressed if a kept one of higher score has a larger IoU with it. Of
+            equal scores the first counts as higher.
 
     Returns:
         Indices of the kept boxes by descending score, int64.
     """
-    order = scores.argsort(descending=True, stable=True)
-    overlaps = (rotated_iou(boxes[order], boxes[order]) > threshold).triu(1).cpu()
-    suppressed = torch.zeros(len(order), dtype=torch.bool)
-    for rank in range(len(order)):
-        if not suppressed[rank]:
-            suppressed |= overlaps[rank]
-    return order[~suppressed.to(order.device)]
+    return batched_rotated_nms(
+        boxes, scores, torch.zeros_like(scores, dtype=torch.int64), threshold
+    )
 
 
 def batched_rotated_nms(boxes: Tensor, scores: Tensor, labels: Tensor, threshold: float) -> Tensor:
-    """Return `rotated_nms` within each class [N], in one call: classes are moved apart."""
-    if len(boxes) == 0:
-        return boxes.new_zeros(0, dtype=torch.int64)
-    extent = boxes[:, :2].abs().max() + boxes[:, 2:4].abs().max()
-    moved = boxes.clone()
-    moved[:, 0] += 4 * (extent + 1) * labels.to(boxes.dtype)
-    return rotated_nms(moved, scores, threshold)
+    """Return `rotated_nms` within each class [N], in one call."""
+    order = scores.argsort(descending=True, stable=True)
+    kept = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
+    for label in labels.unique():
+        own = order[labels[order] == label]
+        kept[own[_suppress(boxes[own], threshold)]] = True
+    return order[kept[order]]
+
+
+def _suppress(boxes: Tensor, threshold: float) -> Tensor:
+    """Return which boxes [N, 5], sorted by descending score, are kept: indices, ascending."""
+    exact = boxes.detach().double()
+    enclosing, areas = to_upright(exact), (exact[:, 2] * exact[:, 3]).abs()
+
+    def suppresses(better: Tensor, worse: Tensor) -> Tensor:
+        shared = paired_intersection(enclosing[better], enclosing[worse])
+        result = iou_at_most(shared, areas[better], areas[worse]) > threshold
+        i, j = better[result], worse[result]
+        result[result.clone()] = paired_iou(boxes[i], boxes[j]).to(boxes.dtype) > threshold
+        return result
+
+    return greedy_suppression(enclosing, suppresses)
+
+
+def iou_at_most(shared: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Return a bound of the IoU of boxes from what upright boxes round them have in common.
+
+    Args:
+        shared: area that the upright boxes have in common, [P].
+        first: areas of the boxes, [P].
+        second: likewise.
+
+    Returns:
+        [P], rounded up.
+    """
+    most = torch.minimum(torch.minimum(shared, first), second)
+    return (most / (first + second - most).clamp(min=_EPSILON)) * (1 + _BOUND_SLACK)
 
 
 def _intersection_area(first: _Columns, second: _Columns) -> Tensor:

@@ -5,14 +5,13 @@ LD transfers the teacher's distributions of box edges, and so its uncertainty ab
 Sources: Zheng et al. 2022 (CVPR, arXiv 2102.12252) for upright boxes, Zheng et al. 2023 (TPAMI,
 arXiv 2204.05957) for rotated ones, and their released code.
 
-Differs from the released code: of upright boxes, sums over anchors are divided by the number of
-anchors of the image, so that the weight of a term depends neither on the batch nor on the number
-of objects (``normalise=published`` gives theirs); the IoU with rotated objects is exact
-(``region_iou=published`` gives theirs).
+The defaults are those of the released code. With ``normalise=positives`` sums over the anchors of
+upright boxes are divided by their number, so that the weight of a term depends neither on the
+batch nor on the number of objects; with ``region_iou=rotated`` the IoU with rotated objects is
+exact.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,32 +32,6 @@ from tgn.runtime.errors import UserError
 MAIN_DIVISOR, VALUABLE_DIVISOR = 4.0, 16.0  # of the released code
 
 
-class DistillationWeights(NamedTuple):
-    """Temperatures and weights of the terms; named as in the settings."""
-
-    ld_temperature: float
-    kd_temperature: float
-    ld_weight: float
-    vlr_weight: float
-    kd_weight: float
-
-
-UPRIGHT = DistillationWeights(10.0, 2.0, 4.0, 4.0, 10.0)  # for sums divided by anchors
-PUBLISHED = UPRIGHT._replace(ld_weight=0.25, vlr_weight=0.25)
-ROTATED = DistillationWeights(5.0, 5.0, 10.0, 0.0, 20.0)  # published with the GWD loss
-
-
-def resolve_weights(settings: DetectSettings) -> DistillationWeights:
-    """Return the values that are set, and the detector's defaults for the others."""
-    chosen = settings.localization
-    if settings.is_rotated:
-        defaults = ROTATED
-    else:
-        defaults = PUBLISHED if chosen.normalise == "published" else UPRIGHT
-    values = {name: getattr(chosen, name) for name in DistillationWeights._fields}
-    return defaults._replace(**{name: value for name, value in values.items() if value is not None})
-
-
 class DenseDistillation(DetectionTask):
     """Losses of annotations, plus LD and/or KD on chosen anchors and imitation of features.
 
@@ -77,7 +50,7 @@ class DenseDistillation(DetectionTask):
         self.has_ld = "ld" in settings.distill
         self.has_kd = "kd" in settings.distill
         self.is_rotated = settings.is_rotated
-        self.weights = resolve_weights(settings)
+        self.weights = settings.distillation_weights
 
     def forward(self, images: list[Tensor], targets: Targets, progress: float) -> dict[str, Tensor]:
         """Return the student's own losses and the terms of distillation."""

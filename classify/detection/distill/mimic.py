@@ -3,8 +3,9 @@
 Source: Wang et al. 2021, Distilling Knowledge by Mimicking Features (TPAMI, arXiv 2011.01424),
 section 4.4 and the released code of its detectors.
 
-Differs from the released code: the weight rises over a warm-up, and ``lsh`` alone scales features
-to the teacher's norm, since nothing else would bound them (it gave NaN). The student may inherit
+The defaults are those of the released code. Beyond it: the weight may rise over a warm-up
+(``warmup``), and ``lsh`` alone may scale features to the teacher's norm (``lsh_length=teacher``),
+since nothing else bounds them (its authors report NaN for RetinaNet). The student may inherit
 the teacher's layers that read the features, as Chen et al. 2022 keep its classifier (CVPR, arXiv
 2203.14001), so that mimicking is classifying from the first step on.
 """
@@ -108,7 +109,7 @@ class FeatureMimicking(DetectionTask):
         return losses
 
     def _lsh(self, own: Tensor, taught: Tensor) -> Tensor:
-        if self.kind == "lsh":
+        if self.kind == "lsh" and self.settings.lsh_length == "teacher":
             own = with_length_of(own, taught)
         return lsh_per_image(self.hashes(own), self.hashes(taught))
 

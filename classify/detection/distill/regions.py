@@ -4,9 +4,16 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_iou, distance_box_iou
+from torchvision.ops import distance_box_iou_loss
 
-from classify.detection.boxes.rotated import rotated_iou
+from classify.detection.boxes.rotated import iou_at_most, paired_iou, to_opencv, to_upright
+from classify.detection.boxes.upright import (
+    largest,
+    overlapping_pairs,
+    overlaps_of,
+    paired_box_iou,
+    paired_intersection,
+)
 from classify.detection.models.assignment import adaptive_threshold, nearest_anchors
 from classify.detection.models.dense_losses import ImagePredictions, ImageTargets
 
@@ -26,13 +33,16 @@ def valuable_region(predictions: ImagePredictions, targets: ImageTargets) -> Reg
     Source: Localization Distillation (arXiv 2102.12252, algorithm 1): 0.25 t <= DIoU < t with the
     threshold t of ATSS, weighted by IoU. An anchor near several objects takes the largest IoU.
     """
-    if len(targets.boxes) == 0:
+    anchors, boxes = predictions.anchors, targets.boxes
+    if len(boxes) == 0:
         return _empty_region(predictions)
-    overlap = box_iou(predictions.anchors, targets.boxes)
-    threshold = _threshold(predictions, targets.boxes, overlap)
-    distance = distance_box_iou(predictions.anchors, targets.boxes)
-    valuable = (distance >= VALUABLE * threshold) & (distance < threshold)
-    return _select(valuable, overlap)
+    threshold = adaptive_threshold(paired_box_iou(anchors[_candidates(predictions, boxes)], boxes))
+    # DIoU is at most IoU: only anchors that overlap an object can reach its threshold.
+    rows, objects, overlap = overlaps_of(anchors, boxes)
+    distance = 1 - distance_box_iou_loss(anchors[rows], boxes[objects])
+    limit = threshold[objects]
+    valuable = (distance >= VALUABLE * limit) & (distance < limit)
+    return _best_of(rows[valuable], overlap[valuable], predictions)
 
 
 def rotated_region(
@@ -45,30 +55,58 @@ def rotated_region(
     Args:
         predictions: of a detector of rotated boxes.
         targets: rotated boxes.
-        ignores_angle: as released: IoU with upright boxes of the objects' centres and sides.
+        ignores_angle: as released: IoU with upright boxes of the objects' centres and sides, w
+            across and h down, as OpenCV names the sides.
     """
     if len(targets.boxes) == 0:
         return _empty_region(predictions)
-    centre, half = targets.boxes[:, :2], targets.boxes[:, 2:4] / 2
-    if ignores_angle:
-        overlap = box_iou(predictions.anchors, torch.cat((centre - half, centre + half), dim=1))
-    else:
-        overlap = rotated_iou(_as_rotated(predictions.anchors), targets.boxes)
-    threshold = _threshold(predictions, torch.cat((centre, centre), dim=1), overlap)
-    return _select(overlap >= VALUABLE * threshold.clamp(min=1e-6), overlap)
+    region = _flat_region if ignores_angle else _turned_region
+    return region(predictions, targets.boxes)
 
 
-def _threshold(predictions: ImagePredictions, boxes: Tensor, overlap: Tensor) -> Tensor:
+def _flat_region(predictions: ImagePredictions, boxes: Tensor) -> Region:
+    """Return the region of boxes as if they had no angle."""
+    anchors, named = predictions.anchors, to_opencv(boxes)
+    centre, half = named[:, :2], named[:, 2:4] / 2
+    upright = torch.cat((centre - half, centre + half), dim=1)
+    limit = _lowest(paired_box_iou(anchors[_candidates(predictions, upright)], upright))
+    rows, objects, overlap = overlaps_of(anchors, upright)
+    near = overlap >= limit[objects]
+    return _best_of(rows[near], overlap[near], predictions)
+
+
+def _turned_region(predictions: ImagePredictions, boxes: Tensor) -> Region:
+    """Return the region by the exact overlap of rotated boxes."""
+    anchors, upright = predictions.anchors, to_upright(boxes)
+    turned, areas = _as_rotated(anchors), boxes[:, 2:4].prod(dim=1)
+    limit = _lowest(paired_iou(turned[_candidates(predictions, upright)], boxes).to(boxes.dtype))
+    found = []
+    for i, j in overlapping_pairs(anchors, upright):
+        shared = paired_intersection(anchors[i], upright[j])
+        near = iou_at_most(shared, turned[i, 2:4].prod(dim=1), areas[j]) >= limit[j]
+        i, j = i[near], j[near]
+        overlap = paired_iou(turned[i], boxes[j]).to(boxes.dtype)
+        found.append((i[overlap >= limit[j]], overlap[overlap >= limit[j]]))
+    rows, overlap = (torch.cat(part) for part in zip(*found, strict=True))
+    return _best_of(rows, overlap, predictions)
+
+
+def _candidates(predictions: ImagePredictions, boxes: Tensor) -> Tensor:
+    """Return the anchors nearest to the centres of upright boxes [G, 4]: [R, G]."""
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    candidates = nearest_anchors(predictions.anchors, predictions.levels, centres)
-    return adaptive_threshold(overlap, candidates)
+    return nearest_anchors(predictions.anchors, predictions.levels, centres)
 
 
-def _select(chosen: Tensor, overlap: Tensor) -> Region:
-    """Return the anchors chosen for any object, [A, G], with their largest IoU among those."""
-    best = overlap.masked_fill(~chosen, -1.0).amax(dim=1)
-    rows = (best >= 0).nonzero().flatten()
-    return Region(rows, best[rows])
+def _lowest(overlap: Tensor) -> Tensor:
+    """Return the lowest IoU of a region from that of the candidates [R, G]: [G], above 0."""
+    return VALUABLE * adaptive_threshold(overlap).clamp(min=1e-6)
+
+
+def _best_of(rows: Tensor, overlap: Tensor, predictions: ImagePredictions) -> Region:
+    """Return the anchors of pairs, each once, with the largest IoU."""
+    best = largest(overlap, rows, len(predictions.anchors))
+    chosen = (best >= 0).nonzero().flatten()
+    return Region(chosen, best[chosen])
 
 
 def _as_rotated(anchors: Tensor) -> Tensor:

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_iou
+
+from classify.detection.boxes.upright import largest, lowest_index, overlaps_of, paired_box_iou
 
 CANDIDATES_PER_LEVEL = 9
+DISTANCES_AT_ONCE = 1 << 22  # of locations from objects
 POSITIVE_IOU, NEGATIVE_IOU = 0.5, 0.4
 BACKGROUND, IGNORED = -1, -2
 
@@ -15,35 +17,49 @@ def nearest_anchors(anchors: Tensor, levels: Sequence[int], centres: Tensor) -> 
     """Return the anchors of each level whose centres lie nearest to each object.
 
     Args:
-        anchors: [A, 4].
+        anchors: [A, 4]; those of a location follow each other, equally many of each.
         levels: number of anchors of each level.
         centres: of the objects, [G, 2].
 
     Returns:
         Indices of anchors, [R, G].
     """
-    middles = (anchors[:, :2] + anchors[:, 2:]) / 2
     candidates, start = [], 0
-    for part in middles.split(list(levels)):
-        count = min(CANDIDATES_PER_LEVEL, len(part))
-        nearest = torch.cdist(part, centres).topk(count, dim=0, largest=False).indices
-        candidates.append(nearest + start)
+    for part in anchors.split(list(levels)):
+        candidates.append(start + _nearest_of_level((part[:, :2] + part[:, 2:]) / 2, centres))
         start += len(part)
     return torch.cat(candidates)
 
 
-def adaptive_threshold(overlap: Tensor, candidates: Tensor) -> Tensor:
+def _nearest_of_level(middles: Tensor, centres: Tensor) -> Tensor:
+    """Return the anchors nearest to each object, [at most CANDIDATES_PER_LEVEL, G].
+
+    Only one distance of each location is computed: its anchors have one centre.
+    """
+    same = (middles == middles[0]).all(dim=1)
+    per_location = int(same.long().cumprod(dim=0).sum())
+    places = middles[::per_location]
+    wanted = min(CANDIDATES_PER_LEVEL, len(middles))
+    count = -(-wanted // per_location)  # of locations
+    nearest = [
+        torch.cdist(some, places).topk(count, dim=1, largest=False).indices
+        for some in centres.split(max(DISTANCES_AT_ONCE // len(places), 1))
+    ]
+    members = torch.arange(per_location, device=middles.device)
+    found = torch.cat(nearest)[:, :, None] * per_location + members
+    return found.flatten(1)[:, :wanted].T
+
+
+def adaptive_threshold(overlap: Tensor) -> Tensor:
     """Return mean plus standard deviation of the candidates' IoU with their object.
 
     Args:
-        overlap: [A, G].
-        candidates: [R, G].
+        overlap: of R candidates of each object, [R, G].
 
     Returns:
         [G].
     """
-    own = overlap.gather(0, candidates)
-    return own.mean(dim=0) + own.std(dim=0)
+    return overlap.mean(dim=0) + overlap.std(dim=0)
 
 
 def assign_atss(anchors: Tensor, levels: Sequence[int], boxes: Tensor) -> Tensor:
@@ -62,15 +78,36 @@ def assign_atss(anchors: Tensor, levels: Sequence[int], boxes: Tensor) -> Tensor
     assigned = torch.full((len(anchors),), BACKGROUND, device=anchors.device)
     if len(boxes) == 0:
         return assigned
-    overlap = box_iou(anchors, boxes)
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     candidates = nearest_anchors(anchors, levels, centres)
-    middles = ((anchors[:, :2] + anchors[:, 2:]) / 2)[candidates]  # [R, G, 2]
+    near = anchors[candidates]  # [R, G, 4]
+    overlap = paired_box_iou(near, boxes)
+    middles = (near[..., :2] + near[..., 2:]) / 2
     inside = ((middles > boxes[:, :2]) & (middles < boxes[:, 2:])).all(dim=2)
-    enough = overlap.gather(0, candidates) >= adaptive_threshold(overlap, candidates)
-    positive = torch.zeros_like(overlap, dtype=torch.bool).scatter_(0, candidates, inside & enough)
-    best, index = overlap.masked_fill(~positive, -1.0).max(dim=1)
-    return torch.where(best >= 0, index, assigned)
+    positive = inside & (overlap >= adaptive_threshold(overlap))
+    objects = positive.nonzero()[:, 1]
+    _, index = best_objects(candidates[positive], objects, overlap[positive], len(anchors))
+    return torch.where(index >= 0, index, assigned)
+
+
+def best_objects(
+    anchors: Tensor, objects: Tensor, overlap: Tensor, count: int
+) -> tuple[Tensor, Tensor]:
+    """Return each anchor's largest overlap with an object, and the object.
+
+    Args:
+        anchors: of each pair, [P].
+        objects: likewise.
+        overlap: likewise, >= 0.
+        count: A, number of anchors.
+
+    Returns:
+        [A] and [A]: -1 and BACKGROUND without a pair; of equal overlaps the first object's.
+    """
+    best = largest(overlap, anchors, count)
+    is_best = overlap == best[anchors]
+    index = lowest_index(objects[is_best], anchors[is_best], count)
+    return best, torch.where(best >= 0, index, BACKGROUND)
 
 
 def assign_max_iou(anchors: Tensor, boxes: Tensor) -> Tensor:
@@ -86,11 +123,9 @@ def assign_max_iou(anchors: Tensor, boxes: Tensor) -> Tensor:
         The object of each anchor, BACKGROUND, or IGNORED, [A].
     """
     assigned = torch.full((len(anchors),), BACKGROUND, device=anchors.device)
-    if len(boxes) == 0:
-        return assigned
-    overlap = box_iou(anchors, boxes)
-    best, index = overlap.max(dim=1)
+    rows, objects, overlap = overlaps_of(anchors, boxes)
+    best, index = best_objects(rows, objects, overlap, len(anchors))
     assigned[best >= NEGATIVE_IOU] = IGNORED
-    highest = overlap.amax(dim=0)
-    is_best = ((overlap == highest) & (highest > 0)).any(dim=1)
-    return torch.where(is_best | (best >= POSITIVE_IOU), index, assigned)
+    positive = best >= POSITIVE_IOU
+    positive[rows[overlap == largest(overlap, objects, len(boxes))[objects]]] = True
+    return torch.where(positive, index, assigned)

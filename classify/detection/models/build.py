@@ -30,9 +30,11 @@ from classify.detection.models.dense_losses import (
 from classify.detection.models.scaling import input_scaling
 from classify.detection.settings import (
     DENSE,
+    NMS_CANDIDATES,
     BackboneName,
     DetectorName,
     FpnChannels,
+    NmsCandidates,
     RotatedLoss,
 )
 from tgn.runtime.bounds import ShareBelowOne, Side
@@ -52,6 +54,7 @@ class DetectorSpec(NamedTuple):
     box_loss: RotatedLoss = "gwd"  # of rotated boxes
     tile_size: Side | None = None  # larger images are cut into tiles of this side, in pixels
     tile_overlap: ShareBelowOne = 0.0  # of neighbouring tiles, a share of their side
+    nms_candidates: NmsCandidates | None = None  # of a level; None: as published
 
     @property
     def is_rotated(self) -> bool:
@@ -61,6 +64,8 @@ class DetectorSpec(NamedTuple):
     def to_record(self) -> dict[str, Any]:
         """Return the values as files hold them; see :data:`KEYS_IN_FILES`."""
         values = {KEYS_IN_FILES.get(name, name): value for name, value in self._asdict().items()}
+        if self.nms_candidates is None:  # files of older versions have no such key
+            del values["nms_candidates"]
         return {**values, "classes": list(self.classes)}
 
     @classmethod
@@ -94,16 +99,28 @@ def build_detector(spec: DetectorSpec, backbone_weights: str | None = None) -> n
     )
     if spec.detector in DENSE:
         return _dense_detector(spec, pyramid)
-    count = len(spec.classes)
+    count, candidates = len(spec.classes), _candidates(spec)
     net: Any
     if is_one_stage:
-        net = RetinaNet(pyramid, count, detections_per_img=MAX_PER_IMAGE)
+        net = RetinaNet(
+            pyramid, count, detections_per_img=MAX_PER_IMAGE, topk_candidates=candidates
+        )
         anchors = net.anchor_generator.num_anchors_per_location()[0]
         net.head = RetinaNetHead(spec.fpn_channels, anchors, count, norm_layer=_group_norm)
     else:
-        net = FasterRCNN(pyramid, count + 1, box_detections_per_img=MAX_PER_IMAGE)
+        net = FasterRCNN(
+            pyramid,
+            count + 1,
+            box_detections_per_img=MAX_PER_IMAGE,
+            rpn_pre_nms_top_n_train=2 * candidates,
+            rpn_pre_nms_top_n_test=candidates,
+        )
     net.transform = input_scaling(spec.size, spec.tile_size)
     return net
+
+
+def _candidates(spec: DetectorSpec) -> int:
+    return spec.nms_candidates or NMS_CANDIDATES[spec.detector]
 
 
 def _group_norm(channels: int) -> nn.GroupNorm:
@@ -123,7 +140,9 @@ def _dense_detector(spec: DetectorSpec, pyramid: nn.Module) -> DenseDetector:
     distribution = coder.num_parameters, len(coder.bins)
     head = DenseHead(spec.fpn_channels, shapes.per_location, len(spec.classes), *distribution)
     transform = input_scaling(spec.size, spec.tile_size)
-    return DenseDetector(pyramid, head, coder, criterion, shapes, transform)
+    net = DenseDetector(pyramid, head, coder, criterion, shapes, transform)
+    net.nms_candidates = _candidates(spec)
+    return net
 
 
 def set_precision(net: nn.Module, precision: Callable[[], AbstractContextManager[Any]]) -> None:

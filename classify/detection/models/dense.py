@@ -20,7 +20,7 @@ from classify.detection.models.dense_losses import DenseCriterion, ImagePredicti
 STRIDES = (8, 16, 32, 64, 128)
 TOWER_DEPTH, CHANNELS_PER_GROUP = 4, 8
 PRIOR = 0.01  # initial score of every class
-MIN_SCORE, MAX_PER_LEVEL, MAX_PER_IMAGE = 0.05, 1000, 2000  # of detections
+MIN_SCORE, MAX_PER_IMAGE = 0.05, 2000  # of detections
 UPRIGHT_NMS_IOU, ROTATED_NMS_IOU = 0.6, 0.1
 
 
@@ -115,6 +115,8 @@ class DenseDetector(nn.Module):
         transform: scales, normalises and pads.
     """
 
+    nms_candidates = 1000  # best scores of a level that are decoded
+
     def __init__(
         self,
         pyramid: nn.Module,
@@ -194,7 +196,7 @@ class DenseDetector(nn.Module):
         parts, classes = [], predictions.class_logits.shape[1]
         for start, stop in pairwise((0, *torch.tensor(predictions.levels).cumsum(0).tolist())):
             scores = predictions.class_logits[start:stop].sigmoid().flatten()
-            best, index = scores.topk(min(MAX_PER_LEVEL, len(scores)))
+            best, index = scores.topk(min(self.nms_candidates, len(scores)))
             index = index[best > MIN_SCORE]
             rows, labels = start + index // classes, index % classes
             values = expected_value(predictions.box_logits[rows], self.coder.bins)

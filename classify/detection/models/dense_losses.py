@@ -9,15 +9,34 @@ from torch.nn import functional as F
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
 from classify.detection.boxes.coders import Coder, distribution_focal_loss, expected_value
-from classify.detection.boxes.gaussian_losses import gwd_loss, kld_loss
+from classify.detection.boxes.gaussian_losses import (
+    bounded_gwd_loss,
+    gwd_loss,
+    halved_kld_loss,
+    kld_loss,
+)
 from classify.detection.boxes.rotated import to_upright
+from classify.detection.boxes.upright import paired_box_iou
 from classify.detection.models.assignment import BACKGROUND, assign_atss, assign_max_iou
 from classify.detection.settings import RotatedLoss
 
 GIOU_WEIGHT, DFL_WEIGHT = 2.0, 0.25
 QFL_BETA = 2.0  # exponent of the quality focal loss
 SMOOTH_L1_BETA = 1 / 9
-ROTATED_WEIGHTS: Mapping[RotatedLoss, float] = {"smooth-l1": 1.0, "gwd": 5.0, "kld": 1.0}
+_PairedLoss = Callable[[Tensor, Tensor], Tensor]
+_GAUSSIAN: Mapping[RotatedLoss, _PairedLoss] = {
+    "gwd": gwd_loss,
+    "gwd-bounded": bounded_gwd_loss,
+    "kld": kld_loss,
+    "kld-half": halved_kld_loss,
+}
+ROTATED_WEIGHTS: Mapping[RotatedLoss, float] = {  # as released; ours have the same
+    "smooth-l1": 1.0,
+    "gwd": 5.0,
+    "gwd-bounded": 5.0,
+    "kld": 1.0,
+    "kld-half": 1.0,
+}
 
 
 class ImagePredictions(NamedTuple):
@@ -90,7 +109,7 @@ class RotatedCriterion:
 
     Args:
         coder: of rotated boxes.
-        box_loss: smooth-l1 (of parameters), gwd or kld (of boxes).
+        box_loss: smooth-l1 (of parameters), or one of the Gaussian losses (of boxes).
     """
 
     def __init__(self, coder: Coder, box_loss: RotatedLoss) -> None:
@@ -119,23 +138,10 @@ class RotatedCriterion:
             target = self.coder.encode(boxes, anchors)
             loss = F.smooth_l1_loss(values, target, beta=SMOOTH_L1_BETA, reduction="none")
             return loss.sum(dim=1)
-        distance: Callable[[Tensor, Tensor], Tensor]
-        distance = gwd_loss if self.box_loss == "gwd" else kld_loss
-        return distance(self.coder.decode(values, anchors), boxes)
+        return _GAUSSIAN[self.box_loss](self.coder.decode(values, anchors), boxes)
 
 
 def quality_focal_loss(logits: Tensor, quality: Tensor) -> Tensor:
     """Return the focal loss of soft targets (arXiv 2006.04388, eq. 5): two [A, C] -> [A, C]."""
     gap = (quality - logits.sigmoid()).abs()
     return gap**QFL_BETA * F.binary_cross_entropy_with_logits(logits, quality, reduction="none")
-
-
-def paired_box_iou(first: Tensor, second: Tensor) -> Tensor:
-    """Return the IoU of upright box k with box k: two [N, 4] -> [N]."""
-    if len(first) == 0:
-        return first.new_zeros(0)
-    lower = torch.maximum(first[:, :2], second[:, :2])
-    upper = torch.minimum(first[:, 2:], second[:, 2:])
-    intersection = (upper - lower).clamp(min=0).prod(dim=1)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(dim=1) for boxes in (first, second)]
-    return intersection / (areas[0] + areas[1] - intersection).clamp(min=1e-9)

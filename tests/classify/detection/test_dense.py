@@ -14,6 +14,7 @@ from classify.detection.boxes.coders import (
     expected_value,
 )
 from classify.detection.boxes.rotated import paired_iou
+from classify.detection.boxes.upright import paired_box_iou
 from classify.detection.models.assignment import (
     adaptive_threshold,
     assign_atss,
@@ -21,7 +22,7 @@ from classify.detection.models.assignment import (
     nearest_anchors,
 )
 from classify.detection.models.build import DetectorSpec, build_detector, set_precision
-from classify.detection.models.dense_losses import paired_box_iou, quality_focal_loss
+from classify.detection.models.dense_losses import quality_focal_loss
 
 LEVELS = (64, 16, 4)
 
@@ -100,7 +101,7 @@ def test_atss_takes_anchors_in_the_object_that_overlap_more_than_its_threshold()
     overlap = box_iou(anchors, boxes)
     near = nearest_anchors(anchors, LEVELS, (boxes[:, :2] + boxes[:, 2:]) / 2)
     assert near.shape == (9 + 9 + 4, 2)
-    threshold = adaptive_threshold(overlap, near)
+    threshold = adaptive_threshold(overlap.gather(0, near))
     middles = (anchors[:, :2] + anchors[:, 2:]) / 2
     for number in range(len(anchors)):
         own = [

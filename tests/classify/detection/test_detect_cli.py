@@ -107,6 +107,10 @@ def test_plans_and_errors(coco, run_cli):
     assert done.code == 0
     assert "would do: train" in done.stdout
     assert "retinanet" in done.stdout
+    rotated = ["--set", "detector=rotated-retinanet", "--set", "box_loss=kld"]
+    done = run_cli("detect", "train", *coco, *QUICK, *rotated, "--dry-run")
+    assert "ld_weight: 15.0" in done.stdout  # defaults that depend on other settings
+    assert "nms_candidates: 2000" in done.stdout
     done = run_cli("detect", "evaluate", *coco)
     assert done.code == 2
     assert "classify detect train" in done.stderr

@@ -6,7 +6,12 @@ import pytest
 import torch
 from shapely.geometry import Polygon
 
-from classify.detection.boxes.gaussian_losses import gwd_loss, kld_loss
+from classify.detection.boxes.gaussian_losses import (
+    bounded_gwd_loss,
+    gwd_loss,
+    halved_kld_loss,
+    kld_loss,
+)
 from classify.detection.boxes.rotated import (
     batched_rotated_nms,
     paired_iou,
@@ -111,7 +116,7 @@ def test_suppression_keeps_the_best_of_each_heap():
     assert batched_rotated_nms(heap[:0], scores[:0], scores[:0].long(), 0.3).tolist() == []
 
 
-@pytest.mark.parametrize("loss", [gwd_loss, kld_loss])
+@pytest.mark.parametrize("loss", [gwd_loss, bounded_gwd_loss, kld_loss, halved_kld_loss])
 def test_gaussian_losses(loss):
     predicted, target = boxes(6, 5).requires_grad_(True), boxes(6, 6)
     assert torch.autograd.gradcheck(lambda x: loss(x, target), predicted)
