@@ -41,8 +41,10 @@ def _nearest_of_level(middles: Tensor, centres: Tensor) -> Tensor:
     places = middles[::per_location]
     wanted = min(CANDIDATES_PER_LEVEL, len(middles))
     count = -(-wanted // per_location)  # of locations
+    # By matrix products distances would be rounded to the size of the coordinates.
+    exact = "donot_use_mm_for_euclid_dist"
     nearest = [
-        torch.cdist(some, places).topk(count, dim=1, largest=False).indices
+        torch.cdist(some, places, compute_mode=exact).topk(count, dim=1, largest=False).indices
         for some in centres.split(max(DISTANCES_AT_ONCE // len(places), 1))
     ]
     members = torch.arange(per_location, device=middles.device)
