@@ -128,10 +128,12 @@ def change_rows(folder: Path, changes: Sequence[Mapping[str, Any]]) -> None:
 
 
 def damage(path: Path, how: str) -> None:
-    """Cut a file in half, or change one bit of it, or of the first PNG image in it."""
+    """Cut a file in half, or change a bit: in the middle, at the end, in its first PNG image."""
     data = bytearray(path.read_bytes())
     if how == "cut short":
         del data[len(data) // 2 :]
+    elif how == "last bit":
+        data[-1] ^= 1
     elif how == "an image":
         data[data.index(b"IDAT") + 20] ^= 1
     else:

@@ -3,13 +3,15 @@
 import re
 
 import pytest
+import torch
 from report_support import fill, score_and_filter
-from tests_support import copied_run, write_generated
+from tests_support import copied_run, damage, write_generated
 
 from tgn.data.made_from import SPLIT, made_from, notes_on_images
 from tgn.data.manifest import active_rows, write_filtered
 from tgn.data.split import read_split, write_split
 from tgn.report.page import write_report
+from tgn.runtime.checkpoints import save_weights
 from tgn.runtime.files import read_json, write_json, write_text
 from tgn.runtime.settings import LoopSettings
 
@@ -90,9 +92,17 @@ def test_results_of_another_tail_net_are_marked(full):
 
 
 def test_images_of_another_generator_are_marked(full):
-    full.cdtg_generator.write_bytes(b"another")
+    save_weights(full.cdtg_generator, {"another": torch.zeros(9)})
     assert any(text.startswith("10 of 10 images were made by another") for text in warnings(full))
     assert "10 of 10" in notes_on_images(full, full.generated)[0]
+
+
+def test_a_damaged_generator_is_not_taken_for_another(full):
+    save_weights(full.cdtg_generator, {"another": torch.zeros(9)})
+    damage(full.cdtg_generator, "last bit")
+    (note,) = notes_on_images(full, full.generated)
+    assert "generator.safetensors is damaged" in note
+    assert not any("another generator" in text for text in warnings(full))
 
 
 def test_a_training_that_has_not_come_to_its_end_is_said(full):

@@ -12,8 +12,9 @@ from typing import Any
 from tgn.data.manifest import ManifestRow, all_rows, fingerprint, folder_note
 from tgn.data.runs import Run
 from tgn.data.split import ALL, EVERY, Split
+from tgn.runtime.checkpoints import sha256_of_whole
 from tgn.runtime.errors import UserError
-from tgn.runtime.files import sha256_of
+from tgn.runtime.files import read_json, sha256_of
 
 MADE_FROM = "made_from"
 SPLIT, IMAGES, TAIL_NET = "split", "images", "tail_net"
@@ -93,13 +94,30 @@ def same_sources(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool
     return {SPLIT: wanted[SPLIT], **recorded} == wanted
 
 
+def generators(run: Run) -> dict[str, Path]:
+    """Return SHA-256, as the manifest has it, of each generator of a run -> its file.
+
+    Raises:
+        UserError: naming a file that is not what was written.
+    """
+    weights = [file for file in (run.cdtg_generator, run.denoiser) if file.is_file()]
+    known = {sha256_of_whole(file): file for file in weights}
+    if run.pretrained_record.is_file():
+        read_json(run.pretrained_record)
+        known[sha256_of(run.pretrained_record)] = run.pretrained_record
+    return known
+
+
 def other_generator(run: Run, rows: Iterable[ManifestRow]) -> str:
     """Return how many images a generator made that the run no longer has, in words; "" if none.
 
-    Images of other programs, and runs without a generator, are not spoken of.
+    A damaged generator is said instead. Images of other programs, and runs without a generator, are
+    not spoken of.
     """
-    files = (run.cdtg_generator, run.denoiser, run.pretrained_record)
-    known = {sha256_of(file) for file in files if file.is_file()}
+    try:
+        known = set(generators(run))
+    except UserError as error:  # said, not refused: images are there without it
+        return str(error)
     made = [row for row in rows if row.weights_sha256]
     other = [row for row in made if row.weights_sha256 not in known]
     if not known or not other:

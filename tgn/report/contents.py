@@ -79,9 +79,7 @@ def _comparison(reader: RunReader) -> dict[str, Any]:
     run, again = reader.run, "classify compare"
     table = reader.model("compare", run.comparison_file, ComparisonTable)
     if table is None:
-        return dict.fromkeys(
-            ("compare", "verdict", "compare_picture", "class_accuracy", "confusions")
-        )
+        return dict.fromkeys(PARTS_OF_COMPARISON)
     of_older = {IMAGES: table.generated_sha256} if table.generated_sha256 else {}
     folder = Path(table.generated_folder) if table.generated_folder else None
     fits = reader.fits("compare", table.made_from or of_older, again, folder)

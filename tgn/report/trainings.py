@@ -1,6 +1,5 @@
 """What the page shows of the trainings: accuracies, curves, the last grid, alarms, settings."""
 
-from pathlib import Path
 from typing import Any
 
 from tgn.data.made_from import SPLIT, TAIL_NET, misfit
@@ -41,7 +40,7 @@ def _record(reader: RunReader, verb: str) -> Record | None:
 
 def _read_record(run: Run, verb: str) -> Record | None:
     found = run.recorded(verb)
-    with content_of(Path(run.path / f"{verb}.yaml")):
+    with content_of(run.path / f"{verb}.yaml"):
         return None if found is None else Record.model_validate(found)
 
 

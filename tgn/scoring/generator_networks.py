@@ -4,11 +4,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from tgn.data.made_from import generators
 from tgn.data.manifest import ManifestRow
 from tgn.data.runs import Run
 from tgn.models.provenance import Provenance
 from tgn.models.training_networks import TrainingNetwork, from_header
-from tgn.runtime.checkpoints import read_metadata, sha256_of_whole
+from tgn.runtime.checkpoints import read_metadata
 from tgn.runtime.explanations import content_of
 from tgn.runtime.files import sha256_of
 
@@ -56,13 +57,13 @@ def _guides(how: str) -> list[TrainingNetwork]:
 
 def _generators(run: Run) -> dict[str, tuple[TrainingNetwork, ...] | None]:
     """Return SHA-256 of each generator's file of the run -> the networks in its losses."""
-    known = {}
-    for file in (run.cdtg_generator, run.denoiser):
-        if file.is_file():
-            with content_of(file):
-                known[sha256_of_whole(file)] = from_header(read_metadata(file))
-    if run.pretrained_record.is_file():  # a denoiser tuned by its own loss alone
-        known[sha256_of(run.pretrained_record)] = ()
+    known: dict[str, tuple[TrainingNetwork, ...] | None] = {}
+    for sha256, file in generators(run).items():
+        if file == run.pretrained_record:  # a denoiser tuned by its own loss alone
+            known[sha256] = ()
+            continue
+        with content_of(file):
+            known[sha256] = from_header(read_metadata(file))
     return known
 
 
