@@ -57,6 +57,16 @@ def in_process(
     return run
 
 
+class Warned(Silent):
+    """Keeps the warnings in ``said``."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.said.append(text)
+
+
 class Stops(Silent):
     """Interrupts, as Ctrl-C does, after some steps.
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from tests_support import QUICK, in_process
+from tests_support import QUICK, in_process, other_process
 
 from tgn import backends
 from tgn.cli import main as cli
@@ -34,16 +34,10 @@ def test_tail_features_stay_while_a_generator_learns_from_them(trained, command,
 
 
 def test_distill_is_refused_while_the_features_are_read(trained, command):
-    code = (
-        "import sys; from pathlib import Path; from tgn.runtime.locks import kept_unchanged\n"
-        f"with kept_unchanged(Path({str(trained.kmdn)!r})): print(flush=True); sys.stdin.read()"
-    )
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    assert may_write(trained.kmdn)  # there is a lock
     record = (trained.path / "distill.yaml").read_bytes()
-    with subprocess.Popen([sys.executable, "-c", code], **pipes) as reader:
-        reader.stdout.readline()
-        settings = [word for key, value in QUICK.items() for word in ("--set", f"{key}={value}")]
+    settings = [word for key, value in QUICK.items() for word in ("--set", f"{key}={value}")]
+    with other_process("kept_unchanged", trained.kmdn):
         done = command("distill", "--no-resume", *settings)
-        reader.kill()
     assert (done.code, "another process uses" in done.stderr) == (2, True), done.stderr
     assert (trained.path / "distill.yaml").read_bytes() == record

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from tests_support import CDTG, Command, in_process, write_generated
+from tests_support import CDTG, Command, Warned, in_process, write_generated
 
 from tgn.backends import BackendName, backend
 from tgn.cli import main as cli
@@ -43,19 +43,12 @@ def test_mode_collapse_is_answered_with_settings_of_the_backend(distilled, name,
     [("cdtg", {"clip": "none", "log_every": 1}), ("diffusion", {"autoencoder_steps": 1})],
 )
 def test_a_tail_net_that_sees_less_than_is_drawn_is_warned_of_once(distilled, name, changes):
-    class Listener(Silent):
-        def __init__(self) -> None:
-            self.lines: list[str] = []
-
-        def warn(self, text: str) -> None:
-            self.lines.append(text)
-
     for size in (64, 32):
-        listener, chosen = Listener(), backend(name)
+        listener, chosen = Warned(), backend(name)
         few = {**CDTG, "steps": 1, "size": size, **changes}
         settings = chosen.train_settings.model_validate(few)
         chosen.train(distilled, settings, listener, resume=False)
-        said = [line for line in listener.lines if "tail net sees" in line]
+        said = [line for line in listener.said if "tail net sees" in line]
         assert len(said) == (size == 64)
         if said:
             assert "at 32 px" in said[0]

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 import torch
-from tests_support import damage
+from tests_support import Warned, damage
 
 from tgn.runtime import training_loop
 from tgn.runtime.checkpoints import load_state
@@ -211,14 +211,6 @@ def test_a_training_goes_on_from_the_state_before(tmp_path, how):
 
 def logged_steps(folder):
     return [row["step"] for row in read_json_lines(folder / "metrics.jsonl")]
-
-
-class Warned(Silent):
-    def __init__(self):
-        self.said = []
-
-    def warn(self, text):
-        self.said.append(text)
 
 
 def test_a_new_beginning_clears_the_logs_of_the_old_training(tmp_path):

@@ -1,7 +1,7 @@
 """A comparison whose split or images have been replaced is not mixed with old trainings."""
 
 import pytest
-from tests_support import write_generated
+from tests_support import Warned, write_generated
 
 from classify.comparison import sweep
 from classify.comparison.compare import ComparisonPlan, compare, planned_trainings
@@ -34,14 +34,6 @@ def trained(monkeypatch):
 @pytest.fixture
 def plan(fake_run):
     return ComparisonPlan(("ce", "ce+generated"), 1, write_generated(fake_run, label=3, count=2))
-
-
-class Warned(Silent):
-    def __init__(self):
-        self.said = []
-
-    def warn(self, text):
-        self.said.append(text)
 
 
 def run_all(run, plan, progress=None):

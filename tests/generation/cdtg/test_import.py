@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from tests_support import CDTG, QUICK, Command, Stops, in_process
+from tests_support import CDTG, QUICK, Command, Stops, Warned, in_process
 
 from tgn.backends import generate
 from tgn.cli.main import main
@@ -41,16 +41,6 @@ def published(net: StyleGenerator, folder, **entries) -> str:
 @pytest.fixture
 def tgn(monkeypatch, capsys) -> Command:
     return in_process(main, monkeypatch, capsys)
-
-
-class Warned(Silent):
-    """Keeps warnings."""
-
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
 
 
 def test_an_imported_generator_generates_its_own_images(distilled, tmp_path):
@@ -93,7 +83,7 @@ def test_features_with_an_untrained_fusion_are_warned_about(distilled, tmp_path)
         progress = Warned()
         settings = CdtgSampleSettings(noise=noise, n=2, **QUICK)
         generate(distilled, GenerationRequest((1,), tmp_path / f"out{noise}", settings), progress)
-        assert len(progress.warnings) == warnings
+        assert len(progress.said) == warnings
 
 
 def test_what_does_not_fit_is_refused(distilled, tmp_path):

@@ -7,7 +7,7 @@ from shutil import copytree, ignore_patterns
 import pytest
 from pretrained_support import generate_pretrained, tuning_settings
 from safetensors.torch import load_file
-from tests_support import QUICK, in_process
+from tests_support import QUICK, Warned, in_process
 
 from tgn.cli.main import main
 from tgn.generation.diffusion.pretrained.cost import FLOAT32, GIB, sampling_cost, training_cost
@@ -15,16 +15,6 @@ from tgn.generation.diffusion.pretrained.settings import PretrainedSampleSetting
 from tgn.generation.diffusion.pretrained.train import train_pretrained
 from tgn.runtime import pace
 from tgn.runtime.progress import Silent
-
-
-class Listening(Silent):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def warn(self, text: str) -> None:
-        self.told.append(text)
 
 
 def gib(text: str) -> list[float]:
@@ -67,11 +57,11 @@ def test_a_model_that_is_not_here_says_how_to_fetch_it():
 
 def test_memory_is_said_first_and_time_after_the_first_steps(distilled, model, monkeypatch):
     monkeypatch.setattr(pace, "WORTH_SAYING_S", 0.0)
-    told = Listening()
+    told = Warned()
     train_pretrained(distilled, tuning_settings(model, recipe="fill-up", steps=8), told)
-    assert told.told[0].startswith("memory: about ")
-    assert re.match("the 4 steps left take about .*, by the pace of the first 3$", told.told[1])
-    assert len(told.told) == 2
+    assert told.said[0].startswith("memory: about ")
+    assert re.match("the 4 steps left take about .*, by the pace of the first 3$", told.said[1])
+    assert len(told.said) == 2
 
 
 def test_generation_says_its_memory_and_after_a_block_its_time(
@@ -79,12 +69,12 @@ def test_generation_says_its_memory_and_after_a_block_its_time(
 ):
     monkeypatch.setattr(pace, "WORTH_SAYING_S", 0.0)
     train_pretrained(distilled, tuning_settings(model), Silent())
-    told = Listening()
+    told = Warned()
     monkeypatch.setattr("generation_support.Silent", lambda: told)
     generate_pretrained(distilled, tmp_path / "out", 4, (2,))
-    assert "licence" in told.told[0]
-    assert told.told[1].startswith("memory: about ")
-    assert re.match("the 2 images left take about .*first 2$", told.told[2])
+    assert "licence" in told.said[0]
+    assert told.said[1].startswith("memory: about ")
+    assert re.match("the 2 images left take about .*first 2$", told.said[2])
 
 
 def test_a_dry_run_shows_preset_memory_and_licence(distilled, model, monkeypatch, capsys):
