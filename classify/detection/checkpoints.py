@@ -16,7 +16,8 @@ from tgn.runtime.training_loop import STATE, whole_state
 
 SUFFIX = ".safetensors"
 CHECKPOINT = f"detector{SUFFIX}"
-FORMAT = "classify-detect-1"
+FORMAT = "classify-detect-2"
+FORMER = "classify-detect-1"  # there vgg11 and vgg16 had batch normalisation
 
 
 def save_detector(path: Path, net: nn.Module, spec: DetectorSpec) -> None:
@@ -51,12 +52,14 @@ def read_spec(path: Path) -> DetectorSpec:
         UserError: if it holds something else, or a class name that cannot name a file.
     """
     metadata = read_metadata(path)
-    if metadata.get("format") != FORMAT:
+    if metadata.get("format") not in (FORMAT, FORMER):
         raise UserError(
             f"{path} is no detector; expected a file that classify detect train has written"
         )
     with content_of(path):
         spec = DetectorSpec.from_record(json.loads(metadata["facts"]))
+        if metadata["format"] == FORMER and spec.backbone.startswith("vgg"):
+            spec = spec._replace(backbone=f"{spec.backbone}_bn")
         problems = [problem_of_class(name) for name in spec.classes]
     if any(problems):
         raise UserError(f"{path}: {next(filter(None, problems))}")

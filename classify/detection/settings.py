@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from tgn.models.pretrained import IMAGENET
+from tgn.models.settings import AUTO, FROM_SCRATCH, PACKAGED, ArchName
 from tgn.runtime.bounds import (
     LARGEST_SIDE,
     BatchSize,
@@ -22,7 +24,7 @@ from tgn.runtime.config import Settings
 from tgn.runtime.settings import ComputeSettings, LoopSettings
 
 DetectorName = Literal["faster-rcnn", "retinanet", "gfl", "rotated-retinanet"]
-BackboneName = Literal["resnet18", "resnet34", "resnet50", "resnet101", "vgg11", "vgg16"]
+BackboneNorm = Literal["auto", "trained", "statistics", "frozen"]
 RotatedLoss = Literal["smooth-l1", "gwd", "gwd-bounded", "kld", "kld-half"]
 DistillName = Literal["none", "l2", "lsh", "lshl2", "kd", "ld", "ld+kd"]
 ImitationRegion = Literal["none", "gibox", "fine-grained", "gt"]
@@ -156,8 +158,20 @@ class DetectSettings(ComputeSettings, LoopSettings):
     detector: DetectorName = Field(
         "retinanet", description="faster-rcnn, retinanet, gfl, rotated-retinanet"
     )
-    backbone: BackboneName = Field("resnet18", description="resnet18/34/50/101, vgg11/16")
-    backbone_weights: str | None = Field(None, description="none, pretrained, or a file")
+    backbone: ArchName = Field(
+        "tf_efficientnet_lite0",
+        description="resnet18/34/50/101, vgg11/16 (or _bn), or any of timm with feature maps",
+    )
+    backbone_weights: str = Field(
+        AUTO,
+        description="auto: imagenet if a package has it, else none; pretrained (torchvision's or "
+        "timm's), or a file",
+    )
+    backbone_norm: BackboneNorm = Field(
+        "auto",
+        description="batch normalisation: trained; statistics (these are fixed); frozen (weights "
+        "too); auto: frozen with initial weights, else trained",
+    )
     frozen_stages: int = Field(
         0, ge=0, le=4, description="first stages of the backbone that are not trained"
     )
@@ -214,6 +228,26 @@ class DetectSettings(ComputeSettings, LoopSettings):
         ImitationSettings(), description="of the feature pyramid; alone or with kd, ld, ld+kd"
     )
 
+    @field_validator("backbone_weights", mode="before")
+    @classmethod
+    def _none_is_a_word(cls, value: Any) -> Any:
+        """Take YAML's null and Python's None for ``none``."""
+        return FROM_SCRATCH if value is None else value
+
+    @property
+    def initial_weights(self) -> str:
+        """Return what the backbone starts from: none, imagenet, pretrained or a file."""
+        if self.backbone_weights != AUTO:
+            return self.backbone_weights
+        return PACKAGED if self.backbone in IMAGENET else FROM_SCRATCH
+
+    @property
+    def norm(self) -> BackboneNorm:
+        """Return how batch normalisation of the backbone is treated, never ``auto``."""
+        if self.backbone_norm != "auto":
+            return self.backbone_norm
+        return "trained" if self.initial_weights == FROM_SCRATCH else "frozen"
+
     @property
     def is_rotated(self) -> bool:
         """Return whether the detector finds rotated boxes."""
@@ -241,7 +275,9 @@ class DetectSettings(ComputeSettings, LoopSettings):
     def resolved(self) -> "DetectSettings":
         """Return the settings to be shown: with the values of those that depend on others."""
         values: dict[str, Any] = {
-            "nms_candidates": self.nms_candidates or NMS_CANDIDATES[self.detector]
+            "nms_candidates": self.nms_candidates or NMS_CANDIDATES[self.detector],
+            "backbone_weights": self.initial_weights,
+            "backbone_norm": self.norm,
         }
         if self.detector in DENSE:
             weights = self.distillation_weights._asdict()
@@ -285,10 +321,15 @@ class DetectSettings(ComputeSettings, LoopSettings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "DetectSettings":
-        if self.frozen_stages and self.backbone_weights is None:
-            raise ValueError(
-                "frozen_stages needs backbone_weights: else stages with random weights are frozen"
-            )
+        random = self.initial_weights == FROM_SCRATCH
+        for name, is_set in (
+            ("frozen_stages", self.frozen_stages > 0),
+            ("backbone_norm", self.backbone_norm in ("frozen", "statistics")),
+        ):
+            if is_set and random:
+                raise ValueError(
+                    f"{name} needs backbone_weights: else random weights would be frozen"
+                )
         is_dense = self.detector in DENSE
         if self.distill != "none" and is_dense == (self.distill in MIMICKING):
             fitting = "kd, ld, ld+kd" if is_dense else ", ".join(MIMICKING)

@@ -78,15 +78,15 @@ def prepare_training(
         backbone=settings.backbone,
         classes=train.classes,
         size=settings.size,
-        frozen_norm=settings.backbone_weights is not None,
+        frozen_norm=settings.norm == "frozen",
         fpn_channels=settings.fpn_channels,
         box_loss=settings.box_loss,
         tile_size=settings.tile_size,
         tile_overlap=settings.tile_overlap,
         nms_candidates=settings.nms_candidates,
     )
-    net: Any = device.place(build_detector(spec, settings.backbone_weights))
-    freeze_stages(net.backbone, settings.backbone, settings.frozen_stages)
+    net: Any = device.place(build_detector(spec, settings.initial_weights))
+    freeze_stages(net.backbone, settings.frozen_stages)
     set_precision(net, device.autocast)
     task = _build_task(net, spec, teacher, settings, device)
     made_from = {

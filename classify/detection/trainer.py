@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from classify.detection.dataset import DetectionDataset, DetectionImage, decode_image
 from classify.detection.distill.base import DetectionTask
+from classify.detection.models.backbones import hold_norms
 from classify.detection.models.build import make_targets
 from classify.detection.settings import DetectSettings, Flips
 from tgn.data.batches import Prefetcher
@@ -59,7 +60,9 @@ class DetectorTrainer:
         targets = [make_targets(net, one.boxes, one.labels) for one in batch]
         targets = [{key: value.to(target) for key, value in one.items()} for one in targets]
         progress = step / self.settings.steps
-        losses = self.task.train()(images, targets, progress)
+        self.task.train()
+        hold_norms(net.backbone, self.settings.norm)
+        losses = self.task(images, targets, progress)
         loss = torch.stack(list(losses.values())).sum()
         lr = self.settings.lr * warmup_cosine(progress)
         optimise(loss, self.optimizer, self.device, lr, self.settings.max_grad_norm)

@@ -1,142 +1,202 @@
-"""Backbones of detectors: residual and VGG networks of torchvision under a feature pyramid."""
+"""Feature pyramids over image classifiers: residual and VGG networks of torchvision, all of timm's.
 
+timm's need maps of strides 4, 8, 16 and 32, for images of any size.
+"""
+
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
+import timm
 from timm.layers.norm_act import freeze_batch_norm_2d
 from torch import Tensor, nn
-from torchvision.models import resnet18, resnet34, resnet50, resnet101, vgg11_bn, vgg16_bn
-from torchvision.models.detection.backbone_utils import BackboneWithFPN
-from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
+from torch.nn.modules.batchnorm import _BatchNorm
+from torchvision import models
+from torchvision.models._utils import IntermediateLayerGetter
+from torchvision.ops.feature_pyramid_network import (
+    FeaturePyramidNetwork,
+    LastLevelMaxPool,
+    LastLevelP6P7,
+)
 
-from classify.detection.settings import BackboneName
-from tgn.models.classifier_facts import read_facts
-from tgn.models.foreign_weights import load_backbone
-from tgn.runtime.checkpoints import load_weights
+from classify.detection.models.backbone_weights import load_initial_weights
+from classify.detection.settings import BackboneNorm
+from tgn.models.settings import FROM_SCRATCH
 from tgn.runtime.errors import UserError
-from tgn.runtime.explanations import content_of
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as published weights expect
-HEADS = ("fc", "classifier")
-# Of residual networks, in torchvision and timm:
-STEM_WEIGHT, STEM_MEAN = "conv1.weight", "bn1.running_mean"
+STRIDES = (4, 8, 16, 32)
 
 
 class _Layers(NamedTuple):
-    """The layers that give a network's maps of stride 4, 8, 16 and 32."""
+    """The layers of a network of torchvision that give the maps of STRIDES."""
 
-    build: Any
-    layers: dict[str, str]  # child module -> level
-    channels: Sequence[int]  # of each level
+    layers: tuple[str, ...]
+    channels: tuple[int, ...]
 
 
-_RESIDUAL = {"layer1": "0", "layer2": "1", "layer3": "2", "layer4": "3"}
-_BACKBONES: dict[str, _Layers] = {
-    "resnet18": _Layers(resnet18, _RESIDUAL, (64, 128, 256, 512)),
-    "resnet34": _Layers(resnet34, _RESIDUAL, (64, 128, 256, 512)),
-    "resnet50": _Layers(resnet50, _RESIDUAL, (256, 512, 1024, 2048)),
-    "resnet101": _Layers(resnet101, _RESIDUAL, (256, 512, 1024, 2048)),
+_RESIDUAL = ("layer1", "layer2", "layer3", "layer4")
+_VGG_CHANNELS = (128, 256, 512, 512)
+_TORCHVISION: Mapping[str, _Layers] = {
+    "resnet18": _Layers(_RESIDUAL, (64, 128, 256, 512)),
+    "resnet34": _Layers(_RESIDUAL, (64, 128, 256, 512)),
+    "resnet50": _Layers(_RESIDUAL, (256, 512, 1024, 2048)),
+    "resnet101": _Layers(_RESIDUAL, (256, 512, 1024, 2048)),
     # The second to fifth pooling layers.
-    "vgg11": _Layers(vgg11_bn, {"7": "0", "14": "1", "21": "2", "28": "3"}, (128, 256, 512, 512)),
-    "vgg16": _Layers(vgg16_bn, {"13": "0", "23": "1", "33": "2", "43": "3"}, (128, 256, 512, 512)),
+    "vgg11": _Layers(("5", "10", "15", "20"), _VGG_CHANNELS),
+    "vgg16": _Layers(("9", "16", "23", "30"), _VGG_CHANNELS),
+    "vgg11_bn": _Layers(("7", "14", "21", "28"), _VGG_CHANNELS),
+    "vgg16_bn": _Layers(("13", "23", "33", "43"), _VGG_CHANNELS),
 }
 
 
+class Pyramid(nn.Module):
+    """A feature pyramid over the stages of a network, as torchvision's detectors take it.
+
+    Args:
+        body: images [B, 3, H, W] -> the maps of its stages by name.
+        stages: module of ``body`` with which each stage ends.
+        in_channels: of each map.
+        channels: of the pyramid's maps.
+        is_dense: strides 8 to 128, for dense detectors; else 4 to 64.
+    """
+
+    def __init__(
+        self,
+        body: nn.Module,
+        stages: Sequence[str],
+        in_channels: Sequence[int],
+        channels: int,
+        is_dense: bool,
+    ) -> None:
+        super().__init__()
+        self.body, self.stages, self.out_channels = body, tuple(stages), channels
+        extra = LastLevelP6P7(channels, channels) if is_dense else LastLevelMaxPool()
+        self.fpn = FeaturePyramidNetwork(list(in_channels), channels, extra)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Map [B, 3, H, W] to maps [B, channels, H / stride, W / stride], the largest first."""
+        return self.fpn(self.body(images))
+
+
+class TimmStages(nn.Module):
+    """The maps of some stages of a network of timm.
+
+    Args:
+        net: of timm; what follows the last stage is removed.
+        indices: of the stages, in its ``feature_info``.
+    """
+
+    def __init__(self, net: Any, indices: Sequence[int]) -> None:
+        super().__init__()
+        self.indices = net.prune_intermediate_layers(list(indices), prune_norm=True)
+        self.net = net
+
+    def forward(self, images: Tensor) -> OrderedDict[str, Tensor]:
+        """Map [B, 3, H, W] to [B, D, h, w] of each stage."""
+        maps = self.net.forward_intermediates(images, indices=self.indices, intermediates_only=True)
+        return OrderedDict((str(k), one) for k, one in enumerate(maps))
+
+
 def build_pyramid(
-    name: BackboneName, channels: int, is_dense: bool, weights: str | None, frozen_norm: bool
-) -> BackboneWithFPN:
+    name: str, channels: int, is_dense: bool, weights: str = FROM_SCRATCH, frozen_norm: bool = False
+) -> Pyramid:
     """Build a backbone with its feature pyramid.
 
     Args:
-        name: of the backbone.
+        name: of the backbone, in torchvision (residual and VGG networks) or timm.
         channels: of the pyramid's maps.
         is_dense: strides 8 to 128, for dense detectors; else 4 to 64.
-        weights: of the backbone as an image classifier of torchvision: a local file, or
-            ``pretrained`` for torchvision's own.
-        frozen_norm: whether the backbone's batch normalisation is fixed.
+        weights: as :func:`load_initial_weights` takes them.
+        frozen_norm: whether the backbone's batch normalisation is frozen, affine weights included.
 
     Raises:
-        UserError: for weights that are not available or do not fit.
+        UserError: for an unknown network, one without the maps, or weights that do not fit.
     """
-    spec = _BACKBONES[name]
-    net = _load(spec, name, weights)
-    if frozen_norm:  # batches of detectors are too small for its statistics
-        net = freeze_batch_norm_2d(net)
-    levels = dict(list(spec.layers.items())[1:]) if is_dense else spec.layers
-    in_channels = list(spec.channels[1:] if is_dense else spec.channels)
-    extra = LastLevelP6P7(channels, channels) if is_dense else LastLevelMaxPool()
-    backbone = net.features if hasattr(net, "features") else net
-    return BackboneWithFPN(backbone, levels, in_channels, channels, extra)
+    first = 1 if is_dense else 0
+    if name in _TORCHVISION:
+        body, stages, in_channels = _torchvision_stages(name, weights, frozen_norm, first)
+    else:
+        body, stages, in_channels = _timm_stages(name, weights, frozen_norm, first)
+    return Pyramid(body, stages, in_channels, channels, is_dense)
 
 
-def freeze_stages(pyramid: BackboneWithFPN, name: BackboneName, count: int) -> None:
+def _torchvision_stages(
+    name: str, weights: str, frozen_norm: bool, first: int
+) -> tuple[nn.Module, Sequence[str], Sequence[int]]:
+    net: Any = getattr(models, name)(weights=None)
+    for head in ("fc", "classifier"):
+        if hasattr(net, head):
+            setattr(net, head, nn.Identity())
+    load_initial_weights(net, name, weights)
+    net = _frozen(net, frozen_norm)
+    layers, channels = _TORCHVISION[name]
+    levels = {layer: str(k) for k, layer in enumerate(layers) if k >= first}
+    backbone = net.features if name.startswith("vgg") else net
+    return IntermediateLayerGetter(backbone, levels), layers, channels[first:]
+
+
+def _timm_stages(
+    name: str, weights: str, frozen_norm: bool, first: int
+) -> tuple[nn.Module, Sequence[str], Sequence[int]]:
+    if not timm.is_model(name):
+        raise UserError(
+            f"backbone={name}: neither torchvision nor timm has it; expected one of "
+            f"{', '.join(_TORCHVISION)}, or a network of timm with maps of strides 4, 8, 16 and 32"
+        )
+    net: Any = timm.create_model(name, pretrained=False, num_classes=0)
+    rows = getattr(net, "feature_info", [])
+    rows = rows if isinstance(rows, list) else rows.info
+    index = {row["reduction"]: k for k, row in enumerate(rows)}  # the last map of a stride
+    if not index.keys() >= set(STRIDES) or net.pretrained_cfg.get("fixed_input_size"):
+        raise UserError(
+            f"backbone={name} has no maps of strides 4, 8, 16 and 32 for images of any size; "
+            "take a convolutional network, e.g. tf_efficientnet_lite0, mobilenetv2_100, resnet50"
+        )
+    load_initial_weights(net, name, weights)
+    chosen = [index[stride] for stride in STRIDES]
+    stages = [f"net.{rows[k]['module']}" for k in chosen]
+    channels = [rows[k]["num_chs"] for k in chosen[first:]]
+    return TimmStages(_frozen(net, frozen_norm), chosen[first:]), stages, channels
+
+
+def _frozen(net: nn.Module, frozen_norm: bool) -> nn.Module:
+    return freeze_batch_norm_2d(net) if frozen_norm else net
+
+
+def freeze_stages(pyramid: Pyramid, count: int) -> None:
     """Freeze the first stages of a backbone.
 
     Args:
         pyramid: from :func:`build_pyramid`.
-        name: of its backbone.
         count: 0 to 4; the stem is frozen with the first stage.
     """
     if count == 0:
         return
-    last = list(_BACKBONES[name].layers)[count - 1]
-    for child, module in pyramid.body.named_children():
-        module.requires_grad_(False)
-        if child == last:
-            return
+    named = list(pyramid.body.named_parameters())  # in the order of the layers
+    end = pyramid.stages[count - 1] + "."
+    # A stage may end with a layer without weights, as pooling: all before it is then frozen.
+    last = max((k for k, (name, _) in enumerate(named) if _is_before(name, end)), default=-1)
+    for _, parameter in named[: last + 1]:
+        parameter.requires_grad_(False)
 
 
-def _load(spec: _Layers, name: str, weights: str | None) -> nn.Module:
-    if weights is None:
-        return spec.build(weights=None)
-    if weights == "pretrained":
-        try:
-            return spec.build(weights="DEFAULT")
-        except OSError as error:
-            raise UserError(
-                f"the weights of {name} are not cached and cannot be downloaded ({error}); "
-                "give a local file: --set backbone_weights=FILE"
-            ) from None
-    net = spec.build(weights=None)
-    for head in HEADS:  # of the image classifier, not part of a detector
-        if hasattr(net, head):
-            setattr(net, head, nn.Identity())
-    load_backbone(net, _read_weights(Path(weights)), f"{weights} as {name}")
-    return net
+def _is_before(name: str, end: str) -> bool:
+    """Return whether a parameter lies in a module, or before it where modules are numbered."""
+    if name.startswith(end):
+        return True
+    own, limit = name.partition(".")[0], end.rstrip(".")
+    return own.isdecimal() and limit.isdecimal() and int(own) <= int(limit)
 
 
-def _read_weights(path: Path) -> Mapping[str, Tensor]:
-    """Read a classifier's weights, converted to pixels normalised by ImageNet's mean and std."""
-    weights = load_weights(path)
-    facts = read_facts(path)
-    if facts is None:
-        return weights
-    if facts.small_stem or facts.bands != len(MEAN) or STEM_WEIGHT not in weights:
-        raise UserError(
-            f"{path} is {facts.arch} of images of {facts.size} pixels and {facts.bands} bands; "
-            "expected a residual network of colour images with a 7 x 7 stem: "
-            "classify train --set arch=resnet18 --set size=96"
-        )
-    with content_of(path):
-        return with_imagenet_normalisation(weights, facts.mean, facts.std)
-
-
-def with_imagenet_normalisation(
-    weights: Mapping[str, Tensor], mean: Sequence[float], std: Sequence[float]
-) -> dict[str, Tensor]:
-    """Return a residual network's weights for pixels normalised by MEAN and STD.
-
-    The outputs stay equal, but for the border: zero padding stands for another pixel value.
+def hold_norms(pyramid: Pyramid, norm: BackboneNorm) -> None:
+    """Put batch normalisation of the backbone into eval mode where its statistics are fixed.
 
     Args:
-        weights: of the network.
-        mean: of pixels in [0, 1], that it was trained with, a number a band.
-        std: likewise.
+        pyramid: put into training mode before.
+        norm: see :class:`DetectSettings`.
     """
-    first = weights[STEM_WEIGHT]  # [D, 3, 7, 7]
-    known_mean, known_std = first.new_tensor([mean, std])
-    here_mean, here_std = first.new_tensor([MEAN, STD])
-    shift = (first.sum(dim=(2, 3)) * (here_mean - known_mean) / known_std).sum(dim=1)  # [D]
-    scaled = first * (here_std / known_std)[:, None, None]
-    return {**weights, STEM_WEIGHT: scaled, STEM_MEAN: weights[STEM_MEAN] - shift}
+    if norm != "statistics":
+        return
+    for module in pyramid.body.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()

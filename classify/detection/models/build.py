@@ -31,12 +31,12 @@ from classify.detection.models.scaling import input_scaling
 from classify.detection.settings import (
     DENSE,
     NMS_CANDIDATES,
-    BackboneName,
     DetectorName,
     FpnChannels,
     NmsCandidates,
     RotatedLoss,
 )
+from tgn.models.settings import FROM_SCRATCH, ArchName
 from tgn.runtime.bounds import ShareBelowOne, Side
 
 KEYS_IN_FILES = {"fpn_channels": "width", "tile_size": "patch", "tile_overlap": "overlap"}
@@ -46,7 +46,7 @@ class DetectorSpec(NamedTuple):
     """What a detector is built from, and rebuilt from its file."""
 
     detector: DetectorName
-    backbone: BackboneName
+    backbone: ArchName
     classes: Annotated[tuple[str, ...], Field(min_length=1, max_length=10_000)]
     size: Side  # images are scaled to this long side, or full tiles to this side, in pixels
     frozen_norm: bool = False  # whether the backbone's batch normalisation is fixed
@@ -80,7 +80,7 @@ class DetectorSpec(NamedTuple):
         return TypeAdapter(cls).validate_python(values)
 
 
-def build_detector(spec: DetectorSpec, backbone_weights: str | None = None) -> nn.Module:
+def build_detector(spec: DetectorSpec, backbone_weights: str = FROM_SCRATCH) -> nn.Module:
     """Build a detector.
 
     Faster R-CNN counts its classes from 1, 0 being the background; :func:`detect` and

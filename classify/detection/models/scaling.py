@@ -4,7 +4,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.models.detection.transform import GeneralizedRCNNTransform, resize_boxes
 
-from classify.detection.models.backbones import MEAN, STD
+from classify.detection.models.backbone_weights import MEAN, STD
 
 
 def input_scaling(size: int, tile_size: int | None) -> GeneralizedRCNNTransform:

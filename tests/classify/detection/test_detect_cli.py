@@ -72,7 +72,9 @@ def test_a_teacher_a_student_and_its_publication(coco, in_tmp, run_cli):
     student = ["--distill", "ld+kd", "--teacher", "large"]
     done = run_cli("detect", "train", *coco, *quick, *student)
     assert done.code == 0, done.stderr
-    done = run_cli("detect", "publish", "student.safetensors", "--name", "gfl-resnet18-ld+kd")
+    done = run_cli(
+        "detect", "publish", "student.safetensors", "--name", "gfl-tf_efficientnet_lite0-ld+kd"
+    )
     assert done.code == 0, done.stderr
     assert "1 steps" in done.stdout
     words = ["--name", "student.safetensors", "--submission", "sent", "--device", "cpu"]
@@ -83,7 +85,7 @@ def test_a_teacher_a_student_and_its_publication(coco, in_tmp, run_cli):
     done = run_cli("detect", "train", *coco, *quick, "--distill", "ld", "--teacher", "who")
     assert done.code == 2
     assert "no detector 'who' in " in done.stderr
-    assert "there are: gfl-resnet18-ld+kd, large" in done.stderr
+    assert "there are: gfl-tf_efficientnet_lite0-ld+kd, large" in done.stderr
     done = run_cli("detect", "train", *coco, *quick, "--distill", "lsh")
     assert done.code == 2
     assert "not for gfl" in done.stderr
@@ -122,10 +124,10 @@ def test_plans_and_errors(coco, run_cli):
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
-        ({}, "gfl-resnet18"),
-        ({"distill": "ld"}, "gfl-resnet18-ld"),
-        ({"imitation": {"region": "gibox"}}, "gfl-resnet18-gibox"),
-        ({"distill": "ld", "imitation": {"region": "gt"}}, "gfl-resnet18-ld-gt"),
+        ({}, "gfl-tf_efficientnet_lite0"),
+        ({"distill": "ld"}, "gfl-tf_efficientnet_lite0-ld"),
+        ({"imitation": {"region": "gibox"}}, "gfl-tf_efficientnet_lite0-gibox"),
+        ({"distill": "ld", "imitation": {"region": "gt"}}, "gfl-tf_efficientnet_lite0-ld-gt"),
     ],
 )
 def test_the_default_name_says_how_a_student_is_taught(changes, name):

@@ -1,5 +1,7 @@
 """torchvision's detectors as we build them: any backbone, empty images, weights of files."""
 
+import json
+
 import pytest
 import torch
 from torch import nn
@@ -7,11 +9,13 @@ from torch.nn import functional as F
 from torchvision.models import resnet18, resnet34
 from torchvision.ops import FrozenBatchNorm2d
 
-from classify.detection.models.backbones import freeze_stages
+from classify.detection.checkpoints import FORMER, read_spec
+from classify.detection.models.backbones import build_pyramid, freeze_stages, hold_norms
 from classify.detection.models.build import DetectorSpec, build_detector, detect, make_targets
 from classify.detection.settings import DetectSettings
 from tgn.models.backbones import build_backbone, save_classifier
 from tgn.models.settings import BackboneSettings
+from tgn.runtime.checkpoints import save_weights
 from tgn.runtime.errors import UserError
 
 CLASSES = ("ship", "plane", "tank")
@@ -24,7 +28,7 @@ def spec(detector="retinanet", backbone="resnet18", frozen=False) -> DetectorSpe
 @pytest.mark.parametrize(
     ("detector", "backbone"),
     [("faster-rcnn", "resnet18"), ("retinanet", "resnet18"), ("faster-rcnn", "vgg11"),
-     ("retinanet", "vgg16"), ("retinanet", "resnet50")],
+     ("retinanet", "mobilenetv2_100"), ("retinanet", "resnet50")],
 )  # fmt: skip
 def test_every_detector_trains_also_on_images_without_objects(detector, backbone):
     torch.manual_seed(0)
@@ -61,15 +65,11 @@ def test_small_images_have_the_scale_of_tiles(detector):
     assert at_once.tensors.shape[-2:] == (64, 96)
 
 
-def test_the_pyramid_starts_at_stride_four_or_eight():
-    for detector, strides in (
-        ("faster-rcnn", [4, 8, 16, 32, 64]),
-        ("retinanet", [8, 16, 32, 64, 128]),
-    ):
-        for backbone in ("resnet18", "vgg11", "vgg16"):
-            net = build_detector(spec(detector, backbone)).eval()
-            maps = net.backbone(torch.rand(1, 3, 128, 128))
-            assert [128 // one.shape[-1] for one in maps.values()] == strides
+@pytest.mark.parametrize("backbone", ["resnet18", "vgg11", "vgg11_bn", "tf_efficientnet_lite0"])
+def test_the_pyramid_starts_at_stride_four_or_eight(backbone):
+    for is_dense, strides in ((False, [4, 8, 16, 32, 64]), (True, [8, 16, 32, 64, 128])):
+        maps = build_pyramid(backbone, 8, is_dense).eval()(torch.rand(1, 3, 128, 128))
+        assert [128 // one.shape[-1] for one in maps.values()] == strides
 
 
 def test_a_classifier_of_ours_sees_in_a_detector_what_it_saw(tmp_path):
@@ -88,26 +88,71 @@ def test_a_classifier_of_ours_sees_in_a_detector_what_it_saw(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("backbone", "still", "moving"), [("resnet18", "layer1", "layer2"), ("vgg11", "4", "8")]
+    ("backbone", "still", "moving"),
+    [
+        ("resnet18", "layer1", "layer2"),
+        ("vgg11_bn", "4", "8"),
+        ("mobilenetv2_100", "net.blocks.1", "net.blocks.2"),
+    ],
 )
 def test_the_first_stages_are_trained_no_more(backbone, still, moving):
-    net = build_detector(spec("faster-rcnn", backbone))
-    freeze_stages(net.backbone, backbone, 0)
-    assert all(p.requires_grad for p in net.parameters())
-    freeze_stages(net.backbone, backbone, 1)
-    body = net.backbone.body
+    pyramid = build_pyramid(backbone, 8, is_dense=False)
+    freeze_stages(pyramid, 0)
+    assert all(p.requires_grad for p in pyramid.parameters())
+    freeze_stages(pyramid, 1)
+    body = pyramid.body
     assert not any(p.requires_grad for p in body.get_submodule(still).parameters())
     assert not next(body.parameters()).requires_grad
     assert all(p.requires_grad for p in body.get_submodule(moving).parameters())
     with pytest.raises(UserError, match="frozen_stages needs backbone_weights"):
-        DetectSettings.resolve(frozen_stages=1)
+        DetectSettings.resolve(frozen_stages=1, backbone="resnet18")
+
+
+def test_packaged_weights_see_pixels_as_in_their_own_training():
+    settings = BackboneSettings(arch="tf_efficientnet_lite0", size=96)
+    source = build_backbone(settings, CLASSES).eval().net
+    net = build_detector(spec(backbone=settings.arch, frozen=True), "imagenet").eval()
+    pixels = torch.rand(1, 3, 64, 64)
+    prepared, _ = net.transform([pixels[0]])
+    body = net.backbone.body.net
+    seen = body.bn1(body.conv_stem(prepared.tensors))
+    wanted = source.bn1(source.conv_stem((pixels - 0.5) / 0.5))
+    inside = (..., slice(1, -1), slice(1, -1))  # where the convolution reads no padding
+    torch.testing.assert_close(seen[inside], wanted[inside], atol=1e-4, rtol=1e-4)
+
+
+def test_statistics_of_norms_are_held_and_their_weights_trained():
+    pyramid = build_pyramid("mobilenetv2_100", 8, True, "imagenet").train()
+    hold_norms(pyramid, "statistics")
+    norms = [one for one in pyramid.body.modules() if isinstance(one, nn.BatchNorm2d)]
+    assert norms
+    assert not any(one.training for one in norms)
+    assert all(one.weight.requires_grad for one in norms)
+    hold_norms(pyramid.train(), "trained")
+    assert all(one.training for one in norms)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "message"),
+    [("nonet", "neither torchvision nor timm has it"), ("vit_tiny_patch16_224", "has no maps of")],
+)
+def test_a_network_without_the_maps_is_refused(backbone, message):
+    with pytest.raises(UserError, match=message):
+        build_detector(spec(backbone=backbone))
+
+
+def test_the_first_format_of_files_had_normalisation_in_vgg(tmp_path):
+    file = tmp_path / "old.safetensors"
+    record = spec(backbone="vgg11").to_record()
+    save_weights(file, {"w": torch.zeros(1)}, {"format": FORMER, "facts": json.dumps(record)})
+    assert read_spec(file).backbone == "vgg11_bn"
 
 
 @pytest.mark.parametrize(("size", "bands"), [(64, 3), (96, 1)])
 def test_a_classifier_of_small_or_grey_images_is_no_backbone(tmp_path, size, bands):
     source = build_backbone(BackboneSettings(arch="resnet18", size=size, bands=bands), CLASSES)
     save_classifier(tmp_path / "net.safetensors", source)
-    with pytest.raises(UserError, match=f"of {size} pixels and {bands} bands.*size=96"):
+    with pytest.raises(UserError, match=f"of 64 pixels or less, or of {bands} bands.*size=96"):
         build_detector(spec(), str(tmp_path / "net.safetensors"))
 
 
