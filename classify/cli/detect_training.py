@@ -64,6 +64,8 @@ def train_verb(
     training = prepare_training(
         parts, directory, settings, TerminalProgress(), common.resume, teacher_file
     )
+    if training.start_in_words:
+        err.print(training.start_in_words, markup=False)
     if common.dry_run:
         check_resume(training)
         plan = f"train {directory} on {counts} images; {settings.scale_in_words}"

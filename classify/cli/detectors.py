@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from tgn.data.runs import find_named, runs_root
+from tgn.data.runs import runs_root
 from tgn.runtime.console import err, out, show_left_out
 from tgn.runtime.errors import DataError
 from tgn.runtime.names import folder_name
@@ -64,11 +64,9 @@ def detector_file(name: str | None) -> Path:
     Raises:
         NotFoundError: if there is none, with the names that exist.
     """
-    from classify.detection.checkpoints import CHECKPOINT
+    from classify.detection.checkpoints import find_detector
 
-    if name is not None and Path(name).is_file():
-        return Path(name)
-    return find_named(_root(), CHECKPOINT, name, "detector", "classify detect train")
+    return find_detector(name)
 
 
 def show_average_precision(result: dict[str, dict[str, float | None]]) -> None:

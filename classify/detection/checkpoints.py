@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from classify.detection.models.build import DetectorSpec, build_detector
 from tgn.data.annotations.types import problem_of_class
+from tgn.data.runs import find_named, runs_root
 from tgn.runtime.checkpoints import load_weights, read_metadata, save_weights
 from tgn.runtime.errors import NotFoundError, UserError
 from tgn.runtime.explanations import content_of
@@ -44,6 +45,28 @@ def load_detector(path: Path) -> tuple[nn.Module, DetectorSpec]:
     return net.eval(), spec
 
 
+def is_detector(path: Path) -> bool:
+    """Return whether a file is a detector of ours; another program's is none."""
+    is_ours = path.suffix == SUFFIX
+    return is_ours and read_metadata(path).get("format") in (FORMAT, FORMER)
+
+
+def find_detector(name: str | None) -> Path:
+    """Return the file of a detector: named by path or by name, else the one trained last.
+
+    Raises:
+        NotFoundError: if there is none, with the names that exist.
+    """
+    if name is not None and Path(name).is_file():
+        return Path(name)
+    return find_named(detectors_root(), CHECKPOINT, name, "detector", "classify detect train")
+
+
+def detectors_root() -> Path:
+    """Return the folder of all detectors."""
+    return runs_root() / "detect"
+
+
 def read_spec(path: Path) -> DetectorSpec:
     """Read the specification of a detector from its file's header.
 
@@ -52,7 +75,7 @@ def read_spec(path: Path) -> DetectorSpec:
         UserError: if it holds something else, or a class name that cannot name a file.
     """
     metadata = read_metadata(path)
-    if metadata.get("format") not in (FORMAT, FORMER):
+    if not is_detector(path):
         raise UserError(
             f"{path} is no detector; expected a file that classify detect train has written"
         )

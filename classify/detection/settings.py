@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from tgn.models.pretrained import IMAGENET
-from tgn.models.settings import AUTO, FROM_SCRATCH, PACKAGED, ArchName
+from classify.detection.backbone_settings import DetectorBackboneSettings
 from tgn.runtime.bounds import (
     LARGEST_SIDE,
     BatchSize,
@@ -24,7 +23,7 @@ from tgn.runtime.config import Settings
 from tgn.runtime.settings import ComputeSettings, LoopSettings
 
 DetectorName = Literal["faster-rcnn", "retinanet", "gfl", "rotated-retinanet"]
-BackboneNorm = Literal["auto", "trained", "statistics", "frozen"]
+HeadNorm = Literal["group", "none"]
 RotatedLoss = Literal["smooth-l1", "gwd", "gwd-bounded", "kld", "kld-half"]
 DistillName = Literal["none", "l2", "lsh", "lshl2", "kd", "ld", "ld+kd"]
 ImitationRegion = Literal["none", "gibox", "fine-grained", "gt"]
@@ -142,7 +141,7 @@ def _side_of_tiles(values: Mapping[str, Any]) -> int:
     return values.get("tile_size") or WHOLE_IMAGE_SIZE
 
 
-class DetectSettings(ComputeSettings, LoopSettings):
+class DetectSettings(ComputeSettings, LoopSettings, DetectorBackboneSettings):
     """Settings of ``classify detect train``."""
 
     renamed: ClassVar[Mapping[str, str]] = {
@@ -158,25 +157,13 @@ class DetectSettings(ComputeSettings, LoopSettings):
     detector: DetectorName = Field(
         "retinanet", description="faster-rcnn, retinanet, gfl, rotated-retinanet"
     )
-    backbone: ArchName = Field(
-        "tf_efficientnet_lite0",
-        description="resnet18/34/50/101, vgg11/16 (or _bn), or any of timm with feature maps",
-    )
-    backbone_weights: str = Field(
-        AUTO,
-        description="auto: imagenet if a package has it, else none; pretrained (torchvision's or "
-        "timm's), or a file",
-    )
-    backbone_norm: BackboneNorm = Field(
-        "auto",
-        description="batch normalisation: trained; statistics (these are fixed); frozen (weights "
-        "too); auto: frozen with initial weights, else trained",
-    )
-    frozen_stages: int = Field(
-        0, ge=0, le=4, description="first stages of the backbone that are not trained"
-    )
     fpn_channels: FpnChannels = Field(
         256, description="channels of the feature pyramid and the head"
+    )
+    head_norm: HeadNorm = Field(
+        "group",
+        description="of one-stage heads: group, or none, as published for RetinaNet and needed to "
+        "start from one",
     )
     box_loss: RotatedLoss = Field(
         "gwd", description="of rotated boxes: smooth-l1, gwd, gwd-bounded, kld, kld-half"
@@ -227,26 +214,6 @@ class DetectSettings(ComputeSettings, LoopSettings):
     imitation: ImitationSettings = Field(
         ImitationSettings(), description="of the feature pyramid; alone or with kd, ld, ld+kd"
     )
-
-    @field_validator("backbone_weights", mode="before")
-    @classmethod
-    def _none_is_a_word(cls, value: Any) -> Any:
-        """Take YAML's null and Python's None for ``none``."""
-        return FROM_SCRATCH if value is None else value
-
-    @property
-    def initial_weights(self) -> str:
-        """Return what the backbone starts from: none, imagenet, pretrained or a file."""
-        if self.backbone_weights != AUTO:
-            return self.backbone_weights
-        return PACKAGED if self.backbone in IMAGENET else FROM_SCRATCH
-
-    @property
-    def norm(self) -> BackboneNorm:
-        """Return how batch normalisation of the backbone is treated, never ``auto``."""
-        if self.backbone_norm != "auto":
-            return self.backbone_norm
-        return "trained" if self.initial_weights == FROM_SCRATCH else "frozen"
 
     @property
     def is_rotated(self) -> bool:
@@ -305,6 +272,7 @@ class DetectSettings(ComputeSettings, LoopSettings):
         fields = type(self).model_fields
         for name, is_read, by in (
             ("tile_overlap", self.tile_size is not None, "tile_size"),
+            ("head_norm", self.detector != "faster-rcnn", "a one-stage detector"),
             ("box_loss", self.is_rotated, "detector=rotated-retinanet"),
             ("mimic", self.distill in MIMICKING, f"distill={', '.join(MIMICKING)}"),
             ("localization", self.distill in ("kd", "ld", "ld+kd"), "distill=kd, ld, ld+kd"),
@@ -321,15 +289,6 @@ class DetectSettings(ComputeSettings, LoopSettings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "DetectSettings":
-        random = self.initial_weights == FROM_SCRATCH
-        for name, is_set in (
-            ("frozen_stages", self.frozen_stages > 0),
-            ("backbone_norm", self.backbone_norm in ("frozen", "statistics")),
-        ):
-            if is_set and random:
-                raise ValueError(
-                    f"{name} needs backbone_weights: else random weights would be frozen"
-                )
         is_dense = self.detector in DENSE
         if self.distill != "none" and is_dense == (self.distill in MIMICKING):
             fitting = "kd, ld, ld+kd" if is_dense else ", ".join(MIMICKING)

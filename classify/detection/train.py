@@ -7,7 +7,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from classify.detection.checkpoints import CHECKPOINT, load_detector, save_detector
+from classify.detection.checkpoints import (
+    CHECKPOINT,
+    find_detector,
+    load_detector,
+    save_detector,
+)
 from classify.detection.dataset import (
     DetectionDataset,
     cut_into_tiles,
@@ -21,6 +26,7 @@ from classify.detection.evaluate import evaluate_detector
 from classify.detection.models.backbones import freeze_stages
 from classify.detection.models.build import DetectorSpec, build_detector, set_precision
 from classify.detection.settings import MIMICKING, DetectSettings
+from classify.detection.start import start_from
 from classify.detection.trainer import DetectorTrainer
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import DataError, UserError
@@ -44,6 +50,7 @@ class DetectorTraining:
     settings: DetectSettings
     job: Job
     images_in_words: str  # how many are trained on and left out
+    start_in_words: str  # what is taken over from a trained detector; "" without one
 
 
 def prepare_training(
@@ -84,8 +91,12 @@ def prepare_training(
         tile_size=settings.tile_size,
         tile_overlap=settings.tile_overlap,
         nms_candidates=settings.nms_candidates,
+        head_norm=settings.head_norm,
     )
-    net: Any = device.place(build_detector(spec, settings.initial_weights))
+    net: Any = build_detector(spec, settings.initial_weights)
+    start = None if settings.start is None else find_detector(settings.start)
+    start_in_words = "" if start is None else start_from(net, spec, start).in_words
+    net = device.place(net)
     freeze_stages(net.backbone, settings.frozen_stages)
     set_precision(net, device.autocast)
     task = _build_task(net, spec, teacher, settings, device)
@@ -94,11 +105,15 @@ def prepare_training(
         "training data": dataset_digest(train),
         "teacher": sha256_of(teacher) if teacher else "",
     }
+    if start is not None:
+        made_from["start"] = sha256_of(start)
     if settings.is_rotated or settings.imitation.region != "none":
         made_from["losses"] = LOSSES
     job = Job(directory, device, progress, resume, made_from)
     learned, in_words = _images_to_learn(train, settings)
-    return DetectorTraining(net, spec, task, (learned, test), settings, job, in_words)
+    return DetectorTraining(
+        net, spec, task, (learned, test), settings, job, in_words, start_in_words
+    )
 
 
 def _images_to_learn(

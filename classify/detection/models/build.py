@@ -15,12 +15,12 @@ from classify.detection.average_precision import Detections
 from classify.detection.boxes.coders import Coder, EdgeCoder, RotatedCoder
 from classify.detection.models.backbones import build_pyramid
 from classify.detection.models.dense import (
-    CHANNELS_PER_GROUP,
     MAX_PER_IMAGE,
     NINE_SHAPES,
     ONE_SQUARE,
     DenseDetector,
     DenseHead,
+    group_norm,
 )
 from classify.detection.models.dense_losses import (
     DenseCriterion,
@@ -33,6 +33,7 @@ from classify.detection.settings import (
     NMS_CANDIDATES,
     DetectorName,
     FpnChannels,
+    HeadNorm,
     NmsCandidates,
     RotatedLoss,
 )
@@ -40,6 +41,7 @@ from tgn.models.settings import FROM_SCRATCH, ArchName
 from tgn.runtime.bounds import ShareBelowOne, Side
 
 KEYS_IN_FILES = {"fpn_channels": "width", "tile_size": "patch", "tile_overlap": "overlap"}
+LATER_KEYS = ("nms_candidates", "head_norm")
 
 
 class DetectorSpec(NamedTuple):
@@ -55,6 +57,7 @@ class DetectorSpec(NamedTuple):
     tile_size: Side | None = None  # larger images are cut into tiles of this side, in pixels
     tile_overlap: ShareBelowOne = 0.0  # of neighbouring tiles, a share of their side
     nms_candidates: NmsCandidates | None = None  # of a level; None: as published
+    head_norm: HeadNorm = "group"  # between the convolutions of a one-stage head
 
     @property
     def is_rotated(self) -> bool:
@@ -64,8 +67,9 @@ class DetectorSpec(NamedTuple):
     def to_record(self) -> dict[str, Any]:
         """Return the values as files hold them; see :data:`KEYS_IN_FILES`."""
         values = {KEYS_IN_FILES.get(name, name): value for name, value in self._asdict().items()}
-        if self.nms_candidates is None:  # files of older versions have no such key
-            del values["nms_candidates"]
+        for name in LATER_KEYS:  # files of older versions have no such keys
+            if values[name] == self._field_defaults[name]:
+                del values[name]
         return {**values, "classes": list(self.classes)}
 
     @classmethod
@@ -106,7 +110,8 @@ def build_detector(spec: DetectorSpec, backbone_weights: str = FROM_SCRATCH) -> 
             pyramid, count, detections_per_img=MAX_PER_IMAGE, topk_candidates=candidates
         )
         anchors = net.anchor_generator.num_anchors_per_location()[0]
-        net.head = RetinaNetHead(spec.fpn_channels, anchors, count, norm_layer=_group_norm)
+        norm = group_norm if spec.head_norm == "group" else None
+        net.head = RetinaNetHead(spec.fpn_channels, anchors, count, norm_layer=norm)
     else:
         net = FasterRCNN(
             pyramid,
@@ -123,11 +128,6 @@ def _candidates(spec: DetectorSpec) -> int:
     return spec.nms_candidates or NMS_CANDIDATES[spec.detector]
 
 
-def _group_norm(channels: int) -> nn.GroupNorm:
-    """Normalise between a head's convolutions: else activations of a narrow head vanish."""
-    return nn.GroupNorm(channels // CHANNELS_PER_GROUP, channels)
-
-
 def _dense_detector(spec: DetectorSpec, pyramid: nn.Module) -> DenseDetector:
     coder: Coder
     criterion: DenseCriterion
@@ -137,8 +137,13 @@ def _dense_detector(spec: DetectorSpec, pyramid: nn.Module) -> DenseDetector:
     else:
         coder = EdgeCoder()
         criterion, shapes = GeneralizedFocalCriterion(coder), ONE_SQUARE
-    distribution = coder.num_parameters, len(coder.bins)
-    head = DenseHead(spec.fpn_channels, shapes.per_location, len(spec.classes), *distribution)
+    head = DenseHead(
+        spec.fpn_channels,
+        shapes.per_location,
+        len(spec.classes),
+        (coder.num_parameters, len(coder.bins)),
+        norm=spec.head_norm == "group",
+    )
     transform = input_scaling(spec.size, spec.tile_size)
     net = DenseDetector(pyramid, head, coder, criterion, shapes, transform)
     net.nms_candidates = _candidates(spec)

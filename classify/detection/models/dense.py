@@ -66,16 +66,22 @@ class DenseHead(nn.Module):
         channels: D of the pyramid's maps.
         anchors: of a location.
         classes: C.
-        parameters: P of a box.
-        bins: K of a parameter.
+        distribution: P parameters of a box, K bins of each.
+        norm: whether there is group normalisation between the convolutions of the towers.
     """
 
     def __init__(
-        self, channels: int, anchors: int, classes: int, parameters: int, bins: int
+        self,
+        channels: int,
+        anchors: int,
+        classes: int,
+        distribution: tuple[int, int],
+        norm: bool = True,
     ) -> None:
         super().__init__()
-        self.classes, self.distribution = classes, (parameters, bins)
-        self.class_tower, self.shape_tower = _tower(channels), _tower(channels)
+        parameters, bins = distribution
+        self.classes, self.distribution = classes, distribution
+        self.class_tower, self.shape_tower = _tower(channels, norm), _tower(channels, norm)
         self.score = nn.Conv2d(channels, anchors * classes, 3, padding=1)
         self.shape = nn.Conv2d(channels, anchors * parameters * bins, 3, padding=1)
         for layer, bias in ((self.score, -math.log((1 - PRIOR) / PRIOR)), (self.shape, 0.0)):
@@ -89,13 +95,21 @@ class DenseHead(nn.Module):
         return torch.cat(classes, dim=1), torch.cat(boxes, dim=1)
 
 
-def _tower(channels: int) -> nn.Sequential:
+def _tower(channels: int, norm: bool) -> nn.Sequential:
     layers: list[nn.Module] = []
     for _ in range(TOWER_DEPTH):
-        convolution = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        convolution = nn.Conv2d(channels, channels, 3, padding=1, bias=not norm)
         nn.init.normal_(convolution.weight, std=0.01)
-        layers += [convolution, nn.GroupNorm(channels // CHANNELS_PER_GROUP, channels), nn.ReLU()]
+        if convolution.bias is not None:
+            nn.init.zeros_(convolution.bias)
+        between = group_norm(channels) if norm else nn.Identity()
+        layers += [convolution, between, nn.ReLU()]
     return nn.Sequential(*layers)
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Normalise between a head's convolutions: else activations of a narrow head vanish."""
+    return nn.GroupNorm(channels // CHANNELS_PER_GROUP, channels)
 
 
 def _by_anchor(maps: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -191,7 +191,7 @@ def test_a_resumed_distillation_equals_an_uninterrupted_one(tmp_path, detector, 
     assert (tmp_path / "p.safetensors").stat().st_size < 0.6 * (
         tmp_path / "straight" / STATE
     ).stat().st_size  # neither optimiser nor teacher
-    assert load_detector(tmp_path / "early.safetensors")[1].backbone == "resnet18"
+    assert load_detector(tmp_path / "early.safetensors")[1].backbone == "tf_efficientnet_lite0"
     assert file.read_bytes() == untouched
 
 

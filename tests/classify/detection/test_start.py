@@ -1,0 +1,129 @@
+"""Starting from trained detectors: ours, torchvision's COCO files, mmdetection's names."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection import fasterrcnn_resnet50_fpn
+
+from classify.detection.checkpoints import save_detector
+from classify.detection.models.build import DetectorSpec, build_detector
+from classify.detection.settings import DetectSettings
+from classify.detection.start import start_from
+from tgn.runtime.errors import UserError
+
+CLASSES = ("ship", "plane")
+SMALL = DetectorSpec("retinanet", "resnet18", CLASSES, 64, True, 32)
+
+
+def with_random_biases(net: nn.Module) -> nn.Module:
+    """Change what is initialised to zeros and ones, so that an entry left out is seen."""
+    for value in net.state_dict().values():
+        if value.is_floating_point() and value.ndim == 1:
+            value.add_(torch.rand_like(value))
+    return net
+
+
+def test_torchvisions_detector_of_coco_is_taken_over(tmp_path):
+    theirs = with_random_biases(fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None))
+    torch.save(theirs.state_dict(), tmp_path / "coco.pth")
+    spec = DetectorSpec("faster-rcnn", "resnet50", CLASSES, 64, frozen_norm=True)
+    net = build_detector(spec)
+    start = start_from(net, spec, tmp_path / "coco.pth")
+    assert start.new == ("roi_heads.box_predictor.cls_score", "roi_heads.box_predictor.bbox_pred")
+    images = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        maps = [one.eval().backbone(images) for one in (theirs, net)]
+        rpn = [one.rpn.head(list(maps[0].values())) for one in (theirs, net)]
+    for theirs_map, own_map in zip(maps[0].values(), maps[1].values(), strict=True):
+        scale = float(theirs_map.abs().max())
+        torch.testing.assert_close(own_map, theirs_map, atol=1e-5 * scale, rtol=0)
+    torch.testing.assert_close(rpn[0], rpn[1], atol=1e-2, rtol=1e-4)
+    assert torch.equal(theirs.roi_heads.box_head.fc7.weight, net.roi_heads.box_head.fc7.weight)
+
+
+@pytest.mark.parametrize(("classes", "is_new"), [(CLASSES, False), (("plane", "ship"), True)])
+def test_layers_of_classes_are_taken_with_equal_classes_only(tmp_path, classes, is_new):
+    spec = SMALL._replace(classes=classes)
+    save_detector(tmp_path / "a.safetensors", with_random_biases(build_detector(spec)), spec)
+    start = start_from(build_detector(SMALL), SMALL, tmp_path / "a.safetensors")
+    assert start.new == (("head.classification_head.cls_logits",) if is_new else ())
+    assert ("new: head" in start.in_words) == is_new
+
+
+def in_mmdetections_names(net: nn.Module, names: dict[str, str]) -> dict[str, Tensor]:
+    """Rename entries by the first parts of their names."""
+    found = {}
+    for name, value in net.state_dict().items():
+        ours = next((one for one in names if name.startswith(one)), None)
+        if ours is not None:
+            found[names[ours] + name.removeprefix(ours)] = value
+    return found
+
+
+PYRAMID = {
+    "backbone.body.": "backbone.",
+    **{f"backbone.fpn.inner_blocks.{k}.0.": f"neck.lateral_convs.{k}.conv." for k in range(4)},
+    **{f"backbone.fpn.layer_blocks.{k}.0.": f"neck.fpn_convs.{k}.conv." for k in range(4)},
+    "backbone.fpn.extra_blocks.p6.": "neck.fpn_convs.3.conv.",
+    "backbone.fpn.extra_blocks.p7.": "neck.fpn_convs.4.conv.",
+}
+TOWERS = {
+    f"head.{ours}_tower.{3 * k + j}.": f"bbox_head.{theirs}_convs.{k}.{kind}."
+    for k in range(4)
+    for j, kind in enumerate(("conv", "gn"))
+    for ours, theirs in (("class", "cls"), ("shape", "reg"))
+}
+RETINA = {
+    f"head.{ours}_head.conv.{k}.0.": f"bbox_head.{theirs}_convs.{k}.conv."
+    for k in range(4)
+    for ours, theirs in (("classification", "cls"), ("regression", "reg"))
+}
+
+
+@pytest.mark.parametrize(
+    ("detector", "head_norm", "names", "new"),
+    [
+        (
+            "faster-rcnn",
+            "group",
+            {
+                "rpn.head.conv.0.0.": "rpn_head.rpn_conv.",
+                "rpn.head.cls_logits.": "rpn_head.rpn_cls.",
+                "rpn.head.bbox_pred.": "rpn_head.rpn_reg.",
+                "roi_heads.box_head.fc6.": "roi_head.bbox_head.shared_fcs.0.",
+                "roi_heads.box_head.fc7.": "roi_head.bbox_head.shared_fcs.1.",
+            },
+            ("roi_heads.box_predictor.cls_score", "roi_heads.box_predictor.bbox_pred"),
+        ),
+        (
+            "retinanet",
+            "none",
+            {**RETINA, "head.regression_head.bbox_reg.": "bbox_head.retina_reg."},
+            ("head.classification_head.cls_logits",),
+        ),
+        ("gfl", "group", {**TOWERS, "head.shape.": "bbox_head.gfl_reg."}, ("head.score",)),
+        ("rotated-retinanet", "none", TOWERS, ("head.score", "head.shape")),
+    ],
+)
+def test_mmdetections_names_are_known(tmp_path, detector, head_norm, names, new):
+    spec = SMALL._replace(detector=detector, head_norm=head_norm)
+    source, net = with_random_biases(build_detector(spec)), build_detector(spec)
+    weights = in_mmdetections_names(source, {**PYRAMID, **names})
+    assert any(name.startswith("neck.") for name in weights)
+    torch.save({"meta": {}, "state_dict": weights}, tmp_path / "theirs.pth")
+    start = start_from(net, spec, tmp_path / "theirs.pth")
+    assert start.new == new
+    for name, value in source.state_dict().items():
+        if not name.startswith(new):
+            assert torch.equal(value, net.state_dict()[name]), name
+
+
+def test_another_backbone_is_refused(tmp_path):
+    other = SMALL._replace(backbone="resnet34")
+    save_detector(tmp_path / "a.safetensors", build_detector(SMALL), SMALL)
+    with pytest.raises(UserError, match=r"backbone=resnet34: backbone.body.layer1.2.conv1.weight"):
+        start_from(build_detector(other), other, tmp_path / "a.safetensors")
+    with pytest.raises(UserError, match="leave backbone_weights out"):
+        DetectSettings.resolve(overrides=["start=x", "backbone_weights=imagenet"])
+    assert DetectSettings(start="x").norm == "frozen"
+    assert DetectSettings(start="x").initial_weights == "none"
