@@ -198,6 +198,17 @@ class DetectSettings(ScheduleSettings, AugmentationSettings, ComputeSettings):
         ImitationSettings(), description="of the feature pyramid; alone or with kd, ld, ld+kd"
     )
 
+    @classmethod
+    def with_new_names(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return recorded settings as today's; one that they lack was as by default."""
+        defaults = {
+            name: field.default
+            for name, field in cls.model_fields.items()
+            if isinstance(field.default, bool | int | float | str | tuple)
+        }
+        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in defaults.items()}
+        return {**plain, **super().with_new_names(values)}
+
     @property
     def is_rotated(self) -> bool:
         """Return whether the detector finds rotated boxes."""
@@ -225,7 +236,8 @@ class DetectSettings(ScheduleSettings, AugmentationSettings, ComputeSettings):
     def resolved(self) -> "DetectSettings":
         """Return the settings to be shown: with the values of those that depend on others."""
         values: dict[str, Any] = {
-            "nms_candidates": self.nms_candidates or NMS_CANDIDATES[self.detector]
+            "nms_candidates": self.nms_candidates or NMS_CANDIDATES[self.detector],
+            "warmup_steps": self.warmup_length,
         }
         if self.detector in DENSE:
             weights = self.distillation_weights._asdict()
@@ -252,6 +264,7 @@ class DetectSettings(ScheduleSettings, AugmentationSettings, ComputeSettings):
         """Yield settings that are not as by default though nothing reads them, and what would."""
         fields = type(self).model_fields
         for name, is_read, by in (
+            *self.schedule_uses(),
             ("tile_overlap", self.tile_size is not None, "tile_size"),
             ("box_loss", self.is_rotated, "detector=rotated-retinanet"),
             ("mimic", self.distill in MIMICKING, f"distill={', '.join(MIMICKING)}"),

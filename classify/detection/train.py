@@ -20,6 +20,7 @@ from classify.detection.distill.mimic import build_mimicking
 from classify.detection.evaluate import evaluate_detector
 from classify.detection.models.backbones import freeze_stages
 from classify.detection.models.build import DetectorSpec, build_detector, set_precision
+from classify.detection.schedule import schedule_in_words
 from classify.detection.settings import MIMICKING, DetectSettings
 from classify.detection.trainer import DetectorTrainer
 from tgn.runtime.devices import Device
@@ -43,7 +44,7 @@ class DetectorTraining:
     parts: tuple[DetectionDataset, DetectionDataset]  # images or tiles to train on; test images
     settings: DetectSettings
     job: Job
-    images_in_words: str  # how many are trained on and left out
+    in_words: str  # how many images are trained on and left out, how long, at which rates
 
 
 def prepare_training(
@@ -71,6 +72,8 @@ def prepare_training(
     train, test = parts
     if all(image.is_empty for image in train.images):
         raise DataError("no labelled object among the training images: nothing to learn")
+    learned, images_in_words = _images_to_learn(train, settings)
+    settings = settings.of_length(len(learned.images))
     device = Device(settings)
     torch.manual_seed(seed_of(settings.seed, "detector init"))
     spec = DetectorSpec(
@@ -96,8 +99,10 @@ def prepare_training(
     }
     if settings.is_rotated or settings.imitation.region != "none":
         made_from["losses"] = LOSSES
+    if settings.epochs is not None:
+        made_from["order of images"] = "epochs"
     job = Job(directory, device, progress, resume, made_from)
-    learned, in_words = _images_to_learn(train, settings)
+    in_words = f"{images_in_words}; {schedule_in_words(settings, len(learned.images))}"
     return DetectorTraining(net, spec, task, (learned, test), settings, job, in_words)
 
 

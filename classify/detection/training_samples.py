@@ -1,5 +1,7 @@
 """Which images a step is trained on, and how they are read and changed."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -22,10 +24,19 @@ class TrainingSamples:
         self.data, self.settings = data, settings
 
     def rows(self, step: int) -> Tensor:
-        """Return which images [batch_size] a step is trained on, over all processes."""
-        settings = self.settings
-        rng = generator(settings.seed, "detect", step)
-        return torch.randint(len(self.data.images), (settings.batch_size,), generator=rng)
+        """Return which images [images_per_step] a step is trained on, over all processes.
+
+        In epochs each image is shown once, in an order drawn for the epoch; the last batch is
+        filled up with the epoch's first images, since processes share batches evenly.
+        """
+        count, size = len(self.data.images), self.settings.images_per_step
+        if self.settings.epochs is None:
+            rng = generator(self.settings.seed, "detect", step)
+            return torch.randint(count, (size,), generator=rng)
+        epoch, place = divmod(step, math.ceil(count / size))
+        rng = generator(self.settings.seed, "detect epoch", epoch)
+        order = torch.randperm(count, generator=rng)
+        return order[torch.arange(place * size, (place + 1) * size) % count]
 
     def sample(self, row: int, rng: torch.Generator) -> DetectionSample:
         """Read an image and change it at random.
