@@ -87,6 +87,7 @@ def prepare_training(
         tile_size=settings.tile_size,
         tile_overlap=settings.tile_overlap,
         nms_candidates=settings.nms_candidates,
+        short_side=settings.short_side,
     )
     net: Any = device.place(build_detector(spec, settings.backbone_weights))
     freeze_stages(net.backbone, settings.backbone, settings.frozen_stages)

@@ -50,6 +50,8 @@ class DetectorTrainer:
         images = [one.image_u8.to(target).float() / 255 for one in batch]
         targets = [make_targets(net, one.boxes, one.labels) for one in batch]
         targets = [{key: value.to(target) for key, value in one.items()} for one in targets]
+        if side := self.samples.short_side(step):
+            net.transform.training_side = side
         progress = step / self.settings.steps
         losses = self.task.train()(images, targets, progress)
         loss = torch.stack(list(losses.values())).sum()

@@ -38,6 +38,14 @@ class TrainingSamples:
         order = torch.randperm(count, generator=rng)
         return order[torch.arange(place * size, (place + 1) * size) % count]
 
+    def short_side(self, step: int) -> int | None:
+        """Return the short side in pixels to which a step's images are scaled; None: no such."""
+        sides = self.settings.short_sides
+        if not sides:
+            return None
+        rng = generator(self.settings.seed, "detect short side", step)
+        return sides[int(torch.randint(len(sides), (), generator=rng))]
+
     def sample(self, row: int, rng: torch.Generator) -> DetectionSample:
         """Read an image and change it at random.
 
