@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from classify.detection.augmentation_settings import AugmentationSettings
 from classify.detection.scale_settings import ScaleSettings
-from classify.detection.schedule_settings import ScheduleSettings
+from classify.detection.validation_settings import ValidationSettings
 from tgn.runtime.bounds import (
     InnerShare,
     Seed,
@@ -131,12 +131,12 @@ class ImitationSettings(Settings):
     weight: Weight = Field(2.0, description="of the mean squared difference")
 
 
-class DetectSettings(ScheduleSettings, AugmentationSettings, ScaleSettings, ComputeSettings):
+class DetectSettings(ValidationSettings, AugmentationSettings, ScaleSettings, ComputeSettings):
     """Settings of ``classify detect train``."""
 
     renamed: ClassVar[Mapping[str, str]] = {
         **ComputeSettings.renamed,
-        **ScheduleSettings.renamed,
+        **ValidationSettings.renamed,
         "weights": "backbone_weights",
         "width": "fpn_channels",
         "patch": "tile_size",
