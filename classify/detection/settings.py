@@ -5,22 +5,20 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
+from classify.detection.augmentation_settings import AugmentationSettings
 from classify.detection.backbone_settings import DetectorBackboneSettings
+from classify.detection.scale_settings import ScaleSettings
+from classify.detection.validation_settings import ValidationSettings
 from tgn.runtime.bounds import (
-    LARGEST_SIDE,
-    BatchSize,
-    Factor,
     InnerShare,
-    LearningRate,
     Seed,
     Share,
     ShareBelowOne,
-    Steps,
     Temperature,
     Weight,
 )
 from tgn.runtime.config import Settings
-from tgn.runtime.settings import ComputeSettings, LoopSettings
+from tgn.runtime.settings import ComputeSettings
 
 DetectorName = Literal["faster-rcnn", "retinanet", "gfl", "rotated-retinanet"]
 HeadNorm = Literal["group", "none"]
@@ -28,8 +26,6 @@ RotatedLoss = Literal["smooth-l1", "gwd", "gwd-bounded", "kld", "kld-half"]
 DistillName = Literal["none", "l2", "lsh", "lshl2", "kd", "ld", "ld+kd"]
 ImitationRegion = Literal["none", "gibox", "fine-grained", "gt"]
 MIMICKING: tuple[DistillName, ...] = ("l2", "lsh", "lshl2")
-Flips = Literal["both", "horizontal", "vertical", "diagonal", "none"]
-WHOLE_IMAGE_SIZE = 448  # pixels
 FpnChannels = Annotated[int, Field(ge=32, multiple_of=32, le=2048)]
 DENSE: tuple[DetectorName, ...] = ("gfl", "rotated-retinanet")
 NmsCandidates = Annotated[int, Field(ge=1, le=100_000)]
@@ -136,22 +132,22 @@ class ImitationSettings(Settings):
     weight: Weight = Field(2.0, description="of the mean squared difference")
 
 
-def _side_of_tiles(values: Mapping[str, Any]) -> int:
-    """Return the default of ``size``: tiles are shown as they are."""
-    return values.get("tile_size") or WHOLE_IMAGE_SIZE
-
-
-class DetectSettings(ComputeSettings, LoopSettings, DetectorBackboneSettings):
+class DetectSettings(
+    ValidationSettings,
+    AugmentationSettings,
+    ScaleSettings,
+    DetectorBackboneSettings,
+    ComputeSettings,
+):
     """Settings of ``classify detect train``."""
 
     renamed: ClassVar[Mapping[str, str]] = {
         **ComputeSettings.renamed,
-        **LoopSettings.renamed,
+        **ValidationSettings.renamed,
         "weights": "backbone_weights",
         "width": "fpn_channels",
         "patch": "tile_size",
         "overlap": "tile_overlap",
-        "clip": "max_grad_norm",
     }
 
     detector: DetectorName = Field(
@@ -173,37 +169,9 @@ class DetectSettings(ComputeSettings, LoopSettings, DetectorBackboneSettings):
         description="best boxes of a level before suppression; default 1000, of rotated boxes and "
         "of faster-rcnn's proposals (twice as many in training) 2000",
     )
-    tile_size: int | None = Field(
-        None,
-        ge=64,
-        le=LARGEST_SIDE,
-        description="larger images are cut into square tiles of this side, in pixels",
-    )
-    tile_overlap: ShareBelowOne = Field(
-        0.2, description="of neighbouring tiles, a share of their side"
-    )
-    size: int = Field(
-        default_factory=_side_of_tiles,
-        ge=64,
-        le=LARGEST_SIDE,
-        description="long side of scaled images, in pixels; with tile_size, side of a scaled tile; "
-        "default 448, or tile_size",
-    )
-    flips: Flips = Field(
-        "both",
-        description="each half of the time; both: each by itself; diagonal: both at once; none",
-    )
     empty_share: Share = Field(
         0.0, description="of images (or tiles) without objects, the share that is trained on"
     )
-    steps: Steps = Field(2000, description="optimisation steps")
-    batch_size: BatchSize = Field(4, description="images a step, over all processes")
-    optimizer: Literal["sgd", "adamw"] = Field(
-        "sgd", description="sgd, or adamw: better if steps are few, with lr 0.0002 to 0.001"
-    )
-    lr: LearningRate = Field(0.01, description="peak learning rate (warm-up, then cosine)")
-    weight_decay: Weight = Field(1e-4, description="of all weights")
-    max_grad_norm: Factor = Field(10.0, description="gradients are clipped to this norm")
     test_fraction: InnerShare = Field(0.2, description="share of the images held out")
     split_seed: Seed = Field(0, description="of the held-out part; does not change with seed")
     distill: DistillName = Field("none", description="none, l2, lsh, lshl2, kd, ld, ld+kd")
@@ -214,6 +182,17 @@ class DetectSettings(ComputeSettings, LoopSettings, DetectorBackboneSettings):
     imitation: ImitationSettings = Field(
         ImitationSettings(), description="of the feature pyramid; alone or with kd, ld, ld+kd"
     )
+
+    @classmethod
+    def with_new_names(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return recorded settings as today's; one that they lack was as by default."""
+        defaults = {
+            name: field.default
+            for name, field in cls.model_fields.items()
+            if isinstance(field.default, bool | int | float | str | tuple)
+        }
+        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in defaults.items()}
+        return {**plain, **super().with_new_names(values)}
 
     @property
     def is_rotated(self) -> bool:
@@ -245,6 +224,8 @@ class DetectSettings(ComputeSettings, LoopSettings, DetectorBackboneSettings):
             "nms_candidates": self.nms_candidates or NMS_CANDIDATES[self.detector],
             "backbone_weights": self.initial_weights,
             "backbone_norm": self.norm,
+            "warmup_steps": self.warmup_length,
+            "test_short_side": self.short_side,
         }
         if self.detector in DENSE:
             weights = self.distillation_weights._asdict()
@@ -257,21 +238,12 @@ class DetectSettings(ComputeSettings, LoopSettings, DetectorBackboneSettings):
         mimics_tower = self.detector == "retinanet" and self.distill in MIMICKING
         return mimics_tower or self.imitation.region != "none"
 
-    @property
-    def scale_in_words(self) -> str:
-        """Return in words how large an image is for the network."""
-        if self.tile_size is None:
-            return f"each image is scaled to a long side of {self.size} px"
-        return (
-            f"images over {self.tile_size} px are cut into tiles of {self.tile_size} px, each "
-            f"shown at {self.size} px; smaller images have the same scale and are padded"
-        )
-
     def _without_effect(self) -> Iterator[tuple[str, str]]:
         """Yield settings that are not as by default though nothing reads them, and what would."""
         fields = type(self).model_fields
         for name, is_read, by in (
-            ("tile_overlap", self.tile_size is not None, "tile_size"),
+            *self.schedule_uses(),
+            *self.scale_uses(),
             ("head_norm", self.detector != "faster-rcnn", "a one-stage detector"),
             ("box_loss", self.is_rotated, "detector=rotated-retinanet"),
             ("mimic", self.distill in MIMICKING, f"distill={', '.join(MIMICKING)}"),

@@ -41,7 +41,7 @@ from tgn.models.settings import FROM_SCRATCH, ArchName
 from tgn.runtime.bounds import ShareBelowOne, Side
 
 KEYS_IN_FILES = {"fpn_channels": "width", "tile_size": "patch", "tile_overlap": "overlap"}
-LATER_KEYS = ("nms_candidates", "head_norm")
+LATER_KEYS = ("nms_candidates", "head_norm", "short_side")
 
 
 class DetectorSpec(NamedTuple):
@@ -58,6 +58,7 @@ class DetectorSpec(NamedTuple):
     tile_overlap: ShareBelowOne = 0.0  # of neighbouring tiles, a share of their side
     nms_candidates: NmsCandidates | None = None  # of a level; None: as published
     head_norm: HeadNorm = "group"  # between the convolutions of a one-stage head
+    short_side: Side | None = None  # whole images are scaled to it, ``size`` then bounds the long
 
     @property
     def is_rotated(self) -> bool:
@@ -120,7 +121,7 @@ def build_detector(spec: DetectorSpec, backbone_weights: str = FROM_SCRATCH) -> 
             rpn_pre_nms_top_n_train=2 * candidates,
             rpn_pre_nms_top_n_test=candidates,
         )
-    net.transform = input_scaling(spec.size, spec.tile_size)
+    net.transform = input_scaling(spec.size, spec.tile_size, spec.short_side)
     return net
 
 
@@ -144,7 +145,7 @@ def _dense_detector(spec: DetectorSpec, pyramid: nn.Module) -> DenseDetector:
         (coder.num_parameters, len(coder.bins)),
         norm=spec.head_norm == "group",
     )
-    transform = input_scaling(spec.size, spec.tile_size)
+    transform = input_scaling(spec.size, spec.tile_size, spec.short_side)
     net = DenseDetector(pyramid, head, coder, criterion, shapes, transform)
     net.nms_candidates = _candidates(spec)
     return net
