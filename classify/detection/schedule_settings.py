@@ -56,7 +56,9 @@ class ScheduleSettings(LoopSettings):
         0.1667, description="of the rate, in the first step of the warm-up"
     )
     weight_decay: Weight = Field(1e-4, description="of all weights")
-    max_grad_norm: Factor = Field(10.0, description="gradients are clipped to this norm")
+    max_grad_norm: Factor | None = Field(
+        10.0, description="gradients are clipped to this norm; null: they are not"
+    )
 
     @property
     def images_per_step(self) -> int:
