@@ -31,6 +31,10 @@ def train_verb(
     common: CommonOptions,
     labels: LabelsArgument,
     images: ImagesArgument,
+    more: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[LABELS IMAGES]...", help="Further sources to train on."),
+    ] = None,
     test: Annotated[
         tuple[Path, Path] | None,
         typer.Option(metavar="LABELS IMAGES", help="Test part; default: held out by image."),
@@ -56,7 +60,7 @@ def train_verb(
     read = functools.partial(
         read_dataset, rotated=rotated, all_problems=common.dry_run, skip_unknown=skip_unknown
     )
-    data = read(labels, images, known)
+    data = read(labels, images, known, more=more or ())
     other = read(*test, data.classes) if test else None
     parts = _parts(data, other, settings)
     directory = detector_folder(name or _default_name(settings))
