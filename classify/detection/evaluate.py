@@ -22,8 +22,8 @@ from classify.detection.dataset import (
 )
 from classify.detection.models.build import DetectorSpec, detect
 from classify.detection.models.dense import ROTATED_NMS_IOU, UPRIGHT_NMS_IOU
+from classify.detection.samples import load_sample
 from classify.detection.tiling import Tile, merge_detections
-from classify.detection.trainer import load_sample
 from tgn.runtime.devices import Device
 from tgn.runtime.progress import Progress
 

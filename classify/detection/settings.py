@@ -5,21 +5,19 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
+from classify.detection.augmentation_settings import AugmentationSettings
+from classify.detection.schedule_settings import ScheduleSettings
 from tgn.runtime.bounds import (
     LARGEST_SIDE,
-    BatchSize,
-    Factor,
     InnerShare,
-    LearningRate,
     Seed,
     Share,
     ShareBelowOne,
-    Steps,
     Temperature,
     Weight,
 )
 from tgn.runtime.config import Settings
-from tgn.runtime.settings import ComputeSettings, LoopSettings
+from tgn.runtime.settings import ComputeSettings
 
 DetectorName = Literal["faster-rcnn", "retinanet", "gfl", "rotated-retinanet"]
 BackboneName = Literal["resnet18", "resnet34", "resnet50", "resnet101", "vgg11", "vgg16"]
@@ -27,7 +25,6 @@ RotatedLoss = Literal["smooth-l1", "gwd", "gwd-bounded", "kld", "kld-half"]
 DistillName = Literal["none", "l2", "lsh", "lshl2", "kd", "ld", "ld+kd"]
 ImitationRegion = Literal["none", "gibox", "fine-grained", "gt"]
 MIMICKING: tuple[DistillName, ...] = ("l2", "lsh", "lshl2")
-Flips = Literal["both", "horizontal", "vertical", "diagonal", "none"]
 WHOLE_IMAGE_SIZE = 448  # pixels
 FpnChannels = Annotated[int, Field(ge=32, multiple_of=32, le=2048)]
 DENSE: tuple[DetectorName, ...] = ("gfl", "rotated-retinanet")
@@ -140,17 +137,16 @@ def _side_of_tiles(values: Mapping[str, Any]) -> int:
     return values.get("tile_size") or WHOLE_IMAGE_SIZE
 
 
-class DetectSettings(ComputeSettings, LoopSettings):
+class DetectSettings(ScheduleSettings, AugmentationSettings, ComputeSettings):
     """Settings of ``classify detect train``."""
 
     renamed: ClassVar[Mapping[str, str]] = {
         **ComputeSettings.renamed,
-        **LoopSettings.renamed,
+        **ScheduleSettings.renamed,
         "weights": "backbone_weights",
         "width": "fpn_channels",
         "patch": "tile_size",
         "overlap": "tile_overlap",
-        "clip": "max_grad_norm",
     }
 
     detector: DetectorName = Field(
@@ -188,21 +184,9 @@ class DetectSettings(ComputeSettings, LoopSettings):
         description="long side of scaled images, in pixels; with tile_size, side of a scaled tile; "
         "default 448, or tile_size",
     )
-    flips: Flips = Field(
-        "both",
-        description="each half of the time; both: each by itself; diagonal: both at once; none",
-    )
     empty_share: Share = Field(
         0.0, description="of images (or tiles) without objects, the share that is trained on"
     )
-    steps: Steps = Field(2000, description="optimisation steps")
-    batch_size: BatchSize = Field(4, description="images a step, over all processes")
-    optimizer: Literal["sgd", "adamw"] = Field(
-        "sgd", description="sgd, or adamw: better if steps are few, with lr 0.0002 to 0.001"
-    )
-    lr: LearningRate = Field(0.01, description="peak learning rate (warm-up, then cosine)")
-    weight_decay: Weight = Field(1e-4, description="of all weights")
-    max_grad_norm: Factor = Field(10.0, description="gradients are clipped to this norm")
     test_fraction: InnerShare = Field(0.2, description="share of the images held out")
     split_seed: Seed = Field(0, description="of the held-out part; does not change with seed")
     distill: DistillName = Field("none", description="none, l2, lsh, lshl2, kd, ld, ld+kd")

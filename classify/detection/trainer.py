@@ -1,32 +1,23 @@
 """Optimisation steps of a detector: images in, named losses summed, weights out."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
-from classify.detection.dataset import DetectionDataset, DetectionImage, decode_image
+from classify.detection.dataset import DetectionDataset
 from classify.detection.distill.base import DetectionTask
 from classify.detection.models.build import make_targets
-from classify.detection.settings import DetectSettings, Flips
+from classify.detection.samples import DetectionSample
+from classify.detection.settings import DetectSettings
+from classify.detection.training_samples import TrainingSamples
 from tgn.data.batches import Prefetcher
 from tgn.runtime.devices import Device
 from tgn.runtime.lr_schedule import warmup_cosine
 from tgn.runtime.optimisation import optimise
-from tgn.runtime.seeds import generator
 
 MOMENTUM = 0.9  # of SGD
-
-
-class DetectionSample(NamedTuple):
-    """Pixels and objects of one image of a batch."""
-
-    image_u8: Tensor  # [3, H, W]
-    boxes: Tensor  # [N, 4 or 5] in pixels
-    labels: Tensor  # [N], 0 for the first class
 
 
 class DetectorTrainer:
@@ -46,7 +37,8 @@ class DetectorTrainer:
         settings: DetectSettings,
         device: Device,
     ) -> None:
-        self.task, self.data, self.settings, self.device = task, data, settings, device
+        self.task, self.settings, self.device = task, settings, device
+        self.samples = TrainingSamples(data, settings)
         self.batches = Prefetcher(self._load_batch, settings.steps, in_thread=device.is_gpu)
         trained = [p for p in task.parameters() if p.requires_grad]
         self.optimizer = _optimizer(trained, settings)
@@ -66,16 +58,9 @@ class DetectorTrainer:
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _load_batch(self, step: int) -> list[DetectionSample]:
-        """Read the images of a step, flipped at random, and return this process's part."""
-        rng = generator(self.settings.seed, "detect", step)
-        size = self.settings.batch_size
-        rows = torch.randint(len(self.data.images), (size,), generator=rng)
-        chances = (torch.rand(size, 2, generator=rng) < 0.5).tolist()
-        flips = [drawn_flips(self.settings.flips, *both) for both in chances]
-        return [
-            flip_sample(load_sample(self.data.images[int(rows[k])]), *flips[k])
-            for k in self.device.own_rows(size).tolist()
-        ]
+        """Return this process's part of the samples of a step."""
+        places = self.device.own_rows(self.settings.batch_size)
+        return self.samples.batch(step, places.tolist())
 
     def state_dict(self) -> dict[str, Any]:
         """Return the student's weights and the optimiser's state."""
@@ -93,64 +78,3 @@ def _optimizer(trained: list[nn.Parameter], settings: DetectSettings) -> torch.o
     return torch.optim.SGD(
         trained, settings.lr, momentum=MOMENTUM, weight_decay=settings.weight_decay
     )
-
-
-def load_sample(image: DetectionImage, picture: Image.Image | None = None) -> DetectionSample:
-    """Read an image or its tile, without crowds; upright boxes are clipped to its border.
-
-    Args:
-        image: an image or a tile.
-        picture: the whole image, if it is decoded already.
-
-    Raises:
-        DataError: naming the file, if it cannot be read.
-    """
-    picture = picture or decode_image(image)
-    if image.tile is not None:
-        left, top, width, height = image.tile
-        picture = picture.crop((left, top, left + width, top + height))
-    pixels = np.asarray(picture, dtype=np.uint8)
-    image_u8 = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
-    boxes, labels = image.boxes[~image.crowd], image.labels[~image.crowd]
-    if boxes.shape[1] == 4:
-        boxes[:, 0::2] = boxes[:, 0::2].clamp(0, image_u8.shape[2])
-        boxes[:, 1::2] = boxes[:, 1::2].clamp(0, image_u8.shape[1])
-    return DetectionSample(image_u8, boxes, labels)
-
-
-def drawn_flips(kind: Flips, first: bool, second: bool) -> tuple[bool, bool]:
-    """Return whether an image is flipped left to right and upside down.
-
-    Args:
-        kind: of the flips.
-        first: true half of the time.
-        second: likewise, independent of the first.
-    """
-    return {
-        "both": (first, second),
-        "horizontal": (first, False),
-        "vertical": (False, first),
-        "diagonal": (first, first),
-        "none": (False, False),
-    }[kind]
-
-
-def flip_sample(sample: DetectionSample, left_right: bool, up_down: bool) -> DetectionSample:
-    """Flip an image with its boxes."""
-    image_u8, boxes, labels = sample
-    for axis, flips in enumerate((left_right, up_down)):
-        if flips:
-            length = image_u8.shape[2 - axis]
-            image_u8 = image_u8.flip(2 - axis)
-            boxes = _flip_boxes(boxes, axis, length)
-    return DetectionSample(image_u8, boxes, labels)
-
-
-def _flip_boxes(boxes: Tensor, axis: int, length: int) -> Tensor:
-    boxes = boxes.clone()
-    if boxes.shape[1] == 5:
-        boxes[:, axis] = length - boxes[:, axis]
-        boxes[:, 4] = -boxes[:, 4]
-    else:
-        boxes[:, [axis, axis + 2]] = length - boxes[:, [axis + 2, axis]]
-    return boxes

@@ -18,6 +18,7 @@ from classify.detection.dataset import (
     split_dataset,
     without_unknown,
 )
+from classify.detection.samples import load_sample
 from classify.detection.tiling import (
     Tile,
     boxes_in_tile,
@@ -25,7 +26,6 @@ from classify.detection.tiling import (
     tile_grid,
     visible_fraction,
 )
-from classify.detection.trainer import load_sample
 from tgn.data.annotations.readers import read_annotations
 from tgn.runtime.errors import DataError
 

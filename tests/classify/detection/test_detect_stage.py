@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from tests_support import Stops
 from torch import nn
 
+from classify.detection.augmentation import drawn_flips, flip_sample
 from classify.detection.average_precision import Detections
 from classify.detection.boxes.polygons import fit_rectangles
 from classify.detection.boxes.rotated import paired_iou, to_corners
@@ -18,9 +19,9 @@ from classify.detection.dataset import DetectionDataset, DetectionImage, cut_int
 from classify.detection.dota_submission import write_submission
 from classify.detection.evaluate import detect_dataset
 from classify.detection.models.build import DetectorSpec, detect
+from classify.detection.samples import DetectionSample, load_sample
 from classify.detection.settings import DetectSettings
 from classify.detection.train import check_resume, prepare_training, train_detector
-from classify.detection.trainer import DetectionSample, drawn_flips, flip_sample, load_sample
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import DataError, UserError
 from tgn.runtime.progress import Silent

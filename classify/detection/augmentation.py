@@ -1,0 +1,59 @@
+"""Random changes of training images together with their boxes."""
+
+import torch
+from torch import Tensor
+
+from classify.detection.augmentation_settings import AugmentationSettings, Flips
+from classify.detection.samples import DetectionSample
+
+
+def augment(
+    sample: DetectionSample, settings: AugmentationSettings, rng: torch.Generator
+) -> DetectionSample:
+    """Change a sample at random.
+
+    Args:
+        sample: an image with its boxes.
+        settings: which changes there are.
+        rng: what is drawn depends on it alone.
+    """
+    first, second = (torch.rand(2, generator=rng) < 0.5).tolist()
+    return flip_sample(sample, *drawn_flips(settings.flips, first, second))
+
+
+def drawn_flips(kind: Flips, first: bool, second: bool) -> tuple[bool, bool]:
+    """Return whether an image is flipped left to right and upside down.
+
+    Args:
+        kind: of the flips.
+        first: true half of the time.
+        second: likewise, independent of the first.
+    """
+    return {
+        "both": (first, second),
+        "horizontal": (first, False),
+        "vertical": (False, first),
+        "diagonal": (first, first),
+        "none": (False, False),
+    }[kind]
+
+
+def flip_sample(sample: DetectionSample, left_right: bool, up_down: bool) -> DetectionSample:
+    """Flip an image with its boxes."""
+    image_u8, boxes, labels = sample
+    for axis, flips in enumerate((left_right, up_down)):
+        if flips:
+            length = image_u8.shape[2 - axis]
+            image_u8 = image_u8.flip(2 - axis)
+            boxes = _flip_boxes(boxes, axis, length)
+    return DetectionSample(image_u8, boxes, labels)
+
+
+def _flip_boxes(boxes: Tensor, axis: int, length: int) -> Tensor:
+    boxes = boxes.clone()
+    if boxes.shape[1] == 5:
+        boxes[:, axis] = length - boxes[:, axis]
+        boxes[:, 4] = -boxes[:, 4]
+    else:
+        boxes[:, [axis, axis + 2]] = length - boxes[:, [axis + 2, axis]]
+    return boxes
