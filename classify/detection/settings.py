@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from classify.detection.augmentation_settings import AugmentationSettings
+from classify.detection.long_tail_settings import LongTailSettings
 from classify.detection.schedule_settings import ScheduleSettings
 from tgn.runtime.bounds import (
     LARGEST_SIDE,
@@ -137,7 +138,7 @@ def _side_of_tiles(values: Mapping[str, Any]) -> int:
     return values.get("tile_size") or WHOLE_IMAGE_SIZE
 
 
-class DetectSettings(ScheduleSettings, AugmentationSettings, ComputeSettings):
+class DetectSettings(ScheduleSettings, AugmentationSettings, LongTailSettings, ComputeSettings):
     """Settings of ``classify detect train``."""
 
     renamed: ClassVar[Mapping[str, str]] = {
@@ -256,6 +257,9 @@ class DetectSettings(ScheduleSettings, AugmentationSettings, ComputeSettings):
             ("box_loss", self.is_rotated, "detector=rotated-retinanet"),
             ("mimic", self.distill in MIMICKING, f"distill={', '.join(MIMICKING)}"),
             ("localization", self.distill in ("kd", "ld", "ld+kd"), "distill=kd, ld, ld+kd"),
+            ("repeat_threshold", self.sampling == "repeat-factor", "sampling=repeat-factor"),
+            ("paste_share", self.paste is not None, "paste"),
+            ("paste_below", self.paste is not None, "paste"),
             ("imitation", self.imitation.region != "none", "imitation.region"),
         ):
             if not is_read and getattr(self, name) != fields[name].default:

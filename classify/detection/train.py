@@ -20,6 +20,9 @@ from classify.detection.distill.mimic import build_mimicking
 from classify.detection.evaluate import evaluate_detector
 from classify.detection.models.backbones import freeze_stages
 from classify.detection.models.build import DetectorSpec, build_detector, set_precision
+from classify.detection.paste_sources import open_pasting
+from classify.detection.pasting import Pasting
+from classify.detection.sampling import ImageSampling
 from classify.detection.settings import MIMICKING, DetectSettings
 from classify.detection.trainer import DetectorTrainer
 from tgn.runtime.devices import Device
@@ -43,7 +46,8 @@ class DetectorTraining:
     parts: tuple[DetectionDataset, DetectionDataset]  # images or tiles to train on; test images
     settings: DetectSettings
     job: Job
-    images_in_words: str  # how many are trained on and left out
+    images_in_words: str  # how many are trained on and left out, how they are drawn
+    pasting: Pasting | None = None  # of objects into training images
 
 
 def prepare_training(
@@ -96,9 +100,13 @@ def prepare_training(
     }
     if settings.is_rotated or settings.imitation.region != "none":
         made_from["losses"] = LOSSES
-    job = Job(directory, device, progress, resume, made_from)
     learned, in_words = _images_to_learn(train, settings)
-    return DetectorTraining(net, spec, task, (learned, test), settings, job, in_words)
+    pasting = open_pasting(learned, test, settings)
+    if pasting is not None:
+        made_from["pasted"] = pasting.digest
+        in_words += f"; {pasting.in_words}"
+    job = Job(directory, device, progress, resume, made_from)
+    return DetectorTraining(net, spec, task, (learned, test), settings, job, in_words, pasting)
 
 
 def _images_to_learn(
@@ -115,6 +123,8 @@ def _images_to_learn(
             f"; {left_out} of the {num_empty} without objects are left out "
             f"(empty_share={settings.empty_share:g})"
         )
+    if settings.sampling != "uniform":
+        in_words += f"; {ImageSampling(kept, settings).in_words()}"
     return kept, in_words
 
 
@@ -143,7 +153,7 @@ def train_detector(training: DetectorTraining) -> dict[str, Any]:
     settings, job = training.settings, training.job
     directory, device = job.directory, job.device
     train, test = training.parts
-    trainer = DetectorTrainer(training.task, train, settings, device)
+    trainer = DetectorTrainer(training.task, train, settings, device, training.pasting)
     run_steps(trainer, settings, job, title=directory.name)
     result: dict[str, Any] = {}
     if device.is_main:

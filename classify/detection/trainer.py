@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from classify.detection.dataset import DetectionDataset
 from classify.detection.distill.base import DetectionTask
 from classify.detection.models.build import make_targets
+from classify.detection.pasting import Pasting
 from classify.detection.samples import DetectionSample
 from classify.detection.settings import DetectSettings
 from classify.detection.training_samples import TrainingSamples
@@ -28,6 +29,7 @@ class DetectorTrainer:
         data: training images, or tiles.
         settings: of the training.
         device: where it runs.
+        pasting: of objects into images, if any.
     """
 
     def __init__(
@@ -36,9 +38,10 @@ class DetectorTrainer:
         data: DetectionDataset,
         settings: DetectSettings,
         device: Device,
+        pasting: Pasting | None = None,
     ) -> None:
         self.task, self.settings, self.device = task, settings, device
-        self.samples = TrainingSamples(data, settings)
+        self.samples = TrainingSamples(data, settings, pasting)
         self.batches = Prefetcher(self._load_batch, settings.steps, in_thread=device.is_gpu)
         trained = [p for p in task.parameters() if p.requires_grad]
         self.optimizer = _optimizer(trained, settings)
