@@ -71,9 +71,9 @@ def train_verb(
     if common.dry_run:
         check_resume(training)
         plan = f"train {directory} on {counts} images; {settings.scale_in_words}"
-        show_plan(settings.resolved, f"{plan}; {training.images_in_words}")
+        show_plan(training.settings.resolved, f"{plan}; {training.in_words}")
     err.print(f"{counts} images train and test; classes: {', '.join(data.classes)}", markup=False)
-    err.print(f"{settings.scale_in_words}; {training.images_in_words}", markup=False)
+    err.print(f"{settings.scale_in_words}; {training.in_words}", markup=False)
     result = train_detector(training)
     if result:  # one process of a job evaluates
         show_average_precision(result)

@@ -71,7 +71,8 @@ def open_pasting(
         object_sizes(data),
         settings.paste_share,
         settings.flips,
-        f"paste={settings.paste}: pictures of {counts} go into {settings.paste_share:.0%} of them",
+        f"paste={settings.paste}: pictures of {counts} go into {settings.paste_share:.0%} of the "
+        "images drawn",
         digest,
     )
 

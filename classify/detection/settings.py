@@ -7,9 +7,9 @@ from pydantic import Field, model_validator
 
 from classify.detection.augmentation_settings import AugmentationSettings
 from classify.detection.long_tail_settings import LongTailSettings
+from classify.detection.scale_settings import ScaleSettings
 from classify.detection.schedule_settings import ScheduleSettings
 from tgn.runtime.bounds import (
-    LARGEST_SIDE,
     InnerShare,
     Seed,
     Share,
@@ -26,7 +26,6 @@ RotatedLoss = Literal["smooth-l1", "gwd", "gwd-bounded", "kld", "kld-half"]
 DistillName = Literal["none", "l2", "lsh", "lshl2", "kd", "ld", "ld+kd"]
 ImitationRegion = Literal["none", "gibox", "fine-grained", "gt"]
 MIMICKING: tuple[DistillName, ...] = ("l2", "lsh", "lshl2")
-WHOLE_IMAGE_SIZE = 448  # pixels
 FpnChannels = Annotated[int, Field(ge=32, multiple_of=32, le=2048)]
 DENSE: tuple[DetectorName, ...] = ("gfl", "rotated-retinanet")
 NmsCandidates = Annotated[int, Field(ge=1, le=100_000)]
@@ -133,12 +132,9 @@ class ImitationSettings(Settings):
     weight: Weight = Field(2.0, description="of the mean squared difference")
 
 
-def _side_of_tiles(values: Mapping[str, Any]) -> int:
-    """Return the default of ``size``: tiles are shown as they are."""
-    return values.get("tile_size") or WHOLE_IMAGE_SIZE
-
-
-class DetectSettings(ScheduleSettings, AugmentationSettings, LongTailSettings, ComputeSettings):
+class DetectSettings(
+    ScheduleSettings, AugmentationSettings, ScaleSettings, LongTailSettings, ComputeSettings
+):
     """Settings of ``classify detect train``."""
 
     renamed: ClassVar[Mapping[str, str]] = {
@@ -169,22 +165,6 @@ class DetectSettings(ScheduleSettings, AugmentationSettings, LongTailSettings, C
         description="best boxes of a level before suppression; default 1000, of rotated boxes and "
         "of faster-rcnn's proposals (twice as many in training) 2000",
     )
-    tile_size: int | None = Field(
-        None,
-        ge=64,
-        le=LARGEST_SIDE,
-        description="larger images are cut into square tiles of this side, in pixels",
-    )
-    tile_overlap: ShareBelowOne = Field(
-        0.2, description="of neighbouring tiles, a share of their side"
-    )
-    size: int = Field(
-        default_factory=_side_of_tiles,
-        ge=64,
-        le=LARGEST_SIDE,
-        description="long side of scaled images, in pixels; with tile_size, side of a scaled tile; "
-        "default 448, or tile_size",
-    )
     empty_share: Share = Field(
         0.0, description="of images (or tiles) without objects, the share that is trained on"
     )
@@ -198,6 +178,17 @@ class DetectSettings(ScheduleSettings, AugmentationSettings, LongTailSettings, C
     imitation: ImitationSettings = Field(
         ImitationSettings(), description="of the feature pyramid; alone or with kd, ld, ld+kd"
     )
+
+    @classmethod
+    def with_new_names(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return recorded settings as today's; one that they lack was as by default."""
+        defaults = {
+            name: field.default
+            for name, field in cls.model_fields.items()
+            if isinstance(field.default, bool | int | float | str | tuple)
+        }
+        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in defaults.items()}
+        return {**plain, **super().with_new_names(values)}
 
     @property
     def is_rotated(self) -> bool:
@@ -226,7 +217,9 @@ class DetectSettings(ScheduleSettings, AugmentationSettings, LongTailSettings, C
     def resolved(self) -> "DetectSettings":
         """Return the settings to be shown: with the values of those that depend on others."""
         values: dict[str, Any] = {
-            "nms_candidates": self.nms_candidates or NMS_CANDIDATES[self.detector]
+            "nms_candidates": self.nms_candidates or NMS_CANDIDATES[self.detector],
+            "warmup_steps": self.warmup_length,
+            "test_short_side": self.short_side,
         }
         if self.detector in DENSE:
             weights = self.distillation_weights._asdict()
@@ -239,21 +232,12 @@ class DetectSettings(ScheduleSettings, AugmentationSettings, LongTailSettings, C
         mimics_tower = self.detector == "retinanet" and self.distill in MIMICKING
         return mimics_tower or self.imitation.region != "none"
 
-    @property
-    def scale_in_words(self) -> str:
-        """Return in words how large an image is for the network."""
-        if self.tile_size is None:
-            return f"each image is scaled to a long side of {self.size} px"
-        return (
-            f"images over {self.tile_size} px are cut into tiles of {self.tile_size} px, each "
-            f"shown at {self.size} px; smaller images have the same scale and are padded"
-        )
-
     def _without_effect(self) -> Iterator[tuple[str, str]]:
         """Yield settings that are not as by default though nothing reads them, and what would."""
         fields = type(self).model_fields
         for name, is_read, by in (
-            ("tile_overlap", self.tile_size is not None, "tile_size"),
+            *self.schedule_uses(),
+            *self.scale_uses(),
             ("box_loss", self.is_rotated, "detector=rotated-retinanet"),
             ("mimic", self.distill in MIMICKING, f"distill={', '.join(MIMICKING)}"),
             ("localization", self.distill in ("kd", "ld", "ld+kd"), "distill=kd, ld, ld+kd"),

@@ -23,6 +23,7 @@ from classify.detection.models.build import DetectorSpec, build_detector, set_pr
 from classify.detection.paste_sources import open_pasting
 from classify.detection.pasting import Pasting
 from classify.detection.sampling import ImageSampling
+from classify.detection.schedule import schedule_in_words
 from classify.detection.settings import MIMICKING, DetectSettings
 from classify.detection.trainer import DetectorTrainer
 from tgn.runtime.devices import Device
@@ -46,7 +47,7 @@ class DetectorTraining:
     parts: tuple[DetectionDataset, DetectionDataset]  # images or tiles to train on; test images
     settings: DetectSettings
     job: Job
-    images_in_words: str  # how many are trained on and left out, how they are drawn
+    in_words: str  # images trained on and left out, how they are drawn, how long, at which rates
     pasting: Pasting | None = None  # of objects into training images
 
 
@@ -75,6 +76,8 @@ def prepare_training(
     train, test = parts
     if all(image.is_empty for image in train.images):
         raise DataError("no labelled object among the training images: nothing to learn")
+    learned, images_in_words = _images_to_learn(train, settings)
+    settings = settings.of_length(len(learned.images))
     device = Device(settings)
     torch.manual_seed(seed_of(settings.seed, "detector init"))
     spec = DetectorSpec(
@@ -88,6 +91,7 @@ def prepare_training(
         tile_size=settings.tile_size,
         tile_overlap=settings.tile_overlap,
         nms_candidates=settings.nms_candidates,
+        short_side=settings.short_side,
     )
     net: Any = device.place(build_detector(spec, settings.backbone_weights))
     freeze_stages(net.backbone, settings.backbone, settings.frozen_stages)
@@ -100,12 +104,14 @@ def prepare_training(
     }
     if settings.is_rotated or settings.imitation.region != "none":
         made_from["losses"] = LOSSES
-    learned, in_words = _images_to_learn(train, settings)
+    if settings.epochs is not None:
+        made_from["order of images"] = "epochs"
     pasting = open_pasting(learned, test, settings)
     if pasting is not None:
         made_from["pasted"] = pasting.digest
-        in_words += f"; {pasting.in_words}"
+        images_in_words += f"; {pasting.in_words}"
     job = Job(directory, device, progress, resume, made_from)
+    in_words = f"{images_in_words}; {schedule_in_words(settings, len(learned.images))}"
     return DetectorTraining(net, spec, task, (learned, test), settings, job, in_words, pasting)
 
 

@@ -11,11 +11,11 @@ from classify.detection.distill.base import DetectionTask
 from classify.detection.models.build import make_targets
 from classify.detection.pasting import Pasting
 from classify.detection.samples import DetectionSample
+from classify.detection.schedule import learning_rate
 from classify.detection.settings import DetectSettings
 from classify.detection.training_samples import TrainingSamples
 from tgn.data.batches import Prefetcher
 from tgn.runtime.devices import Device
-from tgn.runtime.lr_schedule import warmup_cosine
 from tgn.runtime.optimisation import optimise
 
 MOMENTUM = 0.9  # of SGD
@@ -27,7 +27,7 @@ class DetectorTrainer:
     Args:
         task: the losses, with the student.
         data: training images, or tiles.
-        settings: of the training.
+        settings: of the training, with their number of steps.
         device: where it runs.
         pasting: of objects into images, if any.
     """
@@ -53,10 +53,12 @@ class DetectorTrainer:
         images = [one.image_u8.to(target).float() / 255 for one in batch]
         targets = [make_targets(net, one.boxes, one.labels) for one in batch]
         targets = [{key: value.to(target) for key, value in one.items()} for one in targets]
+        if side := self.samples.short_side(step):
+            net.transform.training_side = side
         progress = step / self.settings.steps
         losses = self.task.train()(images, targets, progress)
         loss = torch.stack(list(losses.values())).sum()
-        lr = self.settings.lr * warmup_cosine(progress)
+        lr = learning_rate(self.settings, step)
         optimise(loss, self.optimizer, self.device, lr, self.settings.max_grad_norm)
         return {name: loss.detach() for name, loss in losses.items()}
 

@@ -1,5 +1,7 @@
 """Which images a step is trained on, and how they are read and changed."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -28,12 +30,30 @@ class TrainingSamples:
         self.sampling = None if settings.sampling == "uniform" else ImageSampling(data, settings)
 
     def rows(self, step: int) -> Tensor:
-        """Return which images [batch_size] a step is trained on, over all processes."""
-        settings = self.settings
-        rng = generator(settings.seed, "detect", step)
+        """Return which images [images_per_step] a step is trained on, over all processes.
+
+        In epochs each image is shown once, in an order drawn for the epoch; the last batch is
+        filled up with the epoch's first images, since processes share batches evenly. Where rare
+        classes are sampled, every step is drawn by itself.
+        """
+        count, size = len(self.data.images), self.settings.images_per_step
+        rng = generator(self.settings.seed, "detect", step)
         if self.sampling is not None:
-            return self.sampling.rows(settings.batch_size, rng)
-        return torch.randint(len(self.data.images), (settings.batch_size,), generator=rng)
+            return self.sampling.rows(size, rng)
+        if self.settings.epochs is None:
+            return torch.randint(count, (size,), generator=rng)
+        epoch, place = divmod(step, math.ceil(count / size))
+        rng = generator(self.settings.seed, "detect epoch", epoch)
+        order = torch.randperm(count, generator=rng)
+        return order[torch.arange(place * size, (place + 1) * size) % count]
+
+    def short_side(self, step: int) -> int | None:
+        """Return the short side in pixels to which a step's images are scaled; None: no such."""
+        sides = self.settings.short_sides
+        if not sides:
+            return None
+        rng = generator(self.settings.seed, "detect short side", step)
+        return sides[int(torch.randint(len(sides), (), generator=rng))]
 
     def sample(self, row: int, rng: torch.Generator) -> DetectionSample:
         """Read an image and change it at random.

@@ -19,7 +19,7 @@ def warmup_cosine(progress: float, warmup: float = WARMUP) -> float:
     """
     if progress < warmup:
         return (progress + 0.01) / (warmup + 0.01)
-    return _half_cosine(progress - warmup, 1 - warmup)
+    return half_cosine(progress - warmup, 1 - warmup)
 
 
 def warmup_cosine_steps(done: int, steps: int) -> float:
@@ -35,9 +35,9 @@ def warmup_cosine_steps(done: int, steps: int) -> float:
     rise = max(steps // 20, 1)
     if done < rise:
         return (done + 1) / rise
-    return _half_cosine(done - rise, max(steps - rise, 1))
+    return half_cosine(done - rise, max(steps - rise, 1))
 
 
-def _half_cosine(done: float, total: float) -> float:
-    """Fall from 1 to 0 along half a cosine while ``done`` goes from 0 to ``total``."""
+def half_cosine(done: float, total: float) -> float:
+    """Fall from 1 to 0 along half a cosine while ``done`` goes from 0 to ``total``, above 0."""
     return 0.5 * (1 + math.cos(math.pi * done / total))

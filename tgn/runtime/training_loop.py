@@ -29,7 +29,8 @@ from tgn.runtime.settings import LoopSettings
 from tgn.runtime.signals import STOPPED, stops_between_steps
 
 STATE = "state.pt"
-MAY_CHANGE = ("steps", "log_every", "save_every", "device", "precision")  # before a resume
+# What may change before a resume.
+MAY_CHANGE = ("steps", "epochs", "log_every", "save_every", "device", "precision")
 MAY_LACK = ("split",)  # of what it was made from, in a state of an older version
 TRANSPORTS = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
 
@@ -271,7 +272,8 @@ def check_same(
         path: of the state, to be named.
     """
     wanted = settings.model_dump(mode="json", exclude=set(MAY_CHANGE)), made_from
-    recorded = settings.with_new_names(json.loads(state["settings"]))
+    read = settings.with_new_names(json.loads(state["settings"]))
+    recorded = {name: value for name, value in read.items() if name not in MAY_CHANGE}
     may_lack = {key: made_from[key] for key in MAY_LACK if key in made_from}
     recorded_from = {**may_lack, **json.loads(state.get("made_from", "{}"))}
     if missing := sorted(made_from.keys() - recorded_from.keys()):

@@ -55,6 +55,7 @@ class DetectorSpec(NamedTuple):
     tile_size: Side | None = None  # larger images are cut into tiles of this side, in pixels
     tile_overlap: ShareBelowOne = 0.0  # of neighbouring tiles, a share of their side
     nms_candidates: NmsCandidates | None = None  # of a level; None: as published
+    short_side: Side | None = None  # whole images are scaled to it, ``size`` then bounds the long
 
     @property
     def is_rotated(self) -> bool:
@@ -64,8 +65,9 @@ class DetectorSpec(NamedTuple):
     def to_record(self) -> dict[str, Any]:
         """Return the values as files hold them; see :data:`KEYS_IN_FILES`."""
         values = {KEYS_IN_FILES.get(name, name): value for name, value in self._asdict().items()}
-        if self.nms_candidates is None:  # files of older versions have no such key
-            del values["nms_candidates"]
+        for name in ("nms_candidates", "short_side"):  # files of older versions have no such keys
+            if values[name] is None:
+                del values[name]
         return {**values, "classes": list(self.classes)}
 
     @classmethod
@@ -115,7 +117,7 @@ def build_detector(spec: DetectorSpec, backbone_weights: str | None = None) -> n
             rpn_pre_nms_top_n_train=2 * candidates,
             rpn_pre_nms_top_n_test=candidates,
         )
-    net.transform = input_scaling(spec.size, spec.tile_size)
+    net.transform = input_scaling(spec.size, spec.tile_size, spec.short_side)
     return net
 
 
@@ -139,7 +141,7 @@ def _dense_detector(spec: DetectorSpec, pyramid: nn.Module) -> DenseDetector:
         criterion, shapes = GeneralizedFocalCriterion(coder), ONE_SQUARE
     distribution = coder.num_parameters, len(coder.bins)
     head = DenseHead(spec.fpn_channels, shapes.per_location, len(spec.classes), *distribution)
-    transform = input_scaling(spec.size, spec.tile_size)
+    transform = input_scaling(spec.size, spec.tile_size, spec.short_side)
     net = DenseDetector(pyramid, head, coder, criterion, shapes, transform)
     net.nms_candidates = _candidates(spec)
     return net

@@ -1,4 +1,4 @@
-"""How large an image is for the network: by a common long side, or all by one factor."""
+"""How large an image is for the network: by its long or short side, or all by one factor."""
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -7,16 +7,39 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform, res
 from classify.detection.models.backbones import MEAN, STD
 
 
-def input_scaling(size: int, tile_size: int | None) -> GeneralizedRCNNTransform:
+def input_scaling(
+    size: int, tile_size: int | None, short_side: int | None = None
+) -> GeneralizedRCNNTransform:
     """Return the module that scales, normalises and pads images and scales detections back.
 
     Args:
         size: side in pixels, of a full tile or else of each image's long side.
         tile_size: side of a tile in pixels before; None: whole images.
+        short_side: of whole images, in pixels, where the long one stays within ``size``; None: the
+            long side is ``size``.
     """
-    if tile_size is None:
-        return GeneralizedRCNNTransform(size, size, list(MEAN), list(STD))
-    return ConstantScale(size / tile_size)
+    if tile_size is not None:
+        return ConstantScale(size / tile_size)
+    if short_side is not None:
+        return ShortSideScale(short_side, size)
+    return GeneralizedRCNNTransform(size, size, list(MEAN), list(STD))
+
+
+class ShortSideScale(GeneralizedRCNNTransform):
+    """Scales an image by its short side; in training by the side that was set last.
+
+    Args:
+        short_side: of prediction, and of training until another is set, in pixels.
+        longest: the long side is scaled to this at most.
+    """
+
+    def __init__(self, short_side: int, longest: int) -> None:
+        super().__init__(short_side, longest, list(MEAN), list(STD))
+        self.training_side = short_side
+
+    def torch_choice(self, k: list[int]) -> int:
+        """Return the short side of a training image; all images of a batch have one."""
+        return self.training_side
 
 
 class ConstantScale(GeneralizedRCNNTransform):

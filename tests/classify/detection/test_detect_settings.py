@@ -66,7 +66,9 @@ def nested(names: dict[str, object]) -> dict[str, object]:
 def test_recorded_settings_are_read_under_new_names():
     values = dict.fromkeys(FORMER_NAMES, 1)
     expected = dict.fromkeys(FORMER_NAMES.values(), 1)
-    assert DetectSettings.with_new_names(nested(values)) == nested(expected)
+    read = DetectSettings.with_new_names(nested(values))
+    assert {name: read[name] for name in nested(expected)} == nested(expected)
+    assert read["lr_schedule"] == "cosine"  # older versions had no other
 
 
 def test_the_header_of_a_file_has_the_keys_of_older_versions(tmp_path):
@@ -105,6 +107,8 @@ def test_tiles_are_shown_as_they_are_unless_a_size_is_given():
         ("mimic.weight=3", "mimic has no effect without distill=l2, lsh, lshl2"),
         ("localization.angle=periodic", "localization has no effect without distill=kd, ld"),
         ("imitation.weight=3", "imitation has no effect without imitation.region"),
+        ("decay=0.5", "decay has no effect without lr_schedule=milestones"),
+        ("lr_schedule=milestones", "lr_schedule=milestones needs milestones, in steps"),
         ("distill=ld", "distill=ld is not for retinanet; take l2, lsh, lshl2"),
         ("mimic=3", "mimic is a group of settings: got mimic=3, expected mimic.NAME=VALUE"),
         ("detector.size=3", "setting detector has no settings of its own: got detector.size; "),
@@ -169,6 +173,8 @@ def test_a_checkpoint_of_an_older_version_is_resumed(tmp_path, data):
     recorded = with_former_names(json.loads(state["settings"]))
     assert {"width", "patch", "overlap", "clip", "weights"} < set(recorded)
     assert "class_weight" in recorded["localization"]
+    for unknown in ("lr_schedule", "milestones", "decay", "epochs"):
+        recorded.pop(unknown, None)
     save_state(path, {**state, "settings": json.dumps(recorded)})
 
     train(3)

@@ -246,6 +246,6 @@ def test_a_training_pastes_and_samples_and_says_so(data, tmp_path):
     quick = {"device": "cpu", "size": 64, "batch_size": 2, "fpn_channels": 32, "log_every": 1}
     settings = settings_of(sampling="class-balanced", steps=2, **quick)
     job = prepare_training((data, data), tmp_path / "x", settings, Silent())
-    assert "sampling=class-balanced" in job.images_in_words
-    assert "paste=real" in job.images_in_words
+    assert "sampling=class-balanced" in job.in_words
+    assert "paste=real" in job.in_words
     assert set(train_detector(job)) >= {"voc12"}
