@@ -9,7 +9,7 @@ generate). Then a detector is trained in every way for every seed; what is finis
 again. The table has AP50 (VOC 2012, percent) of all classes and of each rare one, as mean and half
 of the 95% interval over the seeds, and the gain over uniform sampling, paired by seed. Steps are
 few: a GPU does more. A trial of everything: --seeds 2 --steps 2 --generator-steps 2
---distill-steps 2 --n 4 --set size=64 --set batch_size=2.
+--distill-steps 4 --n 4 --set size=64 --set batch_size=2.
 """
 
 import argparse
@@ -93,7 +93,7 @@ def drawn_chips(labels: Path, images: str, given: argparse.Namespace) -> str:
     name = f"{NAME}-{labels.stem}"
     chips = runs_root() / f"{name}-chips"
     if not (runs_root() / name / "run.yaml").is_file():
-        run("tgn", "chips", str(labels), images, str(chips), *set_words("test_fraction=0.1"))
+        run("tgn", "chips", str(labels), images, str(chips), *set_words("test_fraction=0.03"))
         run("tgn", "split", str(chips), "--run", name)
     found = find_run(name)
     if not (found.generated / "manifest.jsonl").is_file():
