@@ -7,6 +7,7 @@ from torch import Tensor
 
 from classify.detection.augmentation import augment
 from classify.detection.dataset import DetectionDataset
+from classify.detection.mosaic import make_mosaic
 from classify.detection.samples import DetectionSample, load_sample
 from classify.detection.settings import DetectSettings
 from tgn.runtime.seeds import generator
@@ -56,6 +57,14 @@ class TrainingSamples:
         Raises:
             DataError: naming the file, if it cannot be read.
         """
+        first = self._augmented(row, rng)
+        if not self.settings.mosaic or torch.rand((), generator=rng) >= self.settings.mosaic:
+            return first
+        rows = torch.randint(len(self.data.images), (3,), generator=rng).tolist()
+        others = [self._augmented(other, rng) for other in rows]
+        return make_mosaic([first, *others], self.settings.tile_size is not None, rng)
+
+    def _augmented(self, row: int, rng: torch.Generator) -> DetectionSample:
         return augment(load_sample(self.data.images[row]), self.settings, rng)
 
     def batch(self, step: int, places: list[int]) -> list[DetectionSample]:
