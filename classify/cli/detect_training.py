@@ -22,6 +22,7 @@ from tgn.runtime.console import TerminalProgress, err, out
 
 if TYPE_CHECKING:  # what needs torch is imported by the verbs: --help must not wait for it
     from classify.detection.dataset import DetectionDataset
+    from classify.detection.parts import Parts
 
 app = typer.Typer()
 
@@ -38,6 +39,13 @@ def train_verb(
     test: Annotated[
         tuple[Path, Path] | None,
         typer.Option(metavar="LABELS IMAGES", help="Test part; default: held out by image."),
+    ] = None,
+    validation: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            metavar="LABELS IMAGES",
+            help="Validation part: looked at in training, the best weights are kept.",
+        ),
     ] = None,
     name: NameOption = None,
     distill: Annotated[
@@ -62,12 +70,13 @@ def train_verb(
     )
     data = read(labels, images, known, more=more or ())
     other = read(*test, data.classes) if test else None
-    parts = _parts(data, other, settings)
+    looked_at = read(*validation, data.classes) if validation else None
+    parts = _parts(data, other, looked_at, settings)
     directory = detector_folder(name or _default_name(settings))
-    counts = " and ".join(str(len(part.images)) for part in parts)
     training = prepare_training(
         parts, directory, settings, TerminalProgress(), common.resume, teacher_file
     )
+    counts = " and ".join(str(len(part.images)) for part in training.parts[:2])
     if common.dry_run:
         check_resume(training)
         plan = f"train {directory} on {counts} images; {settings.scale_in_words}"
@@ -83,25 +92,37 @@ def train_verb(
 def _parts(
     data: "DetectionDataset",
     other: "DetectionDataset | None",
+    validation: "DetectionDataset | None",
     settings: DetectSettings,
-) -> tuple["DetectionDataset", "DetectionDataset"]:
-    """Return the training and the test part: all and another data set, or a split of one."""
+) -> "Parts":
+    """Return the training and the test part, all and another data set or a split of one."""
     from classify.detection.dataset import split_dataset
+    from classify.detection.parts import Parts
 
     if other is None:
-        return split_dataset(data, settings.test_fraction, settings.split_seed)
-    _warn_of_shared_images(data, other)
-    return data, other
+        parts = Parts(*split_dataset(data, settings.test_fraction, settings.split_seed), validation)
+    else:
+        parts = Parts(data, other, validation)
+        _warn_of_shared_images(data, other, "test images are trained on; the metrics are no test")
+    if validation is not None:
+        for part, what in (
+            (parts.train, "validation images are trained on; they choose little"),
+            (parts.test, "validation images are test images; the metrics are no test"),
+        ):
+            _warn_of_shared_images(part, validation, what)
+    return parts
 
 
 def _default_name(settings: DetectSettings) -> str:
     return "-".join((settings.detector, settings.backbone, *settings.distillation.values()))
 
 
-def _warn_of_shared_images(train: "DetectionDataset", test: "DetectionDataset") -> None:
-    trained = {image.path.resolve() for image in train.images}
-    if both := sum(image.path.resolve() in trained for image in test.images):
-        err.print(f"warning: {both} test images are trained on; the metrics are no test")
+def _warn_of_shared_images(
+    first: "DetectionDataset", second: "DetectionDataset", what: str
+) -> None:
+    known = {image.path.resolve() for image in first.images}
+    if both := sum(image.path.resolve() in known for image in second.images):
+        err.print(f"warning: {both} {what}", markup=False)
 
 
 @app.command("publish")

@@ -66,12 +66,14 @@ def read_spec(path: Path) -> DetectorSpec:
 def publish(directory: Path, out: Path) -> int:
     """Write the student of a training's last checkpoint, without optimiser and teacher.
 
+    Its weights are those with the best look at the validation part, or without one the last.
+
     Args:
         directory: of the training, finished or not.
         out: a .safetensors file that every verb takes as a detector.
 
     Returns:
-        The number of steps it was trained.
+        The number of steps these weights were trained.
 
     Raises:
         NotFoundError: if nothing was trained there.
@@ -85,5 +87,9 @@ def publish(directory: Path, out: Path) -> int:
     if state is None:
         raise NotFoundError(f"no checkpoint in {directory}; classify detect train writes one")
     spec = DetectorSpec.from_record(json.loads(state["made_from"])["facts"])
-    _save(out, state["trainer"]["net"], spec)
+    trained = state["trainer"]
+    if best := trained.get("best", {}).get("weights"):
+        _save(out, best, spec)
+        return int(trained["best"]["step"])
+    _save(out, trained["net"], spec)
     return int(state["step"])

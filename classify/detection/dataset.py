@@ -170,8 +170,8 @@ def split_dataset(
     count = round(len(sources) * test_fraction)
     if not 0 < count < len(sources):
         raise DataError(
-            f"{len(sources)} images cannot be split with a test share of {test_fraction}; "
-            "set test_fraction, or give a test part: --test"
+            f"{len(sources)} images cannot be split with a share of {test_fraction} held out; set "
+            "test_fraction or validation_share, or give that part by itself: --test, --validation"
         )
     order = torch.randperm(len(sources), generator=generator(seed, "detect split")).tolist()
     held_out = {sources[k] for k in order[:count]}

@@ -12,6 +12,7 @@ from torch import Tensor
 from classify.detection.boxes.polygons import fit_rectangles
 from classify.detection.dataset import MIN_OBLIQUE, DetectionDataset
 from classify.detection.long_tail_settings import REAL
+from classify.detection.parts import Parts
 from classify.detection.pasted_objects import (
     ObjectPicture,
     ObjectPictures,
@@ -30,14 +31,12 @@ HELD_OUT = ("val/", "test/")  # parts of a folder of chips that are not trained 
 CUT_ANEW = "cut them with the same call of tgn chips, which writes it"
 
 
-def open_pasting(
-    data: DetectionDataset, test: DetectionDataset, settings: DetectSettings
-) -> Pasting | None:
+def open_pasting(data: DetectionDataset, parts: Parts, settings: DetectSettings) -> Pasting | None:
     """Find the pictures that are pasted; None if nothing is.
 
     Args:
         data: training images, or tiles; they say which classes are rare, and the sizes.
-        test: no picture may be of its images.
+        parts: of the data; no picture may be of a test or validation image.
         settings: of the training.
 
     Raises:
@@ -54,10 +53,10 @@ def open_pasting(
     if settings.paste == REAL:
         pictures = RealObjects(data, rare)
     elif chips := _chips_in(Path(settings.paste)):
-        found, digest = _of_chips(Path(settings.paste), chips, test, settings.is_rotated)
+        found, digest = _of_chips(Path(settings.paste), chips, parts, settings.is_rotated)
         pictures = PicturesOfFiles(_by_label(found, names))
     else:
-        found, digest = _of_run(find_run(settings.paste), test, settings.is_rotated)
+        found, digest = _of_run(find_run(settings.paste), parts, settings.is_rotated)
         pictures = PicturesOfFiles(_by_label(found, names))
     if not pictures.counts:
         wanted = ", ".join(data.classes[label] for label in rare)
@@ -107,7 +106,7 @@ def _by_label(
 
 
 def _of_chips(
-    folder: Path, chips: Mapping[str, Chip], test: DetectionDataset, rotated: bool
+    folder: Path, chips: Mapping[str, Chip], parts: Parts, rotated: bool
 ) -> tuple[Iterator[tuple[str, ObjectPicture]], str]:
     """Return the chips of a folder's training part, none of a test image, and a digest."""
     if rotated and not _has_oblique(chips):
@@ -115,11 +114,11 @@ def _of_chips(
             f"{folder} has chips of upright boxes, detector=rotated-retinanet needs the angles of "
             "pasted objects; take paste=real, or chips of labels that have angles"
         )
-    known = _TestImages(test)
+    held_out = _Images(parts.test, parts.validation)
     kept = {
         file: chip
         for file, chip in chips.items()
-        if not file.startswith(HELD_OUT) and chip.image not in known
+        if not file.startswith(HELD_OUT) and chip.image not in held_out
     }
     digest = hashlib.sha256(repr(sorted(kept.items())).encode()).hexdigest()
     found = (
@@ -131,7 +130,7 @@ def _of_chips(
 
 
 def _of_run(
-    run: Run, test: DetectionDataset, rotated: bool
+    run: Run, parts: Parts, rotated: bool
 ) -> tuple[Iterator[tuple[str, ObjectPicture]], str]:
     """Return the generated images of a run whose object's place is known, and a digest."""
     if rotated:
@@ -147,20 +146,25 @@ def _of_run(
             f"the data of run {run.name!r}, {root}, has no {CHIP_TABLE}: it does not say where the "
             f"objects are; if they are chips, {CUT_ANEW}"
         )
-    known = _TestImages(test)
-    seen = sum(chips[file].image in known for file, _ in split.train if file in chips)
+    tested = _Images(parts.test)
+    seen = sum(chips[file].image in tested for file, _ in split.train if file in chips)
     if seen:
         raise UserError(
             f"run {run.name!r} learned from {seen} chips of images of the test part; give the "
             "test part (--test LABELS IMAGES), and cut chips of the training part alone"
         )
-    return _drawn(run, chips), fingerprint(run.generated, split)
+    held_out = _Images(parts.validation)
+    usable = {
+        file: chip for file, chip in chips.items() if _is_whole(chip) and chip.image not in held_out
+    }
+    return _drawn(run, usable), fingerprint(run.generated, split)
 
 
 def _drawn(run: Run, chips: Mapping[str, Chip]) -> Iterator[tuple[str, ObjectPicture]]:
+    """Yield the pictures that were drawn from the chips, with their classes."""
     for row in active_rows(run.generated, run.split()):
         chip = chips.get(row.source_file)
-        if chip is not None and row.view is not None and _is_whole(chip) and not _is_crop(row):
+        if chip is not None and row.view is not None and not _is_crop(row):
             corners = turned_corners(_corners_in(chip), row.view)
             yield chip.class_name, ObjectPicture(run.generated / row.file, corners)
 
@@ -184,11 +188,12 @@ def _has_oblique(chips: Mapping[str, Chip]) -> bool:
     return bool(((2 * fit_rectangles(corners)[:, 4]).sin().abs() > MIN_OBLIQUE).any())
 
 
-class _TestImages:
-    """The images of a test part; one that a table names and that is gone is known by its name."""
+class _Images:
+    """The images of some parts; one that a table names and that is gone is known by its name."""
 
-    def __init__(self, test: DetectionDataset) -> None:
-        self._paths = {image.path.resolve() for image in test.images}
+    def __init__(self, *parts: DetectionDataset | None) -> None:
+        images = [image for part in parts if part is not None for image in part.images]
+        self._paths = {image.path.resolve() for image in images}
         self._names = {path.name for path in self._paths}
 
     def __contains__(self, image: Path) -> bool:

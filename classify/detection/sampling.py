@@ -53,6 +53,11 @@ class ImageSampling:
         return at if (rare & self.present.any(dim=0)).any() else f"{at}, below which no class is"
 
 
+def sampling_in_words(data: DetectionDataset, settings: LongTailSettings) -> str:
+    """Return how often images of each class are seen; "" if all images are drawn alike."""
+    return "" if settings.sampling == "uniform" else ImageSampling(data, settings).in_words()
+
+
 def classes_present(data: DetectionDataset) -> Tensor:
     """Return which image has an object of which class, bool [N, C]; crowds are none."""
     present = torch.zeros(len(data.images), len(data.classes), dtype=torch.bool)

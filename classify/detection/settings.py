@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from classify.detection.augmentation_settings import AugmentationSettings
 from classify.detection.long_tail_settings import LongTailSettings
 from classify.detection.scale_settings import ScaleSettings
-from classify.detection.schedule_settings import ScheduleSettings
+from classify.detection.validation_settings import ValidationSettings
 from tgn.runtime.bounds import (
     InnerShare,
     Seed,
@@ -133,13 +133,13 @@ class ImitationSettings(Settings):
 
 
 class DetectSettings(
-    ScheduleSettings, AugmentationSettings, ScaleSettings, LongTailSettings, ComputeSettings
+    ValidationSettings, AugmentationSettings, ScaleSettings, LongTailSettings, ComputeSettings
 ):
     """Settings of ``classify detect train``."""
 
     renamed: ClassVar[Mapping[str, str]] = {
         **ComputeSettings.renamed,
-        **ScheduleSettings.renamed,
+        **ValidationSettings.renamed,
         "weights": "backbone_weights",
         "width": "fpn_channels",
         "patch": "tile_size",

@@ -1,5 +1,6 @@
 """Training of a detector: everything it needs is built and checked before the first step."""
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,33 +8,36 @@ from typing import Any
 import torch
 from torch import nn
 
+from classify.detection.best_weights import BestWeights
 from classify.detection.checkpoints import CHECKPOINT, load_detector, save_detector
-from classify.detection.dataset import (
-    DetectionDataset,
-    cut_into_tiles,
-    dataset_digest,
-    keep_empty_share,
-)
+from classify.detection.dataset import DetectionDataset, dataset_digest
 from classify.detection.distill.base import DetectionTask, DistillationPair
 from classify.detection.distill.localization import DenseDistillation
 from classify.detection.distill.mimic import build_mimicking
 from classify.detection.evaluate import evaluate_detector
 from classify.detection.models.backbones import freeze_stages
 from classify.detection.models.build import DetectorSpec, build_detector, set_precision
+from classify.detection.parts import (
+    Parts,
+    images_to_learn,
+    validation_in_words,
+    with_validation,
+)
 from classify.detection.paste_sources import open_pasting
 from classify.detection.pasting import Pasting
-from classify.detection.sampling import ImageSampling
+from classify.detection.sampling import sampling_in_words
 from classify.detection.schedule import schedule_in_words
 from classify.detection.settings import MIMICKING, DetectSettings
 from classify.detection.trainer import DetectorTrainer
 from tgn.runtime.devices import Device
-from tgn.runtime.errors import DataError, UserError
+from tgn.runtime.errors import UserError
 from tgn.runtime.files import sha256_of, write_json, write_text
-from tgn.runtime.progress import Progress
+from tgn.runtime.progress import Progress, Silent
 from tgn.runtime.seeds import seed_of
 from tgn.runtime.training_loop import STATE, Job, check_same, run_steps, whole_state
 
 METRICS, SETTINGS = "metrics.json", "settings.yaml"
+LAST, BEST = "last step", "highest AP50 of the validation part"
 LOSSES = "as released"  # older versions had other forms under the same names
 
 
@@ -44,15 +48,16 @@ class DetectorTraining:
     net: nn.Module
     spec: DetectorSpec
     task: DetectionTask
-    parts: tuple[DetectionDataset, DetectionDataset]  # images or tiles to train on; test images
-    settings: DetectSettings
+    parts: Parts  # whole images
+    learned: DetectionDataset  # images or tiles to train on
+    settings: DetectSettings  # with their number of steps
     job: Job
-    in_words: str  # images trained on and left out, how they are drawn, how long, at which rates
+    in_words: str  # which images are trained on, how long, at which rates, and what is chosen
     pasting: Pasting | None = None  # of objects into training images
 
 
 def prepare_training(
-    parts: tuple[DetectionDataset, DetectionDataset],
+    parts: Parts | tuple[DetectionDataset, DetectionDataset],
     directory: Path,
     settings: DetectSettings,
     progress: Progress,
@@ -62,7 +67,7 @@ def prepare_training(
     """Build everything that a training needs; writes nothing.
 
     Args:
-        parts: training and test.
+        parts: training, test and, if there is one, validation.
         directory: gets the detector and its metrics.
         settings: of the training.
         progress: shows the steps.
@@ -71,19 +76,18 @@ def prepare_training(
 
     Raises:
         DataError: if no object is annotated.
-        UserError: for a teacher that is missing, not needed, or of another kind.
+        UserError: for a teacher that is missing, not needed, or of another kind; or settings that
+            do not fit the data.
     """
-    train, test = parts
-    if all(image.is_empty for image in train.images):
-        raise DataError("no labelled object among the training images: nothing to learn")
-    learned, images_in_words = _images_to_learn(train, settings)
+    parts = with_validation(Parts(*parts), settings)
+    learned, images_in_words = images_to_learn(parts.train, settings)
     settings = settings.of_length(len(learned.images))
     device = Device(settings)
     torch.manual_seed(seed_of(settings.seed, "detector init"))
     spec = DetectorSpec(
         detector=settings.detector,
         backbone=settings.backbone,
-        classes=train.classes,
+        classes=parts.train.classes,
         size=settings.size,
         frozen_norm=settings.backbone_weights is not None,
         fpn_channels=settings.fpn_channels,
@@ -99,39 +103,28 @@ def prepare_training(
     task = _build_task(net, spec, teacher, settings, device)
     made_from = {
         "facts": spec.to_record(),
-        "training data": dataset_digest(train),
+        "training data": dataset_digest(parts.train),
         "teacher": sha256_of(teacher) if teacher else "",
     }
     if settings.is_rotated or settings.imitation.region != "none":
         made_from["losses"] = LOSSES
     if settings.epochs is not None:
         made_from["order of images"] = "epochs"
-    pasting = open_pasting(learned, test, settings)
+    if parts.validation is not None:
+        made_from["validation data"] = dataset_digest(parts.validation)
+    pasting = open_pasting(learned, parts, settings)
     if pasting is not None:
         made_from["pasted"] = pasting.digest
-        images_in_words += f"; {pasting.in_words}"
     job = Job(directory, device, progress, resume, made_from)
-    in_words = f"{images_in_words}; {schedule_in_words(settings, len(learned.images))}"
-    return DetectorTraining(net, spec, task, (learned, test), settings, job, in_words, pasting)
-
-
-def _images_to_learn(
-    train: DetectionDataset, settings: DetectSettings
-) -> tuple[DetectionDataset, str]:
-    """Return the images, or tiles, that are trained on, and a sentence about them."""
-    tiles = cut_into_tiles(train, settings.tile_size, settings.tile_overlap)
-    kept, num_empty = keep_empty_share(tiles, settings.empty_share, settings.seed)
-    left_out = len(tiles.images) - len(kept.images)
-    what = "tiles" if settings.tile_size else "images"
-    in_words = f"{len(kept.images)} {what} are trained on"
-    if num_empty:
-        in_words += (
-            f"; {left_out} of the {num_empty} without objects are left out "
-            f"(empty_share={settings.empty_share:g})"
-        )
-    if settings.sampling != "uniform":
-        in_words += f"; {ImageSampling(kept, settings).in_words()}"
-    return kept, in_words
+    facts = (
+        images_in_words,
+        sampling_in_words(learned, settings),
+        pasting.in_words if pasting else "",
+        schedule_in_words(settings, len(learned.images)),
+        validation_in_words(parts, settings),
+    )
+    in_words = "; ".join(filter(None, facts))
+    return DetectorTraining(net, spec, task, parts, learned, settings, job, in_words, pasting)
 
 
 def check_resume(training: DetectorTraining) -> None:
@@ -150,25 +143,40 @@ def train_detector(training: DetectorTraining) -> dict[str, Any]:
     """Train on the first part, test on the second, and write the detector.
 
     Returns:
-        The metrics, as :func:`evaluate_detections` has them; empty on other processes than the
-        main one.
+        The metrics, as :func:`evaluate_detections` has them, and ``chosen``: the step whose weights
+        these are, and by which rule. Empty on other processes than the main one.
 
     Raises:
         UserError: if a checkpoint there has other settings, data or another teacher.
     """
     settings, job = training.settings, training.job
     directory, device = job.directory, job.device
-    train, test = training.parts
-    trainer = DetectorTrainer(training.task, train, settings, device, training.pasting)
-    run_steps(trainer, settings, job, title=directory.name)
+    trainer = DetectorTrainer(training.task, training.learned, settings, device, training.pasting)
+    look = functools.partial(_look, training, trainer.best)
+    run_steps(trainer, settings, job, title=directory.name, after_step=look)
     result: dict[str, Any] = {}
     if device.is_main:
+        trainer.best.load_into(training.net)
         save_detector(directory / CHECKPOINT, training.net, training.spec)
         write_text(directory / SETTINGS, settings.explained() + "\n")
+        test = training.parts.test
         result = evaluate_detector(training.net, training.spec, test, device, job.progress)
+        rule = LAST if training.parts.validation is None else BEST
+        result["chosen"] = {"rule": rule, "step": trainer.best.step or settings.steps}
         write_json(directory / METRICS, result)
     device.wait()
     return result
+
+
+def _look(training: DetectorTraining, best: BestWeights, done: int) -> dict[str, float] | None:
+    """Evaluate on the validation part if it is time, and keep the weights if they are the best."""
+    data, job = training.parts.validation, training.job
+    if data is None or not training.settings.is_look(done):
+        return None
+    result = evaluate_detector(training.net, training.spec, data, job.device, Silent())
+    score = result["voc12"]["ap50"] or 0.0
+    best.look(score, done, training.net)
+    return {"val_ap50": score}
 
 
 def _build_task(

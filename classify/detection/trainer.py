@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from classify.detection.best_weights import BestWeights
 from classify.detection.dataset import DetectionDataset
 from classify.detection.distill.base import DetectionTask
 from classify.detection.models.build import make_targets
@@ -43,6 +44,7 @@ class DetectorTrainer:
         self.task, self.settings, self.device = task, settings, device
         self.samples = TrainingSamples(data, settings, pasting)
         self.batches = Prefetcher(self._load_batch, settings.steps, in_thread=device.is_gpu)
+        self.best = BestWeights(settings.patience)
         trained = [p for p in task.parameters() if p.requires_grad]
         self.optimizer = _optimizer(trained, settings)
 
@@ -67,14 +69,30 @@ class DetectorTrainer:
         places = self.device.own_rows(self.settings.batch_size)
         return self.samples.batch(step, places.tolist())
 
+    def is_finished(self, done: int) -> bool:
+        """Return whether looks at the validation part have been without a gain for long enough.
+
+        Args:
+            done: finished steps. All processes ask; the main one alone looks.
+        """
+        if self.settings.patience is None or not self.settings.is_look(done):
+            return False
+        enough = self.device.is_main and self.best.is_enough
+        return bool(self.device.total(torch.tensor(float(enough), device=self.device.torch_device)))
+
     def state_dict(self) -> dict[str, Any]:
-        """Return the student's weights and the optimiser's state."""
-        return {"net": self.task.student.state_dict(), "optimizer": self.optimizer.state_dict()}
+        """Return the student's weights, the best so far and the optimiser's state."""
+        return {
+            "net": self.task.student.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "best": self.best.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Load what :meth:`state_dict` returned."""
         self.task.student.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.best.load_state_dict(state.get("best", {}))  # older versions had no best
 
 
 def _optimizer(trained: list[nn.Parameter], settings: DetectSettings) -> torch.optim.Optimizer:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from classify.detection.augmentation import augment
 from classify.detection.dataset import DetectionDataset
+from classify.detection.mosaic import make_mosaic
 from classify.detection.pasting import Pasting
 from classify.detection.samples import DetectionSample, load_sample
 from classify.detection.sampling import ImageSampling
@@ -37,11 +38,8 @@ class TrainingSamples:
         classes are sampled, every step is drawn by itself.
         """
         count, size = len(self.data.images), self.settings.images_per_step
-        rng = generator(self.settings.seed, "detect", step)
-        if self.sampling is not None:
-            return self.sampling.rows(size, rng)
-        if self.settings.epochs is None:
-            return torch.randint(count, (size,), generator=rng)
+        if self.settings.epochs is None or self.sampling is not None:
+            return self._drawn(size, generator(self.settings.seed, "detect", step))
         epoch, place = divmod(step, math.ceil(count / size))
         rng = generator(self.settings.seed, "detect epoch", epoch)
         order = torch.randperm(count, generator=rng)
@@ -65,13 +63,24 @@ class TrainingSamples:
         Raises:
             DataError: naming the file, if it cannot be read.
         """
-        return augment(self._read(row, rng), self.settings, rng)
+        first = self._augmented(row, rng)
+        if not self.settings.mosaic or torch.rand((), generator=rng) >= self.settings.mosaic:
+            return first
+        others = [self._augmented(other, rng) for other in self._drawn(3, rng).tolist()]
+        return make_mosaic([first, *others], self.settings.tile_size is not None, rng)
 
-    def _read(self, row: int, rng: torch.Generator) -> DetectionSample:
-        """Return an image with what is pasted into it."""
+    def _drawn(self, count: int, rng: torch.Generator) -> Tensor:
+        """Return the rows [count] of images drawn with replacement."""
+        if self.sampling is not None:
+            return self.sampling.rows(count, rng)
+        return torch.randint(len(self.data.images), (count,), generator=rng)
+
+    def _augmented(self, row: int, rng: torch.Generator) -> DetectionSample:
         image = self.data.images[row]
         sample = load_sample(image)
-        return sample if self.pasting is None else self.pasting.paste(sample, image, rng)
+        if self.pasting is not None:
+            sample = self.pasting.paste(sample, image, rng)
+        return augment(sample, self.settings, rng)
 
     def batch(self, step: int, places: list[int]) -> list[DetectionSample]:
         """Return some samples of a step.

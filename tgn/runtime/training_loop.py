@@ -39,7 +39,9 @@ class Trainer(Protocol):
     """What the loop drives.
 
     A trainer may have an attribute ``lazy_terms``: names of terms that only some steps have, such
-    as a penalty of every 16th step. They are logged at each step that has them.
+    as a penalty of every 16th step. They are logged at each step that has them. It may have a
+    method ``is_finished``: asked on every process with the number of finished steps, after each
+    step and before the first, whether training ends early.
     """
 
     def train_step(self, step: int) -> Mapping[str, torch.Tensor]:
@@ -156,18 +158,19 @@ def _run_steps(
     lazy_terms: Sequence[str] = getattr(trainer, "lazy_terms", ())
     progress.start(title, settings.steps, done)
     try:
-        while done < settings.steps:
+        over = _is_over(trainer, settings, done)
+        while not over:
             torch.manual_seed(seed_of(settings.seed, "step", done))
             terms = trainer.train_step(done)
             done += 1
             extra = (after_step(done) if after_step and log else None) or {}
+            over = _is_over(trainer, settings, done)
             values = _mean(_due(terms, lazy_terms, done, settings), done, job.device)
             if log and (values or extra):
-                shown = extra or {name: v for name, v in values.items() if name not in lazy_terms}
-                progress.advance(0, " ".join(f"{name} {v:.3g}" for name, v in shown.items()))
+                progress.advance(0, _in_words(extra or _without(lazy_terms, values)))
                 log.write(done, {**values, **extra})
             progress.advance()
-            if log and (done % settings.save_every == 0 or done == settings.steps):
+            if log and (over or done % settings.save_every == 0):
                 _save(trainer, job, settings, done)
             stop_if_told()
     except STOPPED:
@@ -178,6 +181,20 @@ def _run_steps(
     finally:
         if log:
             log.close()
+
+
+def _without(names: Sequence[str], values: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if name not in names}
+
+
+def _in_words(values: Mapping[str, float]) -> str:
+    return " ".join(f"{name} {value:.3g}" for name, value in values.items())
+
+
+def _is_over(trainer: Trainer, settings: LoopSettings, done: int) -> bool:
+    """Return whether no step is left, or the trainer needs no more."""
+    is_finished = getattr(trainer, "is_finished", None)
+    return done >= settings.steps or (is_finished is not None and is_finished(done))
 
 
 def _due(

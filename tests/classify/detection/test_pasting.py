@@ -9,6 +9,7 @@ from PIL import Image
 
 from classify.detection.boxes.rotated import paired_iou
 from classify.detection.dataset import DetectionDataset, DetectionImage
+from classify.detection.parts import Parts
 from classify.detection.paste_sources import open_pasting
 from classify.detection.pasted_objects import Cutout, RealObjects, turned_corners
 from classify.detection.pasting import (
@@ -29,7 +30,6 @@ from tgn.data.annotations.settings import ChipSettings
 from tgn.data.annotations.types import Annotations, ObjectAnnotation, corners_of_box
 from tgn.data.augmentation import dihedral
 from tgn.data.manifest import ManifestRow, ManifestWriter
-from tgn.data.runs import find_run
 from tgn.data.splits.make_split import split_run
 from tgn.data.splits.settings import SplitSettings
 from tgn.runtime.errors import UserError
@@ -82,7 +82,7 @@ def test_corners_turn_with_the_pixels(code):
 
 
 def test_a_pasted_object_is_annotated_where_its_pixels_are(data):
-    pasting = open_pasting(data, data, settings_of())
+    pasting = open_pasting(data, Parts(data, data), settings_of())
     assert pasting is not None
     assert "rare (1)" in pasting.in_words
     assert "common" not in pasting.in_words
@@ -102,7 +102,7 @@ def test_a_pasted_object_is_annotated_where_its_pixels_are(data):
 
 def test_what_is_pasted_depends_on_seed_and_step_alone(data):
     settings = settings_of(batch_size=3)
-    pasting = open_pasting(data, data, settings)
+    pasting = open_pasting(data, Parts(data, data), settings)
     one, two = (TrainingSamples(data, settings, pasting) for _ in range(2))
     whole, following = (one.batch(step, [0, 1, 2]) for step in (5, 6))
     (alone,) = two.batch(5, [2])  # as another process has it
@@ -179,61 +179,72 @@ def test_chips_of_a_folder_are_pasted_but_not_those_of_test_images(data, tmp_pat
     chips_of(data, tmp_path / "chips", part="train")
     settings = settings_of(paste=str(tmp_path / "chips"))
     nothing = DetectionDataset(data.classes, ())
-    pasting = open_pasting(data, nothing, settings)
+    pasting = open_pasting(data, Parts(data, nothing), settings)
     assert isinstance(pasting, Pasting)
     assert pasting.pictures.counts == {1: 1}
     cutout = pasting.pictures.read(1, 0)
     middle = cutout.image_u8[:, 13, 13]
     assert tuple(middle.tolist()) == RED
+    first = replace(data, images=data.images[:1])
     with pytest.raises(UserError, match="has no picture of a class that is pasted"):
-        open_pasting(data, DetectionDataset(data.classes, data.images[:1]), settings)
+        open_pasting(data, Parts(data, first), settings)
+
+
+def run_that_drew(data, tmp_path, kinds) -> None:
+    """Make the run "drawn" of the data's chips, with red images of class "rare".
+
+    Args:
+        data: its objects are the chips.
+        tmp_path: gets all.
+        kinds: view and how of each image's row in the manifest.
+    """
+    chips_of(data, tmp_path / "chips", test_fraction=0.3)
+    run, split = split_run(tmp_path / "chips", "drawn", SplitSettings(val_fraction=0), Silent())
+    source, label = next(row for row in split.train if "rare/" in row[0])
+    (run.generated / "rare").mkdir(parents=True)
+    rows = []
+    for index, (view, how) in enumerate(kinds):
+        file = f"rare/{index}.png"
+        Image.new("RGB", (32, 32), RED).save(run.generated / file)
+        known = {"file": file, "folder": "rare", "class_index": label, "source_file": source}
+        rows.append(ManifestRow(**known, index=index, view=view, how=how))
+    writer = ManifestWriter(run.generated)
+    writer.append(rows)
+    writer.finish()
 
 
 def test_drawn_chips_of_a_run_are_pasted(data, tmp_path, monkeypatch):
     monkeypatch.setenv("TGN_RUNS", str(tmp_path / "runs"))
-    chips_of(data, tmp_path / "chips", test_fraction=0.3)
-    run, split = split_run(tmp_path / "chips", "drawn", SplitSettings(val_fraction=0), Silent())
-    source, label = next(row for row in split.train if "rare/" in row[0])
-    folder = split.classes[label].folder
-    rows = []
-    for index, (view, how) in enumerate([(1, ""), (None, ""), (0, '{"crop":0.5}')]):
-        file = f"{folder}/{index}.png"
-        (run.generated / folder).mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (32, 32), RED).save(run.generated / file)
-        row = ManifestRow(
-            file=file, folder=folder, class_index=label, index=index, source_file=source, view=view,
-            how=how,
-        )  # fmt: skip
-        rows.append(row)
-    writer = ManifestWriter(run.generated)
-    writer.append(rows)
-    writer.finish()
+    run_that_drew(data, tmp_path, [(1, ""), (None, ""), (0, '{"crop":0.5}')])
     settings = settings_of(paste="drawn")
-    pasting = open_pasting(data, DetectionDataset(data.classes, ()), settings)
+    pasting = open_pasting(data, Parts(data, DetectionDataset(data.classes, ())), settings)
     assert pasting.pictures.counts == {1: 1}  # of the others the object's place is not known
     corners = pasting.pictures.read(1, 0).corners
     wide, high = (corners.amax(dim=0) - corners.amin(dim=0)).tolist()
     assert (wide, high) == pytest.approx((10 / 26, 20 / 26))  # seen after a quarter turn
+    first = replace(data, images=data.images[:1])
+    with pytest.raises(UserError, match="has no picture"):
+        open_pasting(data, Parts(data, replace(data, images=()), first), settings)
     with pytest.raises(UserError, match="learned from 3 chips of images of the test part"):
-        open_pasting(data, DetectionDataset(data.classes, data.images[:1]), settings)
+        open_pasting(data, Parts(data, first), settings)
     rotated = settings_of(paste="drawn", detector="rotated-retinanet")
     with pytest.raises(UserError, match="angles are not known"):
-        open_pasting(data, data, rotated)
-    (find_run("drawn").path / "../../chips/chips.csv").resolve().unlink()
+        open_pasting(data, Parts(data, data), rotated)
+    (tmp_path / "chips" / "chips.csv").unlink()
     with pytest.raises(UserError, match=r"has no chips.csv"):
-        open_pasting(data, data, settings)
+        open_pasting(data, Parts(data, data), settings)
 
 
 def test_upright_chips_are_refused_where_angles_are_needed(data, tmp_path):
     chips_of(data, tmp_path / "chips", part="train")
     settings = settings_of(paste=str(tmp_path / "chips"), detector="rotated-retinanet")
     with pytest.raises(UserError, match="chips of upright boxes"):
-        open_pasting(data, data, settings)
+        open_pasting(data, Parts(data, data), settings)
 
 
 def test_data_without_a_rare_class_says_which_is_the_rarest(data):
     with pytest.raises(UserError, match="rare has the fewest, 1"):
-        open_pasting(data, data, settings_of(paste_below=1))
+        open_pasting(data, Parts(data, data), settings_of(paste_below=1))
 
 
 def test_settings_that_nothing_reads_are_refused():
