@@ -6,6 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from classify.cli.detection_recipes import (
+    settings_by_recipe,
+    show_recipe,
+    teacher_by_recipe,
+)
 from classify.cli.detectors import (
     ImagesArgument,
     LabelsArgument,
@@ -32,6 +37,10 @@ def train_verb(
     common: CommonOptions,
     labels: LabelsArgument,
     images: ImagesArgument,
+    more: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[LABELS IMAGES]...", help="Further sources to train on."),
+    ] = None,
     test: Annotated[
         tuple[Path, Path] | None,
         typer.Option(metavar="LABELS IMAGES", help="Test part; default: held out by image."),
@@ -50,13 +59,21 @@ def train_verb(
     teacher: Annotated[
         str | None, typer.Option(help="Teacher: name or file of a detector of the same kind.")
     ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="A published training by name, e.g. dota-gwd-r18; what is given wins."),
+    ] = None,
     skip_unknown: SkipUnknownOption = False,
 ) -> None:
     """Train a detector and evaluate it on the test part."""
     from classify.detection.checkpoints import read_spec
     from classify.detection.train import check_resume, prepare_training, train_detector
 
-    settings = common.settings(DetectSettings, distill=distill)
+    with common.naming_file():
+        settings = settings_by_recipe(common.given(distill=distill), recipe)
+    if recipe is not None and common.dry_run:
+        show_recipe(recipe, settings)
+    teacher = teacher_by_recipe(teacher, recipe)
     teacher_file = None if teacher is None else detector_file(teacher)
     # A student's classes have the order of its teacher's.
     known = read_spec(teacher_file).classes if teacher_file else None
@@ -64,11 +81,11 @@ def train_verb(
     read = functools.partial(
         read_dataset, rotated=rotated, all_problems=common.dry_run, skip_unknown=skip_unknown
     )
-    data = read(labels, images, known)
+    data = read(labels, images, known, more=more or ())
     other = read(*test, data.classes) if test else None
     looked_at = read(*validation, data.classes) if validation else None
     parts = _parts(data, other, looked_at, settings)
-    directory = detector_folder(name or _default_name(settings))
+    directory = detector_folder(name or recipe or _default_name(settings))
     training = prepare_training(
         parts, directory, settings, TerminalProgress(), common.resume, teacher_file
     )

@@ -1,5 +1,6 @@
 """What the verbs of detectors share: arguments that name data, files of detectors, a table."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,14 +9,17 @@ from rich.table import Table
 
 from tgn.data.runs import runs_root
 from tgn.runtime.console import err, out, show_left_out
-from tgn.runtime.errors import DataError
+from tgn.runtime.errors import DataError, UserError
 from tgn.runtime.names import folder_name
 
 if TYPE_CHECKING:  # what needs torch is imported by the verbs: --help must not wait for it
     from classify.detection.dataset import DetectionDataset
 
 LabelsArgument = Annotated[
-    Path, typer.Argument(help="COCO .json, or a folder of VOC .xml, DOTA or YOLO .txt.")
+    Path,
+    typer.Argument(
+        help="COCO .json, a folder of VOC .xml, DOTA or YOLO .txt, or VOC's ImageSets/Main/*.txt."
+    ),
 ]
 ImagesArgument = Annotated[Path, typer.Argument(help="Folder of the annotated images.")]
 SkipUnknownOption = Annotated[
@@ -34,12 +38,28 @@ def read_dataset(
     rotated: bool = False,
     all_problems: bool = False,
     skip_unknown: bool = False,
+    more: Sequence[Path] = (),
 ) -> "DetectionDataset":
-    """Read annotated images; what is left out is shown on stderr, all of it or the first few."""
-    from classify.detection.dataset import make_dataset, without_unknown
-    from tgn.data.annotations.readers import read_annotations
+    """Read annotated images; what is left out is shown on stderr, all of it or the first few.
 
-    annotations = read_annotations(labels, images)
+    Args:
+        labels: of the images.
+        images: their folder.
+        classes: their order, where a training has set it.
+        rotated: whether boxes keep their angle.
+        all_problems: whether all is shown that is left out.
+        skip_unknown: whether objects of other classes are left out.
+        more: labels and images of further sources, in turn.
+
+    Raises:
+        UserError: for labels without images in ``more``.
+    """
+    from classify.detection.dataset import make_dataset, without_unknown
+    from tgn.data.annotations.readers import read_sources
+
+    if len(more) % 2:
+        raise UserError(f"{more[-1]} got no IMAGES; each source is a pair LABELS IMAGES")
+    annotations = read_sources([(labels, images), *zip(more[::2], more[1::2], strict=True)])
     if skip_unknown and classes is not None:
         annotations = without_unknown(annotations, classes)
     show_left_out(annotations.problems, all_problems, "classify detect train --dry-run lists all")

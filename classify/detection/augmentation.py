@@ -18,7 +18,10 @@ def augment(
         rng: what is drawn depends on it alone.
     """
     first, second = (torch.rand(2, generator=rng) < 0.5).tolist()
-    return flip_sample(sample, *drawn_flips(settings.flips, first, second))
+    changed = flip_sample(sample, *drawn_flips(settings.flips, first, second))
+    if not settings.quarter_turns:
+        return changed
+    return turn_sample(changed, int(torch.randint(4, (), generator=rng)))
 
 
 def drawn_flips(kind: Flips, first: bool, second: bool) -> tuple[bool, bool]:
@@ -57,3 +60,21 @@ def _flip_boxes(boxes: Tensor, axis: int, length: int) -> Tensor:
     else:
         boxes[:, [axis, axis + 2]] = length - boxes[:, [axis + 2, axis]]
     return boxes
+
+
+def turn_sample(sample: DetectionSample, quarters: int) -> DetectionSample:
+    """Turn an image with its boxes by some right angles, counter-clockwise as it is seen."""
+    image_u8, boxes, labels = sample
+    for _ in range(quarters):
+        boxes = _turn_boxes(boxes, image_u8.shape[2])
+        image_u8 = image_u8.rot90(1, (1, 2))
+    return DetectionSample(image_u8, boxes, labels)
+
+
+def _turn_boxes(boxes: Tensor, width: int) -> Tensor:
+    """Turn boxes by a right angle: x becomes y, y becomes width - x."""
+    if boxes.shape[1] == 5:  # a rectangle on its side is one with its sides exchanged
+        x, y, *sides, angle = boxes.unbind(1)
+        return torch.stack((y, width - x, *sides[::-1], angle), dim=1)
+    left, top, right, bottom = boxes.unbind(1)
+    return torch.stack((top, width - right, bottom, width - left), dim=1)

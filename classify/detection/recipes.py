@@ -219,6 +219,8 @@ def compared_rows(name: str, settings: DetectSettings) -> list[tuple[str, str, s
 
 
 def _shown(value: Any) -> str:
+    if value is None or value == ():
+        return "none"
     if isinstance(value, tuple):
         return f"{value[0]} to {value[-1]}" if len(value) > 4 else ", ".join(map(str, value))
     if hasattr(value, "model_dump"):

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from classify.detection.augmentation_settings import AugmentationSettings
 from classify.detection.backbone_settings import DetectorBackboneSettings
+from classify.detection.long_tail_settings import LongTailSettings
 from classify.detection.scale_settings import ScaleSettings
 from classify.detection.validation_settings import ValidationSettings
 from tgn.runtime.bounds import (
@@ -136,6 +137,7 @@ class DetectSettings(
     ValidationSettings,
     AugmentationSettings,
     ScaleSettings,
+    LongTailSettings,
     DetectorBackboneSettings,
     ComputeSettings,
 ):
@@ -248,6 +250,9 @@ class DetectSettings(
             ("box_loss", self.is_rotated, "detector=rotated-retinanet"),
             ("mimic", self.distill in MIMICKING, f"distill={', '.join(MIMICKING)}"),
             ("localization", self.distill in ("kd", "ld", "ld+kd"), "distill=kd, ld, ld+kd"),
+            ("repeat_threshold", self.sampling == "repeat-factor", "sampling=repeat-factor"),
+            ("paste_share", self.paste is not None, "paste"),
+            ("paste_below", self.paste is not None, "paste"),
             ("imitation", self.imitation.region != "none", "imitation.region"),
         ):
             if not is_read and getattr(self, name) != fields[name].default:

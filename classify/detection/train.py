@@ -28,6 +28,9 @@ from classify.detection.parts import (
     validation_in_words,
     with_validation,
 )
+from classify.detection.paste_sources import open_pasting
+from classify.detection.pasting import Pasting
+from classify.detection.sampling import sampling_in_words
 from classify.detection.schedule import schedule_in_words
 from classify.detection.settings import MIMICKING, DetectSettings
 from classify.detection.start import start_from
@@ -56,6 +59,7 @@ class DetectorTraining:
     settings: DetectSettings  # with their number of steps
     job: Job
     in_words: str  # what it starts from, images, steps, rates, and which weights are chosen
+    pasting: Pasting | None = None  # of objects into training images
 
 
 def prepare_training(
@@ -89,22 +93,26 @@ def prepare_training(
     spec = _spec_of(settings, parts.train.classes)
     net: Any = build_detector(spec, settings.initial_weights)
     start = None if settings.start is None else find_detector(settings.start)
-    start_in_words = [] if start is None else [start_from(net, spec, start).in_words]
+    start_in_words = "" if start is None else start_from(net, spec, start).in_words
     net = device.place(net)
     freeze_stages(net.backbone, settings.frozen_stages)
     set_precision(net, device.autocast)
     task = _build_task(net, spec, teacher, settings, device)
     made_from = _made_from(parts, spec, settings, teacher, start)
+    pasting = open_pasting(learned, parts, settings)
+    if pasting is not None:
+        made_from["pasted"] = pasting.digest
     job = Job(directory, device, progress, resume, made_from)
-    in_words = "; ".join(
-        (
-            *start_in_words,
-            images_in_words,
-            schedule_in_words(settings, len(learned.images)),
-            validation_in_words(parts, settings),
-        )
+    facts = (
+        start_in_words,
+        images_in_words,
+        sampling_in_words(learned, settings),
+        pasting.in_words if pasting else "",
+        schedule_in_words(settings, len(learned.images)),
+        validation_in_words(parts, settings),
     )
-    return DetectorTraining(net, spec, task, parts, learned, settings, job, in_words)
+    in_words = "; ".join(filter(None, facts))
+    return DetectorTraining(net, spec, task, parts, learned, settings, job, in_words, pasting)
 
 
 def _spec_of(settings: DetectSettings, classes: tuple[str, ...]) -> DetectorSpec:
@@ -172,7 +180,7 @@ def train_detector(training: DetectorTraining) -> dict[str, Any]:
     """
     settings, job = training.settings, training.job
     directory, device = job.directory, job.device
-    trainer = DetectorTrainer(training.task, training.learned, settings, device)
+    trainer = DetectorTrainer(training.task, training.learned, settings, device, training.pasting)
     look = functools.partial(_look, training, trainer.best)
     run_steps(trainer, settings, job, title=directory.name, after_step=look)
     result: dict[str, Any] = {}

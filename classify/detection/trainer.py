@@ -11,6 +11,7 @@ from classify.detection.dataset import DetectionDataset
 from classify.detection.distill.base import DetectionTask
 from classify.detection.models.backbones import hold_norms
 from classify.detection.models.build import make_targets
+from classify.detection.pasting import Pasting
 from classify.detection.samples import DetectionSample
 from classify.detection.schedule import learning_rate
 from classify.detection.settings import DetectSettings
@@ -30,6 +31,7 @@ class DetectorTrainer:
         data: training images, or tiles.
         settings: of the training, with their number of steps.
         device: where it runs.
+        pasting: of objects into images, if any.
     """
 
     def __init__(
@@ -38,9 +40,10 @@ class DetectorTrainer:
         data: DetectionDataset,
         settings: DetectSettings,
         device: Device,
+        pasting: Pasting | None = None,
     ) -> None:
         self.task, self.settings, self.device = task, settings, device
-        self.samples = TrainingSamples(data, settings)
+        self.samples = TrainingSamples(data, settings, pasting)
         self.batches = Prefetcher(self._load_batch, settings.steps, in_thread=device.is_gpu)
         self.best = BestWeights(settings.patience)
         trained = [p for p in task.parameters() if p.requires_grad]

@@ -7,7 +7,10 @@ from torch import Tensor
 
 from classify.detection.augmentation import augment
 from classify.detection.dataset import DetectionDataset
+from classify.detection.mosaic import make_mosaic
+from classify.detection.pasting import Pasting
 from classify.detection.samples import DetectionSample, load_sample
+from classify.detection.sampling import ImageSampling
 from classify.detection.settings import DetectSettings
 from tgn.runtime.seeds import generator
 
@@ -18,21 +21,25 @@ class TrainingSamples:
     Args:
         data: training images, or tiles.
         settings: of the training.
+        pasting: of objects into images, if any.
     """
 
-    def __init__(self, data: DetectionDataset, settings: DetectSettings) -> None:
-        self.data, self.settings = data, settings
+    def __init__(
+        self, data: DetectionDataset, settings: DetectSettings, pasting: Pasting | None = None
+    ) -> None:
+        self.data, self.settings, self.pasting = data, settings, pasting
+        self.sampling = None if settings.sampling == "uniform" else ImageSampling(data, settings)
 
     def rows(self, step: int) -> Tensor:
         """Return which images [images_per_step] a step is trained on, over all processes.
 
         In epochs each image is shown once, in an order drawn for the epoch; the last batch is
-        filled up with the epoch's first images, since processes share batches evenly.
+        filled up with the epoch's first images, since processes share batches evenly. Where rare
+        classes are sampled, every step is drawn by itself.
         """
         count, size = len(self.data.images), self.settings.images_per_step
-        if self.settings.epochs is None:
-            rng = generator(self.settings.seed, "detect", step)
-            return torch.randint(count, (size,), generator=rng)
+        if self.settings.epochs is None or self.sampling is not None:
+            return self._drawn(size, generator(self.settings.seed, "detect", step))
         epoch, place = divmod(step, math.ceil(count / size))
         rng = generator(self.settings.seed, "detect epoch", epoch)
         order = torch.randperm(count, generator=rng)
@@ -56,7 +63,24 @@ class TrainingSamples:
         Raises:
             DataError: naming the file, if it cannot be read.
         """
-        return augment(load_sample(self.data.images[row]), self.settings, rng)
+        first = self._augmented(row, rng)
+        if not self.settings.mosaic or torch.rand((), generator=rng) >= self.settings.mosaic:
+            return first
+        others = [self._augmented(other, rng) for other in self._drawn(3, rng).tolist()]
+        return make_mosaic([first, *others], self.settings.tile_size is not None, rng)
+
+    def _drawn(self, count: int, rng: torch.Generator) -> Tensor:
+        """Return the rows [count] of images drawn with replacement."""
+        if self.sampling is not None:
+            return self.sampling.rows(count, rng)
+        return torch.randint(len(self.data.images), (count,), generator=rng)
+
+    def _augmented(self, row: int, rng: torch.Generator) -> DetectionSample:
+        image = self.data.images[row]
+        sample = load_sample(image)
+        if self.pasting is not None:
+            sample = self.pasting.paste(sample, image, rng)
+        return augment(sample, self.settings, rng)
 
     def batch(self, step: int, places: list[int]) -> list[DetectionSample]:
         """Return some samples of a step.

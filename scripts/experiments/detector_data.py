@@ -34,6 +34,12 @@ def drawn() -> Data:
 
 def vhr10() -> Data:
     """Unpack the images, split the labels, and train a backbone of each kind on pictures."""
+    words = vhr10_parts()
+    return Data(words, backbones(Path(words[0]), words[1]))
+
+
+def vhr10_parts() -> tuple[str, ...]:
+    """Unpack the images and split the labels; return words that name both parts."""
     folder = runs_root() / "detectors-vhr10-data"
     if not folder.exists():
         with zipfile.ZipFile(shared_data("vhr10.zip")) as archive:
@@ -48,8 +54,7 @@ def vhr10() -> Data:
         ids = {image["id"] for image in kept}
         boxes = [box for box in content["annotations"] if box["image_id"] in ids]
         file.write_text(json.dumps({**content, "images": kept, "annotations": boxes}))
-    words = (str(files[0]), images, "--test", str(files[1]), images)
-    return Data(words, backbones(files[0], images))
+    return str(files[0]), images, "--test", str(files[1]), images
 
 
 def backbones(labels: Path, images: str) -> dict[str, str]:

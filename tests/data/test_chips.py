@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from tests_support import Stops
 
+from tgn.data.annotations.chip_table import read_chip_tables
 from tgn.data.annotations.chips import cut_chips
 from tgn.data.annotations.readers import read_annotations
 from tgn.data.annotations.settings import ChipSettings
@@ -204,3 +205,31 @@ def test_real_dota_labels_are_read_without_problems(tmp_path):
     ]
     assert len(found.objects) + len(found.problems) == sum(len(words) >= 9 for words in lines)
     assert len(found.objects) > 100
+
+
+@pytest.mark.parametrize("part", [None, "train"])
+def test_the_table_puts_each_chip_back_where_it_was_cut(images, tmp_path, part):
+    labels, out = tmp_path / "labels", tmp_path / "out"
+    labels.mkdir()
+    (labels / "a.txt").write_text("30 20 50 22 48 40 28 38 ship 0\n0 0 20 0 20 10 0 10 plane 0\n")
+    cut_chips(read_annotations(labels, images), out, ChipSettings(part=part), Silent())
+    chips = read_chip_tables(out)
+    assert sorted(chip.class_name for chip in chips.values()) == ["plane", "ship"]
+    for file, chip in chips.items():
+        with Image.open(out / file) as cut, Image.open(chip.image) as whole:
+            assert chip.image.samefile(images / "a.png")
+            assert cut.size == (chip.side, chip.side)
+            place = chip.left + chip.side // 2, chip.top + chip.side // 2
+            assert cut.getpixel((chip.side // 2,) * 2) == whole.convert("RGB").getpixel(place)
+    ship = next(chip for chip in chips.values() if chip.class_name == "ship")
+    assert ship.corners == ((30, 20), (50, 22), (48, 40), (28, 38))
+    x, y = ship.corners_in_chip[0]
+    assert (ship.left + x * ship.side, ship.top + y * ship.side) == pytest.approx((30, 20))
+
+
+def test_a_damaged_table_of_chips_is_named(tmp_path):
+    assert read_chip_tables(tmp_path) == {}
+    columns = "file,class,image,x1,y1,x2,y2,x3,y3,x4,y4,left,top,side"
+    (tmp_path / "chips.csv").write_text(f"{columns}\na.png,ship,a.png,0,0,1,0,1,1,0,1,0,0,?\n")
+    with pytest.raises(DataError, match=r"chips.csv, line 2: expected numbers"):
+        read_chip_tables(tmp_path)

@@ -40,7 +40,10 @@ def test_an_image_is_planned_from_seed_folder_and_index_alone(bank):
         assert prompts[place] == "abcdef"[int(torch.randint(6, (), generator=own))]
         assert found.sources[place] == (0, 2, 4)[index % 3]
     expected = zip(found.sources.tolist(), found.seeds, strict=True)
-    assert found.origins == [(source, seed, ()) for source, seed in expected]
+    views = found.views.tolist()
+    assert found.origins == [
+        (source, seed, (), view) for (source, seed), view in zip(expected, views, strict=True)
+    ]
 
 
 def test_the_size_of_blocks_does_not_matter(bank):

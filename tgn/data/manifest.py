@@ -11,7 +11,7 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from tgn.data.class_folders import class_folders, pictures
@@ -55,6 +55,7 @@ class ManifestRow(BaseModel):
     source: int = -1  # row of the feature bank
     source_file: OptionalInnerPath = ""  # the real training image of that row
     other_files: tuple[InnerPath, ...] = ()  # more of them, parts of which are in the image
+    view: int | None = Field(None, ge=0, le=7)  # symmetry in which the source was seen, `dihedral`
     weights_sha256: str = ""
     sha256: str = ""  # of the image file
 

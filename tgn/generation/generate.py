@@ -298,7 +298,7 @@ def _encoded(
     """Encode the images of a work item, each with the facts of its row in the manifest."""
 
     def encode(place: int) -> EncodedImage:
-        source, seed, others = sampled.origins[place]
+        source, seed, others, view = sampled.origins[place]
         data = encode_image(sampled.images_u8[place], writer.encoding)
         facts = {
             "folder": sampler.split.classes[item.label].folder,
@@ -310,6 +310,7 @@ def _encoded(
             "source": source,
             "source_file": sampler.bank.file_of(source),
             "other_files": others,
+            "view": view,
             "weights_sha256": sampler.weights_sha256,
             "sha256": hashlib.sha256(data).hexdigest(),
         }

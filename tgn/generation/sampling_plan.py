@@ -28,6 +28,7 @@ class Origin(NamedTuple):
     source: int  # its row in the feature bank, or NO_SOURCE
     seed: int
     others: tuple[str, ...] = ()  # files of further real images whose parts are in it
+    view: int | None = None  # code of the symmetry in which the source was seen
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,8 @@ class SamplingPlan(ImageRandomness):
     @property
     def origins(self) -> list[Origin]:
         """What each image is made from, if it is of no other image than its source."""
-        pairs = zip(self.sources.tolist(), self.seeds, strict=True)
-        return [Origin(source, seed) for source, seed in pairs]
+        drawn = zip(self.sources.tolist(), self.seeds, self.views.tolist(), strict=True)
+        return [Origin(source, seed, view=view) for source, seed, view in drawn]
 
 
 def image_seed(seed: int, folder: str, index: int) -> int:

@@ -241,3 +241,27 @@ def test_a_damaged_image_is_named(coco, in_tmp, run_cli):
     done = run_cli("detect", "train", *coco, *QUICK, "--set", "steps=4")
     assert done.code == 2
     assert "images/0.png: damaged" in done.stderr
+
+
+def test_several_sources_with_their_lists_are_one_training_part(in_tmp, run_cli):
+    words = []
+    for year in ("VOC2007", "VOC2012"):
+        folders = [in_tmp / year / n for n in ("JPEGImages", "Annotations", "ImageSets/Main")]
+        for folder in folders:
+            folder.mkdir(parents=True)
+        for name in "123":
+            Image.new("RGB", (64, 48)).save(folders[0] / f"{name}.jpg")
+            box = "<xmin>3</xmin><ymin>3</ymin><xmax>30</xmax><ymax>30</ymax>"
+            one = f"<object><name>cat</name><bndbox>{box}</bndbox></object>"
+            (folders[1] / f"{name}.xml").write_text(f"<annotation>{one}</annotation>")
+        (folders[2] / "trainval.txt").write_text("1\n2\n")
+        (folders[2] / "test.txt").write_text("3\n")
+        words.append([f"{year}/ImageSets/Main/trainval.txt", f"{year}/JPEGImages"])
+    test = ["--test", "VOC2007/ImageSets/Main/test.txt", "VOC2007/JPEGImages"]
+    done = run_cli("detect", "train", *words[0], *words[1], *test, *QUICK, "--dry-run")
+    assert done.code == 0, done.stderr
+    assert "on 4 and 1 images" in done.stdout
+    assert "warning" not in done.stderr
+    done = run_cli("detect", "train", *words[0], words[1][0], *test, *QUICK, "--dry-run")
+    assert done.code == 2
+    assert "trainval.txt got no IMAGES" in done.stderr

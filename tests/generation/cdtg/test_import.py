@@ -51,7 +51,7 @@ def test_an_imported_generator_generates_its_own_images(distilled, tmp_path):
     settings = CdtgSampleSettings(noise=1.0, block=4, **QUICK)
     sampler = open_cdtg_sampler(distilled, settings)
     images, origins = sampler.sample_block(2, 0, settings)
-    generators = [torch.Generator().manual_seed(seed) for _, seed, _ in origins]
+    generators = [torch.Generator().manual_seed(seed) for _, seed, *_ in origins]
     for own in generators:
         torch.randint(sampler.bank.views, (), generator=own)
     noise = torch.stack(

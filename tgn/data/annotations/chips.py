@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from tgn.data.annotations.chip_table import Chip, four_corners, write_chip_table
 from tgn.data.annotations.settings import ChipSettings
+from tgn.data.annotations.squares import Square, crop_square, square_round
 from tgn.data.annotations.types import Annotations, ObjectAnnotation, source_name
 from tgn.data.completion_record import CHIPS, begin_writing, finish_writing
 from tgn.data.images import MAX_PIXELS_OF_SCENE, read_image
@@ -25,7 +27,8 @@ def cut_chips(
 ) -> Counter[str]:
     """Write OUT/{train,test}/<class>/<image>_<n>.png, one square chip an object.
 
-    With ``settings.part`` they are OUT/<part>/<class>/*, and other parts may lie beside them.
+    With ``settings.part`` they are OUT/<part>/<class>/*, and other parts may lie beside them. The
+    table ``chips.csv`` beside them says where each was cut.
     All chips of an image belong to the same part, and those of files cut from one image too. The
     same call resumes an interrupted one.
 
@@ -56,14 +59,18 @@ def cut_chips(
     begin_writing(written, CHIPS, made_with, settings.renamed)
     progress.start("chips", len(images))
     counts: Counter[str] = Counter()
+    chips: list[Chip] = []
     for path, group in groupby(objects, lambda one: one.image):
         part = out / (settings.part or ("test" if path in test else "train"))
-        for one, chip in _crop_chips(path, list(group), settings, progress):
-            number = counts[one.class_name]
+        for one, square, picture in _crop_chips(path, list(group), settings, progress):
+            file = part / one.class_name / f"{path.stem}_{counts[one.class_name]}.png"
             counts[one.class_name] += 1
-            with atomic_path(part / one.class_name / f"{path.stem}_{number}.png") as temporary:
-                chip.save(temporary, "PNG")
+            with atomic_path(file) as temporary:
+                picture.save(temporary, "PNG")
+            name = file.relative_to(written).as_posix()
+            chips.append(Chip(name, one.class_name, path, four_corners(one), *square))
         progress.advance()
+    write_chip_table(written, chips)
     finish_writing(written, CHIPS, made_with)
     return counts
 
@@ -88,29 +95,13 @@ def _test_images(images: list[Path], settings: ChipSettings) -> set[Path]:
 
 def _crop_chips(
     path: Path, objects: list[ObjectAnnotation], settings: ChipSettings, progress: Progress
-) -> Iterator[tuple[ObjectAnnotation, Image.Image]]:
+) -> Iterator[tuple[ObjectAnnotation, Square, Image.Image]]:
     try:
         picture = np.asarray(read_image(path, most=MAX_PIXELS_OF_SCENE)[0])
     except DataError as error:
         progress.warn(f"{path} left out: {error}")
         return
-    for one in objects:
-        yield one, _crop_square(picture, one, settings.margin)
-
-
-def _crop_square(picture: np.ndarray, one: ObjectAnnotation, margin: float) -> Image.Image:
-    """Return the square round an object; beyond the border the image is reflected."""
     height, width = picture.shape[:2]
-    left, top, right, bottom = np.clip(one.box_xyxy, 0, (width, height) * 2).tolist()
-    half = max(right - left, bottom - top) * (0.5 + margin)
-    x, y = round((left + right) / 2 - half), round((top + bottom) / 2 - half)
-    side = max(round(2 * half), 1)
-    rows = _reflect(np.arange(y, y + side), height)
-    columns = _reflect(np.arange(x, x + side), width)
-    return Image.fromarray(picture[rows[:, None], columns[None, :]])
-
-
-def _reflect(index: np.ndarray, length: int) -> np.ndarray:
-    """Map any index to 0..length-1 by reflection at the borders."""
-    period = np.mod(index, 2 * length)
-    return np.minimum(period, 2 * length - 1 - period)
+    for one in objects:
+        square = square_round(one.box_xyxy, (width, height), settings.margin)
+        yield one, square, Image.fromarray(crop_square(picture, square))

@@ -1,6 +1,7 @@
 """The objects of one source of labels, each checked against its image."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,15 +26,29 @@ class AnnotationCollector:
     def __init__(self, images: Path) -> None:
         self.images, self.annotations = images, Annotations()
         self.sizes: dict[Path, Size] = {}
+        self.named: set[Path] = set()  # images that the labels name
         self._index = ImageIndex(images)
+        self._chosen: set[Path] | None = None
         self._turns: dict[Path, int] = {}  # EXIF orientation of images whose labels are not turned
 
     def has(self, name: str) -> bool:
         """Return whether a name fits an image."""
         return bool(self._index.find(name))
 
+    def choose(self, names: Iterable[str]) -> list[str]:
+        """Read the labels of some images only; return names that fit none."""
+        found = {name: self._index.find(name) for name in names}
+        self._chosen = {path for paths in found.values() for path in paths}
+        return [name for name, paths in found.items() if not paths]
+
+    def without_label(self, names: Iterable[str]) -> list[str]:
+        """Return the names of images that no label has named so far."""
+        return [name for name in names if not self.named.intersection(self._index.find(name))]
+
     def image(self, name: str, where: str, labelled: Size | None = None) -> Path | None:
         """Return the image file of a name and record its size, or None and record a problem.
+
+        An image that is not among the chosen ones is None, and no problem.
 
         Args:
             name: with or without folders and suffix.
@@ -41,6 +56,9 @@ class AnnotationCollector:
             labelled: its size as the labels give it; None if they do not.
         """
         found = self._index.find(name)
+        self.named.update(found)
+        if self._chosen is not None and not self._chosen.intersection(found):
+            return None
         if len(found) != 1:
             self.problem(where, self._not_found(name, found))
             return None

@@ -1,19 +1,20 @@
 """Annotation files of COCO, Pascal VOC, DOTA and YOLO, read into one form."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from tgn.data.annotations.coco import read_coco
 from tgn.data.annotations.collector import AnnotationCollector
 from tgn.data.annotations.dota import read_dota
+from tgn.data.annotations.image_lists import labels_and_list
 from tgn.data.annotations.types import Annotations
 from tgn.data.annotations.voc import read_voc
 from tgn.data.annotations.yolo import YoloReader, is_yolo
 from tgn.data.hidden_files import is_hidden
 from tgn.data.image_files import images_directly_in
-from tgn.runtime.errors import NotFoundError
+from tgn.runtime.errors import DataError, NotFoundError
 from tgn.runtime.explanations import explained
 from tgn.runtime.regular_files import NotReadableError
 
@@ -28,7 +29,8 @@ def read_annotations(labels: Path, images: Path) -> Annotations:
     whose names differ in upper and lower case only become one, named as most of its objects are.
 
     Args:
-        labels: the file or the folder of annotations.
+        labels: the file or the folder of annotations; of some images only: a list of VOC's
+            ``ImageSets``, or ``LABELS@LIST``.
         images: folder of the images.
 
     Returns:
@@ -36,24 +38,67 @@ def read_annotations(labels: Path, images: Path) -> Annotations:
 
     Raises:
         NotFoundError: if labels or images are not there.
-        DataError: if a COCO file is none, or YOLO labels have no list of class names.
+        DataError: if a COCO file is none, YOLO labels have no list of class names, or a list names
+            images that are not there or have no labels.
     """
+    return read_sources([(labels, images)])
+
+
+def read_sources(sources: Sequence[tuple[Path, Path]]) -> Annotations:
+    """Read several sources as one; each is a pair as :func:`read_annotations` takes it.
+
+    Images are told apart by their paths, so that sources may have files of equal names.
+
+    Raises:
+        NotFoundError, DataError: as there, and if an image is in two sources.
+    """
+    parts = [_read_source(*source) for source in sources]
+    joined = Annotations()
+    for part in parts:
+        joined.objects += part.objects
+        joined.images += part.images
+        joined.problems += part.problems
+    joined.images.sort()
+    _check_once(joined.images)
+    _join_spellings(joined)
+    return joined
+
+
+def _check_once(images: list[Path]) -> None:
+    counts = Counter(path.resolve() for path in images)
+    if twice := [path for path, count in counts.items() if count > 1]:
+        raise DataError(
+            f"{len(twice)} images are in two sources, the first is {twice[0]}; name each once"
+        )
+
+
+def _read_source(labels: Path, images: Path) -> Annotations:
     if not images.is_dir():
         raise NotFoundError(f"no image folder {images}")
+    labels, chosen = labels_and_list(labels)
     files, read = _files_and_reader(labels, images)
     collector = AnnotationCollector(images)
+    if chosen is not None:
+        chosen.check_none(collector.choose(chosen.names), f"file in {images}")
+        files = chosen.label_files(files, labels)
     for file in files:
-        try:
-            read(file, collector)
-        except UnicodeDecodeError:
-            collector.problem(str(file), "not UTF-8; convert it")
-        except (NotReadableError, OSError) as error:
-            if file == labels:
-                raise
-            collector.annotations.problems.append(explained(error) or str(error))
+        _read_file(file, read, collector, required=file == labels)
+    if chosen is not None and files == [labels]:
+        unlabelled = collector.without_label(chosen.names)
+        chosen.check_none(unlabelled, f"label in {labels}")
     collector.annotations.images = sorted(collector.sizes)
-    _join_spellings(collector.annotations)
     return collector.annotations
+
+
+def _read_file(file: Path, read: Reader, collector: AnnotationCollector, required: bool) -> None:
+    try:
+        read(file, collector)
+    except UnicodeDecodeError:
+        collector.problem(str(file), "not UTF-8; convert it")
+    except (NotReadableError, OSError) as error:
+        if required:
+            raise
+        collector.annotations.problems.append(explained(error) or str(error))
 
 
 def _files_and_reader(labels: Path, images: Path) -> tuple[list[Path], Reader]:

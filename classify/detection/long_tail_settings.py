@@ -1,0 +1,34 @@
+"""Settings for data in which some classes are rare: how images are drawn, what is pasted."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from tgn.runtime.bounds import Count, PositiveShare, Share
+from tgn.runtime.config import Settings
+
+Sampling = Literal["uniform", "repeat-factor", "class-balanced"]
+REAL = "real"  # value of paste: objects of other training images
+
+
+class LongTailSettings(Settings):
+    """Sampling of training images, and objects of rare classes that are pasted into them."""
+
+    sampling: Sampling = Field(
+        "uniform",
+        description="of images (or tiles): uniform; repeat-factor, as LVIS; class-balanced: a "
+        "class, then an image with it",
+    )
+    repeat_threshold: PositiveShare = Field(
+        0.001, description="of repeat-factor: classes in a smaller share of the images are repeated"
+    )
+    paste: str | None = Field(
+        None,
+        min_length=1,
+        description="objects of rare classes into training images: real (of other images), a run "
+        "(its drawn chips) or a folder of tgn chips",
+    )
+    paste_share: Share = Field(0.5, description="of the images that get one to three objects")
+    paste_below: Count = Field(
+        100, description="classes with fewer objects in the training part are pasted"
+    )
