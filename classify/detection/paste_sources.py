@@ -20,7 +20,7 @@ from classify.detection.pasted_objects import (
     RealObjects,
     turned_corners,
 )
-from classify.detection.pasting import Pasting, object_sizes
+from classify.detection.pasting import Pasting, object_sizes, symmetries
 from classify.detection.settings import DetectSettings
 from tgn.data.annotations.chip_table import CHIP_TABLE, Chip, read_chip_tables
 from tgn.data.manifest import ManifestRow, active_rows, fingerprint
@@ -69,7 +69,7 @@ def open_pasting(data: DetectionDataset, parts: Parts, settings: DetectSettings)
         pictures,
         object_sizes(data),
         settings.paste_share,
-        settings.flips,
+        symmetries(settings),
         f"paste={settings.paste}: pictures of {counts} go into {settings.paste_share:.0%} of the "
         "images drawn",
         digest,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from classify.detection.augmentation_settings import Flips
+from classify.detection.augmentation_settings import AugmentationSettings, Flips
 from classify.detection.boxes.polygons import fit_rectangles
 from classify.detection.boxes.rotated import to_corners, to_upright
 from classify.detection.dataset import DetectionDataset, DetectionImage
@@ -24,7 +24,7 @@ MOST = 3  # objects that an image gets
 TRIES = 20  # places that are looked at
 MAX_OVERLAP = 0.1  # with an object there, as a share of the smaller box
 MIN_SIDE = 4  # of a scaled picture, in pixels
-# Symmetries that keep images like the others.
+# Symmetries in which images may be seen; where up and down are alike, so are left and up.
 CODES: dict[Flips, tuple[int, ...]] = {
     "both": tuple(range(8)),
     "horizontal": (0, 4),
@@ -32,6 +32,14 @@ CODES: dict[Flips, tuple[int, ...]] = {
     "diagonal": (0, 2),
     "none": (0,),
 }
+
+
+def symmetries(settings: AugmentationSettings) -> tuple[int, ...]:
+    """Return the codes of the symmetries, as `dihedral` has them, in which objects are pasted."""
+    codes = CODES[settings.flips]
+    if not settings.quarter_turns:
+        return codes
+    return tuple(range(8 if max(codes) >= 4 else 4))
 
 
 def object_sizes(data: DetectionDataset) -> dict[int, Tensor]:
@@ -55,7 +63,7 @@ class Pasting:
         pictures: of the objects.
         sizes: label -> longer sides in pixels, of which that of a pasted object is drawn.
         share: of the images that get objects.
-        flips: of the training; pasted objects are turned as its images may be.
+        codes: of the symmetries in which they are pasted.
         in_words: what is pasted.
         digest: changes with the pictures; "" for those of the training images themselves.
     """
@@ -63,7 +71,7 @@ class Pasting:
     pictures: ObjectPictures
     sizes: dict[int, Tensor]
     share: float
-    flips: Flips
+    codes: tuple[int, ...]
     in_words: str = ""
     digest: str = ""
 
@@ -99,9 +107,9 @@ class Pasting:
         counts = self.pictures.counts
         label = sorted(counts)[_drawn(len(counts), rng)]
         image_u8, corners = self.pictures.read(label, _drawn(counts[label], rng))
-        sizes, codes = self.sizes[label], CODES[self.flips]
+        sizes = self.sizes[label]
         size = float(sizes[_drawn(len(sizes), rng)])
-        code = codes[_drawn(len(codes), rng)]
+        code = self.codes[_drawn(len(self.codes), rng)]
         turned = Cutout(dihedral(image_u8[None], code)[0], turned_corners(corners, code))
         return label, scaled_cutout(turned, size)
 

@@ -38,6 +38,8 @@ def schedule_in_words(settings: ScheduleSettings, num_images: int) -> str:
         num_images: images or tiles that are trained on.
     """
     length = f"{settings.steps} steps of {settings.images_per_step} images"
+    if settings.accumulation > 1:
+        length += f" in {settings.accumulation} batches of {settings.batch_size}"
     if settings.epochs is not None:
         length += f" ({settings.epochs} epochs of {settings.steps_per_epoch} steps)"
     else:

@@ -31,7 +31,18 @@ class ScheduleSettings(LoopSettings):
         description="in place of steps: so many times each image (or tile) is shown once, in an "
         "order drawn anew; the last batch of an epoch is filled up with its first images",
     )
-    batch_size: BatchSize = Field(4, description="images a step, over all processes")
+    batch_size: BatchSize = Field(
+        4,
+        description="images that are in memory at once, over all processes; a step, if "
+        "accumulation=1",
+    )
+    accumulation: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="batches of which a step averages the gradients: a step has "
+        "batch_size times so many images",
+    )
     optimizer: Literal["sgd", "adamw"] = Field(
         "sgd", description="sgd, or adamw: better if steps are few, with lr 0.0002 to 0.001"
     )
@@ -63,7 +74,7 @@ class ScheduleSettings(LoopSettings):
     @property
     def images_per_step(self) -> int:
         """Return how many images an optimisation step is made of, over all processes."""
-        return self.batch_size
+        return self.batch_size * self.accumulation
 
     @property
     def warmup_length(self) -> int:

@@ -1,6 +1,6 @@
 """Optimisation steps of a detector: images in, named losses summed, weights out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -44,32 +44,48 @@ class DetectorTrainer:
     ) -> None:
         self.task, self.settings, self.device = task, settings, device
         self.samples = TrainingSamples(data, settings, pasting)
-        self.batches = Prefetcher(self._load_batch, settings.steps, in_thread=device.is_gpu)
+        count = settings.steps * settings.accumulation
+        self.batches = Prefetcher(self._load_batch, count, in_thread=device.is_gpu)
         self.best = BestWeights(settings.patience)
         trained = [p for p in task.parameters() if p.requires_grad]
         self.optimizer = _optimizer(trained, settings)
 
     def train_step(self, step: int) -> Mapping[str, Tensor]:
-        """Do one optimisation step and return its losses, scalars."""
+        """Do one optimisation step and return its losses, scalars, means over its batches."""
+        total: dict[str, Tensor] = {}
+        lr = learning_rate(self.settings, step)
+        losses = self._losses(step, total)
+        optimise(losses, self.optimizer, self.device, lr, self.settings.max_grad_norm)
+        return total
+
+    def _losses(self, step: int, total: dict[str, Tensor]) -> Iterator[Tensor]:
+        """Yield this process's loss of each batch of a step, and add up its terms in ``total``."""
+        count = self.settings.accumulation
+        for number in range(step * count, (step + 1) * count):
+            terms = {name: term / count for name, term in self._terms(number).items()}
+            for name, term in terms.items():
+                total[name] = total.get(name, torch.zeros_like(term)) + term.detach()
+            yield torch.stack(list(terms.values())).sum()
+
+    def _terms(self, number: int) -> Mapping[str, Tensor]:
+        """Return the losses of a batch, counted from the first step on."""
         target, net = self.device.torch_device, self.task.student
-        batch = self.batches(step)
+        batch = self.batches(number)
         images = [one.image_u8.to(target).float() / 255 for one in batch]
         targets = [make_targets(net, one.boxes, one.labels) for one in batch]
         targets = [{key: value.to(target) for key, value in one.items()} for one in targets]
-        if side := self.samples.short_side(step):
+        if side := self.samples.short_side(number):
             net.transform.training_side = side
-        progress = step / self.settings.steps
         self.task.train()
         hold_norms(net.backbone, self.settings.norm)
-        losses = self.task(images, targets, progress)
-        loss = torch.stack(list(losses.values())).sum()
-        lr = learning_rate(self.settings, step)
-        optimise(loss, self.optimizer, self.device, lr, self.settings.max_grad_norm)
-        return {name: loss.detach() for name, loss in losses.items()}
+        step = number // self.settings.accumulation
+        return self.task(images, targets, step / self.settings.steps)
 
-    def _load_batch(self, step: int) -> list[DetectionSample]:
-        """Return this process's part of the samples of a step."""
-        places = self.device.own_rows(self.settings.batch_size)
+    def _load_batch(self, number: int) -> list[DetectionSample]:
+        """Return this process's part of the samples of a batch."""
+        step, part = divmod(number, self.settings.accumulation)
+        size = self.settings.batch_size
+        places = self.device.own_rows(size) + part * size
         return self.samples.batch(step, places.tolist())
 
     def is_finished(self, done: int) -> bool:

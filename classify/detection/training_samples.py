@@ -45,12 +45,16 @@ class TrainingSamples:
         order = torch.randperm(count, generator=rng)
         return order[torch.arange(place * size, (place + 1) * size) % count]
 
-    def short_side(self, step: int) -> int | None:
-        """Return the short side in pixels to which a step's images are scaled; None: no such."""
+    def short_side(self, number: int) -> int | None:
+        """Return the short side in pixels to which a batch is scaled; None: no such.
+
+        Args:
+            number: of the batch, which is the step if gradients are not accumulated.
+        """
         sides = self.settings.short_sides
         if not sides:
             return None
-        rng = generator(self.settings.seed, "detect short side", step)
+        rng = generator(self.settings.seed, "detect short side", number)
         return sides[int(torch.randint(len(sides), (), generator=rng))]
 
     def sample(self, row: int, rng: torch.Generator) -> DetectionSample:
@@ -87,7 +91,7 @@ class TrainingSamples:
 
         Args:
             step: from 0.
-            places: in the batch of all processes; each has random numbers of its own.
+            places: among the images of the step; each has random numbers of its own.
         """
         rows, seed = self.rows(step).tolist(), self.settings.seed
         return [

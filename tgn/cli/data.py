@@ -90,7 +90,10 @@ def _counted(title: str, total: int) -> Iterator[Callable[[int], None]]:
 def chips_verb(
     common: CommonOptions,
     annotation_path: Annotated[
-        Path, typer.Argument(metavar="ANN", help="COCO .json, or a folder of label files.")
+        Path,
+        typer.Argument(
+            metavar="ANN", help="COCO .json, a folder of label files, or a list of images (VOC)."
+        ),
     ],
     images: Annotated[Path, typer.Argument(help="Folder of the annotated images.")],
     out_dir: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],

@@ -1,5 +1,7 @@
 """One step of an optimiser, as every training over several processes does it."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -7,7 +9,7 @@ from tgn.runtime.devices import Device
 
 
 def optimise(
-    loss: Tensor,
+    loss: Tensor | Iterable[Tensor],
     optimizer: torch.optim.Optimizer,
     device: Device,
     lr: float | None = None,
@@ -16,7 +18,8 @@ def optimise(
     """Move an optimiser's parameters down the gradient of a loss, averaged over all processes.
 
     Args:
-        loss: scalar, of this process's part of the batch.
+        loss: scalar, of this process's part of the batch; or several, whose gradients are summed.
+            If they are made one by one, one is in memory at a time.
         optimizer: of the parameters to change; their gradients stay after the step.
         device: averages gradients.
         lr: learning rate of this step, of all parameters; None is the optimiser's own.
@@ -27,7 +30,8 @@ def optimise(
             group["lr"] = lr
     parameters = [one for group in optimizer.param_groups for one in group["params"]]
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    for one in (loss,) if isinstance(loss, Tensor) else loss:
+        one.backward()
     device.average_gradients(parameters)
     if max_grad_norm is not None:
         nn.utils.clip_grad_norm_(parameters, max_grad_norm)

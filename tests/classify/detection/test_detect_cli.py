@@ -235,6 +235,28 @@ def test_a_plan_says_what_the_network_sees(coco, in_tmp, run_cli):
     assert "8 of the 8 without objects are left out (empty_share=0)" in done.stdout
 
 
+def test_a_plan_says_how_long_and_at_which_rates(coco, run_cli):
+    chosen = (
+        "epochs=3", "lr_schedule=milestones", "milestones=[2]", "warmup_steps=1", "patience=2"
+    )  # fmt: skip
+    words = [word for one in chosen for word in ("--set", one)]
+    plan = ["detect", "train", *coco, *QUICK, *words, "--dry-run"]
+    done = run_cli(*plan)
+    assert done.code == 2
+    assert "patience has no effect without a validation part" in done.stderr
+    done = run_cli(*plan, "--validation", *coco)
+    assert done.code == 0, done.stderr
+    assert "warning: 1 validation images are test images" in done.stderr
+    shown = " ".join(done.stdout.split())
+    assert "6 steps of 2 images (3 epochs of 2 steps); learning rate from 0.00167 to 0.01" in shown
+    assert "0.001 after epoch 2, step 4; 6 validation images are looked at every 2 steps" in shown
+    assert "steps: 6 #" in shown
+    done = run_cli(*plan, "--set", "validation_share=0.4")
+    assert "train" in done.stdout
+    assert "on 3 and 1 images" in done.stdout
+    assert run_cli(*plan[:-1], "--set", "validation_share=0.4", "--name", "x").code == 0
+
+
 def test_a_damaged_image_is_named(coco, in_tmp, run_cli):
     file = in_tmp / "images" / "0.png"
     file.write_bytes(file.read_bytes()[:120])

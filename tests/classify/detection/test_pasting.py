@@ -19,6 +19,7 @@ from classify.detection.pasting import (
     paste_cutout,
     scaled_cutout,
     soft_mask,
+    symmetries,
 )
 from classify.detection.samples import load_sample
 from classify.detection.settings import DetectSettings
@@ -79,6 +80,21 @@ def test_corners_turn_with_the_pixels(code):
     turned = dihedral(picture, code)[0, 0]
     ((x, y),) = (turned_corners(torch.tensor([[5.5, 1.5]]) / 8, code) * 8).tolist()
     assert turned[int(y), int(x)] == 1
+
+
+@pytest.mark.parametrize(
+    ("flips", "turns", "expected"),
+    [
+        ("both", False, {0, 1, 2, 3, 4, 5, 6, 7}),
+        ("horizontal", False, {0, 4}),
+        ("vertical", False, {0, 6}),
+        ("diagonal", True, {0, 1, 2, 3}),
+        ("horizontal", True, {0, 1, 2, 3, 4, 5, 6, 7}),
+        ("none", False, {0}),
+    ],
+)
+def test_objects_are_turned_as_images_are(flips, turns, expected):
+    assert set(symmetries(DetectSettings(flips=flips, quarter_turns=turns))) == expected
 
 
 def test_a_pasted_object_is_annotated_where_its_pixels_are(data):

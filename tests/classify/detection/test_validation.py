@@ -96,6 +96,14 @@ def test_training_ends_after_looks_without_a_gain_and_stays_ended(tmp_path, data
     lines = list(read_json_lines(tmp_path / "x" / "metrics.jsonl"))
     assert [line["step"] for line in lines] == [1, 2, 3]
 
+    def resume(**length):
+        chosen = DetectSettings(patience=2, **{**QUICK, "batch_size": 4}, **length)
+        training.check_resume(training.prepare_training(parts, tmp_path / "x", chosen, Silent()))
+
+    resume(epochs=6)
+    with pytest.raises(UserError, match="order of images differ"):
+        resume(steps=6)
+
 
 def test_a_gain_starts_the_patience_anew():
     best, net = BestWeights(patience=2), torch.nn.Linear(1, 1)
