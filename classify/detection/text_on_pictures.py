@@ -1,6 +1,6 @@
 """Names of boxes in a picture: readable, inside it, and never over one another."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +8,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 Colour = tuple[int, int, int]  # RGB, 0 to 255
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
-SMALLEST_TEXT, LARGEST_TEXT, TEXTS_PER_SIDE = 10, 96, 60  # pixels; of a picture's longer side
+SMALLEST_TEXT, LARGEST_TEXT, TEXTS_PER_SIDE = 10, 96, 75  # pixels; of a picture's longer side
+LINES_PER_SIDE = 600
+MOST_COVERED = 0.1  # of any box, by a label
 
 
 class BoxLabel(NamedTuple):
@@ -24,11 +26,16 @@ def text_size(picture: Image.Image) -> int:
     return min(max(max(picture.size) // TEXTS_PER_SIDE, SMALLEST_TEXT), LARGEST_TEXT)
 
 
-def write_labels(picture: Image.Image, labels: Iterable[BoxLabel]) -> int:
+def line_width(picture: Image.Image) -> int:
+    """Return the width of lines in pixels that suits a picture."""
+    return max(1, max(picture.size) // LINES_PER_SIDE)
+
+
+def write_labels(picture: Image.Image, labels: Sequence[BoxLabel]) -> int:
     """Write labels beside their boxes, each on a filled rectangle.
 
-    A label goes above its box, else below, else inside it, moved into the picture; it is left out
-    where it would cover one that is written already.
+    A label goes above its box, else below, else inside it, moved into the picture. It is left out
+    where it would cover one that is written already, or more than a tenth of any box.
 
     Args:
         picture: is drawn on.
@@ -37,6 +44,7 @@ def write_labels(picture: Image.Image, labels: Iterable[BoxLabel]) -> int:
     Returns:
         The number that were written.
     """
+    boxes = np.array([_bounds(label.corners) for label in labels]).reshape(-1, 4)
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(text_size(picture))
     taken = np.zeros((0, 4))
     for label in labels:
@@ -45,7 +53,7 @@ def write_labels(picture: Image.Image, labels: Iterable[BoxLabel]) -> int:
         size = np.array((right - left + 2 * margin, bottom - top + 2 * margin))
         for corner in _places(label.corners, size, picture.size):
             place = np.concatenate((corner, corner + size))
-            if not _overlaps(place, taken):
+            if not _overlaps(place, taken) and _covered(place, boxes) <= MOST_COVERED:
                 taken = np.concatenate((taken, place[None]))
                 pen.rectangle(tuple(place.tolist()), fill=label.colour)
                 start = (corner[0] + margin - left, corner[1] + margin - top)
@@ -58,11 +66,22 @@ def _places(
     corners: list[tuple[float, float]], size: np.ndarray, picture: tuple[int, int]
 ) -> list[np.ndarray]:
     """Return the corners (left, top) that a label may have, best first; all are in the picture."""
-    points = np.array(corners)
-    (left, top), (_, bottom) = points.min(axis=0), points.max(axis=0)
+    left, top, _, bottom = _bounds(corners)
     limit = np.maximum(np.array(picture) - 1 - size, 0)
     tried = ((left, top - size[1]), (left, bottom), (left, top))
     return [np.clip(np.round(np.array(one)), 0, limit) for one in tried]
+
+
+def _bounds(corners: list[tuple[float, float]]) -> tuple[float, float, float, float]:
+    x, y = zip(*corners, strict=True)
+    return min(x), min(y), max(x), max(y)
+
+
+def _covered(place: np.ndarray, boxes: np.ndarray) -> float:
+    """Return the largest share of a box [N, 4] that a label covers."""
+    sides = np.minimum(place[2:], boxes[:, 2:]) - np.maximum(place[:2], boxes[:, :2])
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    return float((sides.clip(min=0).prod(axis=1) / np.maximum(areas, 1e-9)).max(initial=0.0))
 
 
 def _overlaps(place: np.ndarray, taken: np.ndarray) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor
 from classify.detection.average_precision import Detections
 from classify.detection.boxes.rotated import to_corners
 from classify.detection.dataset import DetectionImage, decode_image
-from classify.detection.text_on_pictures import WHITE, BoxLabel, text_size, write_labels
+from classify.detection.text_on_pictures import WHITE, BoxLabel, line_width, write_labels
 from tgn.runtime.files import atomic_path
 from tgn.runtime.shown_text import for_picture
 
@@ -50,13 +50,16 @@ def drawn(
     """Return the picture that :func:`draw_boxes` writes."""
     names = [for_picture(name) for name in classes]
     picture = decode_image(image)
-    pen, width = ImageDraw.Draw(picture), max(1, text_size(picture) // 10)
+    pen, width = ImageDraw.Draw(picture), line_width(picture)
     outlines = box_polygons(image.boxes if image.polygons is None else image.polygons)
     for polygon in outlines:
         pen.polygon(polygon, outline=WHITE, width=width)
     if detections is None:
         pairs = zip(outlines, image.labels.tolist(), strict=True)
-        labels = [BoxLabel(names[label], polygon, WHITE) for polygon, label in pairs]
+        labels = [
+            BoxLabel(names[label], polygon, class_colour(label, len(names)))
+            for polygon, label in pairs
+        ]
     else:
         labels = _detected_labels(detections, names, min_score)
         for label in reversed(labels):  # the best on top
