@@ -2,11 +2,11 @@
 
 import typer
 
-from classify.cli import detect_inference, detect_training
+from classify.cli import detect_export, detect_inference, detect_pictures, detect_training
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Train detectors on COCO, Pascal VOC or DOTA labels, evaluate them, draw detections.",
+    help="Train detectors on COCO, Pascal VOC, DOTA or YOLO labels, evaluate and use them.",
 )
-for part in (detect_training, detect_inference):
+for part in (detect_training, detect_inference, detect_pictures, detect_export):
     app.add_typer(part.app)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -89,14 +89,23 @@ def detector_file(name: str | None) -> Path:
     return find_detector(name)
 
 
-def show_average_precision(result: dict[str, dict[str, float | None]]) -> None:
-    """Show average precision by every rule."""
+def show_average_precision(result: dict[str, Any]) -> None:
+    """Show average precision of each class and, by every rule, the means over classes."""
+    table = Table("class", "objects", "detections", *(f"AP50 {rule}" for rule in RULES))
+    for row in result["by_class"]:
+        values = (percent(row[f"{rule}_ap50"]) for rule in RULES)
+        table.add_row(row["class"], str(row["objects"]), str(row["detections"]), *values)
+    out.print(table)
     table = Table("rule", *(column.upper() for column in COLUMNS))
     for rule in RULES:
-        values = (result[rule][column] for column in COLUMNS)
-        table.add_row(rule, *("-" if value is None else f"{100 * value:.1f}" for value in values))
+        table.add_row(rule, *(percent(result[rule][column]) for column in COLUMNS))
     out.print(table)
     out.print(f"percent, mean over classes, {result['images']} images; AP: over IoU 0.50 to 0.95")
+
+
+def percent(value: float | None) -> str:
+    """Return a share in [0, 1] as percent, "-" for None."""
+    return "-" if value is None else f"{100 * value:.1f}"
 
 
 def _root() -> Path:

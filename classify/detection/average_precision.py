@@ -37,6 +37,11 @@ class Detections:
     labels: Tensor  # [M], 0 for the first class
     scores: Tensor  # [M] in [0, 1]
 
+    def with_score(self, least: float) -> "Detections":
+        """Return those with a score of ``least`` or more."""
+        kept = self.scores >= least
+        return Detections(self.boxes[kept], self.labels[kept], self.scores[kept])
+
 
 def average_precision(
     ground_truths: Sequence[GroundTruth],
@@ -72,13 +77,67 @@ def average_precision(
         )
     table = np.full((num_classes, len(thresholds)), np.nan)
     for label in range(num_classes):
-        images = zip(ground_truths, detections, strict=True)
-        pairs = [_of_class(*pair, label, with_crowds=rule == "coco") for pair in images]
-        for column, threshold in enumerate(thresholds):
-            matches = _match_all(pairs, threshold, rule)
+        each = class_matches(ground_truths, detections, label, rule, thresholds)
+        for column, matches in enumerate(each):
             if matches.num_objects:
                 table[label, column] = _curve_mean(matches, rule)
     return table
+
+
+@dataclass(frozen=True)
+class Matches:
+    """The counted detections of a class in all images, by descending score."""
+
+    is_true_positive: Floats  # [M], 1 or 0
+    scores: Floats  # [M]
+    num_objects: int  # that are not difficult
+
+
+def class_matches(
+    ground_truths: Sequence[GroundTruth],
+    detections: Sequence[Detections],
+    label: int,
+    rule: Rule,
+    thresholds: Sequence[float] = IOU_THRESHOLDS,
+) -> list[Matches]:
+    """Match the detections of one class with its objects, at each IoU threshold.
+
+    Args:
+        ground_truths: an entry an image.
+        detections: an entry an image, in the same order.
+        label: of the class.
+        rule: of matching; see :func:`average_precision`.
+        thresholds: lowest IoU of a match.
+    """
+    images = zip(ground_truths, detections, strict=True)
+    pairs = [_of_class(*pair, label, with_crowds=rule == "coco") for pair in images]
+    return [_match_all(pairs, threshold, rule) for threshold in thresholds]
+
+
+def precision_and_recall(matches: Matches) -> tuple[Floats, Floats]:
+    """Return precision [M] and recall [M] of the best 1, 2, ..., M detections of a class."""
+    true, false = matches.is_true_positive.cumsum(), (1 - matches.is_true_positive).cumsum()
+    precision = true / np.maximum(true + false, np.finfo(np.float64).eps)
+    return precision, true / matches.num_objects
+
+
+def object_overlaps(boxes: Tensor, ground_truth: GroundTruth, with_crowds: bool) -> Floats:
+    """Return the IoU of boxes with the objects of an image, whatever their classes.
+
+    Args:
+        boxes: [M, 4 or 5].
+        ground_truth: N objects; where they have polygons, boxes are judged against these.
+        with_crowds: whether of a crowd it is the share of the box inside it, as COCO has it.
+
+    Returns:
+        [M, N], float64.
+    """
+    outlines = ground_truth.boxes if ground_truth.polygons is None else ground_truth.polygons
+    boxes, objects = boxes.double(), outlines.double()
+    overlaps, crowd = _overlaps(boxes, objects), ground_truth.crowd
+    if with_crowds:
+        overlaps[:, crowd] = _share_inside(overlaps, boxes, objects)[:, crowd]
+    return overlaps.cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -90,27 +149,24 @@ class _Pair:
     difficult: NDArray[np.bool_]  # [N]
 
 
-@dataclass(frozen=True)
-class _Matches:
-    """The counted detections of a class in all images, by descending score."""
-
-    is_true_positive: Floats  # [M], 1 or 0
-    num_objects: int  # that are not difficult
-
-
 def _of_class(
     ground_truth: GroundTruth, detections: Detections, label: int, with_crowds: bool
 ) -> _Pair:
-    detected, annotated = detections.labels == label, ground_truth.labels == label
+    detected, objects = detections.labels == label, _only(ground_truth, label)
     order = detections.scores[detected].argsort(descending=True, stable=True)
-    outlines = ground_truth.boxes if ground_truth.polygons is None else ground_truth.polygons
-    boxes, objects = detections.boxes[detected][order].double(), outlines[annotated].double()
-    overlaps = _overlaps(boxes, objects)
-    if with_crowds:
-        crowd = ground_truth.crowd[annotated]
-        overlaps[:, crowd] = _share_inside(overlaps, boxes, objects)[:, crowd]
+    overlaps = object_overlaps(detections.boxes[detected][order], objects, with_crowds)
     scores = detections.scores[detected][order].double().cpu().numpy()
-    return _Pair(overlaps.cpu().numpy(), scores, ground_truth.difficult[annotated].cpu().numpy())
+    return _Pair(overlaps, scores, objects.difficult.cpu().numpy())
+
+
+def _only(ground_truth: GroundTruth, label: int) -> GroundTruth:
+    """Return the objects of one class."""
+    rows = ground_truth.labels == label
+    polygons = None if ground_truth.polygons is None else ground_truth.polygons[rows]
+    boxes, labels = ground_truth.boxes[rows], ground_truth.labels[rows]
+    return GroundTruth(
+        boxes, labels, ground_truth.difficult[rows], ground_truth.crowd[rows], polygons
+    )
 
 
 def _overlaps(boxes: Tensor, objects: Tensor) -> Tensor:
@@ -133,15 +189,17 @@ def _areas(boxes: Tensor) -> Tensor:
     return sides.prod(dim=1)
 
 
-def _match_all(pairs: Sequence[_Pair], threshold: float, rule: Rule) -> _Matches:
+def _match_all(pairs: Sequence[_Pair], threshold: float, rule: Rule) -> Matches:
     match: Callable[[_Pair, float], Floats] = _match_coco if rule == "coco" else _match_voc
     matches = [match(pair, threshold) for pair in pairs]
     scores = np.concatenate(
         [pair.scores[: len(one)] for pair, one in zip(pairs, matches, strict=True)]
     )
-    ranked = np.concatenate(matches)[np.argsort(-scores, kind="stable")]
+    order = np.argsort(-scores, kind="stable")
+    ranked, scores = np.concatenate(matches)[order], scores[order]
     num_objects = sum(int((~pair.difficult).sum()) for pair in pairs)
-    return _Matches(ranked[~np.isnan(ranked)], num_objects)
+    counted = ~np.isnan(ranked)
+    return Matches(ranked[counted], scores[counted], num_objects)
 
 
 def _match_voc(pair: _Pair, threshold: float) -> Floats:
@@ -176,11 +234,9 @@ def _match_coco(pair: _Pair, threshold: float) -> Floats:
     return matches
 
 
-def _curve_mean(matches: _Matches, rule: Rule) -> float:
+def _curve_mean(matches: Matches, rule: Rule) -> float:
     """Return the mean of the precision-recall curve by the rule's interpolation."""
-    true, false = matches.is_true_positive.cumsum(), (1 - matches.is_true_positive).cumsum()
-    recall = true / matches.num_objects
-    precision = true / np.maximum(true + false, np.finfo(np.float64).eps)
+    precision, recall = precision_and_recall(matches)
     if rule == "voc07":
         points = np.linspace(0, 1, 11)
         return float(np.mean([precision[recall >= point].max(initial=0) for point in points]))

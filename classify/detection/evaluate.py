@@ -1,12 +1,11 @@
 """Detection on a data set, and its average precision."""
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby, islice
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
+from classify.detection.analysis.by_class import class_rows
 from classify.detection.average_precision import (
     IOU_THRESHOLDS,
     Detections,
@@ -14,22 +13,13 @@ from classify.detection.average_precision import (
     Rule,
     average_precision,
 )
-from classify.detection.dataset import (
-    DetectionDataset,
-    DetectionImage,
-    cut_into_tiles,
-    decode_image,
-)
-from classify.detection.models.build import DetectorSpec, detect
-from classify.detection.models.dense import ROTATED_NMS_IOU, UPRIGHT_NMS_IOU
-from classify.detection.samples import load_sample
-from classify.detection.tiling import Tile, merge_detections
+from classify.detection.dataset import DetectionDataset, tiles_of
+from classify.detection.inference import detect_images
+from classify.detection.models.build import DetectorSpec
 from tgn.runtime.devices import Device
 from tgn.runtime.progress import Progress
 
 RULES: tuple[Rule, ...] = ("voc07", "voc12", "coco")
-BATCH_SIZE = 8
-WHOLE_IMAGE = Tile(0, 0, 0, 0)  # merging reads the corner only
 
 
 def evaluate_detector(
@@ -51,17 +41,17 @@ def evaluate_detections(data: DetectionDataset, detections: list[Detections]) ->
         detections: of each image, in the order of ``data``.
 
     Returns:
-        ``images`` (their number), ``classes``, and of each rule ``ap`` (mean over IoU 0.50 to
-        0.95), ``ap50`` ... ``ap95`` and ``per_class`` (name -> ap), in [0, 1]; None without
-        objects.
+        ``images`` (their number), ``classes``, ``by_class`` as :func:`class_rows` has it, and of
+        each rule ``ap`` (mean over IoU 0.50 to 0.95), ``ap50`` ... ``ap95`` and ``per_class`` (name
+        -> ap), in [0, 1]; None without objects.
     """
-    truths = [
-        GroundTruth(one.boxes, one.labels, one.difficult, one.crowd, one.polygons)
-        for one in data.images
-    ]
+    truths = ground_truths(data)
     result: dict[str, Any] = {"images": len(truths), "classes": list(data.classes)}
-    for rule in RULES:
-        table = average_precision(truths, detections, len(data.classes), rule)
+    tables = {
+        rule: average_precision(truths, detections, len(data.classes), rule) for rule in RULES
+    }
+    result["by_class"] = class_rows(truths, detections, data.classes, tables)
+    for rule, table in tables.items():
         each = [None if np.isnan(row).all() else round(float(row.mean()), 6) for row in table]
         result[rule] = {
             "ap": _mean(table),
@@ -69,6 +59,14 @@ def evaluate_detections(data: DetectionDataset, detections: list[Detections]) ->
             "per_class": dict(zip(data.classes, each, strict=True)),
         }
     return result
+
+
+def ground_truths(data: DetectionDataset) -> list[GroundTruth]:
+    """Return the annotations of each image, as they are judged against."""
+    return [
+        GroundTruth(one.boxes, one.labels, one.difficult, one.crowd, one.polygons)
+        for one in data.images
+    ]
 
 
 def detect_dataset(
@@ -87,42 +85,13 @@ def detect_dataset(
         device: where it runs.
         progress: counts tiles.
     """
-    tiles = [
-        (index, tile)
-        for index, image in enumerate(data.images)
-        for tile in cut_into_tiles(
-            DetectionDataset(data.classes, (image,)), spec.tile_size, spec.tile_overlap
-        ).images
-    ]
-    progress.start("detect", len(tiles))
-    parts: list[list[tuple[Tile, Detections]]] = [[] for _ in data.images]
-    pixels = _read_pixels([tile for _, tile in tiles])
-    for start in range(0, len(tiles), BATCH_SIZE):
-        batch = tiles[start : start + BATCH_SIZE]
-        images = [one.to(device.torch_device).float() / 255 for one in islice(pixels, BATCH_SIZE)]
-        for (index, tile), detections in zip(batch, _detect_batch(net, images), strict=True):
-            parts[index].append((tile.tile or WHOLE_IMAGE, detections))
-        progress.advance(len(batch))
-    threshold = ROTATED_NMS_IOU if spec.is_rotated else UPRIGHT_NMS_IOU
-    return [one[0][1] if len(one) == 1 else merge_detections(one, threshold) for one in parts]
-
-
-def _read_pixels(tiles: Sequence[DetectionImage]) -> Iterator[Tensor]:
-    """Yield the pixels of each; neighbouring tiles of one image decode it once."""
-    for _, group in groupby(tiles, lambda tile: tile.path):
-        first, *others = group
-        picture = decode_image(first)
-        yield from (load_sample(tile, picture).image_u8 for tile in (first, *others))
-
-
-def _detect_batch(net: nn.Module, images: list[Tensor]) -> list[Detections]:
-    """Detect in images of one shape together, so that padding changes no result."""
-    detections: dict[int, Detections] = {}
-    for shape in dict.fromkeys(image.shape for image in images):
-        rows = [k for k, image in enumerate(images) if image.shape == shape]
-        alike = detect(net.eval(), [images[k] for k in rows])
-        detections |= dict(zip(rows, alike, strict=True))
-    return [detections[k] for k in range(len(images))]
+    tiles = (
+        1 if spec.tile_size is None else len(tiles_of(image, spec.tile_size, spec.tile_overlap))
+        for image in data.images
+    )
+    progress.start("detect", sum(tiles))
+    found = detect_images(net, spec, data.images, device, progress.advance)
+    return [one.detections for one in found]
 
 
 def _mean(table: np.ndarray[Any, Any]) -> float | None:

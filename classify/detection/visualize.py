@@ -4,16 +4,15 @@ import colorsys
 from pathlib import Path
 
 import torch
-from PIL import ImageDraw
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from classify.detection.average_precision import Detections
 from classify.detection.boxes.rotated import to_corners
 from classify.detection.dataset import DetectionImage, decode_image
+from classify.detection.text_on_pictures import WHITE, BoxLabel, line_width, write_labels
 from tgn.runtime.files import atomic_path
 from tgn.runtime.shown_text import for_picture
-
-WHITE = (255, 255, 255)
 
 
 def draw_boxes(
@@ -23,7 +22,7 @@ def draw_boxes(
     folder: Path,
     min_score: float = 0.5,
 ) -> Path:
-    """Draw the boxes of one image, upright or rotated, and write it as a PNG file.
+    """Draw the boxes of one image, upright or rotated, with names, and write it as a PNG file.
 
     Args:
         image: with its annotations.
@@ -35,30 +34,53 @@ def draw_boxes(
     Returns:
         The file.
     """
-    names = [for_picture(name) for name in classes]
-    picture = decode_image(image)
-    pen = ImageDraw.Draw(picture)
-    outlines = box_polygons(image.boxes if image.polygons is None else image.polygons)
-    for polygon, label in zip(outlines, image.labels.tolist(), strict=True):
-        pen.polygon(polygon, outline=WHITE)
-        if detections is None:
-            pen.text(polygon[0], names[label], fill=WHITE)
-    if detections is not None:
-        kept = detections.scores >= min_score
-        rows = zip(
-            box_polygons(detections.boxes[kept]),
-            detections.labels[kept].tolist(),
-            detections.scores[kept].tolist(),
-            strict=True,
-        )
-        for polygon, label, score in rows:
-            colour = class_colour(label, len(classes))
-            pen.polygon(polygon, outline=colour, width=2)
-            pen.text(polygon[0], f"{names[label]} {score:.2f}", fill=colour)
     path = folder / f"{image.path.stem}.png"
+    picture = drawn(image, detections, classes, min_score)
     with atomic_path(path) as temporary:
         picture.save(temporary, "PNG")
     return path
+
+
+def drawn(
+    image: DetectionImage,
+    detections: Detections | None,
+    classes: tuple[str, ...],
+    min_score: float = 0.5,
+) -> Image.Image:
+    """Return the picture that :func:`draw_boxes` writes."""
+    names = [for_picture(name) for name in classes]
+    picture = decode_image(image)
+    pen, width = ImageDraw.Draw(picture), line_width(picture)
+    outlines = box_polygons(image.boxes if image.polygons is None else image.polygons)
+    for polygon in outlines:
+        pen.polygon(polygon, outline=WHITE, width=width)
+    if detections is None:
+        pairs = zip(outlines, image.labels.tolist(), strict=True)
+        labels = [
+            BoxLabel(names[label], polygon, class_colour(label, len(names)))
+            for polygon, label in pairs
+        ]
+    else:
+        labels = _detected_labels(detections, names, min_score)
+        for label in reversed(labels):  # the best on top
+            pen.polygon(label.corners, outline=label.colour, width=width + 1)
+    write_labels(picture, labels)
+    return picture
+
+
+def _detected_labels(detections: Detections, names: list[str], min_score: float) -> list[BoxLabel]:
+    """Return the labels of detections, by descending score."""
+    detections = detections.with_score(min_score)
+    rows = detections.scores.argsort(descending=True, stable=True)
+    return [
+        BoxLabel(f"{names[label]} {score:.2f}", polygon, class_colour(label, len(names)))
+        for polygon, label, score in zip(
+            box_polygons(detections.boxes[rows]),
+            detections.labels[rows].tolist(),
+            detections.scores[rows].tolist(),
+            strict=True,
+        )
+    ]
 
 
 def box_polygons(boxes: Tensor) -> list[list[tuple[float, float]]]:

@@ -1,19 +1,16 @@
 """Export of a classifier to ONNX, for programs without torch."""
 
 import json
-import warnings
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tgn.models.backbones import TappedNet
 from tgn.models.inference import class_logits
-from tgn.runtime.errors import TgnError, UserError
-from tgn.runtime.files import atomic_path
+from tgn.models.onnx_files import OnnxGraph, run_onnx, written_onnx
+from tgn.runtime.errors import TgnError
 
-OPSET = 18
 TOLERANCE = 1e-4  # of logits, relative to the largest
 CHECKED_IMAGES = 3  # another batch size than the one that was traced
 
@@ -44,30 +41,13 @@ def export_onnx(net: TappedNet, path: Path) -> float:
         UserError: if the packages of the extra ``onnx`` are missing.
         TgnError: if the outputs of file and network differ; the file is then not written.
     """
-    onnx, runtime = _packages()
     exported, facts = OnnxClassifier(net).cpu().float().eval(), net.facts
     rng = torch.Generator().manual_seed(0)
     images = torch.rand(CHECKED_IMAGES, facts.bands, facts.size, facts.size, generator=rng)
-    with atomic_path(path) as temporary:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # deprecations inside the exporter
-            torch.onnx.export(
-                exported,
-                (images[:2],),
-                str(temporary),
-                input_names=["images"],
-                output_names=["logits", "probabilities"],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
-                opset_version=OPSET,
-                external_data=False,
-                dynamo=True,
-                verbose=False,
-            )
-        model = onnx.load(str(temporary))
-        onnx.helper.set_model_props(model, {"classes": json.dumps(facts.folders)})
-        onnx.save(model, str(temporary))
-        session = runtime.InferenceSession(str(temporary), providers=["CPUExecutionProvider"])
-        actual = torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
+    metadata = {"classes": json.dumps(facts.folders)}
+    graph = OnnxGraph(exported, images[:2], ("logits", "probabilities"), metadata, any_batch=True)
+    with written_onnx(path, graph) as session:
+        actual, _ = run_onnx(session, images)
         with torch.inference_mode():
             expected = exported(images)[0]
         difference = float((actual - expected).abs().max() / expected.abs().max())
@@ -77,15 +57,3 @@ def export_onnx(net: TappedNet, path: Path) -> float:
                 f"more than {TOLERANCE:.0e}; it was not written"
             )
     return difference
-
-
-def _packages() -> tuple[Any, Any]:
-    try:
-        import onnx
-        import onnxruntime
-        import onnxscript  # noqa: F401 (torch.onnx needs it)
-    except ImportError as error:
-        raise UserError(
-            f"classify export needs {error.name}; install it with: pip install 'tgn[onnx]'"
-        ) from None
-    return onnx, onnxruntime

@@ -11,8 +11,9 @@ from report_support import HOSTILE, fill, score_and_filter
 from tests_support import write_generated
 
 from tgn.data.manifest import MANIFEST
-from tgn.report.page import number, percent, write_report
+from tgn.report.page import write_report
 from tgn.runtime.files import read_json, write_json, write_text
+from tgn.runtime.html_pages import number, percent
 
 BROWSER = shutil.which("chromium")
 

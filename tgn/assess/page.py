@@ -5,9 +5,9 @@ from typing import Any
 
 from tgn.assess.charts import draw_learning_curve
 from tgn.data.runs import Run
-from tgn.report.embedded_images import data_uri, picture, thumbnail
-from tgn.report.page import page_environment
+from tgn.report.embedded_images import picture, thumbnail
 from tgn.runtime.files import write_text
+from tgn.runtime.html_pages import data_uri, page_environment
 
 SHOWN = 16  # pictures of each kind
 GROUPS = ("balanced", "head", "tail", "many", "medium", "few")
@@ -20,7 +20,7 @@ def write_page(run: Run, result: Mapping[str, Any]) -> None:
         run: whose images are shown.
         result: the content of ``assess.json``.
     """
-    environment = page_environment("tgn.assess")
+    environment = page_environment("tgn.assess", "tgn.report")
     environment.filters |= {"points": points}
     root = (run.path / run.split().root).resolve()
 

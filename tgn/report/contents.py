@@ -14,12 +14,13 @@ from tgn.data.run_layout import CONFUSION_PICTURE, METRICS, SCORES_FORMAT
 from tgn.data.runs import Run
 from tgn.data.split import Split
 from tgn.report.charts import class_accuracies, class_histogram
-from tgn.report.embedded_images import closest_pairs, data_uri, picture, samples
+from tgn.report.embedded_images import closest_pairs, picture, samples
 from tgn.report.reading import RunReader
 from tgn.report.result_files import Assessment, FilterReport, NearestImage
 from tgn.report.trainings import trainings
 from tgn.runtime.explanations import content_of
 from tgn.runtime.files import read_json, read_model, sha256_of
+from tgn.runtime.html_pages import data_uri
 from tgn.runtime.remedies import remedy_for
 from tgn.scoring.results import Scores
 

@@ -1,6 +1,5 @@
 """Images of a run as ``data:`` URIs, small enough to embed in the page."""
 
-import base64
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,17 +14,13 @@ from tgn.data.sample_range import SampleRange
 from tgn.data.split import EVERY, Split
 from tgn.report.result_files import NearestImage
 from tgn.runtime.errors import DataError
+from tgn.runtime.html_pages import data_uri
 from tgn.scoring.results import Scores
 
 SAMPLES_PER_CLASS = 8
 THUMBNAIL = 64  # pixels
 
 Nearest = Mapping[str, NearestImage]  # generated file -> its nearest real one
-
-
-def data_uri(png: bytes) -> str:
-    """Return PNG bytes as a ``data:`` URI."""
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def picture(path: Path) -> str | None:

@@ -5,10 +5,11 @@ from typing import Any
 from tgn.data.made_from import SPLIT, TAIL_NET, misfit
 from tgn.data.runs import Run
 from tgn.report.charts import training_curves
-from tgn.report.embedded_images import data_uri, newest_picture
+from tgn.report.embedded_images import newest_picture
 from tgn.report.reading import RunReader
 from tgn.report.result_files import DistillAccuracy, Record
 from tgn.runtime.explanations import content_of
+from tgn.runtime.html_pages import data_uri
 from tgn.runtime.logs import ALARMS, GRIDS, METRICS, Log
 
 VERBS = ("run", "distill", "train", "generate")

@@ -181,9 +181,9 @@ class DenseDetector(nn.Module):
         targets: list[dict[str, Tensor]],
     ) -> list[ImageTargets]:
         """Return the targets of each image in pixels of the prepared images."""
-        factors = _scale_factors(predictions, images)
+        factors = scale_factors(predictions, images)
         return [
-            ImageTargets(_scale_boxes(target["boxes"], factor), target["labels"])
+            ImageTargets(scale_boxes(target["boxes"], factor), target["labels"])
             for target, factor in zip(targets, factors, strict=True)
         ]
 
@@ -199,9 +199,9 @@ class DenseDetector(nn.Module):
     ) -> list[dict[str, Tensor]]:
         """Return boxes [N, 4 or 5] in pixels of the images, labels from 0 and sorted scores."""
         result = []
-        for index, factor in enumerate(_scale_factors(predictions, images)):
+        for index, factor in enumerate(scale_factors(predictions, images)):
             found = self._decode(predictions.of_image(index))
-            boxes = _scale_boxes(found.boxes, (1 / factor[0], 1 / factor[1]))
+            boxes = scale_boxes(found.boxes, (1 / factor[0], 1 / factor[1]))
             result.append({"boxes": boxes, "labels": found.labels, "scores": found.scores})
         return result
 
@@ -225,9 +225,7 @@ class DenseDetector(nn.Module):
         return Detections(boxes[kept], labels[kept], scores[kept])
 
 
-def _scale_factors(
-    predictions: BatchPredictions, images: list[Tensor]
-) -> list[tuple[float, float]]:
+def scale_factors(predictions: BatchPredictions, images: list[Tensor]) -> list[tuple[float, float]]:
     """Return the factors of width and height from each image to the network's input."""
     return [
         (width / image.shape[2], height / image.shape[1])
@@ -235,7 +233,7 @@ def _scale_factors(
     ]
 
 
-def _scale_boxes(boxes: Tensor, factor: tuple[float, float]) -> Tensor:
+def scale_boxes(boxes: Tensor, factor: tuple[float, float]) -> Tensor:
     """Scale boxes; a rotated one keeps its angle, both factors being equal but for rounding."""
     if boxes.shape[1] == 4:
         return boxes * boxes.new_tensor([*factor, *factor])

@@ -13,6 +13,7 @@ from tgn.cli import main as tgn_cli
 from tgn.runtime.files import read_json
 
 QUICK = ["--device", "cpu", "--set", "size=64", "--set", "batch_size=2", "--set", "fpn_channels=32"]
+EAGER = ["--set", "detector=faster-rcnn", "--set", "steps=1"]  # it finds something everywhere
 
 
 @pytest.fixture
@@ -287,3 +288,77 @@ def test_several_sources_with_their_lists_are_one_training_part(in_tmp, run_cli)
     done = run_cli("detect", "train", *words[0], words[1][0], *test, *QUICK, "--dry-run")
     assert done.code == 2
     assert "trainval.txt got no IMAGES" in done.stderr
+
+
+def test_evaluation_files_and_files_of_detections(coco, in_tmp, run_cli):
+    labels = json.loads((in_tmp / "labels.json").read_text())
+    labels["categories"][1]["name"] = "<b>field"
+    (in_tmp / "labels.json").write_text(json.dumps(labels))
+    done = run_cli("detect", "train", *coco, *QUICK, *EAGER, "--name", "x")
+    assert "objects" in done.stdout  # of each class
+    assert "AP50 voc07" in done.stdout
+    words = ["--csv", "a.csv", "--coco", "a.json", "--min-score", "0.1", "--device", "cpu"]
+    done = run_cli("detect", "evaluate", *coco, *words)
+    assert done.code == 0, done.stderr
+    folder = in_tmp / "runs" / "detect" / "x"
+    result = read_json(folder / "detector-on-labels.json")
+    assert [row["objects"] for row in result["by_class"]] == [3, 2]
+    assert result["analysis"]["min_score"] == 0.1
+    lines = (folder / "detector-on-labels.csv").read_text().splitlines()
+    assert lines[0].startswith("class,objects,difficult,detections,voc07_ap,")
+    assert lines[1].startswith("court,3,0,")
+    page = (folder / "detector-on-labels.html").read_text()
+    assert "&lt;b&gt;field" in page
+    assert "<b>field" not in page
+    assert page.count("data:image") >= 3  # curves, confusion, a picture
+    found = json.loads((in_tmp / "a.json").read_text())
+    assert {row["image_id"] for row in found} <= set(range(6))
+    assert 0 < len(found) == len((in_tmp / "a.csv").read_text().splitlines()) - 1
+    for words in (["--coco", "labels.json"], ["--coco", "a", "--csv", "a"]):
+        done = run_cli("detect", "evaluate", *coco, *words, "--device", "cpu")
+        assert (done.code, "would be written over" in done.stderr) == (2, True)
+
+
+def test_prediction_of_a_folder_without_labels(coco, in_tmp, run_cli):
+    run_cli("detect", "train", *coco, *QUICK, *EAGER, "--name", "x")
+    (in_tmp / "images" / "sub").mkdir()
+    Image.new("RGB", (90, 70), (99, 120, 80)).save(in_tmp / "images" / "sub" / "0.jpg")
+    words = ["--min-score", "0.05", "--device", "cpu"]
+    done = run_cli("detect", "predict", "images", "out.csv", "--coco", "out.json", *words)
+    assert done.code == 0, done.stderr
+    images = json.loads((in_tmp / "out.images.json").read_text())["images"]
+    assert [row["file_name"] for row in images] == [*(f"{k}.png" for k in range(6)), "sub/0.jpg"]
+    rows = (in_tmp / "out.csv").read_text().splitlines()
+    assert len(rows) - 1 == len(json.loads((in_tmp / "out.json").read_text())) > 0
+    (in_tmp / "images" / "3.png").write_bytes(b"no picture")
+    done = run_cli("detect", "predict", "images", "fewer.csv", *words)
+    assert done.code == 2
+    assert "left out: images/3.png" in done.stderr
+    assert "1 could not be read" in done.stderr
+    named = {row.split(",")[0] for row in (in_tmp / "fewer.csv").read_text().splitlines()}
+    assert named == {row.split(",")[0] for row in rows} - {"3.png"}
+    for out, named in (
+        ("out.txt", "ends in .csv or .json"),
+        ("dota", "several images are called 0"),
+        ("images", "would be written over"),
+    ):
+        done = run_cli("detect", "predict", "images", out, *words)
+        assert (done.code, named in done.stderr) == (2, True), done.stderr
+
+
+def test_pictures_of_chosen_images(coco, in_tmp, run_cli):
+    show = ["detect", "show", *coco, "out", "--device", "cpu"]
+    (in_tmp / "names.txt").write_text("4\n\n1.png\n")
+    done = run_cli(*show, "--annotations-only", "--image", "3.png", "--list", "names.txt")
+    assert done.code == 0, done.stderr
+    assert sorted(path.name for path in (in_tmp / "out").iterdir()) == ["1.png", "3.png", "4.png"]
+    done = run_cli(*show, "--annotations-only", "--image", "3.jpg")
+    assert done.code == 2
+    assert "no image '3.jpg' among the 6; there are, e.g.: 3.png" in done.stderr
+    done = run_cli(*show, "--annotations-only", "--worst")
+    assert (done.code, "--worst needs detections" in done.stderr) == (2, True)
+    run_cli("detect", "train", *coco, *QUICK, "--set", "steps=1", "--name", "x")
+    done = run_cli(*show, "--worst", "--max-images", "2", "--min-score", "0.99")
+    assert done.code == 0, done.stderr
+    assert "worst first: 0.png, 1.png" in done.stdout  # F1 0 of all that have an object
+    assert "2 pictures" in done.stdout

@@ -2,7 +2,6 @@
 
 import json
 from contextlib import nullcontext
-from dataclasses import replace
 
 import pytest
 import torch
@@ -11,12 +10,10 @@ from tests_support import Stops
 from torch import nn
 
 from classify.detection.augmentation import drawn_flips, flip_sample
-from classify.detection.average_precision import Detections
 from classify.detection.boxes.polygons import fit_rectangles
 from classify.detection.boxes.rotated import paired_iou, to_corners
 from classify.detection.checkpoints import CHECKPOINT, FORMAT, load_detector, publish
 from classify.detection.dataset import DetectionDataset, DetectionImage, cut_into_tiles
-from classify.detection.dota_submission import write_submission
 from classify.detection.evaluate import detect_dataset
 from classify.detection.models.build import DetectorSpec, detect
 from classify.detection.samples import DetectionSample, load_sample
@@ -280,24 +277,6 @@ def test_tiles_are_trained_on_like_images(tmp_path):
     settings = DetectSettings(detector="gfl", steps=1, tile_size=64, **QUICK)
     result = train((data, data), tmp_path / "x", settings, Silent())
     assert result["images"] == 3
-
-
-def test_submission_has_the_format_of_dotas_server(tmp_path):
-    data = drawn_images(tmp_path, 2, rotated=True)
-    box = torch.tensor([[20.0, 30.0, 10.0, 4.0, 0.0]])
-    nothing = Detections(box[:0], box[:0, 0], box[:0, 0])
-    found = [Detections(box, torch.tensor([1]), torch.tensor([0.5])), nothing]
-    files = write_submission(tmp_path / "out", data, found)
-    assert [file.name for file in files] == ["Task1_bar.txt", "Task1_disc.txt"]
-    assert files[0].read_text() == ""
-    assert files[1].read_text() == "00 0.5000 15.0 28.0 25.0 28.0 25.0 32.0 15.0 32.0\n"
-    upright = [Detections(box[:, :4], torch.tensor([0]), torch.tensor([0.25]))] * 2
-    (bars, _) = write_submission(tmp_path / "out", data, upright)
-    assert bars.name == "Task2_bar.txt"
-    assert bars.read_text().splitlines()[1] == "01 0.2500 20.0 30.0 10.0 4.0"
-    twice = replace(data, images=data.images[:1] * 2)
-    with pytest.raises(UserError, match="several images are called 00"):
-        write_submission(tmp_path / "out", twice, found)
 
 
 @pytest.mark.slow

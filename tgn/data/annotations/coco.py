@@ -3,10 +3,10 @@
 import json
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tgn.data.annotations.collector import AnnotationCollector, Size
-from tgn.data.annotations.image_index import split_name
+from tgn.data.annotations.image_index import ImageIndex, split_name
 from tgn.data.annotations.types import ObjectAnnotation, Polygon, corners_of_box
 from tgn.runtime.errors import DataError
 from tgn.runtime.regular_files import read_regular
@@ -22,7 +22,7 @@ def read_coco(file: Path, collector: AnnotationCollector) -> None:
         DataError: if it is none, or one id is given to two images or categories.
     """
     try:
-        data = json.loads(read_regular(file, COCO_BYTES).decode(ENCODING))
+        data = _content(file)
         classes = _by_id(data["categories"], "name", file)
         names = _by_id(data["images"], "file_name", file)
         sizes = {_id(row["id"]): _size(row) for row in data["images"]}
@@ -47,6 +47,42 @@ def read_coco(file: Path, collector: AnnotationCollector) -> None:
         elif image := images[image_id]:
             one = ObjectAnnotation(image, classes[class_id], corners, is_crowd, is_crowd)
             collector.add(one, where)
+
+
+class CocoIds(NamedTuple):
+    """The ids that a file gives, as it writes them."""
+
+    images: dict[Path, Any]  # image file -> id
+    categories: dict[str, Any]  # name of a class in lower case -> id
+
+
+def read_coco_ids(file: Path, images: Path) -> CocoIds:
+    """Return the ids of a file that :func:`read_coco` has read, for results that refer to it.
+
+    Args:
+        file: of COCO.
+        images: folder of the images.
+
+    Raises:
+        DataError: if it is no COCO file.
+    """
+    index = ImageIndex(images)
+    by_path: dict[Path, Any] = {}
+    by_name: dict[str, Any] = {}
+    try:
+        data = _content(file)
+        for row in data["images"]:
+            for path in index.find(str(row["file_name"]).strip()):
+                by_path.setdefault(path, row["id"])
+        for row in data["categories"]:
+            by_name.setdefault(str(row["name"]).strip().casefold(), row["id"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"{file} is no COCO file: {error!r}") from None
+    return CocoIds(by_path, by_name)
+
+
+def _content(file: Path) -> Any:
+    return json.loads(read_regular(file, COCO_BYTES).decode(ENCODING))
 
 
 def _images(

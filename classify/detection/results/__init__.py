@@ -1,0 +1,1 @@
+"""Files of detections that other programs read: COCO results, DOTA submissions, CSV."""
