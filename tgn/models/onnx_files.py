@@ -1,8 +1,9 @@
 """Networks as ONNX files, for programs without torch; each is run once before it gets its name."""
 
+import io
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,8 +38,13 @@ def written_onnx(path: Path, graph: OnnxGraph) -> Iterator[Any]:
     """
     onnx, runtime = _packages()
     with atomic_path(path) as temporary:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # deprecations inside the exporter
+        with (
+            warnings.catch_warnings(),
+            redirect_stdout(io.StringIO()),
+            redirect_stderr(io.StringIO()),
+        ):
+            # Deprecations inside the exporter, and whole graphs that it prints while it tries.
+            warnings.simplefilter("ignore")
             torch.onnx.export(
                 graph.net,
                 (graph.example,),

@@ -103,6 +103,15 @@ def test_drawn_images_train_a_detector_of_rotated_boxes(in_tmp, run_cli, run_tgn
     done = run_cli("detect", "show", *parts[1], "pictures", "--min-score", "0", "--device", "cpu")
     assert done.code == 0, done.stderr
     assert len(list((in_tmp / "pictures").glob("*.png"))) == 2
+    done = run_cli("detect", "evaluate", *parts[1], "--csv", "found.csv", "--device", "cpu")
+    assert done.code == 0, done.stderr
+    assert (in_tmp / "found.csv").read_text().startswith("image,class,score,x1,y1,x2,")
+    (file,) = (in_tmp / "runs" / "detect").glob("*/detector-on-test-labelTxt.json")
+    result = read_json(file)
+    assert result["analysis"]["rule"] == "voc12"
+    missed = sum(row["missed"] for row in result["analysis"]["errors"].values())
+    assert missed == sum(row["objects"] for row in result["by_class"]) > 0
+    assert file.with_suffix(".html").is_file()
 
 
 def test_plans_and_errors(coco, run_cli):
