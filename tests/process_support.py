@@ -26,7 +26,7 @@ from tgn.runtime.locks import exclusive_writer
 TINY = ("--set", "arch=tiny")
 PROGRAMS = {"tgn": tgn_main, "classify": classify_main}
 PRELOADED = [  # what ranks import, and its imports
-    "pytest", "timm", "torch.utils.tensorboard", "classify.detection.train",
+    "pytest", "timm", "torch.utils.tensorboard", "classify.detection.training.train",
     "classify.training.train", "tgn.generation.cdtg.train", "tgn.generation.diffusion.train",
     "tgn.generation.image_writer", "tgn.kmdn.distill", "tgn.scoring.score",
 ]  # fmt: skip

@@ -34,7 +34,7 @@ def export_verb(
 ) -> None:
     """Write a detector as ONNX, compared with torch on an image by onnxruntime."""
     from classify.detection.checkpoints import load_detector
-    from classify.detection.export_onnx import export_detector
+    from classify.detection.evaluation.export_onnx import export_detector
 
     if out_file.suffix != ".onnx":
         raise UserError(f"{out_file}: expected a name that ends in .onnx")
@@ -73,8 +73,8 @@ def _picture(file: Path | None, height: int, width: int) -> "Tensor":
     import numpy as np
     import torch
 
-    from classify.detection.dataset import decode_image
-    from classify.detection.inference import unlabelled
+    from classify.detection.data.dataset import decode_image
+    from classify.detection.evaluation.inference import unlabelled
 
     if file is None:
         return torch.rand(3, height, width, generator=torch.Generator().manual_seed(0))

@@ -22,7 +22,7 @@ from tgn.runtime.errors import DataError, NotFoundError, UserError
 from tgn.runtime.settings import ComputeSettings
 
 if TYPE_CHECKING:  # what needs torch is imported by the verbs: --help must not wait for it
-    from classify.detection.results.write import ResultTargets
+    from classify.detection.evaluation.results.write import ResultTargets
     from tgn.data.annotations.coco import CocoIds
 
 app = typer.Typer()
@@ -57,9 +57,9 @@ def evaluate_verb(
 ) -> None:
     """Evaluate a detector on annotated images: AP by three rules, classes, errors, a page."""
     from classify.detection.checkpoints import load_detector
-    from classify.detection.evaluate import detect_dataset
-    from classify.detection.evaluation import with_ending, write_evaluation
-    from classify.detection.results.write import ResultTargets, Source, result_files
+    from classify.detection.evaluation.evaluate import detect_dataset
+    from classify.detection.evaluation.report_files import with_ending, write_evaluation
+    from classify.detection.evaluation.results.write import ResultTargets, Source, result_files
     from tgn.runtime.devices import Device
 
     file = detector_file(name)
@@ -140,8 +140,8 @@ def predict_verb(
     An interrupted call leaves nothing; call it again.
     """
     from classify.detection.checkpoints import load_detector
-    from classify.detection.inference import detect_images, unlabelled
-    from classify.detection.results.write import ResultTargets, Source, result_files
+    from classify.detection.evaluation.inference import detect_images, unlabelled
+    from classify.detection.evaluation.results.write import ResultTargets, Source, result_files
     from tgn.runtime.devices import Device
 
     net, spec = load_detector(detector_file(name))

@@ -22,7 +22,7 @@ from tgn.runtime.settings import ComputeSettings
 
 if TYPE_CHECKING:  # what needs torch is imported by the verbs: --help must not wait for it
     from classify.detection.average_precision import Detections
-    from classify.detection.dataset import DetectionDataset
+    from classify.detection.data.dataset import DetectionDataset
 
 app = typer.Typer()
 
@@ -57,8 +57,12 @@ def show_verb(
 ) -> None:
     """Draw annotations (white) and detections (coloured by class, with scores) into pictures."""
     from classify.detection.checkpoints import load_detector
-    from classify.detection.chosen_images import choose_images, first_images, order_of_worst
-    from classify.detection.evaluate import detect_dataset
+    from classify.detection.evaluation.chosen_images import (
+        choose_images,
+        first_images,
+        order_of_worst,
+    )
+    from classify.detection.evaluation.evaluate import detect_dataset
     from tgn.runtime.devices import Device
 
     _check(out_dir, images, worst, annotations_only)
@@ -96,7 +100,7 @@ def _draw(
     min_score: float,
 ) -> None:
     """Draw some images of a data set, by their numbers."""
-    from classify.detection.visualize import draw_boxes
+    from classify.detection.evaluation.visualize import draw_boxes
 
     stems = Counter(one.path.stem for one in data.images)
     for index in order:

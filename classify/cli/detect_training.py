@@ -21,13 +21,13 @@ from classify.cli.detectors import (
     read_dataset,
     show_average_precision,
 )
-from classify.detection.settings import DetectSettings
+from classify.detection.settings.detector import DetectSettings
 from tgn.runtime.command_options import CommonOptions, settings_command, show_plan
 from tgn.runtime.console import TerminalProgress, err, out
 
 if TYPE_CHECKING:  # what needs torch is imported by the verbs: --help must not wait for it
-    from classify.detection.dataset import DetectionDataset
-    from classify.detection.parts import Parts
+    from classify.detection.data.dataset import DetectionDataset
+    from classify.detection.data.parts import Parts
 
 app = typer.Typer()
 
@@ -67,7 +67,7 @@ def train_verb(
 ) -> None:
     """Train a detector and evaluate it on the test part."""
     from classify.detection.checkpoints import read_spec
-    from classify.detection.train import check_resume, prepare_training, train_detector
+    from classify.detection.training.train import check_resume, prepare_training, train_detector
 
     with common.naming_file():
         settings = settings_by_recipe(common.given(distill=distill), recipe)
@@ -109,8 +109,8 @@ def _parts(
     settings: DetectSettings,
 ) -> "Parts":
     """Return the training and the test part, all and another data set or a split of one."""
-    from classify.detection.dataset import split_dataset
-    from classify.detection.parts import Parts
+    from classify.detection.data.dataset import split_dataset
+    from classify.detection.data.parts import Parts
 
     if other is None:
         parts = Parts(*split_dataset(data, settings.test_fraction, settings.split_seed), validation)

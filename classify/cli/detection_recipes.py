@@ -6,8 +6,8 @@ from typing import Any
 from rich.table import Table
 
 from classify.cli.detectors import detector_file
-from classify.detection.recipes import compared_rows, find_recipe, with_recipe
-from classify.detection.settings import DetectSettings
+from classify.detection.settings.detector import DetectSettings
+from classify.detection.training.recipes import compared_rows, find_recipe, with_recipe
 from tgn.runtime.console import out
 from tgn.runtime.errors import NotFoundError
 

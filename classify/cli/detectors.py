@@ -13,7 +13,7 @@ from tgn.runtime.errors import DataError, UserError
 from tgn.runtime.names import folder_name
 
 if TYPE_CHECKING:  # what needs torch is imported by the verbs: --help must not wait for it
-    from classify.detection.dataset import DetectionDataset
+    from classify.detection.data.dataset import DetectionDataset
 
 LabelsArgument = Annotated[
     Path,
@@ -54,7 +54,7 @@ def read_dataset(
     Raises:
         UserError: for labels without images in ``more``.
     """
-    from classify.detection.dataset import make_dataset, without_unknown
+    from classify.detection.data.dataset import make_dataset, without_unknown
     from tgn.data.annotations.readers import read_sources
 
     if len(more) % 2:

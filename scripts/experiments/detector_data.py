@@ -8,7 +8,7 @@ from pathlib import Path
 
 from common import run, set_words, shared_data
 
-from classify.detection.dataset import make_dataset, split_dataset
+from classify.detection.data.dataset import make_dataset, split_dataset
 from tgn.data.annotations.readers import read_annotations
 from tgn.data.runs import runs_root
 

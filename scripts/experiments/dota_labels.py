@@ -12,7 +12,7 @@ from common import shared_data
 from torch import Tensor
 
 from classify.detection.boxes.polygons import paired_polygon_iou
-from classify.detection.dataset import make_dataset
+from classify.detection.data.dataset import make_dataset
 from tgn.data.annotations.readers import read_annotations
 
 PARTS, CLOSE = ("train", "val"), 0.9

@@ -14,7 +14,7 @@ from classify.detection.boxes.rotated import to_upright
 from classify.detection.boxes.upright import largest, overlaps_of
 from classify.detection.models.dense import BatchPredictions, DenseDetector
 from classify.detection.models.dense_losses import ImagePredictions, ImageTargets
-from classify.detection.settings import ImitationSettings
+from classify.detection.settings.detector import ImitationSettings
 
 NUM_GENERAL_INSTANCES, GENERAL_INSTANCE_NMS_IOU = 10, 0.3  # of a level
 FINE_GRAINED_IOU = 0.5  # share of an object's largest IoU

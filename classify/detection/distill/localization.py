@@ -26,7 +26,7 @@ from classify.detection.distill.imitation import imitation_loss
 from classify.detection.distill.regions import Region, rotated_region, valuable_region
 from classify.detection.models.dense import BatchPredictions
 from classify.detection.models.dense_losses import ImagePredictions, ImageTargets
-from classify.detection.settings import DetectSettings
+from classify.detection.settings.detector import DetectSettings
 from tgn.runtime.errors import UserError
 
 MAIN_DIVISOR, VALUABLE_DIVISOR = 4.0, 16.0  # of the released code

@@ -25,7 +25,7 @@ from classify.detection.distill.base import (
     DistillationPair,
     Targets,
 )
-from classify.detection.settings import DistillName, MimicSettings
+from classify.detection.settings.detector import DistillName, MimicSettings
 from classify.losses.hashing import (
     Hyperplanes,
     l2_per_image,

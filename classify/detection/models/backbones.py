@@ -19,8 +19,8 @@ from torchvision.ops.feature_pyramid_network import (
     LastLevelP6P7,
 )
 
-from classify.detection.backbone_settings import BackboneNorm
 from classify.detection.models.backbone_weights import load_initial_weights
+from classify.detection.settings.backbone import BackboneNorm
 from tgn.models.settings import FROM_SCRATCH
 from tgn.runtime.errors import UserError
 

@@ -28,7 +28,7 @@ from classify.detection.models.dense_losses import (
     RotatedCriterion,
 )
 from classify.detection.models.scaling import input_scaling
-from classify.detection.settings import (
+from classify.detection.settings.detector import (
     DENSE,
     NMS_CANDIDATES,
     DetectorName,

@@ -18,7 +18,7 @@ from classify.detection.boxes.gaussian_losses import (
 from classify.detection.boxes.rotated import to_upright
 from classify.detection.boxes.upright import paired_box_iou
 from classify.detection.models.assignment import BACKGROUND, assign_atss, assign_max_iou
-from classify.detection.settings import RotatedLoss
+from classify.detection.settings.detector import RotatedLoss
 
 GIOU_WEIGHT, DFL_WEIGHT = 2.0, 0.25
 QFL_BETA = 2.0  # exponent of the quality focal loss

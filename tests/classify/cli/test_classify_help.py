@@ -24,5 +24,5 @@ def test_settings_are_listed_without_what_verbs_need():
     assert ran.codes == [0] * len(WITH_SETTINGS)
     assert ran.imported == []
     names = [line.split()[0] for line in ran.stdout.splitlines() if line.strip()]
-    assert names.count("sampling") == 3
+    assert names.count("sampling") == 4
     assert {"loss_options.ldam_margin", "lsh.num_hashes", "detector"} <= {*names}

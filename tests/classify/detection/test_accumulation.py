@@ -4,12 +4,12 @@ import pytest
 import torch
 from PIL import Image
 
-from classify.detection.dataset import DetectionDataset, DetectionImage
+from classify.detection.data.dataset import DetectionDataset, DetectionImage
 from classify.detection.distill.base import DetectionTask
 from classify.detection.models.build import DetectorSpec, build_detector
-from classify.detection.schedule import schedule_in_words
-from classify.detection.settings import DetectSettings
-from classify.detection.trainer import DetectorTrainer
+from classify.detection.settings.detector import DetectSettings
+from classify.detection.training.schedule import schedule_in_words
+from classify.detection.training.trainer import DetectorTrainer
 from tgn.runtime.devices import Device
 from tgn.runtime.optimisation import optimise
 from tgn.runtime.settings import ComputeSettings

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from classify.detection.analysis.analyse import analyse
-from classify.detection.analysis.by_class import class_rows
-from classify.detection.analysis.counts import confusion_matrix, count_kinds, worst_first
-from classify.detection.analysis.curves import class_curves
-from classify.detection.analysis.outcomes import CORRECT, IGNORED, KINDS, image_outcomes
 from classify.detection.average_precision import Detections, GroundTruth, average_precision
 from classify.detection.boxes.rotated import to_corners
+from classify.detection.evaluation.analysis.analyse import analyse
+from classify.detection.evaluation.analysis.by_class import class_rows
+from classify.detection.evaluation.analysis.counts import confusion_matrix, count_kinds, worst_first
+from classify.detection.evaluation.analysis.curves import class_curves
+from classify.detection.evaluation.analysis.outcomes import CORRECT, IGNORED, KINDS, image_outcomes
 
 CLASSES = ("plane", "ship")
 

@@ -4,14 +4,14 @@ import pytest
 import torch
 from PIL import Image
 
-from classify.detection.augmentation import turn_sample
 from classify.detection.boxes.polygons import fit_rectangles
 from classify.detection.boxes.rotated import paired_iou, to_corners
-from classify.detection.dataset import DetectionDataset, DetectionImage
-from classify.detection.mosaic import GREY, make_mosaic
-from classify.detection.samples import DetectionSample
-from classify.detection.settings import DetectSettings
-from classify.detection.training_samples import TrainingSamples
+from classify.detection.data.augmentation import turn_sample
+from classify.detection.data.dataset import DetectionDataset, DetectionImage
+from classify.detection.data.mosaic import GREY, make_mosaic
+from classify.detection.data.samples import DetectionSample
+from classify.detection.data.training_samples import TrainingSamples
+from classify.detection.settings.detector import DetectSettings
 
 UPRIGHT = torch.tensor([[10.0, 20, 26, 29]])
 

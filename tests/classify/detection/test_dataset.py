@@ -11,15 +11,15 @@ from PIL import Image
 
 from classify.detection.average_precision import Detections
 from classify.detection.boxes.rotated import paired_iou
-from classify.detection.dataset import (
+from classify.detection.data.dataset import (
     DetectionDataset,
     keep_empty_share,
     make_dataset,
     split_dataset,
     without_unknown,
 )
-from classify.detection.samples import load_sample
-from classify.detection.tiling import (
+from classify.detection.data.samples import load_sample
+from classify.detection.data.tiling import (
     Tile,
     boxes_in_tile,
     merge_detections,

@@ -8,7 +8,7 @@ from tests_support import Command, in_process
 
 from classify.cli import main as cli
 from classify.cli.detect_training import _default_name
-from classify.detection.settings import DetectSettings
+from classify.detection.settings.detector import DetectSettings
 from tgn.cli import main as tgn_cli
 from tgn.runtime.files import read_json
 

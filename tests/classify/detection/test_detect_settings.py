@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 
 from classify.detection.checkpoints import CHECKPOINT, FORMAT, load_detector, publish, read_spec
-from classify.detection.dataset import DetectionDataset, DetectionImage
+from classify.detection.data.dataset import DetectionDataset, DetectionImage
 from classify.detection.models.build import DetectorSpec, build_detector
-from classify.detection.settings import DetectSettings
-from classify.detection.train import prepare_training, train_detector
+from classify.detection.settings.detector import DetectSettings
+from classify.detection.training.train import prepare_training, train_detector
 from tgn.runtime.checkpoints import load_state, read_metadata, save_state, save_weights
 from tgn.runtime.errors import UserError
 from tgn.runtime.progress import Silent

@@ -9,16 +9,16 @@ from PIL import Image, ImageDraw
 from tests_support import Stops
 from torch import nn
 
-from classify.detection.augmentation import drawn_flips, flip_sample
 from classify.detection.boxes.polygons import fit_rectangles
 from classify.detection.boxes.rotated import paired_iou, to_corners
 from classify.detection.checkpoints import CHECKPOINT, FORMAT, load_detector, publish
-from classify.detection.dataset import DetectionDataset, DetectionImage, cut_into_tiles
-from classify.detection.evaluate import detect_dataset
+from classify.detection.data.augmentation import drawn_flips, flip_sample
+from classify.detection.data.dataset import DetectionDataset, DetectionImage, cut_into_tiles
+from classify.detection.data.samples import DetectionSample, load_sample
+from classify.detection.evaluation.evaluate import detect_dataset
 from classify.detection.models.build import DetectorSpec, detect
-from classify.detection.samples import DetectionSample, load_sample
-from classify.detection.settings import DetectSettings
-from classify.detection.train import check_resume, prepare_training, train_detector
+from classify.detection.settings.detector import DetectSettings
+from classify.detection.training.train import check_resume, prepare_training, train_detector
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import DataError, UserError
 from tgn.runtime.progress import Silent

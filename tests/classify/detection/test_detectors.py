@@ -12,7 +12,7 @@ from torchvision.ops import FrozenBatchNorm2d
 from classify.detection.checkpoints import FORMER, read_spec
 from classify.detection.models.backbones import build_pyramid, freeze_stages, hold_norms
 from classify.detection.models.build import DetectorSpec, build_detector, detect, make_targets
-from classify.detection.settings import DetectSettings
+from classify.detection.settings.detector import DetectSettings
 from tgn.models.backbones import build_backbone, save_classifier
 from tgn.models.settings import BackboneSettings
 from tgn.runtime.checkpoints import save_weights

@@ -8,7 +8,11 @@ import torch
 from torch import nn
 
 from classify.cli.detect_export import _height_and_width
-from classify.detection.export_onnx import UprightGraph, _compare_finished, export_detector
+from classify.detection.evaluation.export_onnx import (
+    UprightGraph,
+    _compare_finished,
+    export_detector,
+)
 from classify.detection.models.build import DetectorSpec, build_detector
 from tgn.runtime.errors import TgnError, UserError
 

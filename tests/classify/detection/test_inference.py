@@ -8,7 +8,7 @@ from PIL import Image
 
 from classify.detection import inference
 from classify.detection.average_precision import Detections
-from classify.detection.inference import BATCH_SIZE, detect_images, unlabelled
+from classify.detection.evaluation.inference import BATCH_SIZE, detect_images, unlabelled
 from classify.detection.models.build import DetectorSpec
 from tgn.runtime.devices import Device
 from tgn.runtime.errors import DataError

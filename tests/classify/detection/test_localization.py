@@ -19,7 +19,7 @@ from classify.detection.distill.localization import DenseDistillation
 from classify.detection.distill.regions import rotated_region, valuable_region
 from classify.detection.models.build import DetectorSpec, build_detector
 from classify.detection.models.dense_losses import ImageTargets
-from classify.detection.settings import DetectSettings, ImitationSettings
+from classify.detection.settings.detector import DetectSettings, ImitationSettings
 from tgn.runtime.errors import UserError
 
 IMAGES = [torch.rand(3, 96, 96, generator=torch.Generator().manual_seed(k)) for k in range(2)]

@@ -10,7 +10,7 @@ from torchvision.ops import box_iou
 from classify.detection.distill.base import DistillationPair
 from classify.detection.distill.mimic import build_mimicking, patches_3x3
 from classify.detection.models.build import DetectorSpec, build_detector, detect
-from classify.detection.settings import MimicSettings
+from classify.detection.settings.detector import MimicSettings
 
 SETTINGS = MimicSettings(num_hashes=64, warmup=0)
 IMAGES = [torch.rand(3, 96, 80, generator=torch.Generator().manual_seed(k)) for k in range(2)]

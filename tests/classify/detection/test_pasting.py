@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 
 from classify.detection.boxes.rotated import paired_iou
-from classify.detection.dataset import DetectionDataset, DetectionImage
-from classify.detection.parts import Parts
-from classify.detection.paste_sources import open_pasting
-from classify.detection.pasted_objects import Cutout, RealObjects, turned_corners
-from classify.detection.pasting import (
+from classify.detection.data.dataset import DetectionDataset, DetectionImage
+from classify.detection.data.parts import Parts
+from classify.detection.data.paste_sources import open_pasting
+from classify.detection.data.pasted_objects import Cutout, RealObjects, turned_corners
+from classify.detection.data.pasting import (
     Pasting,
     largest_overlap,
     object_sizes,
@@ -21,11 +21,11 @@ from classify.detection.pasting import (
     soft_mask,
     symmetries,
 )
-from classify.detection.samples import load_sample
-from classify.detection.settings import DetectSettings
-from classify.detection.tiling import Tile
-from classify.detection.train import prepare_training, train_detector
-from classify.detection.training_samples import TrainingSamples
+from classify.detection.data.samples import load_sample
+from classify.detection.data.tiling import Tile
+from classify.detection.data.training_samples import TrainingSamples
+from classify.detection.settings.detector import DetectSettings
+from classify.detection.training.train import prepare_training, train_detector
 from tgn.data.annotations.chips import cut_chips
 from tgn.data.annotations.settings import ChipSettings
 from tgn.data.annotations.types import Annotations, ObjectAnnotation, corners_of_box

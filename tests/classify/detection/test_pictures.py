@@ -5,10 +5,10 @@ import torch
 from PIL import Image, ImageDraw
 
 from classify.detection import text_on_pictures
-from classify.detection.chosen_images import choose_images
-from classify.detection.dataset import DetectionDataset
-from classify.detection.inference import unlabelled
-from classify.detection.text_on_pictures import (
+from classify.detection.data.dataset import DetectionDataset
+from classify.detection.evaluation.chosen_images import choose_images
+from classify.detection.evaluation.inference import unlabelled
+from classify.detection.evaluation.text_on_pictures import (
     BLACK,
     WHITE,
     BoxLabel,

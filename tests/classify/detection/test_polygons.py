@@ -19,7 +19,7 @@ from classify.detection.average_precision import (
 )
 from classify.detection.boxes.polygons import fit_rectangles, paired_polygon_iou, polygon_iou
 from classify.detection.boxes.rotated import paired_iou, rotated_iou, to_corners
-from classify.detection.dataset import cut_into_tiles, make_dataset
+from classify.detection.data.dataset import cut_into_tiles, make_dataset
 from tgn.data.annotations.readers import read_annotations
 
 

@@ -14,7 +14,7 @@ from classify.detection.distill.localization import DenseDistillation
 from classify.detection.distill.regions import Region, rotated_region
 from classify.detection.models.build import DetectorSpec, build_detector
 from classify.detection.models.dense_losses import ROTATED_WEIGHTS, ImagePredictions, ImageTargets
-from classify.detection.settings import DetectSettings, ImitationSettings
+from classify.detection.settings.detector import DetectSettings, ImitationSettings
 
 # Upright boxes 4 x 2 and 16 x 8, centres (3, 4) apart. Standard deviations are half the sides:
 # d^2 = 3^2 + 4^2 + (8 - 2)^2 + (4 - 1)^2 = 70.

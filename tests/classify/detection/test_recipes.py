@@ -5,11 +5,11 @@ import torch
 from PIL import Image
 
 from classify.detection.checkpoints import CHECKPOINT, save_detector
-from classify.detection.dataset import DetectionDataset, DetectionImage
+from classify.detection.data.dataset import DetectionDataset, DetectionImage
 from classify.detection.models.build import DetectorSpec, build_detector
-from classify.detection.recipes import RECIPES, compared_rows, find_recipe, with_recipe
-from classify.detection.schedule import learning_rate
-from classify.detection.train import prepare_training, train_detector
+from classify.detection.training.recipes import RECIPES, compared_rows, find_recipe, with_recipe
+from classify.detection.training.schedule import learning_rate
+from classify.detection.training.train import prepare_training, train_detector
 from tgn.runtime.errors import UserError
 from tgn.runtime.progress import Silent
 

@@ -12,9 +12,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from classify.detection.average_precision import Detections, average_precision
-from classify.detection.dataset import make_dataset
-from classify.detection.evaluate import ground_truths
-from classify.detection.results.write import ResultTargets, Source, result_files
+from classify.detection.data.dataset import make_dataset
+from classify.detection.evaluation.evaluate import ground_truths
+from classify.detection.evaluation.results.write import ResultTargets, Source, result_files
 from tgn.data.annotations.coco import read_coco_ids
 from tgn.data.annotations.readers import read_annotations
 from tgn.runtime.errors import UserError

@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from classify.detection.dataset import DetectionDataset, DetectionImage
-from classify.detection.sampling import (
+from classify.detection.data.dataset import DetectionDataset, DetectionImage
+from classify.detection.data.sampling import (
     ImageSampling,
     class_balanced_probabilities,
     classes_present,
     repeat_factors,
 )
-from classify.detection.settings import DetectSettings
-from classify.detection.training_samples import TrainingSamples
+from classify.detection.data.training_samples import TrainingSamples
+from classify.detection.settings.detector import DetectSettings
 
 # Images with each class: 7, 2, 1 of 10.
 LABELS = [[0], [0, 0], [0], [0], [0], [0, 1], [0], [], [], [1, 2]]

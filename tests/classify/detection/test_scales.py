@@ -4,12 +4,12 @@ import pytest
 import torch
 from PIL import Image
 
-from classify.detection.dataset import DetectionDataset, DetectionImage
+from classify.detection.data.dataset import DetectionDataset, DetectionImage
+from classify.detection.data.training_samples import TrainingSamples
 from classify.detection.models.scaling import input_scaling
-from classify.detection.settings import DetectSettings
-from classify.detection.train import prepare_training
-from classify.detection.trainer import DetectorTrainer
-from classify.detection.training_samples import TrainingSamples
+from classify.detection.settings.detector import DetectSettings
+from classify.detection.training.train import prepare_training
+from classify.detection.training.trainer import DetectorTrainer
 from tgn.runtime.progress import Silent
 
 SIDES = (64, 96)

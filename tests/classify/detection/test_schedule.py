@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from classify.detection.dataset import DetectionDataset
-from classify.detection.schedule import learning_rate, schedule_in_words
-from classify.detection.settings import DetectSettings
-from classify.detection.training_samples import TrainingSamples
+from classify.detection.data.dataset import DetectionDataset
+from classify.detection.data.training_samples import TrainingSamples
+from classify.detection.settings.detector import DetectSettings
+from classify.detection.training.schedule import learning_rate, schedule_in_words
 from tgn.runtime.errors import UserError
 from tgn.runtime.lr_schedule import warmup_cosine
 

@@ -7,8 +7,8 @@ from torchvision.models.detection import fasterrcnn_resnet50_fpn
 
 from classify.detection.checkpoints import save_detector
 from classify.detection.models.build import DetectorSpec, build_detector
-from classify.detection.settings import DetectSettings
-from classify.detection.start import start_from
+from classify.detection.settings.detector import DetectSettings
+from classify.detection.training.start import start_from
 from tgn.runtime.errors import UserError
 
 CLASSES = ("ship", "plane")

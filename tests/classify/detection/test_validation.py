@@ -8,11 +8,11 @@ from PIL import Image
 from tests_support import Stops
 
 from classify.detection import train as training
-from classify.detection.best_weights import BestWeights
 from classify.detection.checkpoints import CHECKPOINT, load_detector, publish
-from classify.detection.dataset import DetectionDataset, DetectionImage
-from classify.detection.parts import Parts, with_validation
-from classify.detection.settings import DetectSettings
+from classify.detection.data.dataset import DetectionDataset, DetectionImage
+from classify.detection.data.parts import Parts, with_validation
+from classify.detection.settings.detector import DetectSettings
+from classify.detection.training.best_weights import BestWeights
 from tgn.runtime.errors import DataError, UserError
 from tgn.runtime.files import read_json, read_json_lines
 from tgn.runtime.progress import Silent

@@ -1,0 +1,81 @@
+"""The names that detectors of other programs give our layers: mmdetection's, and its descendants'.
+
+Layers of equal form only: boxes of Faster R-CNN and RetinaNet have the same anchors, order and
+scale there. Layers of classes are not among them.
+"""
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from classify.detection.models.dense import TOWER_DEPTH
+from classify.detection.settings.detector import DetectorName
+
+_Rules = tuple[tuple[str, str], ...]
+_PYRAMID: _Rules = (
+    (r"backbone\.features\.(.+)", r"backbone.body.\1"),  # of VGG
+    (r"backbone\.(.+)", r"backbone.body.\1"),
+    (r"neck\.lateral_convs\.(\d)\.conv\.(.+)", r"backbone.fpn.inner_blocks.\1.0.\2"),
+    (r"neck\.fpn_convs\.([0-2])\.conv\.(.+)", r"backbone.fpn.layer_blocks.\1.0.\2"),
+)
+_DENSE_PYRAMID: _Rules = (
+    (r"neck\.fpn_convs\.3\.conv\.(.+)", r"backbone.fpn.extra_blocks.p6.\1"),
+    (r"neck\.fpn_convs\.4\.conv\.(.+)", r"backbone.fpn.extra_blocks.p7.\1"),
+)
+_DENSE_HEAD: _Rules = tuple(
+    rule
+    for depth in range(TOWER_DEPTH)
+    for theirs, ours in (("cls", "class"), ("reg", "shape"))
+    for rule in (
+        (rf"bbox_head\.{theirs}_convs\.{depth}\.conv\.(.+)", rf"head.{ours}_tower.{3 * depth}.\1"),
+        (
+            rf"bbox_head\.{theirs}_convs\.{depth}\.gn\.(.+)",
+            rf"head.{ours}_tower.{3 * depth + 1}.\1",
+        ),
+    )
+)
+_RULES: Mapping[DetectorName, _Rules] = {
+    "faster-rcnn": (
+        (r"neck\.fpn_convs\.3\.conv\.(.+)", r"backbone.fpn.layer_blocks.3.0.\1"),
+        (r"rpn_head\.rpn_conv\.(.+)", r"rpn.head.conv.0.0.\1"),
+        (r"rpn_head\.rpn_cls\.(.+)", r"rpn.head.cls_logits.\1"),
+        (r"rpn_head\.rpn_reg\.(.+)", r"rpn.head.bbox_pred.\1"),
+        (r"roi_head\.bbox_head\.shared_fcs\.0\.(.+)", r"roi_heads.box_head.fc6.\1"),
+        (r"roi_head\.bbox_head\.shared_fcs\.1\.(.+)", r"roi_heads.box_head.fc7.\1"),
+    ),
+    "retinanet": (
+        *_DENSE_PYRAMID,
+        (
+            r"bbox_head\.cls_convs\.(\d)\.conv\.(.+)",
+            r"head.classification_head.conv.\1.0.\2",
+        ),
+        (r"bbox_head\.reg_convs\.(\d)\.conv\.(.+)", r"head.regression_head.conv.\1.0.\2"),
+        (r"bbox_head\.retina_reg\.(.+)", r"head.regression_head.bbox_reg.\1"),
+    ),
+    "gfl": (*_DENSE_PYRAMID, *_DENSE_HEAD, (r"bbox_head\.gfl_reg\.(.+)", r"head.shape.\1")),
+    # The bins of the angle differ: no layer of boxes.
+    "rotated-retinanet": (*_DENSE_PYRAMID, *_DENSE_HEAD),
+}
+
+
+def is_of_mmdetection(weights: Mapping[str, Tensor]) -> bool:
+    """Return whether names are those of mmdetection: it alone calls the pyramid a neck."""
+    return any(name.startswith("neck.") for name in weights)
+
+
+def from_mmdetection(weights: Mapping[str, Tensor], detector: DetectorName) -> dict[str, Tensor]:
+    """Return the entries that have a place in our detector, under our names.
+
+    Args:
+        weights: of a detector of mmdetection or mmrotate.
+        detector: which of ours.
+    """
+    rules = [(re.compile(theirs), ours) for theirs, ours in (*_PYRAMID, *_RULES[detector])]
+    found = {}
+    for name, value in weights.items():
+        for theirs, ours in rules:
+            if theirs.fullmatch(name):
+                found[theirs.sub(ours, name)] = value
+                break
+    return found
