@@ -24,6 +24,7 @@ from classify.detection.distill.divergences import (
 )
 from classify.detection.distill.imitation import imitation_loss
 from classify.detection.distill.regions import Region, rotated_region, valuable_region
+from classify.detection.models.batch_means import LossSum, batch_means
 from classify.detection.models.dense import BatchPredictions
 from classify.detection.models.dense_losses import ImagePredictions, ImageTargets
 from classify.detection.settings.detector import DetectSettings
@@ -65,8 +66,8 @@ class DenseDistillation(DetectionTask):
             dict(self._terms(own.of_image(k), taught.of_image(k), one))
             for k, one in enumerate(scaled)
         ]
-        for name in each[0]:
-            losses[name] = torch.stack([one[name] for one in each]).mean()
+        if each[0]:
+            losses |= batch_means(each, student.average)
         if self.settings.imitation.region != "none":
             losses["imitation"] = imitation_loss(
                 own, taught, scaled, student, self.settings.imitation
@@ -75,7 +76,7 @@ class DenseDistillation(DetectionTask):
 
     def _terms(
         self, own: ImagePredictions, taught: ImagePredictions, targets: ImageTargets
-    ) -> Iterator[tuple[str, Tensor]]:
+    ) -> Iterator[tuple[str, LossSum]]:
         """Yield the named terms of one image."""
         if self.is_rotated:
             ignores_angle = self.settings.localization.region_iou == "published"
@@ -86,31 +87,31 @@ class DenseDistillation(DetectionTask):
 
     def _upright_terms(
         self, own: ImagePredictions, taught: ImagePredictions, targets: ImageTargets
-    ) -> Iterator[tuple[str, Tensor]]:
+    ) -> Iterator[tuple[str, LossSum]]:
         rows = (self.student.criterion.assign(own, targets) >= 0).nonzero().flatten()
         if self.has_ld:
             positives = Region(rows, own.class_logits[rows].detach().sigmoid().amax(dim=1))
             valuable = valuable_region(own, targets)
             main = self._box_divergence(own, taught, positives).sum(dim=1)
             near = self._box_divergence(own, taught, valuable).sum(dim=1)
-            yield "ld", self.weights.ld_weight * self._mean(main, MAIN_DIVISOR)
-            yield "vlr_ld", self.weights.vlr_weight * self._mean(near, VALUABLE_DIVISOR)
+            yield "ld", self._sum(self.weights.ld_weight * main, MAIN_DIVISOR)
+            yield "vlr_ld", self._sum(self.weights.vlr_weight * near, VALUABLE_DIVISOR)
         if self.has_kd:
             each = self._class_divergence(own.class_logits[rows], taught.class_logits[rows])
-            yield "kd", self.weights.kd_weight * self._level_mean(each, rows, own)
+            yield "kd", self._level_sums(self.weights.kd_weight * each, rows, own)
 
     def _rotated_terms(
         self, own: ImagePredictions, taught: ImagePredictions, region: Region
-    ) -> Iterator[tuple[str, Tensor]]:
+    ) -> Iterator[tuple[str, LossSum]]:
         rows, weight = region
         if self.has_ld:
             each = self._box_divergence(own, taught, region).sum(dim=1)
-            yield "ld", self.weights.ld_weight * self._level_mean(each, rows, own)
+            yield "ld", self._level_sums(self.weights.ld_weight * each, rows, own)
         if self.has_kd:
             each = weight * self._class_divergence(
                 own.class_logits[rows], taught.class_logits[rows]
             )
-            yield "kd", self.weights.kd_weight * self._level_mean(each, rows, own)
+            yield "kd", self._level_sums(self.weights.kd_weight * each, rows, own)
 
     def _box_divergence(
         self, own: ImagePredictions, taught: ImagePredictions, region: Region
@@ -130,21 +131,22 @@ class DenseDistillation(DetectionTask):
         divergence = softened_kl if is_softmax else softened_binary_kl
         return divergence(own, taught, self.weights.kd_temperature)
 
-    def _mean(self, values: Tensor, divisor: float) -> Tensor:
-        """Divide a sum over anchors by their number, or by the released code's divisor."""
-        if self.settings.localization.normalise == "published":
-            # There it is a sum over the batch; here images, and processes, are averaged.
-            return values.sum() / divisor * self.settings.batch_size
-        return values.sum() / (4 * max(len(values), 1))
+    def _sum(self, values: Tensor, divisor: float) -> LossSum:
+        """Return a sum over anchors with their number, or with the released code's divisor."""
+        if self.settings.localization.normalise == "positives":
+            return LossSum(values.sum(), values.new_tensor(4.0 * len(values)))
+        # There it is a sum over the batch: the mean over its images, times their number.
+        whole = values.sum() / divisor * self.settings.batch_size
+        return LossSum(whole, values.new_ones(()))
 
-    def _level_mean(self, values: Tensor, rows: Tensor, predictions: ImagePredictions) -> Tensor:
-        """Divide a sum by the number of anchors; if rotated or as published, level by level."""
+    def _level_sums(self, values: Tensor, rows: Tensor, predictions: ImagePredictions) -> LossSum:
+        """Return a sum with the number of anchors; if rotated or as published, of each level."""
         if not self.is_rotated and self.settings.localization.normalise == "positives":
-            return values.sum() / max(len(values), 1)
+            return LossSum(values.sum(), values.new_tensor(float(len(values))))
         ends = torch.tensor(predictions.levels, device=rows.device).cumsum(0)
         level = torch.bucketize(rows, ends, right=True)
-        counts = torch.bincount(level, minlength=len(ends)).clamp(min=1)
-        return (values / counts[level]).sum()
+        counts = torch.bincount(level, minlength=len(ends)).to(values.dtype)
+        return LossSum(torch.zeros_like(counts).index_add(0, level, values), counts)
 
 
 def _check_comparable(own: BatchPredictions, taught: BatchPredictions) -> None:

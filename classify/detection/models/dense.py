@@ -1,7 +1,7 @@
 """A dense detector: feature pyramid, head of two towers, anchors, decoding and suppression."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from torchvision.ops import batched_nms
 from classify.detection.average_precision import Detections
 from classify.detection.boxes.coders import ANCHOR_STRIDES, Coder, expected_value
 from classify.detection.boxes.rotated import batched_rotated_nms
+from classify.detection.models.batch_means import batch_means
 from classify.detection.models.dense_losses import DenseCriterion, ImagePredictions, ImageTargets
 
 STRIDES = (8, 16, 32, 64, 128)
@@ -127,6 +128,9 @@ class DenseDetector(nn.Module):
         criterion: of one image.
         shapes: of the anchors.
         transform: scales, normalises and pads.
+
+    Attributes:
+        average: of a tensor over all processes of a training; here there is one.
     """
 
     nms_candidates = 1000  # best scores of a level that are decoded
@@ -142,6 +146,7 @@ class DenseDetector(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone, self.head, self.transform = pyramid, head, transform
+        self.average: Callable[[Tensor], Tensor] = _of_one_process
         self.coder, self.criterion = coder, criterion
         sizes = tuple(tuple(stride * octave for octave in shapes.octaves) for stride in STRIDES)
         self.anchors_per_location = shapes.per_location
@@ -190,9 +195,9 @@ class DenseDetector(nn.Module):
     def losses(
         self, predictions: BatchPredictions, targets: list[ImageTargets]
     ) -> dict[str, Tensor]:
-        """Return each loss of the criterion as a mean over the images."""
+        """Return each loss of the criterion as a mean over the objects of the batch."""
         each = [self.criterion(predictions.of_image(k), one) for k, one in enumerate(targets)]
-        return {name: torch.stack([one[name] for one in each]).mean() for name in each[0]}
+        return batch_means(each, self.average)
 
     def detections(
         self, predictions: BatchPredictions, images: list[Tensor]
@@ -223,6 +228,10 @@ class DenseDetector(nn.Module):
             kept = batched_nms(boxes, scores, labels, UPRIGHT_NMS_IOU)
         kept = kept[:MAX_PER_IMAGE]
         return Detections(boxes[kept], labels[kept], scores[kept])
+
+
+def _of_one_process(values: Tensor) -> Tensor:
+    return values
 
 
 def scale_factors(predictions: BatchPredictions, images: list[Tensor]) -> list[tuple[float, float]]:

@@ -18,6 +18,7 @@ from classify.detection.boxes.gaussian_losses import (
 from classify.detection.boxes.rotated import to_upright
 from classify.detection.boxes.upright import paired_box_iou
 from classify.detection.models.assignment import BACKGROUND, assign_atss, assign_max_iou
+from classify.detection.models.batch_means import LossSum
 from classify.detection.settings.detector import RotatedLoss
 
 GIOU_WEIGHT, DFL_WEIGHT = 2.0, 0.25
@@ -61,15 +62,12 @@ class DenseCriterion(Protocol):
     def assign(self, predictions: ImagePredictions, targets: ImageTargets) -> Tensor:
         """Return the object of each anchor, or a negative number, [A]."""
 
-    def __call__(self, predictions: ImagePredictions, targets: ImageTargets) -> dict[str, Tensor]:
-        """Return named losses, scalars."""
+    def __call__(self, predictions: ImagePredictions, targets: ImageTargets) -> dict[str, LossSum]:
+        """Return named sums over the anchors of an image; :func:`batch_means` makes losses."""
 
 
 class GeneralizedFocalCriterion:
     """QFL, GIoU and DFL over ATSS (arXiv 2006.04388, eq. 5, 6 and section 3.3).
-
-    Differs from the paper: sums are divided by the positives of an image, then images are averaged,
-    so that processes need no communication.
 
     Args:
         coder: of upright boxes.
@@ -82,8 +80,8 @@ class GeneralizedFocalCriterion:
         """Assign anchors by ATSS."""
         return assign_atss(predictions.anchors, predictions.levels, targets.boxes)
 
-    def __call__(self, predictions: ImagePredictions, targets: ImageTargets) -> dict[str, Tensor]:
-        """Return the losses of one image."""
+    def __call__(self, predictions: ImagePredictions, targets: ImageTargets) -> dict[str, LossSum]:
+        """Return the sums of one image."""
         assigned = self.assign(predictions, targets)
         rows = (assigned >= 0).nonzero().flatten()
         labels, boxes = targets.labels[assigned[rows]], targets.boxes[assigned[rows]]
@@ -92,15 +90,15 @@ class GeneralizedFocalCriterion:
         quality = torch.zeros_like(predictions.class_logits)
         quality[rows, labels] = paired_box_iou(decoded.detach(), boxes)
         weight = predictions.class_logits[rows].detach().sigmoid().amax(dim=1)
-        total = weight.sum().clamp(min=1.0)
+        sure, count = weight.sum(), torch.as_tensor(float(len(rows)), device=rows.device)
         edges = self.coder.encode(boxes, anchors)
         focal = distribution_focal_loss(box_logits.flatten(0, 1), edges.flatten())
         giou = generalized_box_iou_loss(decoded, boxes)
         classes = quality_focal_loss(predictions.class_logits, quality)
         return {
-            "classes": classes.sum() / max(len(rows), 1),
-            "giou": GIOU_WEIGHT * (weight * giou).sum() / total,
-            "dfl": DFL_WEIGHT * (weight * focal.view(-1, 4).mean(dim=1)).sum() / total,
+            "classes": LossSum(classes.sum(), count),
+            "giou": LossSum(GIOU_WEIGHT * (weight * giou).sum(), sure),
+            "dfl": LossSum(DFL_WEIGHT * (weight * focal.view(-1, 4).mean(dim=1)).sum(), sure),
         }
 
 
@@ -119,8 +117,8 @@ class RotatedCriterion:
         """Assign anchors by their IoU with upright boxes."""
         return assign_max_iou(predictions.anchors, to_upright(targets.boxes))
 
-    def __call__(self, predictions: ImagePredictions, targets: ImageTargets) -> dict[str, Tensor]:
-        """Return the losses of one image."""
+    def __call__(self, predictions: ImagePredictions, targets: ImageTargets) -> dict[str, LossSum]:
+        """Return the sums of one image."""
         assigned = self.assign(predictions, targets)
         rows = (assigned >= 0).nonzero().flatten()
         one_hot = torch.zeros_like(predictions.class_logits)
@@ -129,9 +127,9 @@ class RotatedCriterion:
         focal = sigmoid_focal_loss(predictions.class_logits[used], one_hot[used], reduction="sum")
         values = expected_value(predictions.box_logits[rows], self.coder.bins)
         each = self._box_losses(values, targets.boxes[assigned[rows]], predictions.anchors[rows])
-        count = max(len(rows), 1)
-        boxes = ROTATED_WEIGHTS[self.box_loss] * each.sum() / count
-        return {"classes": focal / count, "boxes": boxes}
+        count = torch.as_tensor(float(len(rows)), device=rows.device)
+        boxes = ROTATED_WEIGHTS[self.box_loss] * each.sum()
+        return {"classes": LossSum(focal, count), "boxes": LossSum(boxes, count)}
 
     def _box_losses(self, values: Tensor, boxes: Tensor, anchors: Tensor) -> Tensor:
         if self.box_loss == "smooth-l1":

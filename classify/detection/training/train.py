@@ -30,7 +30,7 @@ from classify.detection.distill.mimic import build_mimicking
 from classify.detection.evaluation.evaluate import evaluate_detector
 from classify.detection.models.backbones import freeze_stages
 from classify.detection.models.build import DetectorSpec, build_detector, set_precision
-from classify.detection.settings.detector import MIMICKING, DetectSettings
+from classify.detection.settings.detector import DENSE, MIMICKING, DetectSettings
 from classify.detection.training.best_weights import BestWeights
 from classify.detection.training.schedule import schedule_in_words
 from classify.detection.training.start import start_from
@@ -97,6 +97,8 @@ def prepare_training(
     net = device.place(net)
     freeze_stages(net.backbone, settings.frozen_stages)
     set_precision(net, device.autocast)
+    if settings.detector in DENSE:
+        net.average = device.average
     task = _build_task(net, spec, teacher, settings, device)
     made_from = _made_from(parts, spec, settings, teacher, start)
     pasting = open_pasting(learned, parts, settings)

@@ -12,6 +12,7 @@ from classify.detection.distill.divergences import softened_kl
 from classify.detection.distill.imitation import general_instances, imitation_loss
 from classify.detection.distill.localization import DenseDistillation
 from classify.detection.distill.regions import Region, rotated_region
+from classify.detection.models.batch_means import LossSum, batch_means
 from classify.detection.models.build import DetectorSpec, build_detector
 from classify.detection.models.dense_losses import ROTATED_WEIGHTS, ImagePredictions, ImageTargets
 from classify.detection.settings.detector import DetectSettings, ImitationSettings
@@ -111,7 +112,7 @@ def test_terms_of_upright_boxes(monkeypatch):
     settings = DetectSettings(detector="gfl", distill="ld+kd", batch_size=3)
     nothing = ImageTargets(torch.zeros(0, 4), torch.zeros(0))
     terms = dict(DenseDistillation(pair, settings)._terms(*outputs(4, 17, 10.0), nothing))
-    found = {name: term.item() for name, term in terms.items()}
+    found = {name: mean.item() for name, mean in batch_means([terms] * 2, lambda x: x).items()}
     expected = {"ld": 3.512823, "vlr_ld": 0.526923, "kd": 2.616240}
     assert found == pytest.approx(expected, abs=1e-4)
 
@@ -131,7 +132,7 @@ def test_terms_of_rotated_boxes(monkeypatch, box_loss, ld, kd):
     nothing = ImageTargets(torch.zeros(0, 5), torch.zeros(0))
     task = DenseDistillation(pair_of("rotated-retinanet"), settings)
     terms = dict(task._terms(*outputs(5, 9, 5.0), nothing))
-    found = {name: term.item() for name, term in terms.items()}
+    found = {name: mean.item() for name, mean in batch_means([terms] * 2, lambda x: x).items()}
     assert found == pytest.approx({"ld": ld, "kd": kd}, rel=1e-5)
 
 
@@ -200,3 +201,18 @@ def test_as_many_boxes_are_suppressed_as_published():
     torch.nn.init.constant_(few.head.score.bias, 2.0)  # every box of every level has a high score
     (found,) = few([torch.rand(3, 64, 64)])
     assert len(found["boxes"]) <= 5  # one a level
+
+
+def test_each_object_of_a_batch_counts_the_same():
+    # 30 objects with a loss of 1 each beside an image with one of 3: (30 + 3) / 31 = 1.0645, where
+    # the mean of the images' means would be 2.
+    crowded = LossSum(torch.tensor(30.0), torch.tensor(30.0))
+    alone = LossSum(torch.tensor(3.0), torch.tensor(1.0))
+    images = [{"boxes": crowded}, {"boxes": alone}]
+    assert batch_means(images, lambda x: x)["boxes"].item() == pytest.approx(33 / 31)
+    # Of two processes with one image each, gradients are averaged: 33 / 31 again.
+    parts = [batch_means([one], lambda _: torch.tensor([15.5])) for one in images]
+    assert sum(part["boxes"] for part in parts).item() / 2 == pytest.approx(33 / 31)
+    # Levels are divided one by one: 4 / 2 + 6 / 3; empty ones count as 0.
+    levels = LossSum(torch.tensor([4.0, 6.0, 0.0]), torch.tensor([2.0, 3.0, 0.0]))
+    assert batch_means([{"kd": levels}], lambda x: x)["kd"].item() == pytest.approx(4.0)
