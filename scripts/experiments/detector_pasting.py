@@ -1,7 +1,7 @@
 #!/usr/bin/env -S .venv/bin/python
 """Rare classes of a detector: ways of sampling, and pasting of real and of drawn objects.
 
-    scripts/experiments/detector_pasting.py    (TGN_SHARED: folder with data/vhr10.zip, aid64.zip)
+    scripts/experiments/detector_pasting.py    (TGN_SHARED: folder with data/vhr10.zip)
 
 The training part of VHR-10 gets a long tail: of the images with a class that RARE names, --rare are
 kept. The chips of that part are split, and a generator learns and draws them (tgn distill, train,
@@ -19,29 +19,27 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from common import run, set_words, shared_data
-from detector_data import AID_STEPS, classifier, vhr10_parts
+from common import run, set_words
+from detector_data import vhr10
 
 from classify.comparison.formatting import format_interval, interval
 from tgn.data.runs import find_run, runs_root
 from tgn.runtime.markdown import markdown_table
 
 RARE = ("bridge", "basketball_court", "ground_track_field")  # fewest objects but for the harbors
-NAME, BACKBONE = "pasting", "resnet18"
+NAME = "pasting"
 THRESHOLD = 0.3  # of repeat factors: the rare classes and some others are below
-SETTINGS = ("detector=faster-rcnn", "optimizer=adamw", "lr=0.0002", "frozen_stages=1")
+SETTINGS = ("detector=faster-rcnn", "optimizer=adamw", "lr=0.0005")
 
 
 def main() -> None:
     """Train what is missing and print the table."""
     given = _arguments()
-    labels, images, *test = vhr10_parts()
+    labels, images, *test = vhr10()
     tailed = long_tailed(Path(labels), given.rare, given.rare_seed)
     drawn = drawn_chips(tailed, images, given)
-    backbone = classifier("detectors-aid", shared_data("aid64.zip"), BACKBONE, AID_STEPS[BACKBONE])
-    weights = (f"backbone={BACKBONE}", f"backbone_weights={backbone}", f"fpn_channels={given.fpn}")
     words = [str(tailed), images, *test]
-    words += set_words(*SETTINGS, *weights, f"steps={given.steps}", *given.set)
+    words += set_words(*SETTINGS, f"fpn_channels={given.fpn}", f"steps={given.steps}", *given.set)
     rows: list[list[str]] = []
     plain: list[dict[str, float]] = []
     for way, settings in ways(drawn, given.paste_below).items():
