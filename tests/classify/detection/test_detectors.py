@@ -27,8 +27,7 @@ def spec(detector="retinanet", backbone="resnet18", frozen=False) -> DetectorSpe
 
 @pytest.mark.parametrize(
     ("detector", "backbone"),
-    [("faster-rcnn", "resnet18"), ("retinanet", "resnet18"), ("faster-rcnn", "vgg11"),
-     ("retinanet", "mobilenetv2_100"), ("retinanet", "resnet50")],
+    [("faster-rcnn", "resnet18"), ("retinanet", "resnet18"), ("faster-rcnn", "mobilenetv2_100")],
 )  # fmt: skip
 def test_every_detector_trains_also_on_images_without_objects(detector, backbone):
     torch.manual_seed(0)

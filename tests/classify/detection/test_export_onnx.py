@@ -33,7 +33,7 @@ def eager(detector: str):
 @pytest.mark.parametrize(
     "detector",
     [
-        "retinanet",
+        pytest.param("retinanet", marks=pytest.mark.slow),
         "rotated-retinanet",
         pytest.param("faster-rcnn", marks=pytest.mark.slow),
         pytest.param("gfl", marks=pytest.mark.slow),
