@@ -44,7 +44,7 @@ from tgn.runtime.training_loop import STATE, Job, check_same, run_steps, whole_s
 
 METRICS, SETTINGS = "metrics.json", "settings.yaml"
 LAST, BEST = "last step", "highest AP50 of the validation part"
-LOSSES = "as released"  # older versions had other forms under the same names
+LOSSES = "as released, over a batch"  # older versions had other forms under the same names
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _made_from(
     }
     if start is not None:
         made_from["start"] = sha256_of(start)
-    if settings.is_rotated or settings.imitation.region != "none":
+    if settings.detector in DENSE:
         made_from["losses"] = LOSSES
     if settings.epochs is not None:
         made_from["order of images"] = "epochs"
