@@ -153,7 +153,7 @@ class DetectSettings(
     }
 
     detector: DetectorName = Field(
-        "retinanet", description="faster-rcnn, retinanet, gfl, rotated-retinanet"
+        "faster-rcnn", description="faster-rcnn, retinanet, gfl, rotated-retinanet"
     )
     fpn_channels: FpnChannels = Field(
         256, description="channels of the feature pyramid and the head"

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,11 @@ from tgn.runtime.settings import LoopSettings
 
 WARMUP = 0.05  # share of the steps
 Milestone = Annotated[int, Field(ge=1, le=10**8)]
+
+
+def _usual_rate(values: Mapping[str, Any]) -> float:
+    """Return the default of ``lr``."""
+    return 0.01 if values.get("optimizer") == "sgd" else 0.0005
 
 
 class ScheduleSettings(LoopSettings):
@@ -44,9 +49,12 @@ class ScheduleSettings(LoopSettings):
         "batch_size times so many images",
     )
     optimizer: Literal["sgd", "adamw"] = Field(
-        "sgd", description="sgd, or adamw: better if steps are few, with lr 0.0002 to 0.001"
+        "adamw", description="adamw: better if steps are few; sgd: that of published schedules"
     )
-    lr: LearningRate = Field(0.01, description="peak learning rate, after the warm-up")
+    lr: LearningRate = Field(
+        default_factory=_usual_rate,
+        description="peak learning rate, after the warm-up; default 0.0005, of sgd 0.01",
+    )
     lr_schedule: Literal["cosine", "milestones", "constant"] = Field(
         "cosine", description="after the warm-up: down to 0, down at milestones, or as it is"
     )

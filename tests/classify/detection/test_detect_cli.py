@@ -118,7 +118,7 @@ def test_plans_and_errors(coco, run_cli):
     done = run_cli("detect", "train", *coco, *QUICK, "--dry-run")
     assert done.code == 0
     assert "would do: train" in done.stdout
-    assert "retinanet" in done.stdout
+    assert "faster-rcnn" in done.stdout
     rotated = ["--set", "detector=rotated-retinanet", "--set", "box_loss=kld"]
     done = run_cli("detect", "train", *coco, *QUICK, *rotated, "--dry-run")
     assert "ld_weight: 15.0" in done.stdout  # defaults that depend on other settings

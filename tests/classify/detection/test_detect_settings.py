@@ -89,6 +89,7 @@ def test_the_header_of_a_file_has_the_keys_of_older_versions(tmp_path):
 
 def test_tiles_are_shown_as_they_are_unless_a_size_is_given():
     assert DetectSettings().size == 448
+    assert (DetectSettings().lr, DetectSettings(optimizer="sgd").lr) == (0.0005, 0.01)
     tiles = DetectSettings.resolve(overrides=["tile_size=1024"])
     assert tiles.size == 1024
     assert tiles.with_changes({"tile_size": 512}).size == 512
@@ -109,7 +110,7 @@ def test_tiles_are_shown_as_they_are_unless_a_size_is_given():
         ("imitation.weight=3", "imitation has no effect without imitation.region"),
         ("decay=0.5", "decay has no effect without lr_schedule=milestones"),
         ("lr_schedule=milestones", "lr_schedule=milestones needs milestones, in steps"),
-        ("distill=ld", "distill=ld is not for retinanet; take l2, lsh, lshl2"),
+        ("distill=ld", "distill=ld is not for faster-rcnn; take l2, lsh, lshl2"),
         ("mimic=3", "mimic is a group of settings: got mimic=3, expected mimic.NAME=VALUE"),
         ("detector.size=3", "setting detector has no settings of its own: got detector.size; "),
     ],
