@@ -18,6 +18,7 @@ FINE_TUNED = [  # timm's normalisations hold their activations; every kind of ra
     )
     for word in ("--set", setting)
 ]  # fmt: skip
+SGD = ("--set", "optimizer=sgd")  # under Adam, rounding decides the sign of a small gradient
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_a_taught_detector_on_two_processes_is_that_on_one(in_tmp):
     run_on(1, "tgn", "scenes", "drawn", "--boxes", "rotated", *drawn)
     part = [f"drawn/train/{x}" for x in ("labelTxt", "images")]
     data = [*part, "--test", *part]
-    small = ["--set", "detector=gfl", "--set", "fpn_channels=32", "--set", "size=128"]
+    small = [*SGD, "--set", "detector=gfl", "--set", "fpn_channels=32", "--set", "size=128"]
     teacher = ["--set", "steps=1", "--name", "teacher"]
     run_on(1, "classify", "detect", "train", *data, *COMMON, *small, *teacher)
     # No look gains on the first, so that all processes end together after two of four steps.
