@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-from classify.detection import inference
 from classify.detection.average_precision import Detections
+from classify.detection.evaluation import inference
 from classify.detection.evaluation.inference import BATCH_SIZE, detect_images, unlabelled
 from classify.detection.models.build import DetectorSpec
 from tgn.runtime.devices import Device

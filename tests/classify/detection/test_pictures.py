@@ -4,8 +4,8 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from classify.detection import text_on_pictures
 from classify.detection.data.dataset import DetectionDataset
+from classify.detection.evaluation import text_on_pictures
 from classify.detection.evaluation.chosen_images import choose_images
 from classify.detection.evaluation.inference import unlabelled
 from classify.detection.evaluation.text_on_pictures import (

@@ -22,7 +22,7 @@ def rates(settings):
 
 def test_the_default_rates_are_a_warmup_and_half_a_cosine():
     settings = DetectSettings(steps=100)
-    expected = [0.01 * warmup_cosine(step / 100) for step in range(100)]
+    expected = [0.0005 * warmup_cosine(step / 100) for step in range(100)]
     assert rates(settings) == pytest.approx(expected, rel=1e-3)
 
 

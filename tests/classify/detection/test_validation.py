@@ -7,11 +7,11 @@ import torch
 from PIL import Image
 from tests_support import Stops
 
-from classify.detection import train as training
 from classify.detection.checkpoints import CHECKPOINT, load_detector, publish
 from classify.detection.data.dataset import DetectionDataset, DetectionImage
 from classify.detection.data.parts import Parts, with_validation
 from classify.detection.settings.detector import DetectSettings
+from classify.detection.training import train as training
 from classify.detection.training.best_weights import BestWeights
 from tgn.runtime.errors import DataError, UserError
 from tgn.runtime.files import read_json, read_json_lines
