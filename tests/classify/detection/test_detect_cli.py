@@ -248,7 +248,8 @@ def test_a_plan_says_what_the_network_sees(coco, in_tmp, run_cli):
 
 def test_a_plan_says_how_long_and_at_which_rates(coco, run_cli):
     chosen = (
-        "epochs=3", "lr_schedule=milestones", "milestones=[2]", "warmup_steps=1", "patience=2"
+        "epochs=3", "lr=0.01", "lr_schedule=milestones", "milestones=[2]", "warmup_steps=1",
+        "patience=2",
     )  # fmt: skip
     words = [word for one in chosen for word in ("--set", one)]
     plan = ["detect", "train", *coco, *QUICK, *words, "--dry-run"]
@@ -259,9 +260,7 @@ def test_a_plan_says_how_long_and_at_which_rates(coco, run_cli):
     assert done.code == 0, done.stderr
     assert "warning: 1 validation images are test images" in done.stderr
     shown = " ".join(done.stdout.split())
-    assert (
-        "6 steps of 2 images (3 epochs of 2 steps); learning rate from 8.33e-05 to 0.0005" in shown
-    )
+    assert "6 steps of 2 images (3 epochs of 2 steps); learning rate from 0.00167 to 0.01" in shown
     assert "0.001 after epoch 2, step 4; 6 validation images are looked at every 2 steps" in shown
     assert "steps: 6 #" in shown
     done = run_cli(*plan, "--set", "validation_share=0.4")
