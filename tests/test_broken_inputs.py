@@ -62,6 +62,8 @@ LESS_OFTEN = ("empty", "not text", "of another type")
 SUFFIXES = (".json", ".yaml", ".csv", ".zip", ".safetensors", ".pt", ".png")
 LONG = "x" * 300
 BESIDE = {  # verb, parameter -> other options that it needs
+    ("classify detect predict", "submission"): {"results": "found.csv"},
+    ("classify detect export", "image"): {"out_file": "net.onnx"},
     ("tgn assess", "data"): {"run": "new"},
     ("tgn score", "against"): {"folder": "runs/fake/generated"},
     ("tgn filter", "against"): {"folder": "runs/fake/generated"},
@@ -70,7 +72,7 @@ BESIDE = {  # verb, parameter -> other options that it needs
     ("classify compare", "augmented"): {"recipes": "ce+generated"},
     ("classify compare", "teacher"): {"recipes": "logit-kd"},
 }
-OUTPUTS = ("out", "submission")
+OUTPUTS = ("out", "submission", "csv", "coco", "results")
 NEEDED = {"classify compare": {"recipes": "ce"}}  # verb -> options that it needs, to be tiny
 WITHOUT_SPLIT = ("classify predict", "classify export")  # a classifier knows its classes
 READS_ONLY = ("classify predict",)

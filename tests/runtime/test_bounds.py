@@ -57,6 +57,8 @@ def test_an_absurd_number_is_one_short_line(value):
     for cls, name in NUMBERS:
         if name.endswith("seed") and "1e12" in value:
             continue
+        if value.startswith("[") and "tuple" in str(cls.model_fields[name].annotation):
+            continue  # several numbers are expected
         with pytest.raises(UserError, match=name) as caught:
             cls.resolve(None, [f"{name}={value}"])
         assert "\n" not in str(caught.value)

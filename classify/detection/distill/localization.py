@@ -67,7 +67,7 @@ class DenseDistillation(DetectionTask):
             for k, one in enumerate(scaled)
         ]
         if each[0]:
-            losses |= batch_means(each, student.average)
+            losses |= batch_means(each, student.average, student.processes)
         if self.settings.imitation.region != "none":
             losses["imitation"] = imitation_loss(
                 own, taught, scaled, student, self.settings.imitation

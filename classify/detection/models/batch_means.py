@@ -15,7 +15,9 @@ class LossSum(NamedTuple):
 
 
 def batch_means(
-    images: Sequence[Mapping[str, LossSum]], average: Callable[[Tensor], Tensor]
+    images: Sequence[Mapping[str, LossSum]],
+    average: Callable[[Tensor], Tensor],
+    processes: int = 1,
 ) -> dict[str, Tensor]:
     """Divide the sums over a batch by their counts over the batch.
 
@@ -23,6 +25,7 @@ def batch_means(
 
     Args:
         images: the named sums of each, at least one; all have the same names.
+        processes: how many share the batch.
         average: of a tensor over all processes. Gradients are averaged too, so that the result is
             the mean over the whole batch however many processes share it.
 
@@ -33,7 +36,7 @@ def batch_means(
     totals = [torch.stack([one[name].total for one in images]).sum(dim=0) for name in names]
     counts = [torch.stack([one[name].divisor for one in images]).sum(dim=0) for name in names]
     shared = average(torch.cat([count.flatten() for count in counts]))
-    parts = shared.clamp(min=1.0).split([count.numel() for count in counts])
+    parts = shared.clamp(min=1.0 / processes).split([count.numel() for count in counts])
     return {
         name: (total.flatten() / part).sum()
         for name, total, part in zip(names, totals, parts, strict=True)

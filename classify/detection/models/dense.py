@@ -147,6 +147,7 @@ class DenseDetector(nn.Module):
         super().__init__()
         self.backbone, self.head, self.transform = pyramid, head, transform
         self.average: Callable[[Tensor], Tensor] = _of_one_process
+        self.processes = 1
         self.coder, self.criterion = coder, criterion
         sizes = tuple(tuple(stride * octave for octave in shapes.octaves) for stride in STRIDES)
         self.anchors_per_location = shapes.per_location
@@ -197,7 +198,7 @@ class DenseDetector(nn.Module):
     ) -> dict[str, Tensor]:
         """Return each loss of the criterion as a mean over the objects of the batch."""
         each = [self.criterion(predictions.of_image(k), one) for k, one in enumerate(targets)]
-        return batch_means(each, self.average)
+        return batch_means(each, self.average, self.processes)
 
     def detections(
         self, predictions: BatchPredictions, images: list[Tensor]

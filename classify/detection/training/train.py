@@ -98,7 +98,7 @@ def prepare_training(
     freeze_stages(net.backbone, settings.frozen_stages)
     set_precision(net, device.autocast)
     if settings.detector in DENSE:
-        net.average = device.average
+        net.average, net.processes = device.average, device.processes
     task = _build_task(net, spec, teacher, settings, device)
     made_from = _made_from(parts, spec, settings, teacher, start)
     pasting = open_pasting(learned, parts, settings)

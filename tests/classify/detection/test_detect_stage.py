@@ -208,7 +208,7 @@ def test_teachers_that_do_not_fit_are_refused(tmp_path):
     for settings, cause in ((student, "distill=ld"), (imitating, "imitation.region=gt")):
         with pytest.raises(UserError, match=f"{cause} needs a teacher"):
             train((data, data), tmp_path / "x", settings, Silent())
-    with pytest.raises(UserError, match="retinanet"):
+    with pytest.raises(UserError, match="faster-rcnn"):
         train((data, data), tmp_path / "x", student, Silent(), teacher=file)
 
 
