@@ -71,7 +71,10 @@ def show_verb(
     classes, rotated = (spec.classes, spec.is_rotated) if spec else (None, rotated)
     data = read_dataset(labels, images, classes, rotated, skip_unknown=skip_unknown)
     if names:
-        data = choose_images(data, names)
+        try:
+            data = choose_images(data, names)
+        except UserError as error:
+            raise UserError(f"{error} (names of {listed})" if listed else str(error)) from None
     elif not worst:
         data = first_images(data, max_images)
     detections = None
