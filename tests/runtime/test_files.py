@@ -61,3 +61,16 @@ def test_that_nothing_can_be_written_is_found_out_before_long_work(tmp_path, mon
     monkeypatch.setattr(files.os, "access", lambda *_: False)
     with pytest.raises(OSError, match=tmp_path.name):
         files.require_writable(tmp_path)
+
+
+def test_of_several_files_at_once_the_one_that_failed_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    inner = tmp_path / "file" / "below.txt"
+    with (
+        pytest.raises(OSError, match="below.txt") as caught,
+        files.atomic_path(tmp_path / "outer.csv"),
+        files.atomic_path(inner),
+    ):
+        pass
+    assert caught.value.filename == str(inner)
+    assert not (tmp_path / "outer.csv").exists()

@@ -123,8 +123,8 @@ def written_to(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is None:
-            raise
+        if error.errno is None or isinstance(error.__cause__, OSError):
+            raise  # it has no number, or was named where several files are written at once
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
     except Exception as error:
         if found := OS_ERROR.search(str(error)):
