@@ -58,6 +58,7 @@ def show_verb(
     """Draw annotations (white) and detections (coloured by class, with scores) into pictures."""
     from classify.detection.checkpoints import load_detector
     from classify.detection.evaluation.chosen_images import (
+        check_names,
         choose_images,
         first_images,
         order_of_worst,
@@ -66,15 +67,13 @@ def show_verb(
     from tgn.runtime.devices import Device
 
     _check(out_dir, images, worst, annotations_only)
-    names = [*(image or ()), *(_names_in(listed) if listed else ())]
+    in_list = _names_in(listed) if listed else []
     net, spec = (None, None) if annotations_only else load_detector(detector_file(name))
     classes, rotated = (spec.classes, spec.is_rotated) if spec else (None, rotated)
     data = read_dataset(labels, images, classes, rotated, skip_unknown=skip_unknown)
-    if names:
-        try:
-            data = choose_images(data, names)
-        except UserError as error:
-            raise UserError(f"{error} (names of {listed})" if listed else str(error)) from None
+    if in_list or image:
+        check_names(data, in_list, f" (of {listed})")
+        data = choose_images(data, [*(image or ()), *in_list])
     elif not worst:
         data = first_images(data, max_images)
     detections = None

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from tgn.data.runs import runs_root
 from tgn.runtime.console import err, out, show_left_out
 from tgn.runtime.errors import DataError, UserError
 from tgn.runtime.names import folder_name
@@ -75,7 +74,9 @@ def read_dataset(
 
 def detector_folder(name: str) -> Path:
     """Return the folder of the detector ``name``, trained or to be trained."""
-    return _root() / folder_name(name, "--name")
+    from classify.detection.checkpoints import detectors_root
+
+    return detectors_root() / folder_name(name, "--name")
 
 
 def detector_file(name: str | None) -> Path:
@@ -106,7 +107,3 @@ def show_average_precision(result: dict[str, Any]) -> None:
 def percent(value: float | None) -> str:
     """Return a share in [0, 1] as percent, "-" for None."""
     return "-" if value is None else f"{100 * value:.1f}"
-
-
-def _root() -> Path:
-    return runs_root() / "detect"

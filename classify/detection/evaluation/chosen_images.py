@@ -25,25 +25,43 @@ def choose_images(data: DetectionDataset, names: Sequence[str]) -> DetectionData
     Raises:
         UserError: for names that no image has, with the closest ones.
     """
+    known = check_names(data, names)
+    chosen = dict.fromkeys(index for name in names for index in known[_plain(name)])
+    return DetectionDataset(data.classes, tuple(data.images[k] for k in chosen))
+
+
+def check_names(
+    data: DetectionDataset, names: Sequence[str], source: str = ""
+) -> dict[str, list[int]]:
+    """Return the numbers of the images that each name fits, of all names there are.
+
+    Args:
+        data: images.
+        names: see :func:`choose_images`.
+        source: of the names, for the error.
+
+    Raises:
+        UserError: for names that no image has, with the closest ones.
+    """
     by_name = defaultdict(list)
     for index, image in enumerate(data.images):
         parts = image.path.parts
-        for start in range(len(parts)):
-            by_name["/".join(parts[start:])].append(index)
-        for whole in (image.path.as_posix(), image.path.stem):
-            by_name[whole].append(index)
-    known = {name: sorted(set(found)) for name, found in by_name.items()}
-    wanted = [name.strip().replace("\\", "/") for name in names]
-    if unknown := [name for name in wanted if name not in known]:
+        below = ("/".join(parts[start:]) for start in range(len(parts)))
+        for name in {*below, image.path.as_posix(), image.path.stem}:
+            by_name[name].append(index)
+    if unknown := [name for name in map(_plain, names) if name not in by_name]:
         files = [image.path.name for image in data.images]
         close = get_close_matches(unknown[0], files, CLOSE, cutoff=0.5) or files[:CLOSE]
         more = f" (and {len(unknown) - 1} more)" if len(unknown) > 1 else ""
         raise UserError(
-            f"no image {unknown[0]!r}{more} among the {len(files)}; there are, e.g.: "
+            f"no image {unknown[0]!r}{more}{source} among the {len(files)}; there are, e.g.: "
             + ", ".join(close)
         )
-    chosen = dict.fromkeys(index for name in wanted for index in known[name])
-    return DetectionDataset(data.classes, tuple(data.images[k] for k in chosen))
+    return dict(by_name)
+
+
+def _plain(name: str) -> str:
+    return name.strip().replace("\\", "/")
 
 
 def first_images(data: DetectionDataset, count: int) -> DetectionDataset:
