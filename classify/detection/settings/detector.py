@@ -30,6 +30,7 @@ MIMICKING: tuple[DistillName, ...] = ("l2", "lsh", "lshl2")
 FpnChannels = Annotated[int, Field(ge=32, multiple_of=32, le=2048)]
 DENSE: tuple[DetectorName, ...] = ("gfl", "rotated-retinanet")
 NmsCandidates = Annotated[int, Field(ge=1, le=100_000)]
+ProposalCount = Annotated[int, Field(ge=4, le=10_000)]
 NMS_CANDIDATES: Mapping[DetectorName, int] = {  # as published
     "faster-rcnn": 2000,
     "retinanet": 1000,
@@ -171,6 +172,10 @@ class DetectSettings(
         description="best boxes of a level before suppression; default 1000, of rotated boxes and "
         "of faster-rcnn's proposals (twice as many in training) 2000",
     )
+    proposals_per_image: ProposalCount = Field(
+        512,
+        description="of faster-rcnn: proposals of an image that its head learns from",
+    )
     empty_share: Share = Field(
         0.0, description="of images (or tiles) without objects, the share that is trained on"
     )
@@ -247,6 +252,7 @@ class DetectSettings(
             *self.schedule_uses(),
             *self.scale_uses(),
             ("head_norm", self.detector != "faster-rcnn", "a one-stage detector"),
+            ("proposals_per_image", self.detector == "faster-rcnn", "detector=faster-rcnn"),
             ("box_loss", self.is_rotated, "detector=rotated-retinanet"),
             ("mimic", self.distill in MIMICKING, f"distill={', '.join(MIMICKING)}"),
             ("localization", self.distill in ("kd", "ld", "ld+kd"), "distill=kd, ld, ld+kd"),

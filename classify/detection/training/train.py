@@ -97,6 +97,8 @@ def prepare_training(
     net = device.place(net)
     freeze_stages(net.backbone, settings.frozen_stages)
     set_precision(net, device.autocast)
+    if settings.detector == "faster-rcnn":
+        net.roi_heads.fg_bg_sampler.batch_size_per_image = settings.proposals_per_image
     if settings.detector in DENSE:
         net.average, net.processes = device.average, device.processes
     task = _build_task(net, spec, teacher, settings, device)

@@ -288,3 +288,15 @@ def test_sixteen_images_are_overfitted(tmp_path, detector):
     settings = DetectSettings(detector=detector, optimizer="sgd", steps=500, lr=lr, **usual)
     result = train((data, data), tmp_path / "x", settings, Silent())
     assert result["voc12"]["ap50"] >= 0.9
+
+
+def test_the_head_of_faster_rcnn_learns_from_so_many_proposals(tmp_path):
+    data = drawn_images(tmp_path, 2)
+    settings = DetectSettings(**QUICK, steps=1, proposals_per_image=8)
+    training = prepare_training((data, data), tmp_path / "out", settings, Silent())
+    proposals = []
+    training.net.roi_heads.box_roi_pool.register_forward_pre_hook(
+        lambda _, inputs: proposals.extend(len(boxes) for boxes in inputs[1])
+    )
+    train_detector(training)
+    assert proposals[: QUICK["batch_size"]] == [8, 8]
