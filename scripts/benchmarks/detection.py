@@ -27,7 +27,8 @@ from classify.detection.data.dataset import DetectionDataset, DetectionImage
 from classify.detection.distill.base import DetectionTask
 from classify.detection.models.backbones import build_pyramid
 from classify.detection.models.build import DetectorSpec, build_detector
-from classify.detection.settings.detector import DetectorName, DetectSettings
+from classify.detection.settings.detector import DetectSettings
+from classify.detection.settings.head import DetectorName
 from classify.detection.training.trainer import DetectorTrainer
 from tgn.runtime.devices import Device
 

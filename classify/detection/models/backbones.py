@@ -57,7 +57,7 @@ class Pyramid(nn.Module):
         stages: module of ``body`` with which each stage ends.
         in_channels: of each map.
         channels: of the pyramid's maps.
-        is_dense: strides 8 to 128, for dense detectors; else 4 to 64.
+        is_dense: whether maps of strides 64 and 128 are added, for dense detectors; else of 64.
     """
 
     def __init__(
@@ -98,21 +98,27 @@ class TimmStages(nn.Module):
 
 
 def build_pyramid(
-    name: str, channels: int, is_dense: bool, weights: str = FROM_SCRATCH, frozen_norm: bool = False
+    name: str,
+    channels: int,
+    is_dense: bool,
+    weights: str = FROM_SCRATCH,
+    frozen_norm: bool = False,
+    finest: int = 4,
 ) -> Pyramid:
     """Build a backbone with its feature pyramid.
 
     Args:
         name: of the backbone, in torchvision (residual and VGG networks) or timm.
         channels: of the pyramid's maps.
-        is_dense: strides 8 to 128, for dense detectors; else 4 to 64.
+        is_dense: strides up to 128, for dense detectors; else up to 64.
         weights: as :func:`load_initial_weights` takes them.
         frozen_norm: whether the backbone's batch normalisation is frozen, affine weights included.
+        finest: stride of the first map, 4 or 8.
 
     Raises:
         UserError: for an unknown network, one without the maps, or weights that do not fit.
     """
-    first = 1 if is_dense else 0
+    first = STRIDES.index(finest)
     if name in _TORCHVISION:
         body, stages, in_channels = _torchvision_stages(name, weights, frozen_norm, first)
     else:

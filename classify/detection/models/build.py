@@ -18,6 +18,8 @@ from classify.detection.models.dense import (
     MAX_PER_IMAGE,
     NINE_SHAPES,
     ONE_SQUARE,
+    STRIDES,
+    AnchorShapes,
     DenseDetector,
     DenseHead,
     group_norm,
@@ -28,10 +30,11 @@ from classify.detection.models.dense_losses import (
     RotatedCriterion,
 )
 from classify.detection.models.scaling import input_scaling
-from classify.detection.settings.detector import (
+from classify.detection.settings.head import (
     DENSE,
     NMS_CANDIDATES,
     DetectorName,
+    FinestStride,
     FpnChannels,
     HeadNorm,
     NmsCandidates,
@@ -41,7 +44,8 @@ from tgn.models.settings import FROM_SCRATCH, ArchName
 from tgn.runtime.bounds import ShareBelowOne, Side
 
 KEYS_IN_FILES = {"fpn_channels": "width", "tile_size": "patch", "tile_overlap": "overlap"}
-LATER_KEYS = ("nms_candidates", "head_norm", "short_side")
+TOWERS = ("class_tower", "shape_tower", "classification_head.conv", "regression_head.conv")
+LATER_KEYS = ("nms_candidates", "head_norm", "short_side", "finest_stride")
 
 
 class DetectorSpec(NamedTuple):
@@ -59,6 +63,7 @@ class DetectorSpec(NamedTuple):
     nms_candidates: NmsCandidates | None = None  # of a level; None: as published
     head_norm: HeadNorm = "group"  # between the convolutions of a one-stage head
     short_side: Side | None = None  # whole images are scaled to it, ``size`` then bounds the long
+    finest_stride: FinestStride = 8  # of a one-stage detector's pyramid; Faster R-CNN has 4
 
     @property
     def is_rotated(self) -> bool:
@@ -100,15 +105,25 @@ def build_detector(spec: DetectorSpec, backbone_weights: str = FROM_SCRATCH) -> 
     """
     is_one_stage = spec.detector != "faster-rcnn"
     pyramid = build_pyramid(
-        spec.backbone, spec.fpn_channels, is_one_stage, backbone_weights, spec.frozen_norm
+        spec.backbone,
+        spec.fpn_channels,
+        is_one_stage,
+        backbone_weights,
+        spec.frozen_norm,
+        spec.finest_stride if is_one_stage else STRIDES[0],
     )
     if spec.detector in DENSE:
         return _dense_detector(spec, pyramid)
     count, candidates = len(spec.classes), _candidates(spec)
     net: Any
     if is_one_stage:
+        shapes = _from_stride(NINE_SHAPES, spec) if spec.finest_stride != 8 else None
         net = RetinaNet(
-            pyramid, count, detections_per_img=MAX_PER_IMAGE, topk_candidates=candidates
+            pyramid,
+            count,
+            anchor_generator=shapes and shapes.generator(),  # None: torchvision's, rounded
+            detections_per_img=MAX_PER_IMAGE,
+            topk_candidates=candidates,
         )
         anchors = net.anchor_generator.num_anchors_per_location()[0]
         norm = group_norm if spec.head_norm == "group" else None
@@ -129,6 +144,10 @@ def _candidates(spec: DetectorSpec) -> int:
     return spec.nms_candidates or NMS_CANDIDATES[spec.detector]
 
 
+def _from_stride(shapes: AnchorShapes, spec: DetectorSpec) -> AnchorShapes:
+    return shapes._replace(strides=STRIDES[STRIDES.index(spec.finest_stride) :])
+
+
 def _dense_detector(spec: DetectorSpec, pyramid: nn.Module) -> DenseDetector:
     coder: Coder
     criterion: DenseCriterion
@@ -138,6 +157,7 @@ def _dense_detector(spec: DetectorSpec, pyramid: nn.Module) -> DenseDetector:
     else:
         coder = EdgeCoder()
         criterion, shapes = GeneralizedFocalCriterion(coder), ONE_SQUARE
+    shapes = _from_stride(shapes, spec)
     head = DenseHead(
         spec.fpn_channels,
         shapes.per_location,
@@ -149,6 +169,21 @@ def _dense_detector(spec: DetectorSpec, pyramid: nn.Module) -> DenseDetector:
     net = DenseDetector(pyramid, head, coder, criterion, shapes, transform)
     net.nms_candidates = _candidates(spec)
     return net
+
+
+def initialise_towers(net: Any) -> None:
+    """Draw the weights of a one-stage head's towers with a variance of two over their inputs.
+
+    The published standard deviation of 0.01 suits SGD at 0.01; AdamW changes each weight by about
+    its rate in a step, which is a twentieth of it. Source: He et al. 2015 (arXiv 1502.01852),
+    equation 10.
+
+    Args:
+        net: from :func:`build_detector`; without such a head it stays as it is.
+    """
+    for name, layer in getattr(net, "head", nn.Identity()).named_modules():
+        if isinstance(layer, nn.Conv2d) and name.startswith(TOWERS):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
 
 
 def set_precision(net: nn.Module, precision: Callable[[], AbstractContextManager[Any]]) -> None:

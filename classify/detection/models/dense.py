@@ -18,7 +18,7 @@ from classify.detection.boxes.rotated import batched_rotated_nms
 from classify.detection.models.batch_means import batch_means
 from classify.detection.models.dense_losses import DenseCriterion, ImagePredictions, ImageTargets
 
-STRIDES = (8, 16, 32, 64, 128)
+STRIDES = (4, 8, 16, 32, 64, 128)  # of pyramids, which begin with 4 or 8
 TOWER_DEPTH, CHANNELS_PER_GROUP = 4, 8
 PRIOR = 0.01  # initial score of every class
 MIN_SCORE, MAX_PER_IMAGE = 0.05, 2000  # of detections
@@ -26,15 +26,21 @@ UPRIGHT_NMS_IOU, ROTATED_NMS_IOU = 0.6, 0.1
 
 
 class AnchorShapes(NamedTuple):
-    """The anchors of a location."""
+    """The anchors of a location, and the strides between locations."""
 
     octaves: tuple[float, ...]  # side of a square anchor, in strides
     ratios: tuple[float, ...]  # height over width
+    strides: tuple[int, ...] = STRIDES[1:]  # of the pyramid's maps
 
     @property
     def per_location(self) -> int:
         """Return the number of anchors of a location."""
         return len(self.octaves) * len(self.ratios)
+
+    def generator(self) -> AnchorGenerator:
+        """Return what places the anchors on images."""
+        sizes = tuple(tuple(stride * one for one in self.octaves) for stride in self.strides)
+        return AnchorGenerator(sizes, (self.ratios,) * len(self.strides))
 
 
 ONE_SQUARE = AnchorShapes((float(ANCHOR_STRIDES),), (1.0,))
@@ -122,7 +128,7 @@ class DenseDetector(nn.Module):
     """A detector that gives losses in training and detections else, as torchvision's do.
 
     Args:
-        pyramid: images [B, 3, H, W] -> maps of STRIDES.
+        pyramid: images [B, 3, H, W] -> maps of the strides of ``shapes``.
         head: of all levels.
         coder: of boxes.
         criterion: of one image.
@@ -149,9 +155,8 @@ class DenseDetector(nn.Module):
         self.average: Callable[[Tensor], Tensor] = _of_one_process
         self.processes = 1
         self.coder, self.criterion = coder, criterion
-        sizes = tuple(tuple(stride * octave for octave in shapes.octaves) for stride in STRIDES)
         self.anchors_per_location = shapes.per_location
-        self.anchors = AnchorGenerator(sizes, (shapes.ratios,) * len(STRIDES))
+        self.anchors = shapes.generator()
 
     def forward(
         self, images: list[Tensor], targets: list[dict[str, Tensor]] | None = None

@@ -19,7 +19,7 @@ from classify.detection.boxes.rotated import to_upright
 from classify.detection.boxes.upright import paired_box_iou
 from classify.detection.models.assignment import BACKGROUND, assign_atss, assign_max_iou
 from classify.detection.models.batch_means import LossSum
-from classify.detection.settings.detector import RotatedLoss
+from classify.detection.settings.head import RotatedLoss
 
 GIOU_WEIGHT, DFL_WEIGHT = 2.0, 0.25
 QFL_BETA = 2.0  # exponent of the quality focal loss

@@ -1,12 +1,17 @@
 """Settings of training a detector; imports no torch, so that ``--help`` answers at once."""
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
 from classify.detection.settings.augmentation import AugmentationSettings
 from classify.detection.settings.backbone import DetectorBackboneSettings
+from classify.detection.settings.head import (
+    DENSE,
+    NMS_CANDIDATES,
+    HeadSettings,
+)
 from classify.detection.settings.long_tail import LongTailSettings
 from classify.detection.settings.scale import ScaleSettings
 from classify.detection.settings.validation import ValidationSettings
@@ -21,22 +26,9 @@ from tgn.runtime.bounds import (
 from tgn.runtime.config import Settings
 from tgn.runtime.settings import ComputeSettings
 
-DetectorName = Literal["faster-rcnn", "retinanet", "gfl", "rotated-retinanet"]
-HeadNorm = Literal["group", "none"]
-RotatedLoss = Literal["smooth-l1", "gwd", "gwd-bounded", "kld", "kld-half"]
 DistillName = Literal["none", "l2", "lsh", "lshl2", "kd", "ld", "ld+kd"]
 ImitationRegion = Literal["none", "gibox", "fine-grained", "gt"]
 MIMICKING: tuple[DistillName, ...] = ("l2", "lsh", "lshl2")
-FpnChannels = Annotated[int, Field(ge=32, multiple_of=32, le=2048)]
-DENSE: tuple[DetectorName, ...] = ("gfl", "rotated-retinanet")
-NmsCandidates = Annotated[int, Field(ge=1, le=100_000)]
-ProposalCount = Annotated[int, Field(ge=4, le=10_000)]
-NMS_CANDIDATES: Mapping[DetectorName, int] = {  # as published
-    "faster-rcnn": 2000,
-    "retinanet": 1000,
-    "gfl": 1000,
-    "rotated-retinanet": 2000,
-}
 
 
 class DistillationWeights(NamedTuple):
@@ -139,6 +131,7 @@ class DetectSettings(
     AugmentationSettings,
     ScaleSettings,
     LongTailSettings,
+    HeadSettings,
     DetectorBackboneSettings,
     ComputeSettings,
 ):
@@ -153,29 +146,6 @@ class DetectSettings(
         "overlap": "tile_overlap",
     }
 
-    detector: DetectorName = Field(
-        "faster-rcnn", description="faster-rcnn, retinanet, gfl, rotated-retinanet"
-    )
-    fpn_channels: FpnChannels = Field(
-        256, description="channels of the feature pyramid and the head"
-    )
-    head_norm: HeadNorm = Field(
-        "group",
-        description="of one-stage heads: group, or none, as published for RetinaNet and needed to "
-        "start from one",
-    )
-    box_loss: RotatedLoss = Field(
-        "gwd", description="of rotated boxes: smooth-l1, gwd, gwd-bounded, kld, kld-half"
-    )
-    nms_candidates: NmsCandidates | None = Field(
-        None,
-        description="best boxes of a level before suppression; default 1000, of rotated boxes and "
-        "of faster-rcnn's proposals (twice as many in training) 2000",
-    )
-    proposals_per_image: ProposalCount = Field(
-        512,
-        description="of faster-rcnn: proposals of an image that its head learns from",
-    )
     empty_share: Share = Field(
         0.0, description="of images (or tiles) without objects, the share that is trained on"
     )
@@ -200,11 +170,6 @@ class DetectSettings(
         }
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in defaults.items()}
         return {**plain, **super().with_new_names(values)}
-
-    @property
-    def is_rotated(self) -> bool:
-        """Return whether the detector finds rotated boxes."""
-        return self.detector == "rotated-retinanet"
 
     @property
     def distillation(self) -> dict[str, str]:
@@ -234,6 +199,8 @@ class DetectSettings(
             "warmup_steps": self.warmup_length,
             "test_short_side": self.short_side,
         }
+        if self.is_one_stage:
+            values["head_init"] = self.initial_head(self.optimizer)
         if self.detector in DENSE:
             weights = self.distillation_weights._asdict()
             values["localization"] = self.localization.model_copy(update=weights)
@@ -251,9 +218,7 @@ class DetectSettings(
         for name, is_read, by in (
             *self.schedule_uses(),
             *self.scale_uses(),
-            ("head_norm", self.detector != "faster-rcnn", "a one-stage detector"),
-            ("proposals_per_image", self.detector == "faster-rcnn", "detector=faster-rcnn"),
-            ("box_loss", self.is_rotated, "detector=rotated-retinanet"),
+            *self.head_uses(),
             ("mimic", self.distill in MIMICKING, f"distill={', '.join(MIMICKING)}"),
             ("localization", self.distill in ("kd", "ld", "ld+kd"), "distill=kd, ld, ld+kd"),
             ("repeat_threshold", self.sampling == "repeat-factor", "sampling=repeat-factor"),

@@ -10,18 +10,13 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from classify.detection.models.dense import TOWER_DEPTH
-from classify.detection.settings.detector import DetectorName
+from classify.detection.settings.head import DetectorName
 
 _Rules = tuple[tuple[str, str], ...]
-_PYRAMID: _Rules = (
+_BACKBONE: _Rules = (
     (r"backbone\.features\.(.+)", r"backbone.body.\1"),  # of VGG
     (r"backbone\.(.+)", r"backbone.body.\1"),
     (r"neck\.lateral_convs\.(\d)\.conv\.(.+)", r"backbone.fpn.inner_blocks.\1.0.\2"),
-    (r"neck\.fpn_convs\.([0-2])\.conv\.(.+)", r"backbone.fpn.layer_blocks.\1.0.\2"),
-)
-_DENSE_PYRAMID: _Rules = (
-    (r"neck\.fpn_convs\.3\.conv\.(.+)", r"backbone.fpn.extra_blocks.p6.\1"),
-    (r"neck\.fpn_convs\.4\.conv\.(.+)", r"backbone.fpn.extra_blocks.p7.\1"),
 )
 _DENSE_HEAD: _Rules = tuple(
     rule
@@ -37,7 +32,6 @@ _DENSE_HEAD: _Rules = tuple(
 )
 _RULES: Mapping[DetectorName, _Rules] = {
     "faster-rcnn": (
-        (r"neck\.fpn_convs\.3\.conv\.(.+)", r"backbone.fpn.layer_blocks.3.0.\1"),
         (r"rpn_head\.rpn_conv\.(.+)", r"rpn.head.conv.0.0.\1"),
         (r"rpn_head\.rpn_cls\.(.+)", r"rpn.head.cls_logits.\1"),
         (r"rpn_head\.rpn_reg\.(.+)", r"rpn.head.bbox_pred.\1"),
@@ -45,7 +39,6 @@ _RULES: Mapping[DetectorName, _Rules] = {
         (r"roi_head\.bbox_head\.shared_fcs\.1\.(.+)", r"roi_heads.box_head.fc7.\1"),
     ),
     "retinanet": (
-        *_DENSE_PYRAMID,
         (
             r"bbox_head\.cls_convs\.(\d)\.conv\.(.+)",
             r"head.classification_head.conv.\1.0.\2",
@@ -53,9 +46,9 @@ _RULES: Mapping[DetectorName, _Rules] = {
         (r"bbox_head\.reg_convs\.(\d)\.conv\.(.+)", r"head.regression_head.conv.\1.0.\2"),
         (r"bbox_head\.retina_reg\.(.+)", r"head.regression_head.bbox_reg.\1"),
     ),
-    "gfl": (*_DENSE_PYRAMID, *_DENSE_HEAD, (r"bbox_head\.gfl_reg\.(.+)", r"head.shape.\1")),
+    "gfl": (*_DENSE_HEAD, (r"bbox_head\.gfl_reg\.(.+)", r"head.shape.\1")),
     # The bins of the angle differ: no layer of boxes.
-    "rotated-retinanet": (*_DENSE_PYRAMID, *_DENSE_HEAD),
+    "rotated-retinanet": _DENSE_HEAD,
 }
 
 
@@ -64,14 +57,18 @@ def is_of_mmdetection(weights: Mapping[str, Tensor]) -> bool:
     return any(name.startswith("neck.") for name in weights)
 
 
-def from_mmdetection(weights: Mapping[str, Tensor], detector: DetectorName) -> dict[str, Tensor]:
+def from_mmdetection(
+    weights: Mapping[str, Tensor], detector: DetectorName, stages: int
+) -> dict[str, Tensor]:
     """Return the entries that have a place in our detector, under our names.
 
     Args:
         weights: of a detector of mmdetection or mmrotate.
         detector: which of ours.
+        stages: of the backbone, from which the pyramid starts; its other maps follow in their list.
     """
-    rules = [(re.compile(theirs), ours) for theirs, ours in (*_PYRAMID, *_RULES[detector])]
+    chosen = (*_BACKBONE, *_pyramid(stages), *_RULES[detector])
+    rules = [(re.compile(theirs), ours) for theirs, ours in chosen]
     found = {}
     for name, value in weights.items():
         for theirs, ours in rules:
@@ -79,3 +76,12 @@ def from_mmdetection(weights: Mapping[str, Tensor], detector: DetectorName) -> d
                 found[theirs.sub(ours, name)] = value
                 break
     return found
+
+
+def _pyramid(stages: int) -> _Rules:
+    last = stages - 1
+    return (
+        (rf"neck\.fpn_convs\.([0-{last}])\.conv\.(.+)", r"backbone.fpn.layer_blocks.\1.0.\2"),
+        (rf"neck\.fpn_convs\.{stages}\.conv\.(.+)", r"backbone.fpn.extra_blocks.p6.\1"),
+        (rf"neck\.fpn_convs\.{stages + 1}\.conv\.(.+)", r"backbone.fpn.extra_blocks.p7.\1"),
+    )

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from classify.detection.checkpoints import is_detector, read_spec
 from classify.detection.models.build import DetectorSpec
@@ -31,7 +31,7 @@ class Start(NamedTuple):
         return f"starts from {self.taken} entries of the detector; new: {', '.join(self.new)}"
 
 
-def start_from(net: nn.Module, spec: DetectorSpec, file: Path) -> Start:
+def start_from(net: Any, spec: DetectorSpec, file: Path) -> Start:
     """Load a trained detector into one that is to be trained.
 
     Layers of the classes are taken from a detector of ours with the same classes only. Layers of
@@ -49,7 +49,8 @@ def start_from(net: nn.Module, spec: DetectorSpec, file: Path) -> Start:
     weights = load_weights(file)
     same_classes = is_detector(file) and read_spec(file).classes == spec.classes
     if is_of_mmdetection(weights):
-        weights = from_mmdetection(weights, spec.detector)
+        stages = len(net.backbone.fpn.inner_blocks)
+        weights = from_mmdetection(weights, spec.detector, stages)
     own = {k: v for k, v in net.state_dict().items() if not k.endswith(COUNTER)}
     fitting = {
         name: weights[name]

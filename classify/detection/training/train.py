@@ -29,8 +29,14 @@ from classify.detection.distill.localization import DenseDistillation
 from classify.detection.distill.mimic import build_mimicking
 from classify.detection.evaluation.evaluate import evaluate_detector
 from classify.detection.models.backbones import freeze_stages
-from classify.detection.models.build import DetectorSpec, build_detector, set_precision
-from classify.detection.settings.detector import DENSE, MIMICKING, DetectSettings
+from classify.detection.models.build import (
+    DetectorSpec,
+    build_detector,
+    initialise_towers,
+    set_precision,
+)
+from classify.detection.settings.detector import MIMICKING, DetectSettings
+from classify.detection.settings.head import DENSE
 from classify.detection.training.best_weights import BestWeights
 from classify.detection.training.schedule import schedule_in_words
 from classify.detection.training.start import start_from
@@ -92,6 +98,8 @@ def prepare_training(
     torch.manual_seed(seed_of(settings.seed, "detector init"))
     spec = _spec_of(settings, parts.train.classes)
     net: Any = build_detector(spec, settings.initial_weights)
+    if settings.initial_head(settings.optimizer) == "kaiming":
+        initialise_towers(net)
     start = None if settings.start is None else find_detector(settings.start)
     start_in_words = "" if start is None else start_from(net, spec, start).in_words
     net = device.place(net)
@@ -133,6 +141,7 @@ def _spec_of(settings: DetectSettings, classes: tuple[str, ...]) -> DetectorSpec
         nms_candidates=settings.nms_candidates,
         head_norm=settings.head_norm,
         short_side=settings.short_side,
+        finest_stride=settings.finest_stride,
     )
 
 
@@ -244,6 +253,12 @@ def _load_teacher(file: Path, spec: DetectorSpec, settings: DetectSettings) -> n
         raise UserError(
             f"{file} is a {found.detector} for {', '.join(found.classes)}; expected a "
             f"{spec.detector} for {', '.join(spec.classes)}"
+        )
+    if settings.detector in DENSE and found.finest_stride != spec.finest_stride:
+        raise UserError(
+            f"{file} has a pyramid from stride {found.finest_stride} on, the student from "
+            f"{spec.finest_stride}; their anchors are compared: take --set "
+            f"finest_stride={found.finest_stride}"
         )
     if settings.compares_features and found.fpn_channels != spec.fpn_channels:
         raise UserError(

@@ -44,6 +44,18 @@ def dense(detector: str, width: int = 32) -> torch.nn.Module:
     return build_detector(DetectorSpec(detector, "resnet18", ("a", "b"), 96, fpn_channels=width))
 
 
+@pytest.mark.parametrize("detector", ["gfl", "retinanet"])
+def test_a_level_of_stride_four_has_smaller_anchors(detector):
+    spec = DetectorSpec(detector, "resnet18", ("a",), 96, fpn_channels=32, finest_stride=4)
+    net = build_detector(spec)
+    place = net.anchors if detector == "gfl" else net.anchor_generator
+    octaves = (8.0,) if detector == "gfl" else tuple(4 * 2 ** (k / 3) for k in range(3))
+    for sides, stride in zip(place.sizes, (4, 8, 16, 32, 64, 128), strict=True):
+        assert sides == pytest.approx([stride * octave for octave in octaves])
+    assert DetectorSpec.from_record(spec.to_record()) == spec
+    net.eval()([torch.rand(3, 64, 64)])
+
+
 def test_edges_are_coded_and_decoded():
     coder, anchors = EdgeCoder(), grid_anchors()[:64]
     boxes = torch.cat((anchors[:, :2] - 5, anchors[:, 2:] + 3), dim=1)

@@ -210,6 +210,12 @@ def test_teachers_that_do_not_fit_are_refused(tmp_path):
             train((data, data), tmp_path / "x", settings, Silent())
     with pytest.raises(UserError, match="faster-rcnn"):
         train((data, data), tmp_path / "x", student, Silent(), teacher=file)
+    finer = DetectSettings(detector="gfl", finest_stride=4, steps=1, **QUICK)
+    train((data, data), tmp_path / "finer", finer, Silent())
+    with pytest.raises(UserError, match="from stride 4 on, the student from 8"):
+        prepare_training(
+            (data, data), tmp_path / "x", student, Silent(), True, tmp_path / "finer" / CHECKPOINT
+        )
 
 
 @pytest.mark.parametrize(
@@ -300,3 +306,21 @@ def test_the_head_of_faster_rcnn_learns_from_so_many_proposals(tmp_path):
     )
     train_detector(training)
     assert proposals[: QUICK["batch_size"]] == [8, 8]
+
+
+@pytest.mark.parametrize("detector", ["gfl", "retinanet"])
+def test_towers_begin_by_their_inputs_with_adamw_and_as_published_with_sgd(detector, tmp_path):
+    data = drawn_images(tmp_path, 2)
+    for optimizer, spread in (("adamw", (2 / (9 * 32)) ** 0.5), ("sgd", 0.01)):
+        settings = DetectSettings(detector=detector, optimizer=optimizer, **QUICK)
+        net = prepare_training((data, data), tmp_path / "out", settings, Silent()).net
+        towers = [
+            layer
+            for layer in net.head.modules()
+            if isinstance(layer, nn.Conv2d) and layer.in_channels == layer.out_channels
+        ]
+        assert len(towers) == 8
+        for layer in towers:
+            assert layer.weight.std().item() == pytest.approx(spread, rel=0.05)
+    with pytest.raises(ValueError, match="head_init has no effect"):
+        DetectSettings(head_init="kaiming")

@@ -66,8 +66,14 @@ def test_small_images_have_the_scale_of_tiles(detector):
 
 @pytest.mark.parametrize("backbone", ["resnet18", "vgg11", "vgg11_bn", "tf_efficientnet_lite0"])
 def test_the_pyramid_starts_at_stride_four_or_eight(backbone):
-    for is_dense, strides in ((False, [4, 8, 16, 32, 64]), (True, [8, 16, 32, 64, 128])):
-        maps = build_pyramid(backbone, 8, is_dense).eval()(torch.rand(1, 3, 128, 128))
+    for (is_dense, finest), strides in {
+        (False, 4): [4, 8, 16, 32, 64],
+        (True, 8): [8, 16, 32, 64, 128],
+        (True, 4): [4, 8, 16, 32, 64, 128],
+    }.items():
+        maps = build_pyramid(backbone, 8, is_dense, finest=finest).eval()(
+            torch.rand(1, 3, 128, 128)
+        )
         assert [128 // one.shape[-1] for one in maps.values()] == strides
 
 

@@ -67,6 +67,10 @@ PYRAMID = {
     "backbone.fpn.extra_blocks.p6.": "neck.fpn_convs.3.conv.",
     "backbone.fpn.extra_blocks.p7.": "neck.fpn_convs.4.conv.",
 }
+PYRAMID_FROM_4 = {
+    "backbone.fpn.extra_blocks.p6.": "neck.fpn_convs.4.conv.",
+    "backbone.fpn.extra_blocks.p7.": "neck.fpn_convs.5.conv.",
+}
 TOWERS = {
     f"head.{ours}_tower.{3 * k + j}.": f"bbox_head.{theirs}_convs.{k}.{kind}."
     for k in range(4)
@@ -81,11 +85,11 @@ RETINA = {
 
 
 @pytest.mark.parametrize(
-    ("detector", "head_norm", "names", "new"),
+    ("detector", "more", "names", "new"),
     [
         (
             "faster-rcnn",
-            "group",
+            {},
             {
                 "rpn.head.conv.0.0.": "rpn_head.rpn_conv.",
                 "rpn.head.cls_logits.": "rpn_head.rpn_cls.",
@@ -97,16 +101,22 @@ RETINA = {
         ),
         (
             "retinanet",
-            "none",
+            {"head_norm": "none"},
             {**RETINA, "head.regression_head.bbox_reg.": "bbox_head.retina_reg."},
             ("head.classification_head.cls_logits",),
         ),
-        ("gfl", "group", {**TOWERS, "head.shape.": "bbox_head.gfl_reg."}, ("head.score",)),
-        ("rotated-retinanet", "none", TOWERS, ("head.score", "head.shape")),
+        ("gfl", {}, {**TOWERS, "head.shape.": "bbox_head.gfl_reg."}, ("head.score",)),
+        ("rotated-retinanet", {"head_norm": "none"}, TOWERS, ("head.score", "head.shape")),
+        (
+            "rotated-retinanet",
+            {"head_norm": "none", "finest_stride": 4},
+            {**TOWERS, **PYRAMID_FROM_4},
+            ("head.score", "head.shape"),
+        ),
     ],
 )
-def test_mmdetections_names_are_known(tmp_path, detector, head_norm, names, new):
-    spec = SMALL._replace(detector=detector, head_norm=head_norm)
+def test_mmdetections_names_are_known(tmp_path, detector, more, names, new):
+    spec = SMALL._replace(detector=detector, **more)
     source, net = with_random_biases(build_detector(spec)), build_detector(spec)
     weights = in_mmdetections_names(source, {**PYRAMID, **names})
     assert any(name.startswith("neck.") for name in weights)
