@@ -25,7 +25,7 @@ from torchvision.models.detection import FasterRCNN, RetinaNet
 
 from classify.detection.data.dataset import DetectionDataset, DetectionImage
 from classify.detection.distill.base import DetectionTask
-from classify.detection.models.backbones import build_pyramid
+from classify.detection.models.backbones import PyramidForm, build_pyramid
 from classify.detection.models.build import DetectorSpec, build_detector
 from classify.detection.settings.detector import DetectSettings
 from classify.detection.settings.head import DetectorName
@@ -78,9 +78,9 @@ def settings_of(detector: DetectorName, given: argparse.Namespace) -> DetectSett
 
 def bare_loop(detector: DetectorName, data: DetectionDataset, given: argparse.Namespace) -> Step:
     """Return one step of the plainest training of torchvision's own detector."""
-    pyramid = build_pyramid(
-        given.backbone, given.width, detector != "faster-rcnn", frozen_norm=True
-    )
+    is_dense = detector != "faster-rcnn"
+    form = PyramidForm(given.width, is_dense, finest=8 if is_dense else 4)
+    pyramid = build_pyramid(given.backbone, form, frozen_norm=True)
     sides = {"min_size": given.size, "max_size": given.size}
     build: Any = FasterRCNN if detector == "faster-rcnn" else RetinaNet
     count = len(CLASSES) + (detector == "faster-rcnn")

@@ -37,6 +37,7 @@ INHERITING = {  # begin with the teacher's last layers; without and with mimicki
     "lshl2-inherit": ("lshl2", "mimic.inherit_head=true"),
 }
 DENSE = ("none", "kd", "ld", "ld+kd")
+SMALL_OBJECTS = ("batch_size=1", "finest_stride=4", "fpn_norm=group")
 SMALL_HEAD = ("proposals_per_image=128", "nms_candidates=1000")
 TEACHER, STUDENT = "backbone=tf_efficientnet_lite0", "backbone=mobilenetv2_100"
 
@@ -60,7 +61,14 @@ class Study:
 
 STUDIES = {
     "rotated": Study(
-        {"rotated-retinanet": Kind(DENSE, ("steps=2000",), ("steps=600",), ())},
+        {
+            "rotated-retinanet": Kind(
+                DENSE,
+                ("batch_size=1", "steps=2400"),
+                ("batch_size=1", "steps=800"),
+                ("steps=1100",),
+            )
+        },
         ("size=256",),
     ),
     "vhr10": Study(
@@ -68,10 +76,15 @@ STUDIES = {
             "faster-rcnn": Kind(
                 MIMICKING,
                 ("steps=1200",),
-                ("batch_size=1", "steps=960", *SMALL_HEAD),
-                ("steps=1360",),
+                ("batch_size=1", "steps=600", *SMALL_HEAD),
+                ("steps=850",),
             ),
-            "gfl": Kind(DENSE, ("steps=1200",), ("steps=600",), ()),
+            "gfl": Kind(
+                DENSE,
+                (*SMALL_OBJECTS, "steps=2400"),
+                (*SMALL_OBJECTS, "steps=1000", TEACHER),
+                ("steps=1250",),
+            ),
         },
         ("size=448",),
     ),
@@ -110,7 +123,7 @@ def table(name: str, kind: Kind, words: list[str], given: argparse.Namespace) ->
     teacher = train(f"{name}-teacher", [*words, *settings])
     rows = [row(f"{name}, teacher", [teacher], [])]
     plain: list[Path] = []
-    for way in kind.ways:
+    for way in given.ways or kind.ways:
         own = [*words, *student_words(way, kind, teacher, given.student_set)]
         seeds = range(given.first_seed, given.first_seed + given.seeds)
         folders = [train(f"{name}-{way}-{seed}", [*own, "--seed", str(seed)]) for seed in seeds]
@@ -136,6 +149,7 @@ def main() -> None:
     parser.add_argument("study", choices=STUDIES)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--ways", nargs="+", help="of distillation; the first is the rival")
     parser.add_argument("--only", help="one kind of detector")
     parser.add_argument("--set", action="append", default=[], help="of teachers and students")
     parser.add_argument("--teacher-set", action="append", default=[])

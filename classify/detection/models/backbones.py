@@ -20,6 +20,7 @@ from torchvision.ops.feature_pyramid_network import (
 )
 
 from classify.detection.models.backbone_weights import load_initial_weights
+from classify.detection.models.norms import group_norm
 from classify.detection.settings.backbone import BackboneNorm
 from tgn.models.settings import FROM_SCRATCH
 from tgn.runtime.errors import UserError
@@ -49,6 +50,15 @@ _TORCHVISION: Mapping[str, _Layers] = {
 }
 
 
+class PyramidForm(NamedTuple):
+    """What a feature pyramid is like, over any backbone."""
+
+    channels: int  # of its maps
+    is_dense: bool  # maps of strides 64 and 128 are added, for dense detectors; else of 64
+    finest: int = 4  # stride of the first map, 4 or 8
+    norm: bool = False  # group normalisation after each convolution, so that levels weigh alike
+
+
 class Pyramid(nn.Module):
     """A feature pyramid over the stages of a network, as torchvision's detectors take it.
 
@@ -56,8 +66,7 @@ class Pyramid(nn.Module):
         body: images [B, 3, H, W] -> the maps of its stages by name.
         stages: module of ``body`` with which each stage ends.
         in_channels: of each map.
-        channels: of the pyramid's maps.
-        is_dense: whether maps of strides 64 and 128 are added, for dense detectors; else of 64.
+        form: of the pyramid.
     """
 
     def __init__(
@@ -65,13 +74,13 @@ class Pyramid(nn.Module):
         body: nn.Module,
         stages: Sequence[str],
         in_channels: Sequence[int],
-        channels: int,
-        is_dense: bool,
+        form: PyramidForm,
     ) -> None:
         super().__init__()
+        channels, norm = form.channels, group_norm if form.norm else None
         self.body, self.stages, self.out_channels = body, tuple(stages), channels
-        extra = LastLevelP6P7(channels, channels) if is_dense else LastLevelMaxPool()
-        self.fpn = FeaturePyramidNetwork(list(in_channels), channels, extra)
+        extra = LastLevelP6P7(channels, channels) if form.is_dense else LastLevelMaxPool()
+        self.fpn = FeaturePyramidNetwork(list(in_channels), channels, extra, norm)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Map [B, 3, H, W] to maps [B, channels, H / stride, W / stride], the largest first."""
@@ -98,32 +107,25 @@ class TimmStages(nn.Module):
 
 
 def build_pyramid(
-    name: str,
-    channels: int,
-    is_dense: bool,
-    weights: str = FROM_SCRATCH,
-    frozen_norm: bool = False,
-    finest: int = 4,
+    name: str, form: PyramidForm, weights: str = FROM_SCRATCH, frozen_norm: bool = False
 ) -> Pyramid:
     """Build a backbone with its feature pyramid.
 
     Args:
         name: of the backbone, in torchvision (residual and VGG networks) or timm.
-        channels: of the pyramid's maps.
-        is_dense: strides up to 128, for dense detectors; else up to 64.
+        form: of the pyramid.
         weights: as :func:`load_initial_weights` takes them.
         frozen_norm: whether the backbone's batch normalisation is frozen, affine weights included.
-        finest: stride of the first map, 4 or 8.
 
     Raises:
         UserError: for an unknown network, one without the maps, or weights that do not fit.
     """
-    first = STRIDES.index(finest)
+    first = STRIDES.index(form.finest)
     if name in _TORCHVISION:
         body, stages, in_channels = _torchvision_stages(name, weights, frozen_norm, first)
     else:
         body, stages, in_channels = _timm_stages(name, weights, frozen_norm, first)
-    return Pyramid(body, stages, in_channels, channels, is_dense)
+    return Pyramid(body, stages, in_channels, form)
 
 
 def _torchvision_stages(

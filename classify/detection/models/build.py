@@ -13,7 +13,7 @@ from torchvision.models.detection.retinanet import RetinaNetHead
 
 from classify.detection.average_precision import Detections
 from classify.detection.boxes.coders import Coder, EdgeCoder, RotatedCoder
-from classify.detection.models.backbones import build_pyramid
+from classify.detection.models.backbones import PyramidForm, build_pyramid
 from classify.detection.models.dense import (
     MAX_PER_IMAGE,
     NINE_SHAPES,
@@ -22,13 +22,13 @@ from classify.detection.models.dense import (
     AnchorShapes,
     DenseDetector,
     DenseHead,
-    group_norm,
 )
 from classify.detection.models.dense_losses import (
     DenseCriterion,
     GeneralizedFocalCriterion,
     RotatedCriterion,
 )
+from classify.detection.models.norms import group_norm
 from classify.detection.models.scaling import input_scaling
 from classify.detection.settings.head import (
     DENSE,
@@ -36,8 +36,8 @@ from classify.detection.settings.head import (
     DetectorName,
     FinestStride,
     FpnChannels,
-    HeadNorm,
     NmsCandidates,
+    Norm,
     RotatedLoss,
 )
 from tgn.models.settings import FROM_SCRATCH, ArchName
@@ -45,7 +45,7 @@ from tgn.runtime.bounds import ShareBelowOne, Side
 
 KEYS_IN_FILES = {"fpn_channels": "width", "tile_size": "patch", "tile_overlap": "overlap"}
 TOWERS = ("class_tower", "shape_tower", "classification_head.conv", "regression_head.conv")
-LATER_KEYS = ("nms_candidates", "head_norm", "short_side", "finest_stride")
+LATER_KEYS = ("nms_candidates", "head_norm", "short_side", "finest_stride", "fpn_norm")
 
 
 class DetectorSpec(NamedTuple):
@@ -61,9 +61,10 @@ class DetectorSpec(NamedTuple):
     tile_size: Side | None = None  # larger images are cut into tiles of this side, in pixels
     tile_overlap: ShareBelowOne = 0.0  # of neighbouring tiles, a share of their side
     nms_candidates: NmsCandidates | None = None  # of a level; None: as published
-    head_norm: HeadNorm = "group"  # between the convolutions of a one-stage head
+    head_norm: Norm = "group"  # between the convolutions of a one-stage head
     short_side: Side | None = None  # whole images are scaled to it, ``size`` then bounds the long
     finest_stride: FinestStride = 8  # of a one-stage detector's pyramid; Faster R-CNN has 4
+    fpn_norm: Norm = "none"  # after each convolution of the pyramid
 
     @property
     def is_rotated(self) -> bool:
@@ -104,14 +105,13 @@ def build_detector(spec: DetectorSpec, backbone_weights: str = FROM_SCRATCH) -> 
         UserError: for weights that are not available or do not fit.
     """
     is_one_stage = spec.detector != "faster-rcnn"
-    pyramid = build_pyramid(
-        spec.backbone,
+    form = PyramidForm(
         spec.fpn_channels,
-        is_one_stage,
-        backbone_weights,
-        spec.frozen_norm,
-        spec.finest_stride if is_one_stage else STRIDES[0],
+        is_dense=is_one_stage,
+        finest=spec.finest_stride if is_one_stage else STRIDES[0],
+        norm=spec.fpn_norm == "group",
     )
+    pyramid = build_pyramid(spec.backbone, form, backbone_weights, spec.frozen_norm)
     if spec.detector in DENSE:
         return _dense_detector(spec, pyramid)
     count, candidates = len(spec.classes), _candidates(spec)

@@ -17,9 +17,10 @@ from classify.detection.boxes.coders import ANCHOR_STRIDES, Coder, expected_valu
 from classify.detection.boxes.rotated import batched_rotated_nms
 from classify.detection.models.batch_means import batch_means
 from classify.detection.models.dense_losses import DenseCriterion, ImagePredictions, ImageTargets
+from classify.detection.models.norms import group_norm
 
 STRIDES = (4, 8, 16, 32, 64, 128)  # of pyramids, which begin with 4 or 8
-TOWER_DEPTH, CHANNELS_PER_GROUP = 4, 8
+TOWER_DEPTH = 4
 PRIOR = 0.01  # initial score of every class
 MIN_SCORE, MAX_PER_IMAGE = 0.05, 2000  # of detections
 UPRIGHT_NMS_IOU, ROTATED_NMS_IOU = 0.6, 0.1
@@ -112,11 +113,6 @@ def _tower(channels: int, norm: bool) -> nn.Sequential:
         between = group_norm(channels) if norm else nn.Identity()
         layers += [convolution, between, nn.ReLU()]
     return nn.Sequential(*layers)
-
-
-def group_norm(channels: int) -> nn.GroupNorm:
-    """Normalise between a head's convolutions: else activations of a narrow head vanish."""
-    return nn.GroupNorm(channels // CHANNELS_PER_GROUP, channels)
 
 
 def _by_anchor(maps: Tensor, size: tuple[int, ...]) -> Tensor:

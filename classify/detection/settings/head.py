@@ -8,7 +8,7 @@ from pydantic import Field
 from tgn.runtime.config import Settings
 
 DetectorName = Literal["faster-rcnn", "retinanet", "gfl", "rotated-retinanet"]
-HeadNorm = Literal["group", "none"]
+Norm = Literal["group", "none"]
 HeadInit = Literal["auto", "normal", "kaiming"]
 RotatedLoss = Literal["smooth-l1", "gwd", "gwd-bounded", "kld", "kld-half"]
 FinestStride = Literal[4, 8]
@@ -38,7 +38,12 @@ class HeadSettings(Settings):
         description="of one-stage detectors, stride of the pyramid's first map in pixels: 8 as "
         "published; 4 for objects of less than 30 pixels, at three times the time",
     )
-    head_norm: HeadNorm = Field(
+    fpn_norm: Norm = Field(
+        "none",
+        description="after each convolution of the feature pyramid: none, as published; group, so "
+        "that all levels weigh alike",
+    )
+    head_norm: Norm = Field(
         "group",
         description="of one-stage heads: group, or none, as published for RetinaNet and needed to "
         "start from one",

@@ -142,6 +142,7 @@ def _spec_of(settings: DetectSettings, classes: tuple[str, ...]) -> DetectorSpec
         head_norm=settings.head_norm,
         short_side=settings.short_side,
         finest_stride=settings.finest_stride,
+        fpn_norm=settings.fpn_norm,
     )
 
 

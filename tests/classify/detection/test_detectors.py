@@ -10,7 +10,12 @@ from torchvision.models import resnet18, resnet34
 from torchvision.ops import FrozenBatchNorm2d
 
 from classify.detection.checkpoints import FORMER, read_spec
-from classify.detection.models.backbones import build_pyramid, freeze_stages, hold_norms
+from classify.detection.models.backbones import (
+    PyramidForm,
+    build_pyramid,
+    freeze_stages,
+    hold_norms,
+)
 from classify.detection.models.build import DetectorSpec, build_detector, detect, make_targets
 from classify.detection.settings.detector import DetectSettings
 from tgn.models.backbones import build_backbone, save_classifier
@@ -71,10 +76,24 @@ def test_the_pyramid_starts_at_stride_four_or_eight(backbone):
         (True, 8): [8, 16, 32, 64, 128],
         (True, 4): [4, 8, 16, 32, 64, 128],
     }.items():
-        maps = build_pyramid(backbone, 8, is_dense, finest=finest).eval()(
-            torch.rand(1, 3, 128, 128)
-        )
+        pyramid = build_pyramid(backbone, PyramidForm(8, is_dense, finest)).eval()
+        maps = pyramid(torch.rand(1, 3, 128, 128))
         assert [128 // one.shape[-1] for one in maps.values()] == strides
+
+
+@torch.no_grad()
+def test_with_normalisation_the_levels_of_a_pyramid_weigh_alike():
+    torch.manual_seed(0)
+    net = build_detector(
+        DetectorSpec("gfl", "mobilenetv2_100", CLASSES, 128, fpn_channels=32, fpn_norm="group"),
+        "imagenet",
+    ).eval()
+    stages = net.backbone.body(torch.randn(2, 3, 128, 128))
+    given = [float(one.std()) for one in stages.values()]
+    inner = net.backbone.fpn.inner_blocks
+    normed = [float(f(x).std()) for f, x in zip(inner, stages.values(), strict=True)]
+    assert max(given) > 2 * min(given)
+    assert normed == pytest.approx([1.0] * 3, abs=0.01)
 
 
 def test_a_classifier_of_ours_sees_in_a_detector_what_it_saw(tmp_path):
@@ -101,7 +120,7 @@ def test_a_classifier_of_ours_sees_in_a_detector_what_it_saw(tmp_path):
     ],
 )
 def test_the_first_stages_are_trained_no_more(backbone, still, moving):
-    pyramid = build_pyramid(backbone, 8, is_dense=False)
+    pyramid = build_pyramid(backbone, PyramidForm(8, is_dense=False))
     freeze_stages(pyramid, 0)
     assert all(p.requires_grad for p in pyramid.parameters())
     freeze_stages(pyramid, 1)
@@ -127,7 +146,7 @@ def test_packaged_weights_see_pixels_as_in_their_own_training():
 
 
 def test_statistics_of_norms_are_held_and_their_weights_trained():
-    pyramid = build_pyramid("mobilenetv2_100", 8, True, "imagenet").train()
+    pyramid = build_pyramid("mobilenetv2_100", PyramidForm(8, is_dense=True), "imagenet").train()
     hold_norms(pyramid, "statistics")
     norms = [one for one in pyramid.body.modules() if isinstance(one, nn.BatchNorm2d)]
     assert norms
