@@ -9,7 +9,7 @@ generate). Then a detector is trained in every way for every seed; what is finis
 again. The table has AP50 (VOC 2012, percent) of all classes and of each rare one, as mean and half
 of the 95% interval over the seeds, and the gain over uniform sampling, paired by seed. Steps are
 few: a GPU does more. A trial of everything: --seeds 2 --steps 2 --generator-steps 2
---distill-steps 4 --n 4 --set size=64 --set batch_size=2.
+--distill-steps 4 --n 4 --set size=64.
 """
 
 import argparse
@@ -29,7 +29,14 @@ from tgn.runtime.markdown import markdown_table
 RARE = ("bridge", "basketball_court", "ground_track_field")  # fewest objects but for the harbors
 NAME = "pasting"
 THRESHOLD = 0.3  # of repeat factors: the rare classes and some others are below
-SETTINGS = ("detector=faster-rcnn", "optimizer=adamw", "lr=0.0005")
+SETTINGS = (  # as in detectors.py: many small steps
+    "detector=faster-rcnn",
+    "optimizer=adamw",
+    "lr=0.0005",
+    "batch_size=1",
+    "proposals_per_image=128",
+    "nms_candidates=1000",
+)
 
 
 def main() -> None:
@@ -130,7 +137,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rare", type=int, default=10, help="images with each rare class")
     parser.add_argument("--rare-seed", type=int, default=0, help="of their choice")
-    parser.add_argument("--steps", type=int, default=600, help="of a detector")
+    parser.add_argument("--steps", type=int, default=960, help="of a detector")
     parser.add_argument("--fpn", type=int, default=64, help="channels of the feature pyramid")
     parser.add_argument("--set", action="append", default=[], help="of all detectors")
     parser.add_argument("--paste-below", type=int, default=60, help="objects of a pasted class")

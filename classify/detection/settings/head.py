@@ -36,7 +36,7 @@ class HeadSettings(Settings):
     finest_stride: FinestStride = Field(
         8,
         description="of one-stage detectors, stride of the pyramid's first map in pixels: 8 as "
-        "published; 4 for objects of less than 30 pixels, at three times the time",
+        "published; 4 for objects of less than 30 pixels, at twice the time",
     )
     fpn_norm: Norm = Field(
         "none",
