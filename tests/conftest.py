@@ -1,6 +1,7 @@
 """Small made-up data: coloured shapes that a tiny net can tell apart."""
 
 import gc
+import io
 import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import typer.main
+from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 from tests_support import BARELY, CDTG, QUICK, copied_run
 
@@ -74,6 +76,28 @@ def _less_waiting() -> Iterator[None]:
         patch.setattr(typer.main, "get_command", cache(typer.main.get_command))
         patch.setattr(os, "fsync", lambda _: None)
         yield
+
+
+@pytest.fixture
+def charts() -> None:
+    """Let charts be painted in this test: see below."""
+
+
+@pytest.fixture(autouse=True)
+def _charts_for_those_who_look(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Put charts together, but leave them blank for tests that do not ask for ``charts``.
+
+    To paint them takes three quarters of the time of a small split, and two thirds of that of a
+    small training.
+    """
+    if "charts" not in request.fixturenames:
+        monkeypatch.setattr(Figure, "savefig", _save_blank)
+
+
+def _save_blank(_: Figure, file: Path | io.BytesIO, **__: object) -> None:
+    Image.new("L", (2, 2)).save(file, "PNG")
 
 
 @pytest.fixture(autouse=True)

@@ -47,6 +47,7 @@ def split(data, name="fake"):
     return split_run(data, name, SplitSettings(val_fraction=0.0), Silent())[0]
 
 
+@pytest.mark.usefixtures("charts")
 def test_the_verb_writes_a_page_and_a_json_and_says_what_would_help(command, fake_run, settings):
     done = command("assess", "--run", "fake", "--device", "cpu", *set_words(settings))
     assert done.code == 0, done.stderr
