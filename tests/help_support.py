@@ -1,4 +1,4 @@
-"""Help texts as a user gets them: the real program, in a process of its own."""
+"""Help texts as a user gets them: the real program, not in the process of the tests."""
 
 import json
 import os
@@ -13,49 +13,53 @@ HEAVY = ("torch", "torchvision", "timm", "numpy", "matplotlib", "PIL", "scipy", 
 LONGEST_HELP = 50  # lines at 100 columns
 MEMORY_MIB = 120  # peak; torch alone takes several times as much
 
-# Runs a program with each list of arguments in turn; then says what was imported, and the peak
-# memory. (Not ru_maxrss: a child inherits that of the test's own process.)
+# Runs a program with each list of arguments in turn; after each it shows a 0 byte, and notes the
+# exit code, what has been imported by then, and the peak memory. (Not ru_maxrss: a child inherits
+# that of the test's own process.)
 PROGRAM = """
 import importlib, json, sys
 from pathlib import Path
 program, heavy, lines = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
 main = importlib.import_module(f"{program}.cli.main").main
-codes = []
+status, ran = Path("/proc/self/status"), []
 for words in lines:
-    sys.argv = [program, *words]
+    sys.argv, code = [program, *words], 0
     try:
         main()
     except SystemExit as end:
-        codes.append(end.code or 0)
-status = Path("/proc/self/status")
-peak = status.read_text().split("VmHWM:")[1].split()[0] if status.exists() else "0"
-found = [name for name in heavy if name in sys.modules]
-print(json.dumps({"codes": codes, "imported": found, "peak_mib": int(peak) >> 10}), file=sys.stderr)
+        code = end.code or 0
+    print("\\0", end="")
+    peak = status.read_text().split("VmHWM:")[1].split()[0] if status.exists() else "0"
+    found = [name for name in heavy if name in sys.modules]
+    ran.append({"code": code, "imported": found, "peak_mib": int(peak) >> 10})
+print(json.dumps(ran), file=sys.stderr)
 """
 
 
 class Ran(NamedTuple):
-    """What a process did.
+    """What a process had done when a command line ended.
 
     Attributes:
-        stdout: what it showed.
-        codes: exit code of each call.
-        imported: modules of :data:`HEAVY` that were imported.
-        peak_mib: peak memory; 0 where the system does not say it.
+        stdout: what this command line showed.
+        code: its exit code.
+        imported: modules of :data:`HEAVY` that had been imported by then.
+        peak_mib: peak memory until then; 0 where the system does not say it.
     """
 
     stdout: str
-    codes: list[int]
+    code: int
     imported: list[str]
     peak_mib: int
 
 
-def run_program(program: str, *lines: list[str]) -> Ran:
+def run_program(program: str, *lines: list[str]) -> list[Ran]:
     """Run ``tgn`` or ``classify`` with each of some command lines, in one new process."""
     command = [sys.executable, "-c", PROGRAM, program, json.dumps(HEAVY), json.dumps(lines)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=_environment())
-    facts: dict[str, Any] = json.loads(done.stderr.splitlines()[-1])
-    return Ran(done.stdout, **facts)
+    facts: list[dict[str, Any]] = json.loads(done.stderr.splitlines()[-1])
+    *shown, rest = done.stdout.split("\0")
+    assert rest == ""
+    return [Ran(text, **one) for text, one in zip(shown, facts, strict=True)]
 
 
 def commands_of(app: typer.Typer) -> Iterator[list[str]]:
@@ -73,10 +77,19 @@ def verbs_with_settings(app: typer.Typer) -> Iterator[list[str]]:
             yield words
 
 
-def assert_help_is_light_and_short(program: str, words: list[str]) -> None:
+def help_of_all(program: str, app: typer.Typer) -> dict[str, Ran]:
+    """Show the help of every command in one process; return what each showed, by its words.
+
+    A module or memory that a help needs is seen at the first that needs it, and at all behind it.
+    """
+    commands = list(commands_of(app))
+    ran = run_program(program, *([*words, "-h"] for words in commands))
+    return {" ".join(words): one for words, one in zip(commands, ran, strict=True)}
+
+
+def assert_help_is_light_and_short(ran: Ran) -> None:
     """Check what holds for the help of every command."""
-    ran = run_program(program, [*words, "-h"])
-    assert ran.codes == [0]
+    assert ran.code == 0
     assert "Usage:" in ran.stdout
     assert ran.imported == []
     assert ran.peak_mib < MEMORY_MIB

@@ -103,6 +103,7 @@ def _rank(command: tuple[str, ...], variables: dict[str, str], stderr: Path) -> 
     """Run a command as one rank, in the process that :func:`start_on` forks."""
     os.environ.clear()
     os.environ.update(variables)
+    os.fsync = lambda _: None  # as in conftest.py
     os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT), 2)
     sys.argv = list(command)
     PROGRAMS[command[0]]()

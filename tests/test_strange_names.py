@@ -81,6 +81,7 @@ def end_of(verb: Verb, place: Path, run: Command) -> str:
     return problem(done, may_end_well=True)
 
 
+@pytest.mark.usefixtures("charts")
 @pytest.mark.parametrize(
     ("count", "only"),
     [

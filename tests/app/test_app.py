@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 import torch
-from tests_support import QUICK, damage, in_process, other_process
+from tests_support import QUICK, copied_run, damage, in_process, other_process
 
 from tgn.app.live_sampling import sample_live
 from tgn.app.real_images import RealImages
@@ -29,6 +29,7 @@ from tgn.generation.cdtg.sampler import open_cdtg_sampler
 from tgn.generation.cdtg.settings import CdtgSampleSettings
 from tgn.generation.generate import GenerationRequest
 from tgn.models.pretrained import IMAGENET, file_of
+from tgn.runtime.devices import Device
 from tgn.runtime.errors import UserError
 from tgn.runtime.progress import Silent
 from tgn.scoring.filter import filter_run
@@ -37,14 +38,23 @@ from tgn.scoring.settings import FilterSettings
 BROWSER = shutil.which("chromium")
 
 
-@pytest.fixture
-def made(trained):
-    """A run with 14 generated images of 'bar' and 3 of 'cross'."""
-    split, out = trained.split(), trained.path / "generated"
+@pytest.fixture(scope="module")
+def made_once(made_trained, tmp_path_factory):
+    """Make once what ``made`` copies, the judge's features of its real images too."""
+    folder = tmp_path_factory.mktemp("app")
+    run = copied_run(made_trained, folder)
     for name, n in (("bar", 14), ("cross", 3)):
         settings = CdtgSampleSettings(n=n, block=8, **QUICK)
-        generate(trained, GenerationRequest((split.class_called(name),), out, settings), Silent())
-    return trained
+        request = GenerationRequest((run.split().class_called(name),), run.generated, settings)
+        generate(run, request, Silent())
+    RealImages(run, 32, Device(settings), Silent())
+    return folder
+
+
+@pytest.fixture
+def made(made_once, in_tmp):
+    """A run with 14 generated images of 'bar' and 3 of 'cross'."""
+    return copied_run(made_once, in_tmp)
 
 
 @pytest.fixture

@@ -7,11 +7,12 @@ import shutil
 from collections import Counter
 from html.parser import HTMLParser
 
-import open_clip
 import pytest
 import torch
+from clip_support import write_small_clip
 from tests_support import in_process, write_generated
 
+from tgn.assess import extrapolation
 from tgn.assess.assess import assess_run
 from tgn.cli.main import main
 from tgn.data.images import to_pm1
@@ -19,12 +20,17 @@ from tgn.data.splits.make_split import split_run
 from tgn.data.splits.settings import SplitSettings
 from tgn.models.zero_shot import load_zero_shot_of
 from tgn.probe.views import SymmetryViews
-from tgn.runtime.checkpoints import save_weights
 from tgn.runtime.errors import DataError, UserError
 from tgn.runtime.files import read_json, write_json
 from tgn.runtime.progress import Silent
 
 COUNTS = {"square": 24, "disc": 16, "bar": 8, "cross": 6}
+
+
+@pytest.fixture(autouse=True)
+def _few_resamples(monkeypatch):
+    """Draw fewer resamples of the learning curve, which is tested apart."""
+    monkeypatch.setattr(extrapolation, "RESAMPLES", 10)
 
 
 @pytest.fixture
@@ -41,6 +47,7 @@ def split(data, name="fake"):
     return split_run(data, name, SplitSettings(val_fraction=0.0), Silent())[0]
 
 
+@pytest.mark.usefixtures("charts")
 def test_the_verb_writes_a_page_and_a_json_and_says_what_would_help(command, fake_run, settings):
     done = command("assess", "--run", "fake", "--device", "cpu", *set_words(settings))
     assert done.code == 0, done.stderr
@@ -241,9 +248,7 @@ def test_a_run_too_small_is_refused_before_work(in_tmp, fake_folder, settings, m
 def test_clip_has_a_row_of_its_own_and_says_that_it_was_not_trained(
     command, fake_run, settings, tmp_path
 ):
-    file = tmp_path / "clip.safetensors"
-    save_weights(file, open_clip.create_model("ViT-S-32-alt").state_dict())
-    clip = f"ViT-S-32-alt:{file}"
+    clip = write_small_clip(tmp_path)
     words = ("assess", "--run", "fake", "--device", "cpu", *set_words(settings))
     done = command(*words, "--set", f"clip={clip}")
     assert done.code == 0, done.stderr

@@ -19,15 +19,15 @@ from tgn.probe.ridge import fit_ridge, ridge_head
 CLASSES, DIMENSION = 3, 6
 
 
-@pytest.fixture
-def rows():
+@pytest.fixture(params=[DIMENSION, 40], ids=["more rows", "more features"])
+def rows(request):
     """Return features, labels, weights and groups of 24 rows: groups of 1, 2 and 4 rows."""
     rng = torch.Generator().manual_seed(1)
     groups = torch.tensor(
         [0, 1, 1, 2, 2, 2, 2, 3, 4, 4, 5, 5, 5, 5, 6, 6, 7, 7, 8, 9, 9, 10, 11, 11]
     )
     labels = groups % CLASSES
-    features = torch.randn(24, DIMENSION, generator=rng, dtype=torch.float64) + labels[:, None]
+    features = torch.randn(24, request.param, generator=rng, dtype=torch.float64) + labels[:, None]
     weights = torch.rand(24, generator=rng, dtype=torch.float64) + 0.5
     return features, labels, weights, groups
 
@@ -37,7 +37,7 @@ def solve(features, labels, weights, penalty):
     x = np.hstack([features.numpy(), np.ones((len(features), 1))])
     y = np.eye(CLASSES)[labels.numpy()]
     w = weights.numpy()[:, None]
-    return np.linalg.solve(x.T @ (w * x) + penalty * np.eye(DIMENSION + 1), x.T @ (w * y))
+    return np.linalg.solve(x.T @ (w * x) + penalty * np.eye(x.shape[1]), x.T @ (w * y))
 
 
 def test_ridge_solves_the_weighted_normal_equations(rows):

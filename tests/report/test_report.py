@@ -18,6 +18,7 @@ from tgn.runtime.html_pages import number, percent
 BROWSER = shutil.which("chromium")
 
 
+@pytest.mark.usefixtures("charts")
 def test_a_full_page_is_escaped_and_asks_for_nothing(fake_run):
     fill(fake_run)
     page = write_report(fake_run).read_text(encoding="utf-8")
@@ -129,6 +130,7 @@ def test_figures_of_networks_that_the_generator_knew_are_apart(fake_run):
     assert "trained against a network, which flatters" in page
 
 
+@pytest.mark.usefixtures("charts")
 @pytest.mark.skipif(not BROWSER, reason="needs Debian's chromium")
 @pytest.mark.parametrize("width", [390, 1200])
 def test_in_a_browser(fake_run, tmp_path, width):

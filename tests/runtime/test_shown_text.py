@@ -47,6 +47,7 @@ def test_a_message_as_long_as_a_book_is_cut():
     assert line.endswith("in file.yaml")
 
 
+@pytest.mark.usefixtures("charts")
 @pytest.mark.parametrize(
     "name",
     ["$\\frac{$", "$x$", "a\\$b", "\x1b[31m", "a\nb", "مطار", "✈️🛬", "_x", "机场", "L" * 999],

@@ -1,6 +1,6 @@
-import open_clip
 import pytest
 import torch
+from clip_support import write_small_clip
 from score_support import FOLDERS, picture, write_generated
 
 from tgn.data.manifest import FILTERED, active_rows
@@ -8,7 +8,6 @@ from tgn.metrics.memorisation import distances_within_classes
 from tgn.models import extractors
 from tgn.models.backbones import build_backbone, save_classifier
 from tgn.models.settings import BackboneSettings
-from tgn.runtime.checkpoints import save_weights
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import read_json
 from tgn.runtime.progress import Silent
@@ -187,9 +186,7 @@ def test_the_share_of_each_class_least_like_its_prompts_is_dropped():
 
 
 def test_the_better_half_by_clip_is_kept(mixed, tmp_path):
-    guide = open_clip.create_model("ViT-S-32-alt")
-    save_weights(tmp_path / "clip.safetensors", guide.state_dict())
-    clip = f"ViT-S-32-alt:{tmp_path / 'clip.safetensors'}"
+    clip = write_small_clip(tmp_path)
     only = {"min_probability": 0, "min_clip_probability": 0}
     result = filtered(mixed, clip=clip, clip_percentile=50, **only)
     assert result.counts()["pale"] == {"kept": 6, "least like its prompts": 6}

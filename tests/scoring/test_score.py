@@ -1,9 +1,9 @@
 import json
 
 import numpy as np
-import open_clip
 import pytest
 import torch
+from clip_support import write_small_clip
 from score_support import FOLDERS, picture, save, write_generated
 from torchvision.models import squeezenet1_1
 
@@ -14,7 +14,6 @@ from tgn.models.backbones import build_backbone, save_classifier
 from tgn.models.feature_cache import FeatureCache
 from tgn.models.pretrained import PERCEPTUAL, file_of
 from tgn.models.settings import BackboneSettings
-from tgn.runtime.checkpoints import save_weights
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import read_json, read_model, sha256_of, write_json
 from tgn.runtime.progress import Silent
@@ -128,16 +127,15 @@ def test_small_sets_are_noted(mixed):
 
 
 def test_metrics_of_a_given_clip(mixed, tmp_path):
-    guide = open_clip.create_model("ViT-S-32-alt")
-    save_weights(tmp_path / "clip.safetensors", guide.state_dict())
-    scores, _ = score(mixed, clip=f"ViT-S-32-alt:{tmp_path / 'clip.safetensors'}")
+    clip = write_small_clip(tmp_path)
+    scores, _ = score(mixed, clip=clip)
     assert set(scores.not_computed) == {
         "lpips_diversity", "class absent", "classification_accuracy",
         "figures against held-out real images",
     }  # fmt: skip
     assert scores.clip.weights_sha256 == sha256_of(tmp_path / "clip.safetensors")
     assert 0 <= scores.pooled.clip_agreement.value <= 1
-    own, _ = score(mixed, extractor=f"clip/ViT-S-32-alt:{tmp_path / 'clip.safetensors'}")
+    own, _ = score(mixed, extractor=f"clip/{clip}")
     assert own.extractor == scores.clip
     pale, dark, _ = scores.classes
     assert pale.cmmd == pytest.approx(0, abs=1e-3)

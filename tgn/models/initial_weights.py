@@ -1,6 +1,7 @@
 """What a network starts from: weights of a package, of timm's hub, of a file of ours or others'."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from tgn.models.classifier_facts import ClassifierFacts, read_facts
 from tgn.models.foreign_weights import spread_statistic
-from tgn.models.pretrained import file_of, imagenet_weights
+from tgn.models.pretrained import PackagedWeights, file_of, imagenet_weights
 from tgn.models.settings import HUB, PACKAGED, is_of_a_hub
 from tgn.runtime.checkpoints import load_weights
 from tgn.runtime.errors import UserError
@@ -62,7 +63,13 @@ def read_initial_weights(arch: str, weights: str) -> InitialWeights:
 def _packaged(arch: str) -> InitialWeights:
     entry = imagenet_weights(arch)
     source = f"{entry.name} of {entry.package}"
-    return InitialWeights(load_weights(file_of(entry)), source, entry.mean, entry.std)
+    return InitialWeights(dict(_read_once(entry)), source, entry.mean, entry.std)
+
+
+@lru_cache(maxsize=2)  # a generator's frozen network and its judge
+def _read_once(entry: PackagedWeights) -> dict[str, Tensor]:
+    """Return packaged weights, which nobody may change: old .pth files are slow to read."""
+    return load_weights(file_of(entry))
 
 
 def _from_hub(arch: str) -> InitialWeights:

@@ -16,6 +16,7 @@ from tgn.probe.linear import LinearHead, with_constant
 CHUNK_ROWS = 8192
 # Of the mean second moment: rows have unit length.
 PENALTIES = tuple(10.0 ** (k / 3) for k in range(-18, 1))
+NO_VALUE = 1e-12  # of the largest eigenvalue: rounding, and nothing beside any of the penalties
 
 
 class RidgeFit(NamedTuple):
@@ -33,12 +34,12 @@ class _Problem(NamedTuple):
     features: Tensor  # [N, D]
     labels: Tensor  # class of each row, [N]
     scale: Tensor  # square roots of the weights, [N]
-    values: Tensor  # eigenvalues of X~^T X~, [D + 1]
-    vectors: Tensor  # Q, [D + 1, D + 1]
-    moment: Tensor  # Q^T X~^T Y~, [D + 1, C]
+    values: Tensor  # eigenvalues of X~^T X~ that are not 0, or all, [K]
+    vectors: Tensor  # Q, [D + 1, K]
+    moment: Tensor  # Q^T X~^T Y~, [K, C]
 
     def inverse(self, penalty: float) -> Tensor:
-        """Return 1 / (eigenvalue + lambda N), [D + 1]."""
+        """Return 1 / (eigenvalue + lambda N), [K]."""
         return 1 / (self.values.clamp(min=0) + penalty * len(self.features))
 
 
@@ -55,7 +56,8 @@ def fit_ridge(
     Minimise sum_i w_i |y_i - B^T x_i|^2 + lambda N |B|^2, where x_i has a constant 1 behind it.
     With X~ = W^(1/2) X, the hat matrix H = X~ (X~^T X~ + lambda N I)^-1 X~^T and the residuals
     e~ = W^(1/2) (Y - X B), the residuals of group g by the fit without it are (I - H_gg)^-1 e~_g:
-    exact, nothing is fitted again. One eigendecomposition of X~^T X~ serves every lambda.
+    exact, nothing is fitted again. One eigendecomposition serves every lambda: that of X~^T X~, or
+    of X~ X~^T where there are fewer rows than features, which has the same eigenvalues but zeros.
     Source: Allen 1974 (PRESS, e_i / (1 - h_ii)), for blocks of weighted rows.
 
     Args:
@@ -108,9 +110,25 @@ def ridge_head(
 
 def _decompose(features: Tensor, labels: Tensor, weights: Tensor, classes: int) -> _Problem:
     scale = weights.sqrt().to(features)
+    if len(features) <= features.shape[1]:
+        return _decompose_rows(features, labels, scale, classes)
     second, moment = weighted_moments(features, labels, scale, classes)
     values, vectors = torch.linalg.eigh(second)
     return _Problem(features, labels, scale, values, vectors, vectors.T @ moment)
+
+
+def _decompose_rows(features: Tensor, labels: Tensor, scale: Tensor, classes: int) -> _Problem:
+    """Decompose X~ X~^T = U S U^T; the eigenvectors of X~^T X~ are X~^T U S^(-1/2)."""
+    table = (scale[:, None] * with_constant(features)).double()  # X~
+    values, left = torch.linalg.eigh(table @ table.T)
+    kept = values > NO_VALUE * values[-1]
+    values, left = values[kept], left[:, kept]
+    roots = values.sqrt()
+    targets = torch.zeros(len(table), classes, dtype=table.dtype)
+    targets = _added(targets, labels, scale.to(table))
+    return _Problem(
+        features, labels, scale, values, table.T @ left / roots, roots[:, None] * (left.T @ targets)
+    )
 
 
 def weighted_moments(
@@ -153,7 +171,7 @@ def _blocks(groups: Tensor) -> Iterator[Tensor]:
 
 
 def _rotated(problem: _Problem, rows: Tensor) -> Tensor:
-    """Return W^(1/2) X Q of the rows [G, V], [G, V, D + 1]."""
+    """Return W^(1/2) X Q of the rows [G, V], [G, V, K]."""
     part = problem.scale[rows][..., None] * with_constant(problem.features[rows])
     return part @ problem.vectors.to(part)
 

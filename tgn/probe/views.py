@@ -83,18 +83,20 @@ def folded(net: TappedNet) -> TappedNet:
     """Return a copy whose batch normalisations are folded into the convolutions before them.
 
     On a CPU the network is faster by a third to a half. Where a network applies its layers in
-    another order than it lists them the outputs would differ: then the copy is not folded.
+    another order than it lists them the outputs would differ: then it is the network itself.
+
+    Args:
+        net: in eval mode.
     """
-    plain = copy.deepcopy(net).eval()
-    fast = copy.deepcopy(plain)
+    fast = copy.deepcopy(net)
     for module in fast.net.modules():
         _fold_children(module)
     size, rng = net.facts.size, generator("folded batch normalisation")
     images_pm1 = torch.rand(2, net.facts.bands, size, size, generator=rng) * 2 - 1
     with torch.inference_mode():
-        expected, found = features(plain, images_pm1), features(fast, images_pm1)
+        expected, found = features(net, images_pm1), features(fast, images_pm1)
     same = (expected - found).norm() <= TOLERANCE * expected.norm()
-    return fast if same else plain
+    return fast if same else net
 
 
 def _fold_children(module: nn.Module) -> None:

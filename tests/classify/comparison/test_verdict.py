@@ -165,6 +165,7 @@ def test_a_comparison_of_one_kind_names_the_other():
     )
 
 
+@pytest.mark.usefixtures("charts")
 def test_a_tail_without_test_images_makes_no_verdict_and_its_table_is_drawn(tmp_path):
     table = made(ce=((0.5,), (0.8,)), balanced=((0.6,), (0.8,)))
     for row in table["recipes"].values():

@@ -1,8 +1,8 @@
 """CLIP's zero-shot row of a comparison: the same test images and metrics, no training."""
 
-import open_clip
 import pytest
 import torch
+from clip_support import write_small_clip
 from tests_support import QUICK, in_process
 
 from classify.cli.main import main
@@ -13,7 +13,6 @@ from classify.training.recipes import check_recipes
 from classify.training.settings import TrainSettings
 from tgn.data.images import to_pm1
 from tgn.models.zero_shot import load_zero_shot_of
-from tgn.runtime.checkpoints import save_weights
 from tgn.runtime.errors import UserError
 from tgn.runtime.files import read_json
 from tgn.runtime.progress import Silent
@@ -23,11 +22,7 @@ SMALL = {**QUICK, "arch": "tiny", "size": 32, "steps": 4}
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory) -> str:
-    """Write a CLIP with random weights; return its specification."""
-    torch.manual_seed(0)
-    file = tmp_path_factory.mktemp("clip") / "clip.safetensors"
-    save_weights(file, open_clip.create_model("ViT-S-32-alt").state_dict())
-    return f"ViT-S-32-alt:{file}"
+    return write_small_clip(tmp_path_factory.mktemp("clip"))
 
 
 def test_zero_shot_is_the_class_of_the_nearest_prompts(fake_run, clip):
@@ -63,7 +58,7 @@ def test_prompts_of_the_user_are_part_of_the_record(fake_run, clip):
     ("recipes", "given", "message"),
     [
         (("clip-zero-shot",), None, "recipe clip-zero-shot got no CLIP; add --set clip=ARCH"),
-        (("ce",), "ViT-S-32-alt:/x", "clip got no recipe that uses it; add clip-zero-shot"),
+        (("ce",), "ViT-B-32:/x", "clip got no recipe that uses it; add clip-zero-shot"),
     ],
 )
 def test_clip_without_recipe_and_recipe_without_clip_are_refused(fake_run, recipes, given, message):

@@ -301,6 +301,7 @@ def test_several_sources_with_their_lists_are_one_training_part(in_tmp, run_cli)
     assert "trainval.txt got no IMAGES" in done.stderr
 
 
+@pytest.mark.usefixtures("charts")
 def test_evaluation_files_and_files_of_detections(coco, in_tmp, run_cli):
     labels = json.loads((in_tmp / "labels.json").read_text())
     labels["categories"][1]["name"] = "<b>field"

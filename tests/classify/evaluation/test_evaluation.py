@@ -38,6 +38,7 @@ def test_calibration_error_by_hand():
     assert [row["n"] for row in found["reliability"]] == [2, 4]
 
 
+@pytest.mark.usefixtures("charts")
 def test_an_honest_classifier_has_no_calibration_error(tmp_path):
     draw = torch.Generator().manual_seed(0)
     chance = 0.5 + 0.5 * torch.rand(20_000, generator=draw)
@@ -135,6 +136,7 @@ def test_trainings_side_by_side_say_what_they_say_in_turn(fake_run):
     assert tables[0] == tables[1]
 
 
+@pytest.mark.usefixtures("charts")
 def test_every_recipe_is_compared_with_the_first(fake_run):
     settings = TrainSettings(
         arch="tiny", steps=2, batch_size=16, size=16, device="cpu", precision="float32"

@@ -165,6 +165,7 @@ def test_an_empty_generated_set_is_an_error(augmented):
         images_of(job, augmented, settings(generated_ratio=0.01))
 
 
+@pytest.mark.usefixtures("charts")
 def test_training_beats_chance_and_writes_what_it_says(fake_run):
     folder = fake_run.path / "classify" / "ce"
     result = train_classifier(fake_run, TrainingJob(folder), settings(steps=60, lr=0.1), Silent())

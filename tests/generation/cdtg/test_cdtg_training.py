@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 from generation_support import distill_anew
-from tests_support import CDTG, QUICK
+from tests_support import CDTG, QUICK, copied_run
 
 from tgn.data.augmentation import SYMMETRIES, dihedral
 from tgn.data.prompts import prompts_of
@@ -42,6 +42,14 @@ def settings(**changes: object) -> CdtgTrainSettings:
 def built(run, **changes: object) -> CdtgTrainer:
     chosen = settings(**changes)
     return training.build_cdtg_trainer(run, chosen, Job(run.cdtg, Device(chosen), Silent()))
+
+
+@pytest.fixture(scope="module")
+def made_trained(made_trained, tmp_path_factory):
+    """Make once what ``trained`` copies, here with the tiny CLIP of these settings."""
+    made = tmp_path_factory.mktemp("clip")
+    built(copied_run(made_trained, made))
+    return made
 
 
 @pytest.fixture
