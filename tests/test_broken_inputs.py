@@ -31,7 +31,10 @@ LEFT_OUT = (["tgn", "demo"], ["tgn", "app"])  # calls the others; waits for a br
 
 FEW = {"steps": 4, "batch_size": 8}
 NETS = {**QUICK, **FEW, "arch": "tiny", "size": 16}
-DETECTOR = {"device": "cpu", "size": 64, "batch_size": 2, "fpn_channels": 32, "steps": 1}
+DETECTOR = {  # of a few MiB: every test copies it
+    "device": "cpu", "size": 64, "batch_size": 2, "fpn_channels": 32, "steps": 1,
+    "detector": "retinanet", "backbone": "test_efficientnet",
+}  # fmt: skip
 SETTINGS: dict[str, dict[str, Any]] = {  # so that a verb that works ends soon
     "tgn scenes": {"largest": 4, "imbalance": 2, "test_per_class": 1},
     "tgn distill": {**QUICK, **SMALL_NETS, **FEW, "bank_views": 2, "control": False},
@@ -42,13 +45,7 @@ SETTINGS: dict[str, dict[str, Any]] = {  # so that a verb that works ends soon
     "classify train": NETS,
     "classify compare": NETS,
     "classify multilabel": NETS,
-    "classify detect train": {
-        "device": "cpu",
-        "size": 64,
-        "batch_size": 2,
-        "fpn_channels": 32,
-        "steps": 1,
-    },
+    "classify detect train": DETECTOR,
 }
 OTHER_PATHS = ("config", "augmented", "generated", "teacher", "images")  # str, which may be paths
 CONTENTS: dict[str, Callable[[bytes], bytes]] = {
@@ -147,7 +144,7 @@ def made(made_trained, tmp_path_factory) -> Path:
         patch.chdir(folder)
         patch.setenv("TGN_RUNS", str(folder / "runs"))
         settings = [f"--set={key}={value}" for key, value in NETS.items()]
-        detector = [f"--set={k}={v}" for k, v in SETTINGS["classify detect train"].items()]
+        detector = [f"--set={k}={v}" for k, v in DETECTOR.items()]
         for words in (
             ["train", *settings],
             ["detect", "train", "labels.json", "images", *detector],
