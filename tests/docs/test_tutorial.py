@@ -35,7 +35,6 @@ def programs(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> dict[str, Command]
     return {name: in_process(main, monkeypatch, capsys) for name, main in PROGRAMS.items()}
 
 
-@pytest.mark.no_cover  # the tests of each room go over the same lines; it takes a third longer
 @pytest.mark.usefixtures("charts")
 def test_the_tutorial_runs_as_it_stands(tmp_path, monkeypatch, programs):
     monkeypatch.chdir(tmp_path)
