@@ -1,7 +1,7 @@
-"""The names that detectors of other programs give our layers: mmdetection's, and its descendants'.
+"""The names that detectors of other programs give our layers: mmdetection's, old torchvision's.
 
-Layers of equal form only: boxes of Faster R-CNN and RetinaNet have the same anchors, order and
-scale there. Layers of classes are not among them.
+Of mmdetection and its descendants, layers of equal form only: boxes of Faster R-CNN and RetinaNet
+have the same anchors, order and scale there. Layers of classes are not among them.
 """
 
 import re
@@ -17,6 +17,15 @@ _BACKBONE: _Rules = (
     (r"backbone\.features\.(.+)", r"backbone.body.\1"),  # of VGG
     (r"backbone\.(.+)", r"backbone.body.\1"),
     (r"neck\.lateral_convs\.(\d)\.conv\.(.+)", r"backbone.fpn.inner_blocks.\1.0.\2"),
+)
+_LATERAL = re.compile(r"neck\.lateral_convs\.\d\.conv\.weight")
+_OLD_TORCHVISION: _Rules = (
+    (r"(backbone\.fpn\.(?:inner|layer)_blocks\.\d)\.(weight|bias)", r"\1.0.\2"),
+    (r"(rpn\.head\.conv)\.(weight|bias)", r"\1.0.0.\2"),
+    *(
+        (rf"(head\.\w+_head\.conv)\.{2 * depth}\.(weight|bias)", rf"\1.{depth}.0.\2")
+        for depth in range(TOWER_DEPTH)
+    ),
 )
 _DENSE_HEAD: _Rules = tuple(
     rule
@@ -57,18 +66,29 @@ def is_of_mmdetection(weights: Mapping[str, Tensor]) -> bool:
     return any(name.startswith("neck.") for name in weights)
 
 
-def from_mmdetection(
-    weights: Mapping[str, Tensor], detector: DetectorName, stages: int
-) -> dict[str, Tensor]:
+def from_mmdetection(weights: Mapping[str, Tensor], detector: DetectorName) -> dict[str, Tensor]:
     """Return the entries that have a place in our detector, under our names.
 
     Args:
         weights: of a detector of mmdetection or mmrotate.
         detector: which of ours.
-        stages: of the backbone, from which the pyramid starts; its other maps follow in their list.
     """
-    chosen = (*_BACKBONE, *_pyramid(stages), *_RULES[detector])
-    rules = [(re.compile(theirs), ours) for theirs, ours in chosen]
+    stages = sum(bool(_LATERAL.fullmatch(name)) for name in weights)
+    return _renamed(weights, (*_BACKBONE, *_pyramid(stages), *_RULES[detector]))
+
+
+def from_old_torchvision(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the entries under the names that torchvision has given them since 0.13.
+
+    Its COCO files of Faster R-CNN and RetinaNet over ResNet-50 are older; torchvision renames their
+    entries where it loads them.
+    """
+    return {**weights, **_renamed(weights, _OLD_TORCHVISION)}
+
+
+def _renamed(weights: Mapping[str, Tensor], given: _Rules) -> dict[str, Tensor]:
+    """Return the entries that a rule has a name for; the first that fits counts."""
+    rules = [(re.compile(theirs), ours) for theirs, ours in given]
     found = {}
     for name, value in weights.items():
         for theirs, ours in rules:
@@ -79,6 +99,7 @@ def from_mmdetection(
 
 
 def _pyramid(stages: int) -> _Rules:
+    """Return the rules of a pyramid over so many stages, behind which its other maps are listed."""
     last = stages - 1
     return (
         (rf"neck\.fpn_convs\.([0-{last}])\.conv\.(.+)", r"backbone.fpn.layer_blocks.\1.0.\2"),

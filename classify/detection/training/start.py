@@ -1,19 +1,24 @@
 """A trained detector to start from: ours, torchvision's COCO files, or one of mmdetection."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from classify.detection.checkpoints import is_detector, read_spec
 from classify.detection.models.build import DetectorSpec
-from classify.detection.training.foreign_names import from_mmdetection, is_of_mmdetection
+from classify.detection.training.foreign_names import (
+    from_mmdetection,
+    from_old_torchvision,
+    is_of_mmdetection,
+)
 from tgn.models.foreign_weights import COUNTER
 from tgn.runtime.checkpoints import load_weights
 from tgn.runtime.errors import UserError
 
 CLASS_LAYERS = ("roi_heads.box_predictor.", "head.classification_head.cls_logits.", "head.score.")
+PYRAMID, LATERAL = "backbone.fpn.", "backbone.fpn.inner_blocks."  # one a stage
 NEEDED = "backbone.body."  # without these it is another network
 
 
@@ -31,11 +36,12 @@ class Start(NamedTuple):
         return f"starts from {self.taken} entries of the detector; new: {', '.join(self.new)}"
 
 
-def start_from(net: Any, spec: DetectorSpec, file: Path) -> Start:
+def start_from(net: nn.Module, spec: DetectorSpec, file: Path) -> Start:
     """Load a trained detector into one that is to be trained.
 
-    Layers of the classes are taken from a detector of ours with the same classes only. Layers of
-    another shape keep their random weights, and so do those that the file lacks.
+    Layers of the classes are taken from a detector of ours with the same classes only, those of the
+    pyramid from one that begins at the same stride. Layers of another shape keep their random
+    weights, and so do those that the file lacks.
 
     Args:
         net: built from the specification.
@@ -49,20 +55,27 @@ def start_from(net: Any, spec: DetectorSpec, file: Path) -> Start:
     weights = load_weights(file)
     same_classes = is_detector(file) and read_spec(file).classes == spec.classes
     if is_of_mmdetection(weights):
-        stages = len(net.backbone.fpn.inner_blocks)
-        weights = from_mmdetection(weights, spec.detector, stages)
+        weights = from_mmdetection(weights, spec.detector)
+    weights = from_old_torchvision(weights)
     own = {k: v for k, v in net.state_dict().items() if not k.endswith(COUNTER)}
+    same_levels = _levels(own) == _levels(weights)
     fitting = {
         name: weights[name]
         for name, value in own.items()
         if name in weights
         and weights[name].shape == value.shape
         and (same_classes or not name.startswith(CLASS_LAYERS))
+        and (same_levels or not name.startswith(PYRAMID))
     }
     _require_backbone(own, weights, fitting, spec, file)
     net.load_state_dict(net.state_dict() | fitting)
     new = dict.fromkeys(name.rpartition(".")[0] for name in own if name not in fitting)
     return Start(len(fitting), tuple(new))
+
+
+def _levels(names: Iterable[str]) -> set[str]:
+    """Return the numbers of the pyramid's layers that read a stage of the backbone."""
+    return {name.removeprefix(LATERAL).split(".")[0] for name in names if name.startswith(LATERAL)}
 
 
 def _require_backbone(

@@ -255,10 +255,10 @@ def _load_teacher(file: Path, spec: DetectorSpec, settings: DetectSettings) -> n
             f"{file} is a {found.detector} for {', '.join(found.classes)}; expected a "
             f"{spec.detector} for {', '.join(spec.classes)}"
         )
-    if settings.detector in DENSE and found.finest_stride != spec.finest_stride:
+    if found.finest_stride != spec.finest_stride:
         raise UserError(
             f"{file} has a pyramid from stride {found.finest_stride} on, the student from "
-            f"{spec.finest_stride}; their anchors are compared: take --set "
+            f"{spec.finest_stride}; their levels are compared: take --set "
             f"finest_stride={found.finest_stride}"
         )
     if settings.compares_features and found.fpn_channels != spec.fpn_channels:

@@ -210,12 +210,16 @@ def test_teachers_that_do_not_fit_are_refused(tmp_path):
             train((data, data), tmp_path / "x", settings, Silent())
     with pytest.raises(UserError, match="faster-rcnn"):
         train((data, data), tmp_path / "x", student, Silent(), teacher=file)
-    finer = DetectSettings(detector="gfl", finest_stride=4, steps=1, **QUICK)
-    train((data, data), tmp_path / "finer", finer, Silent())
+
+
+@pytest.mark.parametrize(("detector", "distill"), [("gfl", "ld"), ("retinanet", "l2")])
+def test_a_teacher_with_other_levels_is_refused(tmp_path, detector, distill):
+    data, folder = drawn_images(tmp_path, 2), tmp_path / "fine"
+    fine = DetectSettings(detector=detector, finest_stride=4, steps=1, **QUICK)
+    train((data, data), folder, fine, Silent())
+    student = DetectSettings(detector=detector, distill=distill, steps=1, **QUICK)
     with pytest.raises(UserError, match="from stride 4 on, the student from 8"):
-        prepare_training(
-            (data, data), tmp_path / "x", student, Silent(), True, tmp_path / "finer" / CHECKPOINT
-        )
+        train((data, data), tmp_path / "x", student, Silent(), teacher=folder / CHECKPOINT)
 
 
 @pytest.mark.parametrize(

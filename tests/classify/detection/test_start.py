@@ -1,9 +1,11 @@
 """Starting from trained detectors: ours, torchvision's COCO files, mmdetection's names."""
 
+import re
+
 import pytest
 import torch
 from torch import Tensor, nn
-from torchvision.models.detection import fasterrcnn_resnet50_fpn
+from torchvision.models.detection import fasterrcnn_resnet50_fpn, retinanet_resnet50_fpn
 
 from classify.detection.checkpoints import save_detector
 from classify.detection.models.build import DetectorSpec, build_detector
@@ -39,6 +41,44 @@ def test_torchvisions_detector_of_coco_is_taken_over(tmp_path):
         torch.testing.assert_close(own_map, theirs_map, atol=1e-5 * scale, rtol=0)
     torch.testing.assert_close(rpn[0], rpn[1], atol=1e-2, rtol=1e-4)
     assert torch.equal(theirs.roi_heads.box_head.fc7.weight, net.roi_heads.box_head.fc7.weight)
+
+
+def in_old_names(net: nn.Module) -> dict[str, Tensor]:
+    """Rename entries to what torchvision called them until 0.12; its COCO files have these."""
+    old = {}
+    for name, value in net.state_dict().items():
+        name = re.sub(r"(fpn\.\w+_blocks\.\d)\.0\.", r"\1.", name)
+        name = name.replace("rpn.head.conv.0.0.", "rpn.head.conv.")
+        name = re.sub(r"(_head\.conv)\.(\d)\.0\.", lambda m: f"{m[1]}.{2 * int(m[2])}.", name)
+        old[name] = value
+    return old
+
+
+@pytest.mark.parametrize(
+    ("detector", "build"),
+    [("faster-rcnn", fasterrcnn_resnet50_fpn), ("retinanet", retinanet_resnet50_fpn)],
+)
+def test_old_files_of_torchvision_are_taken_over(tmp_path, detector, build):
+    plain = {"weights": None, "weights_backbone": None}
+    theirs = with_random_biases(build(**plain))
+    old = in_old_names(theirs)
+    assert not {*old} >= {*theirs.state_dict()}
+    build(**plain).load_state_dict(old)  # torchvision renames them itself
+    torch.save(old, tmp_path / "coco.pth")
+    spec = DetectorSpec(detector, "resnet50", CLASSES, 64, frozen_norm=True, head_norm="none")
+    start = start_from(build_detector(spec), spec, tmp_path / "coco.pth")
+    assert all("cls_" in name or "box_predictor" in name for name in start.new), start.new
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "vgg11"])  # whose last stages have one width
+def test_a_pyramid_that_begins_at_another_stride_is_not_taken(tmp_path, backbone):
+    coarse = SMALL._replace(backbone=backbone)
+    fine = coarse._replace(finest_stride=4)
+    save_detector(tmp_path / "a.safetensors", build_detector(fine), fine)
+    net = build_detector(coarse)
+    start = start_from(net, coarse, tmp_path / "a.safetensors")
+    own = {name.rpartition(".")[0] for name in net.state_dict() if name.startswith("backbone.fpn")}
+    assert {*start.new} == own
 
 
 @pytest.mark.parametrize(("classes", "is_new"), [(CLASSES, False), (("plane", "ship"), True)])
