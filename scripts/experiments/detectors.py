@@ -9,8 +9,8 @@ trained again. Lengths are what two processor cores do in some hours; with a GPU
 --teacher-set steps=... --student-set steps=... Teachers are EfficientNet-Lite0, students
 MobileNetV2 (of GFL a shorter EfficientNet-Lite0), with the ImageNet weights that installed packages
 carry. A student of Faster R-CNN or GFL without a teacher has as many steps more as take the time of
-one with a teacher; rotated ones have equal steps. Learning rates, batches and lengths of students
-were chosen on a fifth of the training part (validation_share).
+one with a teacher; rotated ones have equal steps. Learning rates and batches of students were
+chosen on a fifth of the training part (validation_share); how the lengths were is in the results.
 """
 
 import argparse
@@ -148,7 +148,7 @@ def main() -> None:
     )
     parser.add_argument("study", choices=STUDIES)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--first-seed", type=int, default=0, help="of the students")
     parser.add_argument("--ways", nargs="+", help="of distillation; the first is the rival")
     parser.add_argument("--only", help="one kind of detector")
     parser.add_argument("--set", action="append", default=[], help="of teachers and students")

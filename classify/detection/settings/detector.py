@@ -7,11 +7,7 @@ from pydantic import Field, model_validator
 
 from classify.detection.settings.augmentation import AugmentationSettings
 from classify.detection.settings.backbone import DetectorBackboneSettings
-from classify.detection.settings.head import (
-    DENSE,
-    NMS_CANDIDATES,
-    HeadSettings,
-)
+from classify.detection.settings.head import DENSE, NMS_CANDIDATES, HeadInit, HeadSettings
 from classify.detection.settings.long_tail import LongTailSettings
 from classify.detection.settings.scale import ScaleSettings
 from classify.detection.settings.validation import ValidationSettings
@@ -172,6 +168,13 @@ class DetectSettings(
         return {**plain, **super().with_new_names(values)}
 
     @property
+    def initial_head(self) -> HeadInit:
+        """Return how convolutions of a one-stage head begin, never ``auto``."""
+        if self.head_init != "auto":
+            return self.head_init
+        return "kaiming" if self.optimizer == "adamw" else "normal"
+
+    @property
     def distillation(self) -> dict[str, str]:
         """Return the settings by which the student learns from a teacher; empty without one."""
         chosen = {"distill": self.distill, "imitation.region": self.imitation.region}
@@ -200,7 +203,7 @@ class DetectSettings(
             "test_short_side": self.short_side,
         }
         if self.is_one_stage:
-            values["head_init"] = self.initial_head(self.optimizer)
+            values["head_init"] = self.initial_head
         if self.detector in DENSE:
             weights = self.distillation_weights._asdict()
             values["localization"] = self.localization.model_copy(update=weights)

@@ -76,12 +76,6 @@ class HeadSettings(Settings):
         """Return whether boxes and classes are read from the pyramid itself."""
         return self.detector != "faster-rcnn"
 
-    def initial_head(self, optimizer: str) -> HeadInit:
-        """Return how convolutions of the head begin, never ``auto``."""
-        if self.head_init != "auto":
-            return self.head_init
-        return "kaiming" if optimizer == "adamw" else "normal"
-
     def head_uses(self) -> Iterator[tuple[str, bool, str]]:
         """Yield settings, whether anything reads them, and what would."""
         for name in ("finest_stride", "head_norm", "head_init"):

@@ -98,7 +98,7 @@ def prepare_training(
     torch.manual_seed(seed_of(settings.seed, "detector init"))
     spec = _spec_of(settings, parts.train.classes)
     net: Any = build_detector(spec, settings.initial_weights)
-    if settings.initial_head(settings.optimizer) == "kaiming":
+    if settings.initial_head == "kaiming":
         initialise_towers(net)
     start = None if settings.start is None else find_detector(settings.start)
     start_in_words = "" if start is None else start_from(net, spec, start).in_words
