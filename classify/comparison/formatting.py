@@ -118,7 +118,7 @@ def draw_comparison(table: dict[str, Any], path: Path) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("accuracy on real test images, %")
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
     axes.spines[["top", "right"]].set_visible(False)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)

@@ -1,10 +1,13 @@
 """The verdict of a comparison, on tables made by hand; Student's t(0.975, 2) is 4.30265."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
+from classify.comparison import formatting
 from classify.comparison.formatting import as_markdown, draw_comparison, interval
 from classify.comparison.verdict import verdict
 from classify.comparison.verdict_evidence import gathered
@@ -176,6 +179,16 @@ def test_a_tail_without_test_images_makes_no_verdict_and_its_table_is_drawn(tmp_
     for row in table["recipes"].values():
         del row["head"]
     draw_comparison(table, tmp_path / "empty.png")
+
+
+def test_the_legend_of_a_comparison_hides_no_interval(tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, file, **_: shown.append(figure))
+    monkeypatch.setattr(formatting, "atomic_path", nullcontext)
+    draw_comparison(made(ce=((0.5, 0.6, 0.7), LEVEL)), tmp_path / "drawn.png")
+    (axes,) = shown[0].axes
+    shown[0].draw_without_rendering()
+    assert axes.get_legend().get_window_extent().y0 >= axes.get_window_extent().y1
 
 
 def test_recipes_that_leave_real_images_out_are_not_recommended():
