@@ -45,8 +45,14 @@ def settings_of(verb: Verb) -> Settings:
 
 def numbers_of(verb: Verb) -> list[str]:
     """Return the names of the settings of a verb that are numbers, as --set takes them."""
-    kinds = ("integer", "number", "list of")
+    kinds = ("integer", "number", "list of integer", "list of number")
     return [row.name for row in setting_rows(settings_of(verb)) if row.values.startswith(kinds)]
+
+
+def test_the_list_of_settings_speaks_of_numbers_and_text():
+    kinds = {row.values for verb in WITH_SETTINGS for row in setting_rows(settings_of(verb))}
+    assert "integer or null, ≥ 16, ≤ 8192" in kinds
+    assert not [kind for kind in kinds if "annotated" in kind]
 
 
 def attacks(verb: Verb, place: Path) -> Iterator[tuple[str, list[str]]]:

@@ -29,8 +29,9 @@ from tgn.runtime.markdown import markdown_table
 RARE = ("bridge", "basketball_court", "ground_track_field")  # fewest objects but for the harbors
 NAME = "pasting"
 THRESHOLD = 0.3  # of repeat factors: the rare classes and some others are below
-SETTINGS = (  # as in detectors.py: many small steps
+SETTINGS = (  # the students of detectors.py: many small steps
     "detector=faster-rcnn",
+    "backbone=mobilenetv2_100",
     "optimizer=adamw",
     "lr=0.0005",
     "batch_size=1",
@@ -49,7 +50,8 @@ def main() -> None:
     words += set_words(*SETTINGS, f"fpn_channels={given.fpn}", f"steps={given.steps}", *given.set)
     rows: list[list[str]] = []
     plain: list[dict[str, float]] = []
-    for way, settings in ways(drawn, given.paste_below).items():
+    for way in given.ways:
+        settings = ways(drawn, given.paste_below)[way]
         name, own = f"{drawn}-{way.replace('=', '-')}", [*words, *set_words(*settings)]
         found = [trained(f"{name}-{seed}", seed, own) for seed in range(given.seeds)]
         rows.append([way, *cells(found, plain)])
@@ -68,6 +70,7 @@ def ways(drawn: str, below: int) -> dict[str, tuple[str, ...]]:
         "class-balanced": ("sampling=class-balanced",),
         "paste=real": ("paste=real", pasted),
         "paste=run": (f"paste={drawn}", pasted),
+        "paste=real,run": (f"paste=[real,{drawn}]", pasted),
     }
 
 
@@ -102,9 +105,9 @@ def drawn_chips(labels: Path, images: str, given: argparse.Namespace) -> str:
         run("tgn", "split", str(chips), "--run", name)
     found = find_run(name)
     if not (found.generated / "manifest.jsonl").is_file():
-        here, steps = ("--run", name), f"steps={given.generator_steps}"
+        here, learning = ("--run", name), (f"steps={given.generator_steps}", f"size={given.side}")
         run("tgn", "distill", *here, *set_words(f"steps={given.distill_steps}"))
-        run("tgn", "train", *here, "--backend", given.backend, *set_words(steps))
+        run("tgn", "train", *here, "--backend", given.backend, *set_words(*learning))
         drawing = ("--class", "all", "--n", str(given.n), "--noise", given.noise)
         run("tgn", "generate", *here, "--backend", given.backend, *drawing)
     return name
@@ -135,15 +138,19 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument(
+        "--ways", nargs="+", default=list(ways("", 0)), help="the first is the rival"
+    )
     parser.add_argument("--rare", type=int, default=10, help="images with each rare class")
     parser.add_argument("--rare-seed", type=int, default=0, help="of their choice")
-    parser.add_argument("--steps", type=int, default=960, help="of a detector")
+    parser.add_argument("--steps", type=int, default=850, help="of a detector")
     parser.add_argument("--fpn", type=int, default=64, help="channels of the feature pyramid")
     parser.add_argument("--set", action="append", default=[], help="of all detectors")
     parser.add_argument("--paste-below", type=int, default=60, help="objects of a pasted class")
-    parser.add_argument("--backend", default="diffusion", help="of tgn train")
-    parser.add_argument("--distill-steps", type=int, default=300)
-    parser.add_argument("--generator-steps", type=int, default=2000)
+    parser.add_argument("--backend", default="cdtg", help="of tgn train")
+    parser.add_argument("--distill-steps", type=int, default=100)
+    parser.add_argument("--generator-steps", type=int, default=150)
+    parser.add_argument("--side", type=int, default=128, help="of the drawn chips, in pixels")
     parser.add_argument("--noise", default="0.4", help="of the drawn chips")
     parser.add_argument("--n", type=int, default=100, help="drawn chips of each tail class")
     return parser.parse_args()

@@ -82,8 +82,8 @@ STUDIES = {
             "gfl": Kind(
                 DENSE,
                 (*SMALL_OBJECTS, "batch_size=1", "steps=2400"),
-                (*SMALL_OBJECTS, "batch_size=2", "steps=720", TEACHER),
-                ("steps=900",),
+                (*SMALL_OBJECTS, "batch_size=2", "steps=960", TEACHER),
+                ("steps=1200",),
             ),
         },
         ("size=448",),

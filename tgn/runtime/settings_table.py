@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from types import NoneType, UnionType
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 from rich import box
@@ -72,6 +72,8 @@ def bounds_of(field: FieldInfo) -> Iterator[Any]:
 
 def _type_name(kind: Any) -> str:
     origin, inner = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _type_name(inner[0])
     if origin is Literal:
         return ", ".join(map(str, inner))
     if origin in (Union, UnionType):

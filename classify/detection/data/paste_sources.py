@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -44,36 +45,49 @@ def open_pasting(data: DetectionDataset, parts: Parts, settings: DetectSettings)
         UserError: if nothing is rare or has a picture, places of objects are not known, or the
             pictures know images of the test part.
     """
-    if settings.paste is None:
+    if not settings.paste:
         return None
     rare = _rare_classes(data, settings.paste_below)
+    opened = [_open_source(source, data, parts, rare, settings) for source in settings.paste]
+    return Pasting(
+        tuple(one.pictures for one in opened),
+        object_sizes(data),
+        settings.paste_share,
+        symmetries(settings),
+        f"{', '.join(one.in_words for one in opened)} go into {settings.paste_share:.0%} of the "
+        "images drawn",
+        "".join(one.digest for one in opened),
+    )
+
+
+class _Source(NamedTuple):
+    pictures: ObjectPictures
+    in_words: str
+    digest: str = ""
+
+
+def _open_source(
+    source: str, data: DetectionDataset, parts: Parts, rare: list[int], settings: DetectSettings
+) -> _Source:
     names = {data.classes[label].casefold(): label for label in rare}
     pictures: ObjectPictures
     digest = ""
-    if settings.paste == REAL:
+    if source == REAL:
         pictures = RealObjects(data, rare)
-    elif chips := _chips_in(Path(settings.paste)):
-        found, digest = _of_chips(Path(settings.paste), chips, parts, settings.is_rotated)
+    elif chips := _chips_in(Path(source)):
+        found, digest = _of_chips(Path(source), chips, parts, settings.is_rotated)
         pictures = PicturesOfFiles(_by_label(found, names))
     else:
-        found, digest = _of_run(find_run(settings.paste), parts, settings.is_rotated)
+        found, digest = _of_run(find_run(source), parts, settings.is_rotated)
         pictures = PicturesOfFiles(_by_label(found, names))
     if not pictures.counts:
         wanted = ", ".join(data.classes[label] for label in rare)
         raise UserError(
-            f"paste={settings.paste} has no picture of a class that is pasted ({wanted}: fewer "
-            f"than {settings.paste_below} objects); draw them, or set paste_below"
+            f"paste={source} has no picture of a class that is pasted ({wanted}: fewer than "
+            f"{settings.paste_below} objects); draw them, or set paste_below"
         )
     counts = ", ".join(f"{data.classes[label]} ({n})" for label, n in pictures.counts.items())
-    return Pasting(
-        pictures,
-        object_sizes(data),
-        settings.paste_share,
-        symmetries(settings),
-        f"paste={settings.paste}: pictures of {counts} go into {settings.paste_share:.0%} of the "
-        "images drawn",
-        digest,
-    )
+    return _Source(pictures, f"paste={source}: pictures of {counts}", digest)
 
 
 def _rare_classes(data: DetectionDataset, below: int) -> list[int]:

@@ -60,7 +60,7 @@ class Pasting:
     """Pastes objects into samples.
 
     Attributes:
-        pictures: of the objects.
+        sources: of pictures of the objects, all equally likely.
         sizes: label -> longer sides in pixels, of which that of a pasted object is drawn.
         share: of the images that get objects.
         codes: of the symmetries in which they are pasted.
@@ -68,7 +68,7 @@ class Pasting:
         digest: changes with the pictures; "" for those of the training images themselves.
     """
 
-    pictures: ObjectPictures
+    sources: tuple[ObjectPictures, ...]
     sizes: dict[int, Tensor]
     share: float
     codes: tuple[int, ...]
@@ -104,9 +104,11 @@ class Pasting:
 
     def _drawn_object(self, rng: torch.Generator) -> tuple[int, Cutout]:
         """Return a class, all equally likely, and a picture of it, turned and at its size."""
-        counts = self.pictures.counts
-        label = sorted(counts)[_drawn(len(counts), rng)]
-        image_u8, corners = self.pictures.read(label, _drawn(counts[label], rng))
+        labels = sorted(set().union(*(source.counts for source in self.sources)))
+        label = labels[_drawn(len(labels), rng)]
+        able = [source for source in self.sources if label in source.counts]
+        source = able[_drawn(len(able), rng)] if len(able) > 1 else able[0]
+        image_u8, corners = source.read(label, _drawn(source.counts[label], rng))
         sizes = self.sizes[label]
         size = float(sizes[_drawn(len(sizes), rng)])
         code = self.codes[_drawn(len(self.codes), rng)]

@@ -225,8 +225,8 @@ class DetectSettings(
             ("mimic", self.distill in MIMICKING, f"distill={', '.join(MIMICKING)}"),
             ("localization", self.distill in ("kd", "ld", "ld+kd"), "distill=kd, ld, ld+kd"),
             ("repeat_threshold", self.sampling == "repeat-factor", "sampling=repeat-factor"),
-            ("paste_share", self.paste is not None, "paste"),
-            ("paste_below", self.paste is not None, "paste"),
+            ("paste_share", bool(self.paste), "paste"),
+            ("paste_below", bool(self.paste), "paste"),
             ("imitation", self.imitation.region != "none", "imitation.region"),
         ):
             if not is_read and getattr(self, name) != fields[name].default:

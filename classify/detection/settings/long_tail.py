@@ -1,14 +1,24 @@
 """Settings for data in which some classes are rare: how images are drawn, what is pasted."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from tgn.runtime.bounds import Count, PositiveShare, Share
 from tgn.runtime.config import Settings
 
 Sampling = Literal["uniform", "repeat-factor", "class-balanced"]
 REAL = "real"  # value of paste: objects of other training images
+
+
+def _several(value: Any) -> Any:
+    """Take one source, or none, for a list."""
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else value
+
+
+Source = Annotated[str, Field(min_length=1)]
 
 
 class LongTailSettings(Settings):
@@ -22,11 +32,11 @@ class LongTailSettings(Settings):
     repeat_threshold: PositiveShare = Field(
         0.001, description="of repeat-factor: classes in a smaller share of the images are repeated"
     )
-    paste: str | None = Field(
-        None,
-        min_length=1,
+    paste: Annotated[tuple[Source, ...], BeforeValidator(_several)] = Field(
+        (),
+        max_length=10,
         description="objects of rare classes into training images: real (of other images), a run "
-        "(its drawn chips) or a folder of tgn chips",
+        "(its drawn chips), a folder of tgn chips, or several, such as [real,demo]",
     )
     paste_share: Share = Field(0.5, description="of the images that get one to three objects")
     paste_below: Count = Field(

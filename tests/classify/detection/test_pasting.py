@@ -1,6 +1,8 @@
 """Copy-paste augmentation: places, sizes and borders; where its pictures come from."""
 
 import math
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -197,8 +199,8 @@ def test_chips_of_a_folder_are_pasted_but_not_those_of_test_images(data, tmp_pat
     nothing = DetectionDataset(data.classes, ())
     pasting = open_pasting(data, Parts(data, nothing), settings)
     assert isinstance(pasting, Pasting)
-    assert pasting.pictures.counts == {1: 1}
-    cutout = pasting.pictures.read(1, 0)
+    assert pasting.sources[0].counts == {1: 1}
+    cutout = pasting.sources[0].read(1, 0)
     middle = cutout.image_u8[:, 13, 13]
     assert tuple(middle.tolist()) == RED
     first = replace(data, images=data.images[:1])
@@ -234,8 +236,8 @@ def test_drawn_chips_of_a_run_are_pasted(data, tmp_path, monkeypatch):
     run_that_drew(data, tmp_path, [(1, ""), (None, ""), (0, '{"crop":0.5}')])
     settings = settings_of(paste="drawn")
     pasting = open_pasting(data, Parts(data, DetectionDataset(data.classes, ())), settings)
-    assert pasting.pictures.counts == {1: 1}  # of the others the object's place is not known
-    corners = pasting.pictures.read(1, 0).corners
+    assert pasting.sources[0].counts == {1: 1}  # of the others the object's place is not known
+    corners = pasting.sources[0].read(1, 0).corners
     wide, high = (corners.amax(dim=0) - corners.amin(dim=0)).tolist()
     assert (wide, high) == pytest.approx((10 / 26, 20 / 26))  # seen after a quarter turn
     first = replace(data, images=data.images[:1])
@@ -249,6 +251,30 @@ def test_drawn_chips_of_a_run_are_pasted(data, tmp_path, monkeypatch):
     (tmp_path / "chips" / "chips.csv").unlink()
     with pytest.raises(UserError, match=r"has no chips.csv"):
         open_pasting(data, Parts(data, data), settings)
+
+
+def test_real_and_drawn_objects_are_pasted_alike_often(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("TGN_RUNS", str(tmp_path / "runs"))
+    run_that_drew(data, tmp_path, [(0, "")] * 9)
+    settings = DetectSettings.resolve(overrides=["paste=[real,drawn]", "paste_below=5"])
+    pasting = open_pasting(data, Parts(data, replace(data, images=())), settings)
+    assert "paste=real: pictures of rare (1), paste=drawn: pictures of rare (9)" in pasting.in_words
+    sizes = Counter()
+    for source in pasting.sources:
+        monkeypatch.setattr(source, "read", counted(source.read, sizes))
+    for seed in range(60):
+        pasting.paste(load_sample(data.images[1]), data.images[1], generator(seed))
+    assert sizes.keys() == {26, 32}  # a chip with its margin, and a drawn one
+    assert sizes[26] / sizes.total() == pytest.approx(0.5, abs=0.15)
+
+
+def counted(read: Callable[[int, int], Cutout], sizes: Counter[int]) -> Callable[..., Cutout]:
+    def reading(label: int, index: int) -> Cutout:
+        cutout = read(label, index)
+        sizes[cutout.image_u8.shape[1]] += 1
+        return cutout
+
+    return reading
 
 
 def test_upright_chips_are_refused_where_angles_are_needed(data, tmp_path):
