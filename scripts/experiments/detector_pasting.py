@@ -70,7 +70,7 @@ def ways(drawn: str, below: int) -> dict[str, tuple[str, ...]]:
         "class-balanced": ("sampling=class-balanced",),
         "paste=real": ("paste=real", pasted),
         "paste=run": (f"paste={drawn}", pasted),
-        "paste=real,run": (f"paste=[real,{drawn}]", pasted),
+        "paste=real+run": (f"paste=[real,{drawn}]", pasted),
     }
 
 

@@ -48,7 +48,8 @@ class Kind(NamedTuple):
     ways: tuple[str, ...]
     teacher: tuple[str, ...]
     student: tuple[str, ...]
-    alone: tuple[str, ...]  # of students without a teacher
+    alone: tuple[str, ...] = ()  # of students without a teacher
+    first: tuple[str, ...] = ()  # of the training that the teacher goes on from
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,6 @@ STUDIES = {
                 DENSE,
                 ("batch_size=1", "steps=2400"),
                 ("batch_size=1", "steps=1100"),
-                (),
             )
         },
         ("size=256",),
@@ -81,9 +81,10 @@ STUDIES = {
             ),
             "gfl": Kind(
                 DENSE,
-                (*SMALL_OBJECTS, "batch_size=1", "steps=2400"),
+                (*SMALL_OBJECTS, "batch_size=2", "steps=1200"),
                 (*SMALL_OBJECTS, "batch_size=2", "steps=960", TEACHER),
                 ("steps=1200",),
+                (*SMALL_OBJECTS, "batch_size=1", "steps=2400"),
             ),
         },
         ("size=448",),
@@ -119,8 +120,12 @@ def _measures(folder: Path) -> dict[str, dict[str, float | None]]:
 
 def table(name: str, kind: Kind, words: list[str], given: argparse.Namespace) -> list[list[str]]:
     """Train what is missing of a kind of detector; return its rows, the teacher's first."""
+    start: list[str] = []
+    if kind.first:
+        first = train(f"{name}-first", [*words, *set_words(TEACHER, *kind.first)])
+        start = set_words(f"start={first.name}")
     settings = set_words(TEACHER, *kind.teacher, *given.teacher_set)
-    teacher = train(f"{name}-teacher", [*words, *settings])
+    teacher = train(f"{name}-teacher", [*words, *settings, *start])
     rows = [row(f"{name}, teacher", [teacher], [])]
     plain: list[Path] = []
     for way in given.ways or kind.ways:
