@@ -107,6 +107,7 @@ class Pasting:
         labels = sorted(set().union(*(source.counts for source in self.sources)))
         label = labels[_drawn(len(labels), rng)]
         able = [source for source in self.sources if label in source.counts]
+        # Nothing is drawn where there is no choice: a training with one source goes on as it was.
         source = able[_drawn(len(able), rng)] if len(able) > 1 else able[0]
         image_u8, corners = source.read(label, _drawn(source.counts[label], rng))
         sizes = self.sizes[label]

@@ -1,5 +1,6 @@
 """Settings for data in which some classes are rare: how images are drawn, what is pasted."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -42,3 +43,9 @@ class LongTailSettings(Settings):
     paste_below: Count = Field(
         100, description="classes with fewer objects in the training part are pasted"
     )
+
+    @classmethod
+    def with_new_names(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return recorded settings as today's: ``paste`` was one source or null."""
+        found = super().with_new_names(values)
+        return {**found, "paste": list(_several(found.get("paste")))}

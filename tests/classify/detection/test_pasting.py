@@ -268,6 +268,12 @@ def test_real_and_drawn_objects_are_pasted_alike_often(data, tmp_path, monkeypat
     assert sizes[26] / sizes.total() == pytest.approx(0.5, abs=0.15)
 
 
+@pytest.mark.parametrize(("recorded", "today"), [(None, []), ("real", ["real"]), ([], [])])
+def test_trainings_of_versions_with_one_source_go_on(recorded, today):
+    assert DetectSettings.with_new_names({"paste": recorded})["paste"] == today
+    assert DetectSettings(paste=recorded).model_dump(mode="json")["paste"] == today
+
+
 def counted(read: Callable[[int, int], Cutout], sizes: Counter[int]) -> Callable[..., Cutout]:
     def reading(label: int, index: int) -> Cutout:
         cutout = read(label, index)
