@@ -38,6 +38,7 @@ INHERITING = {  # begin with the teacher's last layers; without and with mimicki
 }
 DENSE = ("none", "kd", "ld", "ld+kd")
 SMALL_OBJECTS = ("finest_stride=4", "fpn_norm=group")
+GFL = (*SMALL_OBJECTS, "level_scales=false")  # the published factors came after the measurement
 SMALL_HEAD = ("proposals_per_image=128", "nms_candidates=1000")
 TEACHER, STUDENT = "backbone=tf_efficientnet_lite0", "backbone=mobilenetv2_100"
 
@@ -81,10 +82,10 @@ STUDIES = {
             ),
             "gfl": Kind(
                 DENSE,
-                (*SMALL_OBJECTS, "batch_size=2", "steps=1200"),
-                (*SMALL_OBJECTS, "batch_size=2", "steps=960", TEACHER),
+                (*GFL, "batch_size=2", "steps=1200"),
+                (*GFL, "batch_size=2", "steps=960", TEACHER),
                 ("steps=1200",),
-                (*SMALL_OBJECTS, "batch_size=1", "steps=2400"),
+                (*GFL, "batch_size=1", "steps=2400"),
             ),
         },
         ("size=448",),

@@ -45,7 +45,14 @@ from tgn.runtime.bounds import ShareBelowOne, Side
 
 KEYS_IN_FILES = {"fpn_channels": "width", "tile_size": "patch", "tile_overlap": "overlap"}
 TOWERS = ("class_tower", "shape_tower", "classification_head.conv", "regression_head.conv")
-LATER_KEYS = ("nms_candidates", "head_norm", "short_side", "finest_stride", "fpn_norm")
+LATER_KEYS = (
+    "nms_candidates",
+    "head_norm",
+    "short_side",
+    "finest_stride",
+    "fpn_norm",
+    "level_scales",
+)
 
 
 class DetectorSpec(NamedTuple):
@@ -65,6 +72,7 @@ class DetectorSpec(NamedTuple):
     short_side: Side | None = None  # whole images are scaled to it, ``size`` then bounds the long
     finest_stride: FinestStride = 8  # of a one-stage detector's pyramid; Faster R-CNN has 4
     fpn_norm: Norm = "none"  # after each convolution of the pyramid
+    level_scales: bool = False  # whether each level's box logits have a learned factor
 
     @property
     def is_rotated(self) -> bool:
@@ -164,6 +172,7 @@ def _dense_detector(spec: DetectorSpec, pyramid: nn.Module) -> DenseDetector:
         len(spec.classes),
         (coder.num_parameters, len(coder.bins)),
         norm=spec.head_norm == "group",
+        scaled_levels=len(shapes.strides) if spec.level_scales else 0,
     )
     transform = input_scaling(spec.size, spec.tile_size, spec.short_side)
     net = DenseDetector(pyramid, head, coder, criterion, shapes, transform)

@@ -68,14 +68,14 @@ class BatchPredictions(NamedTuple):
 class DenseHead(nn.Module):
     """Class logits and box distributions of every anchor.
 
-    Differs from Generalized Focal Loss: no learned scale for each level.
-
     Args:
         channels: D of the pyramid's maps.
         anchors: of a location.
         classes: C.
         distribution: P parameters of a box, K bins of each.
         norm: whether there is group normalisation between the convolutions of the towers.
+        scaled_levels: of the pyramid, each with a learned factor of its box logits, as in
+            Generalized Focal Loss (Li et al. 2020, arXiv 2006.04388); 0 for none.
     """
 
     def __init__(
@@ -85,6 +85,7 @@ class DenseHead(nn.Module):
         classes: int,
         distribution: tuple[int, int],
         norm: bool = True,
+        scaled_levels: int = 0,
     ) -> None:
         super().__init__()
         parameters, bins = distribution
@@ -95,11 +96,15 @@ class DenseHead(nn.Module):
         for layer, bias in ((self.score, -math.log((1 - PRIOR) / PRIOR)), (self.shape, 0.0)):
             nn.init.normal_(layer.weight, std=0.01)
             layer.bias = nn.Parameter(torch.full((layer.out_channels,), bias))
+        self.scales = nn.ParameterList(torch.ones(()) for _ in range(scaled_levels))
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Map [B, D, h, w] of each level to logits [B, A, C] and [B, A, P, K], float32."""
         classes = [_by_anchor(self.score(self.class_tower(x)), (self.classes,)) for x in maps]
-        boxes = [_by_anchor(self.shape(self.shape_tower(x)), self.distribution) for x in maps]
+        shapes = [self.shape(self.shape_tower(x)) for x in maps]
+        if self.scales:
+            shapes = [x * scale for x, scale in zip(shapes, self.scales, strict=True)]
+        boxes = [_by_anchor(x, self.distribution) for x in shapes]
         return torch.cat(classes, dim=1), torch.cat(boxes, dim=1)
 
 

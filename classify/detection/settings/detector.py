@@ -158,13 +158,17 @@ class DetectSettings(
 
     @classmethod
     def with_new_names(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return recorded settings as today's; one that they lack was as by default."""
+        """Return recorded settings as today's; one that they lack was as by default.
+
+        Only the levels of ``gfl`` had no factors.
+        """
         defaults = {
             name: field.default
             for name, field in cls.model_fields.items()
             if isinstance(field.default, bool | int | float | str | tuple)
         }
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in defaults.items()}
+        plain["level_scales"] = values.get("detector") != "gfl"
         return {**plain, **super().with_new_names(values)}
 
     @property

@@ -53,6 +53,9 @@ class HeadSettings(Settings):
         description="convolutions of one-stage heads begin: normal, with a standard deviation of "
         "0.01, as published; kaiming, by their inputs; auto: kaiming with adamw, normal with sgd",
     )
+    level_scales: bool = Field(
+        True, description="of gfl: each level's box logits have a learned factor, as published"
+    )
     box_loss: RotatedLoss = Field(
         "gwd", description="of rotated boxes: smooth-l1, gwd, gwd-bounded, kld, kld-half"
     )
@@ -80,5 +83,6 @@ class HeadSettings(Settings):
         """Yield settings, whether anything reads them, and what would."""
         for name in ("finest_stride", "head_norm", "head_init"):
             yield name, self.is_one_stage, "a one-stage detector"
+        yield "level_scales", self.detector == "gfl", "detector=gfl"
         yield "proposals_per_image", not self.is_one_stage, "detector=faster-rcnn"
         yield "box_loss", self.is_rotated, "detector=rotated-retinanet"

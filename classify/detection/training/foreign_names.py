@@ -1,7 +1,9 @@
 """The names that detectors of other programs give our layers: mmdetection's, old torchvision's.
 
-Of mmdetection and its descendants, layers of equal form only: boxes of Faster R-CNN and RetinaNet
-have the same anchors, order and scale there. Layers of classes are not among them.
+Of mmdetection and its descendants, layers of equal form only: boxes have the same anchors, order
+and scale there. Layers of classes are not among them, nor are the pyramid's last ones: the map of
+stride 128 is made of that of stride 64 without a ReLU there, and RetinaNet's of stride 64 of the
+backbone's last one.
 """
 
 import re
@@ -55,7 +57,11 @@ _RULES: Mapping[DetectorName, _Rules] = {
         (r"bbox_head\.reg_convs\.(\d)\.conv\.(.+)", r"head.regression_head.conv.\1.0.\2"),
         (r"bbox_head\.retina_reg\.(.+)", r"head.regression_head.bbox_reg.\1"),
     ),
-    "gfl": (*_DENSE_HEAD, (r"bbox_head\.gfl_reg\.(.+)", r"head.shape.\1")),
+    "gfl": (
+        *_DENSE_HEAD,
+        (r"bbox_head\.gfl_reg\.(.+)", r"head.shape.\1"),
+        (r"bbox_head\.scales\.(\d)\.scale", r"head.scales.\1"),
+    ),
     # The bins of the angle differ: no layer of boxes.
     "rotated-retinanet": _DENSE_HEAD,
 }
@@ -74,7 +80,7 @@ def from_mmdetection(weights: Mapping[str, Tensor], detector: DetectorName) -> d
         detector: which of ours.
     """
     stages = sum(bool(_LATERAL.fullmatch(name)) for name in weights)
-    return _renamed(weights, (*_BACKBONE, *_pyramid(stages), *_RULES[detector]))
+    return _renamed(weights, (*_BACKBONE, *_pyramid(stages, detector), *_RULES[detector]))
 
 
 def from_old_torchvision(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -98,11 +104,10 @@ def _renamed(weights: Mapping[str, Tensor], given: _Rules) -> dict[str, Tensor]:
     return found
 
 
-def _pyramid(stages: int) -> _Rules:
+def _pyramid(stages: int, detector: DetectorName) -> _Rules:
     """Return the rules of a pyramid over so many stages, behind which its other maps are listed."""
-    last = stages - 1
-    return (
-        (rf"neck\.fpn_convs\.([0-{last}])\.conv\.(.+)", r"backbone.fpn.layer_blocks.\1.0.\2"),
-        (rf"neck\.fpn_convs\.{stages}\.conv\.(.+)", r"backbone.fpn.extra_blocks.p6.\1"),
-        (rf"neck\.fpn_convs\.{stages + 1}\.conv\.(.+)", r"backbone.fpn.extra_blocks.p7.\1"),
-    )
+    first = rf"neck\.fpn_convs\.([0-{stages - 1}])\.conv\.(.+)"
+    rules = ((first, r"backbone.fpn.layer_blocks.\1.0.\2"),)
+    if detector != "gfl":
+        return rules
+    return *rules, (rf"neck\.fpn_convs\.{stages}\.conv\.(.+)", r"backbone.fpn.extra_blocks.p6.\1")

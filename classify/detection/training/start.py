@@ -18,7 +18,8 @@ from tgn.runtime.checkpoints import load_weights
 from tgn.runtime.errors import UserError
 
 CLASS_LAYERS = ("roi_heads.box_predictor.", "head.classification_head.cls_logits.", "head.score.")
-PYRAMID, LATERAL = "backbone.fpn.", "backbone.fpn.inner_blocks."  # one a stage
+OF_LEVELS = ("backbone.fpn.", "head.scales.")
+LATERAL = "backbone.fpn.inner_blocks."  # one a stage
 NEEDED = "backbone.body."  # without these it is another network
 
 
@@ -39,9 +40,9 @@ class Start(NamedTuple):
 def start_from(net: nn.Module, spec: DetectorSpec, file: Path) -> Start:
     """Load a trained detector into one that is to be trained.
 
-    Layers of the classes are taken from a detector of ours with the same classes only, those of the
-    pyramid from one that begins at the same stride. Layers of another shape keep their random
-    weights, and so do those that the file lacks.
+    Layers of the classes are taken from a detector of ours with the same classes only, those of
+    levels from one whose pyramid begins at the same stride. Layers of another shape keep their
+    random weights, and so do those that the file lacks.
 
     Args:
         net: built from the specification.
@@ -65,7 +66,7 @@ def start_from(net: nn.Module, spec: DetectorSpec, file: Path) -> Start:
         if name in weights
         and weights[name].shape == value.shape
         and (same_classes or not name.startswith(CLASS_LAYERS))
-        and (same_levels or not name.startswith(PYRAMID))
+        and (same_levels or not name.startswith(OF_LEVELS))
     }
     _require_backbone(own, weights, fitting, spec, file)
     net.load_state_dict(net.state_dict() | fitting)

@@ -143,6 +143,7 @@ def _spec_of(settings: DetectSettings, classes: tuple[str, ...]) -> DetectorSpec
         short_side=settings.short_side,
         finest_stride=settings.finest_stride,
         fpn_norm=settings.fpn_norm,
+        level_scales=settings.level_scales and settings.detector == "gfl",
     )
 
 

@@ -56,6 +56,21 @@ def test_a_level_of_stride_four_has_smaller_anchors(detector):
     net.eval()([torch.rand(3, 64, 64)])
 
 
+def test_a_factor_of_each_level_scales_its_box_logits_only():
+    spec = DetectorSpec("gfl", "resnet18", ("a",), 96, fpn_channels=32, level_scales=True)
+    assert DetectorSpec.from_record(spec.to_record()) == spec
+    head = build_detector(spec).head
+    maps = [torch.rand(1, 32, side, side) for side in (8, 4, 2, 1, 1)]
+    with torch.no_grad():
+        classes, boxes = head(maps)
+        for k, factor in enumerate(head.scales):
+            factor.fill_(k)
+        same_classes, scaled = head(maps)
+    assert torch.equal(classes, same_classes)
+    levels = torch.arange(5).repeat_interleave(torch.tensor([64, 16, 4, 1, 1]))
+    torch.testing.assert_close(scaled, boxes * levels[None, :, None, None])
+
+
 def test_edges_are_coded_and_decoded():
     coder, anchors = EdgeCoder(), grid_anchors()[:64]
     boxes = torch.cat((anchors[:, :2] - 5, anchors[:, 2:] + 3), dim=1)

@@ -71,6 +71,12 @@ def test_recorded_settings_are_read_under_new_names():
     assert read["lr_schedule"] == "cosine"  # older versions had no other
 
 
+@pytest.mark.parametrize(("detector", "had"), [("gfl", False), ("retinanet", True)])
+def test_a_recorded_detector_whose_levels_had_no_factors_goes_on_without(detector, had):
+    read = DetectSettings.with_new_names({"detector": detector})
+    assert read["level_scales"] == had  # that of others is not read, and as by default
+
+
 def test_the_header_of_a_file_has_the_keys_of_older_versions(tmp_path):
     spec = DetectorSpec("gfl", "resnet18", ("a",), 64, True, 32, "gwd", 128, 0.25)
     record = {

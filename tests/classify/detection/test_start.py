@@ -1,10 +1,13 @@
 """Starting from trained detectors: ours, torchvision's COCO files, mmdetection's names."""
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision import models
 from torchvision.models.detection import fasterrcnn_resnet50_fpn, retinanet_resnet50_fpn
 
 from classify.detection.checkpoints import save_detector
@@ -107,10 +110,12 @@ PYRAMID = {
     "backbone.fpn.extra_blocks.p6.": "neck.fpn_convs.3.conv.",
     "backbone.fpn.extra_blocks.p7.": "neck.fpn_convs.4.conv.",
 }
+PREDICTED_BOXES = "roi_heads.box_predictor.bbox_pred"
+LAST_MAPS = ("backbone.fpn.extra_blocks.p6", "backbone.fpn.extra_blocks.p7")
 PYRAMID_FROM_4 = {
-    "backbone.fpn.extra_blocks.p6.": "neck.fpn_convs.4.conv.",
-    "backbone.fpn.extra_blocks.p7.": "neck.fpn_convs.5.conv.",
+    f"{ours}.": f"neck.fpn_convs.{k}.conv." for k, ours in enumerate(LAST_MAPS, start=4)
 }
+SCALES = {f"head.scales.{k}": f"bbox_head.scales.{k}.scale" for k in range(5)}
 TOWERS = {
     f"head.{ours}_tower.{3 * k + j}.": f"bbox_head.{theirs}_convs.{k}.{kind}."
     for k in range(4)
@@ -143,15 +148,25 @@ RETINA = {
             "retinanet",
             {"head_norm": "none"},
             {**RETINA, "head.regression_head.bbox_reg.": "bbox_head.retina_reg."},
-            ("head.classification_head.cls_logits",),
+            (*LAST_MAPS, "head.classification_head.cls_logits"),
         ),
-        ("gfl", {}, {**TOWERS, "head.shape.": "bbox_head.gfl_reg."}, ("head.score",)),
-        ("rotated-retinanet", {"head_norm": "none"}, TOWERS, ("head.score", "head.shape")),
+        (
+            "gfl",
+            {"level_scales": True},
+            {**TOWERS, **SCALES, "head.shape.": "bbox_head.gfl_reg."},
+            (LAST_MAPS[1], "head.score"),
+        ),
+        (
+            "rotated-retinanet",
+            {"head_norm": "none"},
+            TOWERS,
+            (*LAST_MAPS, "head.score", "head.shape"),
+        ),
         (
             "rotated-retinanet",
             {"head_norm": "none", "finest_stride": 4},
             {**TOWERS, **PYRAMID_FROM_4},
-            ("head.score", "head.shape"),
+            (*LAST_MAPS, "head.score", "head.shape"),
         ),
     ],
 )
@@ -166,6 +181,51 @@ def test_mmdetections_names_are_known(tmp_path, detector, more, names, new):
     for name, value in source.state_dict().items():
         if not name.startswith(new):
             assert torch.equal(value, net.state_dict()[name]), name
+
+
+@pytest.mark.parametrize(
+    ("detector", "more", "new"),
+    [
+        ("faster-rcnn", {}, ("roi_heads.box_predictor.cls_score", PREDICTED_BOXES)),
+        (
+            "retinanet",
+            {"head_norm": "none"},
+            (*LAST_MAPS, "head.classification_head.cls_logits"),
+        ),
+        ("gfl", {"level_scales": True}, (LAST_MAPS[1], "head.score")),
+    ],
+)
+def test_a_state_dict_of_mmdetection_is_taken_over(tmp_path, detector, more, new):
+    """Its necks' and heads' entries are of mmdetection 3.3.0, its backbone is torchvision's."""
+    listed = json.loads(Path(__file__).with_name("mmdetection_names.json").read_text())[detector]
+    weights = {name: torch.rand(shape) for name, shape in listed.items()}
+    trunk = models.resnet50(weights=None).state_dict().items()
+    weights |= {f"backbone.{name}": value for name, value in trunk if not name.startswith("fc.")}
+    torch.save({"meta": {}, "state_dict": weights}, tmp_path / "theirs.pth")
+    spec = DetectorSpec(detector, "resnet50", CLASSES, 64, frozen_norm=True, **more)
+    net = build_detector(spec)
+    assert start_from(net, spec, tmp_path / "theirs.pth").new == new
+    if detector == "gfl":
+        factors = [float(weights[f"bbox_head.scales.{k}.scale"]) for k in range(5)]
+        assert [one.item() for one in net.head.scales] == factors
+
+
+def test_factors_of_levels_are_taken_from_a_pyramid_of_the_same_stride_only(tmp_path):
+    coarse = SMALL._replace(detector="gfl", level_scales=True)
+    fine, file = coarse._replace(finest_stride=4), tmp_path / "a.safetensors"
+    save_detector(file, with_other_factors(build_detector(coarse)), coarse)
+    same, finer = build_detector(coarse), build_detector(fine)
+    start_from(same, coarse, file)
+    start_from(finer, fine, file)
+    assert [one.item() for one in same.head.scales] == [2.0] * 5
+    assert [one.item() for one in finer.head.scales] == [1.0] * 6
+
+
+def with_other_factors(net: nn.Module) -> nn.Module:
+    """Double the box logits of every level."""
+    for one in net.head.scales:
+        nn.init.constant_(one, 2.0)
+    return net
 
 
 def test_another_backbone_is_refused(tmp_path):
