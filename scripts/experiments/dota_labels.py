@@ -1,8 +1,10 @@
+#!/usr/bin/env -S .venv/bin/python
 """How well the rotated boxes of DOTA's labels fit the labels: the figures of docs/stages/detect.md.
 
-python scripts/experiments/dota_labels.py
+scripts/experiments/dota_labels.py    (TGN_SHARED: folder with data/dota_tiny.zip)
 """
 
+import argparse
 import tempfile
 import zipfile
 from pathlib import Path
@@ -32,6 +34,7 @@ def fit_of_labels(folder: Path) -> tuple[Tensor, list[str]]:
 
 def main() -> None:
     """Print mean, worst and the share below 0.9."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(shared_data("dota_tiny.zip")) as archive:
             archive.extractall(folder)

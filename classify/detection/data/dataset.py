@@ -11,12 +11,8 @@ from torch import Tensor
 
 from classify.detection.boxes.polygons import fit_rectangles
 from classify.detection.data.tiling import Tile, boxes_in_tile, tile_grid, visible_fraction
-from tgn.data.annotations.types import (
-    Annotations,
-    ObjectAnnotation,
-    corners_of_box,
-    source_name,
-)
+from tgn.data.annotations.outlines import four_corners
+from tgn.data.annotations.types import Annotations, ObjectAnnotation, source_name
 from tgn.data.images import MAX_PIXELS_OF_SCENE, image_size, read_image
 from tgn.runtime.errors import DataError
 from tgn.runtime.seeds import generator
@@ -129,7 +125,7 @@ def _to_tensors(
 ) -> DetectionImage:
     polygons = None
     if rotated:
-        corners = [_quadrilateral(one) for one in objects]
+        corners = [four_corners(one.polygon) for one in objects]
         polygons = torch.tensor(corners, dtype=torch.float64).view(-1, 4, 2)
         boxes = fit_rectangles(polygons).float()
     else:
@@ -138,12 +134,6 @@ def _to_tensors(
     difficult = torch.tensor([one.difficult for one in objects], dtype=torch.bool)
     crowd = torch.tensor([one.is_crowd for one in objects], dtype=torch.bool)
     return DetectionImage(path, boxes, labels, difficult, crowd, polygons=polygons)
-
-
-def _quadrilateral(one: ObjectAnnotation) -> tuple[tuple[float, float], ...]:
-    if len(one.polygon) == 4:
-        return one.polygon
-    return corners_of_box(*one.box_xyxy)
 
 
 def decode_image(image: DetectionImage) -> Image.Image:

@@ -60,6 +60,20 @@ def test_rotated_data_keep_the_angle_and_empty_images(dota):
     assert len(dota.problems) == 1  # the one without area
 
 
+def test_an_outline_of_yolo_gives_a_rotated_box(tmp_path):
+    Image.new("RGB", (100, 100)).save(tmp_path / "a.png")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "classes.txt").write_text("ship\n")
+    bow = [[38.42, 24.74]]  # between the two front corners
+    corners = [*SHIP[:2], *bow, *SHIP[2:]]
+    places = " ".join(str(value / 100) for point in corners for value in point)
+    (tmp_path / "labels" / "a.txt").write_text(f"0 {places}\n")
+    annotations = read_annotations(tmp_path / "labels", tmp_path)
+    (box,) = make_dataset(annotations, rotated=True).images[0].boxes.tolist()
+    assert box[2:4] == [pytest.approx(31.6, abs=0.1), pytest.approx(10, abs=0.1)]
+    assert box[4] == pytest.approx(math.atan2(10, 30), abs=1e-3)
+
+
 def test_upright_data_take_the_enclosing_box(dota):
     data = make_dataset(dota, rotated=False)
     torch.testing.assert_close(

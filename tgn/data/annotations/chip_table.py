@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tgn.data.annotations.types import ObjectAnnotation, Polygon, corners_of_box
+from tgn.data.annotations.types import Polygon
 from tgn.data.tables import table_rows
 from tgn.runtime.errors import DataError
 from tgn.runtime.files import atomic_path
@@ -23,7 +23,7 @@ class Chip:
     file: str  # of the chip, below the folder of the table, with "/"
     class_name: str
     image: Path  # of which it was cut
-    corners: Polygon  # four, of the object as labelled
+    corners: Polygon  # four, of the object as labelled, or round its outline
     left: int  # of the square; beyond the image's border it is reflected
     top: int
     side: int
@@ -34,11 +34,6 @@ class Chip:
         return tuple(
             ((x - self.left) / self.side, (y - self.top) / self.side) for x, y in self.corners
         )
-
-
-def four_corners(one: ObjectAnnotation) -> Polygon:
-    """Return the corners of an object's quadrilateral, or of the box round another outline."""
-    return one.polygon if len(one.polygon) == 4 else corners_of_box(*one.box_xyxy)
 
 
 def write_chip_table(folder: Path, chips: Iterable[Chip]) -> None:

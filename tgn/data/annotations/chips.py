@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from tgn.data.annotations.chip_table import Chip, four_corners, write_chip_table
+from tgn.data.annotations.chip_table import Chip, write_chip_table
+from tgn.data.annotations.outlines import four_corners
 from tgn.data.annotations.settings import ChipSettings
 from tgn.data.annotations.squares import Square, crop_square, square_round
 from tgn.data.annotations.types import Annotations, ObjectAnnotation, source_name
@@ -68,7 +69,7 @@ def cut_chips(
             with atomic_path(file) as temporary:
                 picture.save(temporary, "PNG")
             name = file.relative_to(written).as_posix()
-            chips.append(Chip(name, one.class_name, path, four_corners(one), *square))
+            chips.append(Chip(name, one.class_name, path, four_corners(one.polygon), *square))
         progress.advance()
     write_chip_table(written, chips)
     finish_writing(written, CHIPS, made_with)

@@ -1,4 +1,7 @@
-"""Geometry of the polygons in labels: their area, and whether four corners are in order."""
+"""Geometry of the polygons in labels: area, whether corners are in order, and four of them."""
+
+import numpy as np
+from scipy.spatial import ConvexHull
 
 from tgn.data.annotations.types import Polygon
 
@@ -14,12 +17,35 @@ def polygon_area(polygon: Polygon) -> float:
 def crosses_itself(polygon: Polygon) -> bool:
     """Return whether opposite edges of a quadrilateral cross; False for other polygons.
 
-    Only quadrilaterals are labels of rotated boxes; of others the upright box alone is used.
+    Of others nothing but the rectangle round them is used, which does not depend on the order.
     """
     if len(polygon) != 4:
         return False
     a, b, c, d = polygon
     return _cross(a, b, c, d) or _cross(b, c, d, a)
+
+
+def four_corners(polygon: Polygon) -> Polygon:
+    """Return a quadrilateral as it is, and of another outline the smallest rectangle round it.
+
+    One side of that rectangle lies on an edge of the convex hull (Freeman and Shapira 1975).
+
+    Args:
+        polygon: three corners or more, not on a line.
+    """
+    if len(polygon) == 4:
+        return polygon
+    points = np.array(polygon)
+    hull = points[ConvexHull(points).vertices]
+    edges = np.roll(hull, -1, axis=0) - hull
+    along = edges / np.linalg.norm(edges, axis=1, keepdims=True)
+    axes = np.stack((along, np.stack((-along[:, 1], along[:, 0]), axis=1)), axis=1)  # [E, 2, 2]
+    places = axes @ hull.T  # along and across each edge, [E, 2, H]
+    least, most = places.min(axis=2), places.max(axis=2)
+    best = (most - least).prod(axis=1).argmin()
+    (left, top), (right, bottom) = least[best], most[best]
+    corners = np.array(((left, top), (right, top), (right, bottom), (left, bottom)))
+    return tuple((float(x), float(y)) for x, y in corners @ axes[best])
 
 
 def _cross(a: Point, b: Point, c: Point, d: Point) -> bool:

@@ -13,7 +13,7 @@ class ObjectAnnotation:
 
     image: Path
     class_name: str
-    polygon: Polygon  # in order round the object; four corners, but for upright polygons
+    polygon: Polygon  # in order round the object; four corners, but for outlines
     difficult: bool
     is_crowd: bool = False  # several objects under one box, as COCO has them; difficult too
 
