@@ -26,8 +26,21 @@ def test_the_next_batch_is_made_while_this_one_is_used():
     assert made[:3] == [0, 1, 2]
 
 
-def test_nothing_is_made_after_the_last_step():
-    ahead = Prefetcher([10, 20].__getitem__, 2)
+def test_several_batches_are_made_at_the_same_time_and_come_in_order():
+    together = threading.Barrier(3, timeout=5)
+
+    def make(step):
+        if step in (1, 2, 3):
+            together.wait()  # none of the three is done before the others are begun
+        return 10 * step
+
+    ahead = Prefetcher(make, 6, ahead=3)
+    assert [ahead(step) for step in range(6)] == [0, 10, 20, 30, 40, 50]
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_nothing_is_made_after_the_last_step(count):
+    ahead = Prefetcher([10, 20].__getitem__, 2, ahead=count)
     assert [ahead(0), ahead(1)] == [10, 20]
 
 

@@ -1,4 +1,4 @@
-"""Batches of a training: rows drawn by (seed, step), and made ahead in a thread."""
+"""Batches of a training: rows drawn by (seed, step), and made ahead in threads."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,27 +14,34 @@ Made = TypeVar("Made")
 
 
 class Prefetcher(Generic[Made]):
-    """Makes the batch of step t + 1 in a thread while step t is trained on.
+    """Makes the batches of the next steps in threads while step t is trained on.
 
     Args:
-        make: from a step to what it needs; a function of the step alone, safe to call in a thread.
+        make: from a step to what it needs; a function of the step alone, safe to call in threads.
         steps: how many there are.
         in_thread: False makes each batch when it is asked for. Where the step itself works on all
             cores of the CPU, a second worker only holds up its threads, which wait for one another.
+        ahead: batches that are made at the same time, each in a thread; more than one where a batch
+            takes one thread longer than its step takes the device.
     """
 
-    def __init__(self, make: Callable[[int], Made], steps: int, in_thread: bool = True) -> None:
-        self._make, self._steps, self._in_thread = make, steps, in_thread
-        self._thread = ThreadPoolExecutor(1)
-        self._coming: tuple[int, Future[Made]] | None = None
+    def __init__(
+        self, make: Callable[[int], Made], steps: int, in_thread: bool = True, ahead: int = 1
+    ) -> None:
+        self._make, self._steps = make, steps
+        self._ahead = ahead if in_thread else 0
+        self._threads = ThreadPoolExecutor(ahead)
+        self._coming: dict[int, Future[Made]] = {}
 
     def __call__(self, step: int) -> Made:
         """Return what ``make(step)`` returns, or raise what it raises."""
-        expected, self._coming = self._coming, None
-        ready = expected is not None and expected[0] == step
-        made = expected[1].result() if expected and ready else self._make(step)
-        if self._in_thread and step + 1 < self._steps:
-            self._coming = (step + 1, self._thread.submit(self._make, step + 1))
+        expected, known = self._coming.pop(step, None), self._coming
+        made = expected.result() if expected else self._make(step)
+        following = range(step + 1, min(step + 1 + self._ahead, self._steps))
+        self._coming = {
+            later: known.get(later) or self._threads.submit(self._make, later)
+            for later in following
+        }
         return made
 
 

@@ -21,6 +21,7 @@ from tgn.runtime.devices import Device
 from tgn.runtime.optimisation import optimise
 
 MOMENTUM = 0.9  # of SGD
+LOADING_THREADS = 8  # each reads a batch: the whole file of a tile of DOTA takes half a second
 
 
 class DetectorTrainer:
@@ -45,7 +46,7 @@ class DetectorTrainer:
         self.task, self.settings, self.device = task, settings, device
         self.samples = TrainingSamples(data, settings, pasting)
         count = settings.steps * settings.accumulation
-        self.batches = Prefetcher(self._load_batch, count, in_thread=device.is_gpu)
+        self.batches = Prefetcher(self._load_batch, count, device.is_gpu, ahead=LOADING_THREADS)
         self.best = BestWeights(settings.patience)
         trained = [p for p in task.parameters() if p.requires_grad]
         self.optimizer = _optimizer(trained, settings)

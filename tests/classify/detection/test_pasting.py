@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -32,6 +33,7 @@ from tgn.data.annotations.chips import cut_chips
 from tgn.data.annotations.settings import ChipSettings
 from tgn.data.annotations.types import Annotations, ObjectAnnotation, corners_of_box
 from tgn.data.augmentation import dihedral
+from tgn.data.batches import Prefetcher
 from tgn.data.manifest import ManifestRow, ManifestWriter
 from tgn.data.splits.make_split import split_run
 from tgn.data.splits.settings import SplitSettings
@@ -127,6 +129,18 @@ def test_what_is_pasted_depends_on_seed_and_step_alone(data):
     assert torch.equal(whole[2].image_u8, alone.image_u8)
     assert torch.equal(whole[2].boxes, alone.boxes)
     assert any(not torch.equal(a.boxes, b.boxes) for a, b in zip(whole, following, strict=True))
+
+
+def test_batches_made_in_several_threads_are_those_of_one(data):
+    settings = settings_of(batch_size=3, paste_share=0.7, mosaic=0.5, quarter_turns=True)
+    pasting = open_pasting(data, Parts(data, data), settings)
+    samples = TrainingSamples(data, settings, pasting)
+    make = partial(samples.batch, places=[0, 1, 2])
+    read = Prefetcher(make, 12, ahead=4)
+    for step in range(12):
+        for found, expected in zip(read(step), make(step), strict=True):
+            assert torch.equal(found.image_u8, expected.image_u8)
+            assert torch.equal(found.boxes, expected.boxes)
 
 
 def test_nothing_is_pasted_over_objects():
