@@ -37,8 +37,8 @@ INHERITING = {  # begin with the teacher's last layers; without and with mimicki
     "lshl2-inherit": ("lshl2", "mimic.inherit_head=true"),
 }
 DENSE = ("none", "kd", "ld", "ld+kd")
-SMALL_OBJECTS = ("finest_stride=4", "fpn_norm=group")
-GFL = (*SMALL_OBJECTS, "level_scales=false")  # the published factors came after the measurement
+# For small objects; the published factors of levels came after the measurement.
+GFL = ("finest_stride=4", "fpn_norm=group", "level_scales=false")
 SMALL_HEAD = ("proposals_per_image=128", "nms_candidates=1000")
 TEACHER, STUDENT = "backbone=tf_efficientnet_lite0", "backbone=mobilenetv2_100"
 

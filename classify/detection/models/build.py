@@ -45,14 +45,7 @@ from tgn.runtime.bounds import ShareBelowOne, Side
 
 KEYS_IN_FILES = {"fpn_channels": "width", "tile_size": "patch", "tile_overlap": "overlap"}
 TOWERS = ("class_tower", "shape_tower", "classification_head.conv", "regression_head.conv")
-LATER_KEYS = (
-    "nms_candidates",
-    "head_norm",
-    "short_side",
-    "finest_stride",
-    "fpn_norm",
-    "level_scales",
-)
+FIRST_LATER = "nms_candidates"  # files of older versions lack this key and those behind it
 
 
 class DetectorSpec(NamedTuple):
@@ -82,7 +75,7 @@ class DetectorSpec(NamedTuple):
     def to_record(self) -> dict[str, Any]:
         """Return the values as files hold them; see :data:`KEYS_IN_FILES`."""
         values = {KEYS_IN_FILES.get(name, name): value for name, value in self._asdict().items()}
-        for name in LATER_KEYS:  # files of older versions have no such keys
+        for name in self._fields[self._fields.index(FIRST_LATER) :]:
             if values[name] == self._field_defaults[name]:
                 del values[name]
         return {**values, "classes": list(self.classes)}
