@@ -46,7 +46,9 @@ class DetectorTrainer:
         self.task, self.settings, self.device = task, settings, device
         self.samples = TrainingSamples(data, settings, pasting)
         count = settings.steps * settings.accumulation
-        self.batches = Prefetcher(self._load_batch, count, device.is_gpu, ahead=LOADING_THREADS)
+        self.batches = Prefetcher(
+            self._load_batch, count, in_thread=device.is_gpu, ahead=LOADING_THREADS
+        )
         self.best = BestWeights(settings.patience)
         trained = [p for p in task.parameters() if p.requires_grad]
         self.optimizer = _optimizer(trained, settings)

@@ -213,19 +213,15 @@ def test_a_state_dict_of_mmdetection_is_taken_over(tmp_path, detector, more, new
 def test_factors_of_levels_are_taken_from_a_pyramid_of_the_same_stride_only(tmp_path):
     coarse = SMALL._replace(detector="gfl", level_scales=True)
     fine, file = coarse._replace(finest_stride=4), tmp_path / "a.safetensors"
-    save_detector(file, with_other_factors(build_detector(coarse)), coarse)
+    trained = build_detector(coarse)
+    for factor in trained.head.scales:
+        nn.init.constant_(factor, 2.0)
+    save_detector(file, trained, coarse)
     same, finer = build_detector(coarse), build_detector(fine)
     start_from(same, coarse, file)
     start_from(finer, fine, file)
     assert [one.item() for one in same.head.scales] == [2.0] * 5
     assert [one.item() for one in finer.head.scales] == [1.0] * 6
-
-
-def with_other_factors(net: nn.Module) -> nn.Module:
-    """Double the box logits of every level."""
-    for one in net.head.scales:
-        nn.init.constant_(one, 2.0)
-    return net
 
 
 def test_another_backbone_is_refused(tmp_path):
